@@ -1,0 +1,59 @@
+"""What each test gets: its own connections to the server under test, and names that nobody else uses."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+
+from temporalio.client import Client
+
+from support import server as server_module
+from support.grpc_client import Rpc
+
+NAMESPACE = "default"
+
+
+class Env:
+    def __init__(self, address: str, namespace: str = NAMESPACE) -> None:
+        self.address = address
+        self.namespace = namespace
+        self._unique = uuid.uuid4().hex[:12]
+        self._count = 0
+        self._rpc: Rpc | None = None
+        self._client: Client | None = None
+
+    async def close(self) -> None:
+        if self._rpc is not None:
+            await self._rpc.close()
+
+    def name(self, prefix: str) -> str:
+        """An id that no other test has; names of one test share their middle, so they can be listed together."""
+        self._count += 1
+        return f"{prefix}-{self._unique}-{self._count}"
+
+    @property
+    def unique(self) -> str:
+        return self._unique
+
+    @property
+    def rpc(self) -> Rpc:
+        if self._rpc is None:
+            self._rpc = Rpc(self.address, self.namespace)
+        return self._rpc
+
+    async def client(self) -> Client:
+        if self._client is None:
+            self._client = await Client.connect(self.address, namespace=self.namespace)
+        return self._client
+
+    async def visible(self, read: Callable[[], Awaitable[object]], wanted: object) -> None:
+        """Lists read your writes: the first answer must be right. The reference needs a moment, so it gets one."""
+        seen = await read()
+        if server_module.is_reference():
+            for _ in range(100):
+                if seen == wanted:
+                    break
+                await asyncio.sleep(0.1)
+                seen = await read()
+        assert seen == wanted
