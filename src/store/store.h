@@ -1,0 +1,300 @@
+/* store.h: what the server keeps on disk, in the field's verbs.
+ *
+ * A store commits batches and answers reads. Above it there is no SQL, below it nothing of protobuf: rows carry
+ * identities, times and opaque bytes. Four implementations pass one contract suite (store_contract.h): sqlite, postgres
+ * (later), memory (tests, simulation) and faulty (wraps another).
+ *
+ * Thread:  store_submit and store_read from any lane. The store works on threads of its own (memory: none) and posts the
+ *          answer to the request's home mailbox; it never calls back on its own threads.
+ * Order:   batches of one lane are committed in the order of submission, each whole or not at all. Several batches may be
+ *          merged into one transaction. A read sees every batch whose durable answer was posted before it was asked for.
+ * Durable: STORE_DURABLE is posted after the commit was flushed to the disk, never before.
+ * Limits:  a batch is at most STORE_BATCH_SIZE_MAX bytes; pages are cut by count and bytes as each read says.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/mailbox.h"
+#include "base/random.h"
+
+#define STORE_BATCH_SIZE_MAX (4U << 20)
+
+/* Keys are given in time order by the lanes (number_next in shard/): random keys cost three times the CPU and four times
+ * the disk of all else together. A run number is also the number of the first branch of its history. */
+typedef int64_t store_number;
+
+/* The current-run record, the visibility row and the root of a run's state in one. Times are wall nanoseconds, 0: unset. */
+struct store_run {
+    store_number number;
+    int64_t      namespace_number;
+    struct uuid  run_id;
+    struct bytes workflow_id, workflow_type, task_queue;
+    int32_t      status; /* temporal.api.enums.v1.WorkflowExecutionStatus */
+    int64_t      start_time, execution_time, close_time;
+    int64_t      history_length, history_size, state_transitions; /* written at close */
+    struct bytes parent_workflow_id;                              /* empty: none */
+    struct uuid  parent_run_id;
+    struct bytes root_workflow_id; /* empty: its own root */
+    struct uuid  root_run_id;
+    struct bytes memo, search_attributes; /* wire bytes, served as they are */
+    struct bytes snapshot;                /* the kind's state as of snapshot_transition; empty: none */
+    int64_t      snapshot_transition;     /* 0: fold from the first transition */
+};
+
+/* What one transition of an entity wrote. (branch, number) is unique; numbers count up from 1 without gaps. A row whose
+ * event_count is 0 holds only a delta. Events are (varint size, bytes) each, so that a cut inside is a walk over sizes. */
+struct store_transition {
+    store_number branch;
+    int64_t      number;
+    int64_t      first_event_id; /* the next event id to come when event_count is 0 */
+    int32_t      event_count;
+    uint32_t     checksum; /* crc32c over events, then delta; checked by the reader above, see history/ */
+    struct bytes events, delta;
+};
+
+enum store_task_kind { STORE_TASK_WORKFLOW = 1, STORE_TASK_ACTIVITY = 2, STORE_TASK_NEXUS = 3 };
+
+/* A task that waits for a poller. Ordered by (priority, sequence) within a queue and kind. */
+struct store_ready {
+    store_number         sequence;
+    int64_t              namespace_number;
+    struct bytes         queue; /* the queue's own name: sticky ones are queues too */
+    struct bytes         normal_queue; /* of a sticky queue: the normal one; else empty */
+    enum store_task_kind kind;
+    int32_t              priority;
+    struct bytes         fairness_key, version; /* empty: none */
+    store_number         run;
+    struct bytes         workflow_id;
+    int64_t              scheduled_event_id;
+    int64_t              stamp;      /* attempt or stamp: what makes an older row stale */
+    int64_t              created_time; /* wall, for backlog age */
+};
+
+/* A message to another entity (design: links). Numbered per (source range, target range); applied once by the receiver. */
+struct store_outbox {
+    int32_t      source_range, target_range;
+    int64_t      number;
+    store_number source_run; /* so that deletion can count what is still to be sent */
+    struct bytes body;
+};
+struct store_link {
+    int32_t  source_range, target_range;
+    int64_t  number; /* the last one received without a gap below the window */
+    uint64_t window; /* bit i: number - 1 - i was received */
+};
+
+/* Snapshots of entities that are no runs: namespaces, the cluster singleton, task queues, schedules. */
+struct store_entity {
+    int32_t      kind;
+    struct bytes key;
+    struct bytes state;
+};
+
+enum store_write_kind {
+    STORE_RUN_INSERT,
+    STORE_RUN_UPDATE, /* all columns but the identity; workflow id, type, run id, parent, root and start time stay */
+    STORE_RUN_DELETE, /* the row only */
+    STORE_TRANSITION_INSERT,
+    STORE_TRANSITIONS_DELETE, /* branch; from `number` up to and including `first_event_id` reused as last number */
+    STORE_READY_INSERT,
+    STORE_READY_DELETE,  /* sequence */
+    STORE_WAKEUP_SET,    /* one per entity: replaces an earlier one */
+    STORE_WAKEUP_DELETE,
+    STORE_OUTBOX_INSERT,
+    STORE_OUTBOX_DELETE, /* source_range, target_range, number */
+    STORE_LINK_SET,
+    STORE_ENTITY_PUT,
+    STORE_ENTITY_DELETE,
+};
+
+struct store_write {
+    enum store_write_kind kind;
+    uint32_t              group; /* writes that stand or fall together when others of the batch are refused */
+    union {
+        struct store_run        *run; /* RUN_INSERT, RUN_UPDATE; RUN_DELETE uses number only */
+        struct store_transition *transition;
+        struct {
+            store_number branch;
+            int64_t      first, last;
+        } transitions;
+        struct store_ready *ready; /* READY_INSERT; READY_DELETE uses sequence only */
+        struct {
+            store_number entity;
+            int64_t      due; /* wall ns */
+            int64_t      namespace_number;
+            struct bytes workflow_id; /* routes the wake-up to its shard */
+        } wakeup;
+        struct store_outbox *outbox;
+        struct store_link    link;
+        struct store_entity  entity;
+    };
+};
+
+enum store_outcome {
+    STORE_DURABLE,
+    STORE_ABORTED,    /* certainly not done (busy, serialization): the same writes may be sent again */
+    STORE_REFUSED,    /* some groups were refused (constraint, too big), see batch.refused; the others are durable */
+    STORE_FULL,       /* no space: nothing of it was done */
+    STORE_LOST_FENCE, /* another node owns the range: drop the shards */
+    STORE_UNKNOWN,    /* done or not (failed flush, lost connection): SQLite stops the process */
+};
+
+/* Built by one lane; owned by the store from store_submit until its message has been run; then the lane's again. */
+struct store_batch {
+    struct arena        arena; /* all rows and bytes of the writes */
+    struct store_write *writes;
+    size_t              write_count, write_capacity;
+    size_t              size; /* bytes, roughly as stored */
+    uint32_t            group_count;
+    struct mailbox     *home;
+    struct message      message; /* message.run is the lane's */
+    enum store_outcome  outcome;
+    bool               *refused; /* STORE_REFUSED: per group, in the batch's arena */
+    struct error        error;   /* what the store said, for the log */
+};
+void store_batch_init(struct store_batch *batch, struct mailbox *home, void (*run)(struct message *message));
+void store_batch_release(struct store_batch *batch);
+void store_batch_clear(struct store_batch *batch);
+/* Appends a zeroed write and returns it; the caller fills it and adds to batch->size. */
+struct store_write *store_batch_add(struct store_batch *batch, enum store_write_kind kind, uint32_t group);
+
+/* --- Lists: a filter is a tree in the request's arena, compiled to SQL with bound parameters by the implementation --- */
+
+enum store_column {
+    STORE_COLUMN_WORKFLOW_ID, STORE_COLUMN_RUN_ID, STORE_COLUMN_WORKFLOW_TYPE, STORE_COLUMN_TASK_QUEUE,
+    STORE_COLUMN_STATUS, STORE_COLUMN_START_TIME, STORE_COLUMN_EXECUTION_TIME, STORE_COLUMN_CLOSE_TIME,
+    STORE_COLUMN_HISTORY_LENGTH, STORE_COLUMN_HISTORY_SIZE, STORE_COLUMN_STATE_TRANSITIONS,
+    STORE_COLUMN_EXECUTION_DURATION, STORE_COLUMN_PARENT_WORKFLOW_ID, STORE_COLUMN_PARENT_RUN_ID,
+    STORE_COLUMN_ROOT_WORKFLOW_ID, STORE_COLUMN_ROOT_RUN_ID,
+};
+enum store_operator {
+    STORE_AND, STORE_OR, STORE_NOT, /* children */
+    STORE_EQUAL, STORE_NOT_EQUAL, STORE_LESS, STORE_LESS_EQUAL, STORE_GREATER, STORE_GREATER_EQUAL,
+    STORE_IN, STORE_NOT_IN, STORE_BETWEEN, STORE_NOT_BETWEEN, STORE_STARTS_WITH, STORE_NOT_STARTS_WITH,
+    STORE_IS_NULL, STORE_IS_NOT_NULL,
+};
+struct store_value {
+    bool         is_text; /* text (also UUIDs, as 16 bytes), else number */
+    struct bytes text;
+    int64_t      number;
+};
+struct store_filter {
+    enum store_operator   operator;
+    enum store_column     column;
+    struct store_value   *values;
+    size_t                value_count;
+    struct store_filter **children;
+    size_t                child_count;
+};
+struct store_group_count {
+    struct store_value value;
+    int64_t            count;
+};
+
+/* --- Reads --- */
+
+enum store_read_kind {
+    STORE_READ_CURRENT_RUN, /* (namespace, workflow id): the run with the highest number, loaded; found = false: none */
+    STORE_READ_RUN,         /* number: loaded */
+    STORE_READ_HISTORY,     /* transitions of a branch, in either direction */
+    STORE_READ_READY,       /* a page of one queue after (priority, sequence) */
+    STORE_READ_WAKEUPS,     /* a page of all wake-ups after (due, entity) */
+    STORE_READ_OUTBOX,      /* a page after (source range, target range, number) */
+    STORE_READ_LINKS,       /* all */
+    STORE_READ_ENTITIES,    /* all of one kind, or the one with the key */
+    STORE_READ_LIST,        /* a page of runs: open ones first, newest first (by number), then closed by close time */
+    STORE_READ_COUNT,
+};
+struct store_wakeup {
+    store_number entity;
+    int64_t      due;
+    int64_t      namespace_number;
+    struct bytes workflow_id;
+};
+struct store_read {
+    enum store_read_kind kind;
+    /* what */
+    int64_t              namespace_number;
+    struct bytes         workflow_id;
+    store_number         number;      /* run or branch */
+    int64_t              from, to;    /* HISTORY: transition numbers, both inclusive; a backward read starts at `to` */
+    bool                 backward;
+    bool                 with_history; /* loads: also the transitions after the snapshot (that is the default fold) */
+    struct bytes         queue;
+    enum store_task_kind task_kind;
+    int32_t              after_priority, entity_kind;
+    int64_t              after_due;
+    store_number         after;
+    struct store_filter *filter; /* NULL: all */
+    bool                 after_is_set, after_open; /* LIST: the last row of the page before */
+    int64_t              after_close_time;
+    int32_t              group_column; /* COUNT: a store_column or -1 */
+    size_t               limit;        /* rows; 0: none but the byte limit */
+    size_t               size_limit;   /* bytes of rows; at least one row is returned */
+    /* the answer, in `arena` */
+    struct arena             *arena;
+    enum status               status; /* ST_OK, or why the read failed; found says whether there was such a row */
+    struct error              error;
+    bool                      found, more;
+    struct store_run         *runs; /* CURRENT_RUN and RUN: one; LIST: a page */
+    size_t                    run_count;
+    struct store_transition  *transitions;
+    size_t                    transition_count;
+    struct store_ready       *ready;
+    size_t                    ready_count;
+    struct store_wakeup      *wakeups;
+    size_t                    wakeup_count;
+    struct store_outbox      *outbox;
+    size_t                    outbox_count;
+    struct store_link        *links;
+    size_t                    link_count;
+    struct store_entity      *entities;
+    size_t                    entity_count;
+    int64_t                   count;
+    struct store_group_count *groups;
+    size_t                    group_count;
+    /* to whom */
+    struct mailbox *home;
+    struct message  message;
+};
+
+struct store_statistics {
+    uint64_t commits, batches, writes, bytes, reads, aborts, refusals;
+    int64_t  commit_ns_total, commit_ns_max;
+};
+
+struct store;
+struct store_operations {
+    const char *name;
+    void (*submit)(struct store *store, struct store_batch *batch);
+    void (*read)(struct store *store, struct store_read *read);
+    /* Space was freed by the caller or time has passed: tries a small write. ST_OK ends the read-only mode. Blocking. */
+    enum status (*probe)(struct store *store, struct error *error);
+    void (*statistics)(struct store *store, struct store_statistics *ret_statistics);
+    /* Finishes what was submitted, then frees everything. */
+    void (*close)(struct store *store);
+};
+struct store {
+    const struct store_operations *operations;
+};
+static inline void store_submit(struct store *store, struct store_batch *batch)
+{
+    store->operations->submit(store, batch);
+}
+static inline void store_read(struct store *store, struct store_read *read)
+{
+    store->operations->read(store, read);
+}
+static inline enum status store_probe(struct store *store, struct error *error)
+{
+    return store->operations->probe(store, error);
+}
+static inline void store_close(struct store *store)
+{
+    store->operations->close(store);
+}
+
+/* Opens by URL: "sqlite:FILE", "memory:". The error names what is wrong with the URL or the file. */
+enum status store_open(const char *url, struct store **ret_store, struct error *error) MUST_USE;
+#endif
