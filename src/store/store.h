@@ -219,6 +219,7 @@ struct store_read {
     struct bytes         workflow_id;
     store_number         number;      /* run or branch */
     int64_t              from, to;    /* HISTORY: transition numbers, both inclusive; a backward read starts at `to` */
+    int64_t              from_event;  /* HISTORY forward, not 0: start at the transition that holds this event id */
     bool                 backward;
     bool                 with_history; /* loads: also the transitions after the snapshot (that is the default fold) */
     struct bytes         queue;

@@ -1,0 +1,154 @@
+/* entity.h: what the runtime asks of a kind of entity, and what passes between them. Plain data, no behaviour.
+ *
+ * A kind is two pure functions over plain data: decide (state, request, env) -> decision, and apply (state, record), the
+ * same fold for live traffic, load and replay. No I/O, clock or randomness inside: everything comes in through env. The
+ * runtime alone applies and commits a decision, and ties every request's answer to the batch it rests on.
+ *
+ * Thread: all of it on the lane that owns the entity's shard, but for a request's `done`, which runs on its home lane.
+ */
+#ifndef SHARD_ENTITY_H
+#define SHARD_ENTITY_H
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/list.h"
+#include "base/mailbox.h"
+#include "base/random.h"
+#include "store/store.h"
+
+struct lane;
+struct entity;
+
+enum entity_kind_id {
+    ENTITY_WORKFLOW = 1,
+    ENTITY_NAMESPACES = 2, /* the cluster singleton: names and settings of all namespaces */
+    ENTITY_TEST = 100,
+};
+
+/* --- env: an immutable snapshot of what decisions may depend on besides the entity's state --- */
+
+struct namespace_config {
+    int64_t      number;
+    struct bytes id;   /* UUID text */
+    struct bytes name;
+    int32_t      state; /* temporal.api.enums.v1.NamespaceState */
+    int64_t      retention_ns;
+    struct bytes record; /* encoded state_Namespace: everything Describe shows */
+};
+/* The limits of contract 1.8; the defaults are in limits_default. */
+struct limits {
+    size_t  id_size_max, payload_size_max, memo_size_max;
+    size_t  pending_activities_max, signals_max, buffered_events_max, buffered_bytes_max, buffered_queries_max;
+    size_t  history_events_max, history_size_max, state_size_max;
+    size_t  suggest_events, suggest_size;
+    int64_t workflow_task_timeout_default_ns, workflow_task_timeout_max_ns;
+};
+extern const struct limits limits_default;
+
+struct event_range {
+    int64_t       first_event_id;
+    struct bytes *events; /* encoded HistoryEvents */
+    size_t        count;
+};
+struct env {
+    int64_t                        now; /* wall ns: max(clock, last persisted time, the entity's last event time) */
+    const struct namespace_config *namespace; /* NULL for kinds that live in none */
+    const struct limits           *limits;
+    uint64_t                       entropy[4]; /* fresh for every decide: UUIDs, jitter */
+    struct number_source          *numbers;    /* decide may take as many as it needs; restored when it is asked again */
+    struct event_range             cold;       /* the answer to NEED; count 0 at first */
+};
+store_number env_number(struct env *env);
+
+/* --- requests: how anybody asks an entity for something --- */
+
+struct request {
+    struct message message; /* moves the request between lanes */
+    struct list    link;    /* while it waits in the runtime */
+    struct lane   *home;    /* done runs there; set by lane_submit */
+    struct arena  *arena;   /* inputs and results; travels with the request */
+    /* whom */
+    enum entity_kind_id kind;
+    int64_t             namespace_number;
+    struct bytes        business_id; /* workflow id */
+    bool                has_run_id;  /* else: the current run, open or last closed */
+    struct uuid         run_id;
+    /* what: the kind's own struct around this one */
+    int command; /* ENTITY_COMMAND_DUE is the runtime's; others are the kind's */
+    /* answer: error.code == ST_OK or why not; the kind's result fields are filled by decide */
+    struct error error;
+    /* Called once, on home's thread, when everything the answer rests on is durable. ST_UNAVAILABLE when the shard was
+     * dropped meanwhile: nothing is known then but that a retry is right. */
+    void (*done)(struct request *request);
+    int64_t batch; /* the runtime's: what the answer rests on */
+};
+#define ENTITY_COMMAND_DUE 0 /* the time that next_due named has come (or it was named too early: decide nothing) */
+
+/* --- decisions --- */
+
+/* One transition of one run. All pointers live in the request's arena (for DUE: in a runtime's arena given as such). */
+struct transition {
+    int64_t       first_event_id; /* of events; the next id to come when there are none */
+    struct bytes *events;         /* encoded HistoryEvents, ids dense */
+    size_t        event_count;
+    struct bytes  delta;          /* what events do not say; kept readable for ever */
+    bool          is_volatile;    /* true: applied, never stored (heartbeats without details); no events then */
+    /* Rows. run is complete for a created run, and for a change of status, memo, search attributes or close; else NULL. */
+    struct store_run   *run;
+    struct store_ready *ready; /* tasks that became ready; sequence from env_number */
+    size_t              ready_count;
+    store_number       *unready; /* sequences of ready rows that go: started, cancelled, timed out, moved */
+    size_t              unready_count;
+    struct store_entity *entities; /* rows of kinds that are no runs; state empty: delete */
+    size_t               entity_count;
+    /* messages to other entities (outbox) come with the issue that needs them */
+};
+
+struct entity_identity {
+    int64_t      namespace_number;
+    struct bytes namespace_id; /* UUID text */
+    struct bytes business_id;
+    store_number number;
+    struct uuid  run_id;
+};
+
+/* What decide says. Both transitions commit together. Errors to the caller go into request->error, also beside a
+ * transition (a bad completion fails the task and the caller). Nothing changes when neither transition is set. */
+struct decision {
+    bool              changes; /* self is set */
+    struct transition self;
+    bool                   creates; /* a new run of the same business id (start, continue-as-new, retry, cron) */
+    struct entity_identity created_identity;
+    struct transition      created;
+    /* NEED: fetch [need_from, need_to] of the entity's history and ask again; nothing else may be set then. */
+    bool    needs;
+    int64_t need_from, need_to;
+};
+
+/* What apply folds: a stored row, or a transition on its way there. */
+struct transition_record {
+    int64_t             number; /* of the transition, from 1 */
+    int64_t             first_event_id;
+    const struct bytes *events;
+    size_t              event_count;
+    struct bytes        delta;
+};
+
+struct entity_kind {
+    enum entity_kind_id id;
+    const char         *name;
+    void *(*state_new)(const struct entity_identity *identity); /* identity's bytes are copied as needed */
+    void (*state_free)(void *state);
+    size_t (*state_size)(const void *state); /* bytes of memory, roughly, in constant time */
+    /* state: NULL when there is no such entity (the answer is then NOT_FOUND, or a start). Never changes it. */
+    void (*decide)(const void *state, struct request *request, struct env *env, struct decision *decision);
+    /* Cannot fail for what decide made (the runtime asserts it); for bytes from the disk DATA_LOSS quarantines. */
+    enum status (*apply)(void *state, const struct transition_record *record, struct error *error) MUST_USE;
+    void (*snapshot)(const void *state, struct buffer *to);
+    enum status (*restore)(void *state, struct bytes snapshot, struct error *error) MUST_USE;
+    /* After a load, before the first decide: volatile times start anew at `now` (heartbeats get a full interval). */
+    void (*loaded)(void *state, int64_t now);
+    int64_t (*next_due)(const void *state);       /* wall ns; TIME_NEVER: nothing to wait for */
+    int64_t (*last_event_time)(const void *state); /* wall ns; env.now is never before it */
+    bool (*is_open)(const void *state);
+};
+#endif
