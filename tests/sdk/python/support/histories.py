@@ -174,6 +174,12 @@ def attribute_mismatches(message: Message, expected: dict[str, object]) -> list[
     return problems
 
 
+def expect(message: Message, **expected: object) -> None:
+    """One message's fields, written the same short way."""
+    problems = attribute_mismatches(message, expected)
+    assert not problems, f"{message.DESCRIPTOR.name}: {'; '.join(problems)}\n{message}"
+
+
 def check(events: Sequence[Event], *expected: Expected, first_id: int = 1) -> None:
     """The events are exactly these."""
     found_types = types(events)
