@@ -1,7 +1,7 @@
 # The layers, lowest first: each names what it may include (tools/check_layers holds the code against the same order).
 perdure_module(base Threads::Threads m)
 perdure_module(io perdure_base PkgConfig::LIBEVENT)
-perdure_module(codec perdure_base)
+perdure_module(codec perdure_base perdure_pb)
 perdure_module(wire perdure_io perdure_codec PkgConfig::NGHTTP2 PkgConfig::ZLIB)
 perdure_module(store perdure_base PkgConfig::SQLITE)
 perdure_module(history perdure_codec perdure_store)
