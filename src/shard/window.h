@@ -1,13 +1,13 @@
 /* window.h: the part of an ordered index of rows that is held in memory. One component for wake-ups, ready tasks, outbox.
  *
  * Rows are on disk; a window holds the lowest keys up to a mark, so that ten million rows cost disk and not RAM.
- * The protocol that loses nothing (each rule has its test in the simulator, with windows of 2):
+ * The protocol that loses nothing (each rule has its test here and in the simulator, with windows of 2):
  *  - a key enters when its batch is released, never when it is applied;
- *  - a refill takes its snapshot after every batch that was sealed before it began is durable; keys released and keys
- *    removed while it is under way are kept beside it; then rows and kept keys are merged by key, tombstones drop out,
- *    and the mark moves to the last key read, or to the end;
- *  - a released key below the mark always enters (when the window is full the highest one leaves and the mark goes down);
- *    at or above the mark it is dropped and `more` is set.
+ *  - a refill reads the rows after the mark, once every batch that was sealed before it began is durable; keys released and
+ *    keys removed while it is under way are kept beside it; then rows and kept keys are merged by key, tombstones drop
+ *    out, and the mark moves to the last key read, or to the end;
+ *  - a released key up to the mark always enters (when the window is full the highest one leaves and the mark goes below
+ *    it); above the mark it is dropped and `more` is set.
  *
  * Thread: one lane's. Memory: capacity keys, and as many kept keys as a refill may meet (past it the mark stays below the
  * lowest key that was dropped).
@@ -33,10 +33,11 @@ struct window {
     struct heap  items;
     struct table by_key;
     size_t       capacity;
-    struct window_key mark; /* every durable row below it is inside, or was taken */
-    bool         more;      /* there may be rows at or above the mark */
+    struct window_key mark; /* every durable row up to and including it is inside, or was taken */
+    bool         more;      /* there may be rows above the mark */
     bool         refilling;
-    struct heap  kept;       /* released during a refill, at or above the mark */
+    bool         refill_stopped; /* the mark may not follow the rows any more: a key went past the window's memory */
+    struct heap  kept;           /* released during a refill, above the mark */
     struct table kept_by_key, tombstones;
     bool              kept_overflow;
     struct window_key kept_lowest_dropped;
@@ -52,11 +53,11 @@ struct window_link *window_removed(struct window *window, struct window_key key)
 struct window_link *window_first(const struct window *window);
 void                window_take(struct window *window, struct window_link *link);
 bool                window_wants_refill(const struct window *window);
-/* The owner has made sure that every earlier sealed batch is durable before it reads rows after `mark`. */
+/* First this, then (once every batch sealed before is durable) read the rows whose key is greater than `mark`. */
 void window_refill_begin(struct window *window);
-/* One row of the snapshot, in order. Takes ownership. */
+/* One row of what was read, in order. Takes ownership. */
 void window_refill_row(struct window *window, struct window_link *link, struct window_key key);
-/* `end`: the snapshot had no further row. */
+/* `end`: there was no further row. */
 void window_refill_end(struct window *window, bool end);
 void window_refill_failed(struct window *window); /* the read failed; what was kept enters or sets more */
 /* Everything may be stale (a lost hint, another owner): start from the lowest key again. */
