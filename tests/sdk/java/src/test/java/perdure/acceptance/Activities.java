@@ -1,0 +1,21 @@
+package perdure.acceptance;
+
+import io.temporal.activity.ActivityInterface;
+
+/** What the workflows call. */
+@ActivityInterface
+public interface Activities {
+    String greet(String name);
+
+    int failUntil(int lastFailingAttempt);
+
+    void failAs(String type, boolean nonRetryable);
+
+    int heartbeatThenFail();
+
+    void heartbeatForever(String key);
+
+    void silent(String key);
+
+    String completeLater(String key);
+}

@@ -1,0 +1,189 @@
+package perdure.acceptance;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+
+import com.google.protobuf.Timestamp;
+import io.temporal.api.common.v1.Payloads;
+import io.temporal.api.enums.v1.EventType;
+import io.temporal.api.history.v1.HistoryEvent;
+import io.temporal.api.workflowservice.v1.GetWorkflowExecutionHistoryRequest;
+import io.temporal.client.WorkflowClient;
+import io.temporal.client.WorkflowClientOptions;
+import io.temporal.client.WorkflowOptions;
+import io.temporal.client.WorkflowStub;
+import io.temporal.common.converter.DefaultDataConverter;
+import io.temporal.serviceclient.WorkflowServiceStubs;
+import io.temporal.serviceclient.WorkflowServiceStubsOptions;
+import io.temporal.worker.Worker;
+import io.temporal.worker.WorkerFactory;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.extension.ExtensionContext;
+import org.junit.jupiter.api.extension.ParameterContext;
+import org.junit.jupiter.api.extension.ParameterResolver;
+
+/** One server, one client and one worker for all tests, and what the tests ask of them. */
+final class Harness implements AutoCloseable {
+    static final List<String> TASK =
+            List.of("WORKFLOW_TASK_SCHEDULED", "WORKFLOW_TASK_STARTED", "WORKFLOW_TASK_COMPLETED");
+    static final String STARTED = "WORKFLOW_EXECUTION_STARTED";
+    static final String COMPLETED = "WORKFLOW_EXECUTION_COMPLETED";
+    static final String FAILED = "WORKFLOW_EXECUTION_FAILED";
+
+    private final TestServer server;
+    private final WorkflowServiceStubs stubs;
+    private final WorkerFactory factory;
+    final WorkflowClient client;
+    final ActivitiesImpl activities = new ActivitiesImpl();
+    final String suffix = UUID.randomUUID().toString().substring(0, 8);
+    final String queue = "java-" + suffix;
+    final String identity = "java-tests-" + suffix;
+
+    Harness() throws Exception {
+        server = TestServer.start();
+        try {
+            var target = WorkflowServiceStubsOptions.newBuilder().setTarget(server.address()).build();
+            stubs = WorkflowServiceStubs.newServiceStubs(target);
+            client =
+                    WorkflowClient.newInstance(
+                            stubs, WorkflowClientOptions.newBuilder().setIdentity(identity).build());
+            factory = startWorker(queue);
+        } catch (RuntimeException failure) {
+            server.close();
+            throw failure;
+        }
+    }
+
+    /** A factory of its own, so that a test can end its worker without ending the others. */
+    WorkerFactory startWorker(String taskQueue) {
+        WorkerFactory created = WorkerFactory.newInstance(client);
+        Worker worker = created.newWorker(taskQueue);
+        worker.registerWorkflowImplementationTypes(Workflows.IMPLEMENTATIONS);
+        worker.registerActivitiesImplementations(activities);
+        created.start();
+        return created;
+    }
+
+    static void stopWorker(WorkerFactory factory) {
+        factory.shutdownNow();
+        factory.awaitTermination(20, TimeUnit.SECONDS);
+        if (!factory.isTerminated()) throw new IllegalStateException("the worker did not end");
+    }
+
+    @Override
+    public void close() throws Exception {
+        try {
+            stopWorker(factory);
+            stubs.shutdownNow();
+            stubs.awaitTermination(10, TimeUnit.SECONDS);
+        } finally {
+            server.close();
+        }
+    }
+
+    String newId(String name) {
+        return "java-" + name + "-" + UUID.randomUUID();
+    }
+
+    WorkflowOptions.Builder options(String name) {
+        return WorkflowOptions.newBuilder().setTaskQueue(queue).setWorkflowId(newId(name));
+    }
+
+    WorkflowStub start(String type, Object... arguments) {
+        return startWith(options(type).build(), type, arguments);
+    }
+
+    WorkflowStub startWith(WorkflowOptions options, String type, Object... arguments) {
+        WorkflowStub stub = client.newUntypedWorkflowStub(type, options);
+        stub.start(arguments);
+        return stub;
+    }
+
+    List<HistoryEvent> history(WorkflowStub stub) {
+        return history(stub.getExecution().getWorkflowId(), stub.getExecution().getRunId());
+    }
+
+    List<HistoryEvent> history(String workflowId, String runId) {
+        return client.fetchHistory(workflowId, runId).getHistory().getEventsList();
+    }
+
+    /** Returns when an event of this kind is in history, and not by time: the long poll answers when one is new. */
+    void untilEvent(WorkflowStub stub, EventType wanted) {
+        GetWorkflowExecutionHistoryRequest.Builder request =
+                GetWorkflowExecutionHistoryRequest.newBuilder()
+                        .setNamespace("default")
+                        .setExecution(stub.getExecution())
+                        .setWaitNewEvent(true);
+        for (;;) {
+            var page = stubs.blockingStub().getWorkflowExecutionHistory(request.build());
+            if (page.getHistory().getEventsList().stream().anyMatch(event -> event.getEventType() == wanted)) return;
+            assertFalse(page.getNextPageToken().isEmpty(), "the workflow closed without " + wanted);
+            request.setNextPageToken(page.getNextPageToken());
+        }
+    }
+
+    WorkflowStub stubOf(String workflowId) {
+        return client.newUntypedWorkflowStub(workflowId);
+    }
+
+    static List<String> kinds(List<HistoryEvent> history) {
+        return history.stream().map(event -> event.getEventType().name().replace("EVENT_TYPE_", "")).toList();
+    }
+
+    /** The kinds of a history: each part is a kind or a list of kinds. */
+    static List<String> sequence(Object... parts) {
+        List<String> all = new ArrayList<>();
+        for (Object part : parts) {
+            if (part instanceof List<?> list) list.forEach(kind -> all.add(String.valueOf(kind)));
+            else all.add(String.valueOf(part));
+        }
+        return all;
+    }
+
+    static HistoryEvent only(List<HistoryEvent> history, EventType kind) {
+        List<HistoryEvent> found = history.stream().filter(event -> event.getEventType() == kind).toList();
+        assertEquals(1, found.size(), () -> kind + " in " + kinds(history));
+        return found.get(0);
+    }
+
+    static <T> T decoded(Payloads payloads, Class<T> type) {
+        return DefaultDataConverter.STANDARD_INSTANCE.fromPayloads(0, Optional.of(payloads), type, type);
+    }
+
+    static Duration between(HistoryEvent first, HistoryEvent second) {
+        return Duration.between(instant(first.getEventTime()), instant(second.getEventTime()));
+    }
+
+    private static Instant instant(Timestamp time) {
+        return Instant.ofEpochSecond(time.getSeconds(), time.getNanos());
+    }
+
+    /** Hands the one harness to every test that names it as a parameter; it is closed after the last test. */
+    static final class Provider implements ParameterResolver {
+        @Override
+        public boolean supportsParameter(ParameterContext parameter, ExtensionContext context) {
+            return parameter.getParameter().getType() == Harness.class;
+        }
+
+        @Override
+        public Object resolveParameter(ParameterContext parameter, ExtensionContext context) {
+            return context.getRoot()
+                    .getStore(ExtensionContext.Namespace.GLOBAL)
+                    .getOrComputeIfAbsent(Harness.class, type -> create(), Harness.class);
+        }
+
+        private static Harness create() {
+            try {
+                return new Harness();
+            } catch (Exception failure) {
+                throw new IllegalStateException("no server to test", failure);
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+package perdure.acceptance;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+
+/** The server under test: PERDURE_ADDRESS when set, else a process of our own on free ports with a fresh store. */
+final class TestServer implements AutoCloseable {
+    private static final long READY_SECONDS_MAX = 30;
+    private static final long STOP_SECONDS_MAX = 30;
+
+    private final String address;
+    private final Process process; // null when the server is not ours
+    private final Path directory;
+
+    private TestServer(String address, Process process, Path directory) {
+        this.address = address;
+        this.process = process;
+        this.directory = directory;
+    }
+
+    static TestServer start() throws IOException, InterruptedException {
+        String given = System.getenv("PERDURE_ADDRESS");
+        if (given != null && !given.isEmpty()) return new TestServer(given, null, null);
+
+        Path directory = Files.createTempDirectory("perdure-java-");
+        List<Integer> ports = freePorts();
+        String address = "127.0.0.1:" + ports.get(0);
+        ProcessBuilder builder =
+                new ProcessBuilder(
+                        binary(),
+                        "server",
+                        "--grpc",
+                        address,
+                        "--http",
+                        "127.0.0.1:" + ports.get(1),
+                        "--store",
+                        "sqlite:" + directory.resolve("perdure.db"));
+        builder.redirectError(ProcessBuilder.Redirect.INHERIT);
+        TestServer server = new TestServer(address, builder.start(), directory);
+        server.awaitReady();
+        return server;
+    }
+
+    String address() {
+        return address;
+    }
+
+    private static String binary() {
+        String named = System.getenv("PERDURE_BINARY");
+        if (named != null && !named.isEmpty()) return named;
+        return Path.of(System.getProperty("perdure.repository"), "build", "dev", "perdure").toString();
+    }
+
+    private static List<Integer> freePorts() throws IOException {
+        InetAddress loopback = InetAddress.getLoopbackAddress();
+        // Both are held at once, so that they differ.
+        try (ServerSocket first = new ServerSocket(0, 1, loopback);
+                ServerSocket second = new ServerSocket(0, 1, loopback)) {
+            return List.of(first.getLocalPort(), second.getLocalPort());
+        }
+    }
+
+    private void awaitReady() throws InterruptedException {
+        CompletableFuture<Boolean> ready = new CompletableFuture<>();
+        Thread reader = new Thread(() -> readOutput(ready), "server-output");
+        reader.setDaemon(true);
+        reader.start();
+        boolean serves = false;
+        try {
+            serves = ready.get(READY_SECONDS_MAX, TimeUnit.SECONDS);
+        } catch (ExecutionException | TimeoutException late) {
+            throw new IllegalStateException("the server was not ready in " + READY_SECONDS_MAX + " s", late);
+        } finally {
+            if (!serves) process.destroyForcibly();
+        }
+        if (!serves) throw new IllegalStateException("the server ended before it was ready");
+    }
+
+    /** Reads to the end, so that the server never blocks on a full pipe. */
+    private void readOutput(CompletableFuture<Boolean> ready) {
+        try (BufferedReader lines = process.inputReader()) {
+            for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+                if (line.contains("ready")) ready.complete(true);
+            }
+            ready.complete(false);
+        } catch (IOException broken) {
+            ready.completeExceptionally(broken);
+        }
+    }
+
+    @Override
+    public void close() throws IOException, InterruptedException {
+        if (process == null) return;
+        process.destroy(); // SIGTERM
+        if (!process.waitFor(STOP_SECONDS_MAX, TimeUnit.SECONDS)) {
+            process.destroyForcibly();
+            throw new IllegalStateException("the server did not end in " + STOP_SECONDS_MAX + " s after SIGTERM");
+        }
+        if (process.exitValue() != 0) {
+            throw new IllegalStateException("the server ended with " + process.exitValue() + " after SIGTERM");
+        }
+        List<Path> leftovers;
+        try (var found = Files.walk(directory)) {
+            leftovers = found.sorted(Comparator.reverseOrder()).toList();
+        }
+        for (Path leftover : leftovers) Files.deleteIfExists(leftover);
+    }
+}
