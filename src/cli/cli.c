@@ -1,0 +1,232 @@
+/* cli.c: parsing by the tables, help from the tables, and the run of one command. */
+#include "cli/cli.h"
+
+#include <stdio.h>
+
+#include "cli/cli_internal.h"
+#include "io/listener.h"
+
+struct flag_row {
+    const char *name;
+    char        letter;
+    const char *argument; /* NULL: a switch */
+    bool        repeatable;
+    const char *help;
+};
+#define FLAG_ROW(id, name, letter, argument, repeatable, help) { name, letter, argument, repeatable, help },
+static const struct flag_row flag_rows[FLAG_COUNT] = { CLI_FLAGS(FLAG_ROW) };
+
+static const struct {
+    const struct cli_command *commands;
+    const size_t             *count;
+} groups[] = {
+    { cli_workflow_commands, &cli_workflow_command_count },
+    { cli_operator_commands, &cli_operator_command_count },
+};
+
+bool cli_knows(const char *noun)
+{
+    size_t size = strlen(noun);
+    for (size_t i = 0; i < ARRAY_COUNT(groups); i++) {
+        const char *known = groups[i].commands[0].noun;
+        if (strncmp(known, noun, size) == 0 && (known[size] == '\0' || known[size] == ' '))
+            return true;
+    }
+    return false;
+}
+
+void cli_print_summary(void)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(groups); i++) {
+        for (size_t j = 0; j < *groups[i].count; j++) {
+            const struct cli_command *command = &groups[i].commands[j];
+            char                      name[64];
+            snprintf(name, sizeof name, "%s %s", command->noun, command->verb);
+            printf("  perdure %-28s %s\n", name, command->summary);
+        }
+    }
+}
+
+static void print_flag(const struct flag_row *row, bool required)
+{
+    char left[64];
+    snprintf(left, sizeof left, "--%s%s%s", row->name, row->argument == NULL ? "" : " ",
+             row->argument == NULL ? "" : row->argument);
+    if (row->letter != 0)
+        printf("  -%c, %-34s %s%s\n", row->letter, left, row->help, required ? " (required)" : "");
+    else
+        printf("      %-34s %s%s\n", left, row->help, required ? " (required)" : "");
+}
+
+static void print_command_help(const struct cli_command *command)
+{
+    printf("perdure %s %s: %s\n\n", command->noun, command->verb, command->summary);
+    for (size_t flag = 0; flag < FLAG_COUNT; flag++) {
+        if ((command->flags | CLI_COMMON) >> flag & 1)
+            print_flag(&flag_rows[flag], command->required >> flag & 1);
+    }
+}
+
+void cli_print_reference(void)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(groups); i++) {
+        for (size_t j = 0; j < *groups[i].count; j++) {
+            const struct cli_command *command = &groups[i].commands[j];
+            printf("## perdure %s %s\n\n%s.\n\n| flag | | meaning |\n|---|---|---|\n", command->noun, command->verb,
+                   command->summary);
+            for (size_t flag = 0; flag < FLAG_COUNT; flag++) {
+                if (!(command->flags >> flag & 1))
+                    continue;
+                const struct flag_row *row = &flag_rows[flag];
+                bool                   required = command->required >> flag & 1;
+                printf("| `--%s` | `%s` | %s%s |\n", row->name, row->argument == NULL ? "" : row->argument, row->help,
+                       required ? " (required)" : "");
+            }
+            printf("\n");
+        }
+    }
+    printf("## Flags of every client command\n\n| flag | | meaning |\n|---|---|---|\n");
+    for (size_t flag = 0; flag < FLAG_COUNT; flag++) {
+        if (CLI_COMMON >> flag & 1)
+            printf("| `--%s` | `%s` | %s |\n", flag_rows[flag].name,
+                   flag_rows[flag].argument == NULL ? "" : flag_rows[flag].argument, flag_rows[flag].help);
+    }
+}
+
+static enum status usage_error(struct cli *cli, const char *what, const char *about)
+{
+    return error_set(&cli->error, ST_INVALID_ARGUMENT, "%s%s", what, about);
+}
+
+/* Finds the flag that `text` names ("--name", "--name=value", "-n"); *ret_value is what follows '=' or NULL. */
+static int find_flag(const char *text, const char **ret_value)
+{
+    *ret_value = NULL;
+    for (int flag = 0; flag < FLAG_COUNT; flag++) {
+        const struct flag_row *row = &flag_rows[flag];
+        size_t                 size = strlen(row->name);
+        if (text[1] == '-' && strncmp(text + 2, row->name, size) == 0 && (text[2 + size] == '\0' || text[2 + size] == '=')) {
+            *ret_value = text[2 + size] == '=' ? text + 3 + size : NULL;
+            return flag;
+        }
+        if (text[1] != '-' && row->letter != 0 && text[1] == row->letter && text[2] == '\0')
+            return flag;
+    }
+    return -1;
+}
+
+static enum status parse_arguments(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        const char *value;
+        int         flag = argv[i][0] == '-' && argv[i][1] != '\0' ? find_flag(argv[i], &value) : -1;
+        if (flag < 0 || !((command->flags | CLI_COMMON) >> flag & 1))
+            return usage_error(cli, "unknown argument: ", argv[i]);
+        const struct flag_row *row = &flag_rows[flag];
+        if (row->argument == NULL && value != NULL)
+            return usage_error(cli, "this flag takes no value: --", row->name);
+        if (row->argument != NULL && value == NULL) {
+            if (i + 1 == argc)
+                return usage_error(cli, "a value is missing behind --", row->name);
+            value = argv[++i];
+        }
+        size_t *count = &cli->arguments.counts[flag];
+        if (*count == (row->repeatable ? CLI_REPEAT_MAX : 1))
+            return usage_error(cli, "given too often: --", row->name);
+        cli->arguments.values[flag][(*count)++] = value == NULL ? "" : value;
+    }
+    for (int flag = 0; flag < FLAG_COUNT; flag++) {
+        if ((command->required >> flag & 1) && cli->arguments.counts[flag] == 0 && !cli_given(cli, FLAG_HELP))
+            return usage_error(cli, "required: --", flag_rows[flag].name);
+    }
+    return ST_OK;
+}
+
+static enum status connect_client(struct cli *cli)
+{
+    const char *address = cli_given(cli, FLAG_ADDRESS) ? cli->arguments.values[FLAG_ADDRESS][0] : getenv("TEMPORAL_ADDRESS");
+    char        host[256];
+    uint16_t    port;
+    if (address == NULL || address[0] == '\0')
+        address = "127.0.0.1:7233";
+    if (!address_parse(address, host, sizeof host, &port))
+        return error_set(&cli->error, ST_INVALID_ARGUMENT, "--address is not HOST:PORT: %s", address);
+    struct bytes    output = cli_value(cli, FLAG_OUTPUT);
+    struct metadata client_name[] = { { BYTES("client-name"), BYTES("temporal-cli") } };
+    cli->json = bytes_equal_text(output, "json");
+    if (output.size != 0 && !cli->json && !bytes_equal_text(output, "text"))
+        return error_set(&cli->error, ST_INVALID_ARGUMENT, "--output is text or json, not %.*s", BYTES_FMT(output));
+    cli->timeout_ns = TIME_NEVER;
+    if (cli_given(cli, FLAG_COMMAND_TIMEOUT) &&
+        cli_parse_duration(cli->arguments.values[FLAG_COMMAND_TIMEOUT][0], &cli->timeout_ns) != ST_OK)
+        return error_set(&cli->error, ST_INVALID_ARGUMENT, "--command-timeout is no duration (10s, 1h30m)");
+    cli->client = wire_client_new(&(struct wire_client_options){
+        .host = (const char *)arena_copy(&cli->arena, bytes_of(host, strlen(host) + 1)).base,
+        .port = port,
+        .metadata = client_name,
+        .metadata_count = ARRAY_COUNT(client_name) });
+    return ST_OK;
+}
+
+static int run_command(const struct cli_command *command, int argc, char **argv)
+{
+    struct cli *cli = xcalloc(1, sizeof *cli);
+    arena_init(&cli->arena, SIZE_MAX);
+    int         code = 2;
+    enum status status = parse_arguments(cli, command, argc, argv);
+    if (status == ST_OK && cli_given(cli, FLAG_HELP)) {
+        print_command_help(command);
+        code = 0;
+    } else {
+        if (status == ST_OK)
+            status = connect_client(cli);
+        if (status == ST_OK) {
+            status = command->run(cli);
+            code = status == ST_OK ? 0 : cli->client == NULL ? 2 : 1;
+        }
+        fflush(stdout);
+        if (status != ST_OK)
+            fprintf(stderr, "perdure: %s%s%s\n", code == 1 ? status_name(status) : "", code == 1 ? ": " : "",
+                    cli->error.message);
+        if (code == 2)
+            fprintf(stderr, "see: perdure %s %s --help\n", command->noun, command->verb);
+    }
+    wire_client_free(cli->client);
+    arena_release(&cli->arena);
+    free(cli);
+    return code;
+}
+
+/* How many words of argv the command's name takes; 0: it is another command. */
+static int match_name(const struct cli_command *command, int argc, char **argv)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s %s", command->noun, command->verb);
+    int         words = 0;
+    const char *at = name;
+    for (;; words++) {
+        size_t size = strcspn(at, " ");
+        if (words >= argc || strlen(argv[words]) != size || strncmp(argv[words], at, size) != 0)
+            return 0;
+        if (at[size] == '\0')
+            return words + 1;
+        at += size + 1;
+    }
+}
+
+int cli_main(int argc, char **argv)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(groups); i++) {
+        for (size_t j = 0; j < *groups[i].count; j++) {
+            int words = match_name(&groups[i].commands[j], argc, argv);
+            if (words != 0)
+                return run_command(&groups[i].commands[j], argc - words, argv + words);
+        }
+    }
+    bool help = argc == 1 || strcmp(argv[argc - 1], "--help") == 0 || strcmp(argv[argc - 1], "-h") == 0;
+    if (!help)
+        fprintf(stderr, "perdure: unknown command: %s %s\n", argv[0], argv[1]);
+    printf("Commands (each explains itself with --help):\n");
+    cli_print_summary();
+    return help ? 0 : 2;
+}

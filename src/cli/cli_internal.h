@@ -1,0 +1,111 @@
+/* cli_internal.h: the tables and helpers that the commands share. */
+#ifndef CLI_CLI_INTERNAL_H
+#define CLI_CLI_INTERNAL_H
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "codec/pb.h"
+#include "pb/all.pb.h"
+#include "wire/client.h"
+
+/* name, short, argument (NULL: a switch), repeatable, help */
+#define CLI_FLAGS(X)                                                                                                   \
+    X(ADDRESS, "address", 0, "HOST:PORT", false, "server; default $TEMPORAL_ADDRESS or 127.0.0.1:7233")               \
+    X(NAMESPACE, "namespace", 'n', "NAME", false, "namespace; default $TEMPORAL_NAMESPACE or default")                \
+    X(OUTPUT, "output", 'o', "text|json", false, "form of the output; default text")                                  \
+    X(COMMAND_TIMEOUT, "command-timeout", 0, "DURATION", false, "give up after this long; default: never")            \
+    X(WORKFLOW_ID, "workflow-id", 'w', "ID", false, "workflow id")                                                    \
+    X(RUN_ID, "run-id", 'r', "ID", false, "run id; default: the current run")                                         \
+    X(TYPE, "type", 0, "NAME", false, "workflow type, or query type")                                                 \
+    X(TASK_QUEUE, "task-queue", 't', "NAME", false, "task queue")                                                     \
+    X(INPUT, "input", 'i', "JSON", true, "one argument as JSON; repeat for more")                                     \
+    X(INPUT_FILE, "input-file", 0, "FILE", true, "one argument as JSON from a file; repeat for more")                 \
+    X(NAME, "name", 0, "NAME", false, "name of the signal or query")                                                  \
+    X(REASON, "reason", 0, "TEXT", false, "why; kept in the history")                                                 \
+    X(EXECUTION_TIMEOUT, "execution-timeout", 0, "DURATION", false, "limit over the whole chain of runs")             \
+    X(RUN_TIMEOUT, "run-timeout", 0, "DURATION", false, "limit of one run")                                           \
+    X(TASK_TIMEOUT, "task-timeout", 0, "DURATION", false, "limit of a workflow task; default 10s")                    \
+    X(START_DELAY, "start-delay", 0, "DURATION", false, "wait this long before the first workflow task")              \
+    X(CRON, "cron", 0, "SPEC", false, "cron schedule")                                                                \
+    X(ID_REUSE_POLICY, "id-reuse-policy", 0, "POLICY", false,                                                         \
+      "AllowDuplicate, AllowDuplicateFailedOnly, RejectDuplicate or TerminateIfRunning")                              \
+    X(ID_CONFLICT_POLICY, "id-conflict-policy", 0, "POLICY", false, "Fail, UseExisting or TerminateExisting")         \
+    X(MEMO, "memo", 0, "KEY=JSON", true, "memo field; repeat for more")                                               \
+    X(SEARCH_ATTRIBUTE, "search-attribute", 0, "KEY=JSON", true, "search attribute; repeat for more")                 \
+    X(QUERY, "query", 'q', "FILTER", false, "list filter, e.g. 'ExecutionStatus=\"Running\"'")                        \
+    X(LIMIT, "limit", 0, "COUNT", false, "at most this many; default: all")                                           \
+    X(REJECT_CONDITION, "reject-condition", 0, "not_open|not_completed_cleanly", false, "refuse the query then")      \
+    X(FOLLOW, "follow", 'f', NULL, false, "wait for new events until the workflow ends")                              \
+    X(DETAILED, "detailed", 0, NULL, false, "whole events instead of one line each")                                  \
+    X(RETENTION, "retention", 0, "DURATION", false, "how long closed workflows are kept; default 72h")                \
+    X(DESCRIPTION, "description", 0, "TEXT", false, "description of the namespace")                                   \
+    X(EMAIL, "email", 0, "ADDRESS", false, "owner's e-mail address")                                                  \
+    X(HELP, "help", 'h', NULL, false, "this text")
+
+#define CLI_FLAG_ENUM(name, ...) FLAG_##name,
+enum cli_flag { CLI_FLAGS(CLI_FLAG_ENUM) FLAG_COUNT };
+#undef CLI_FLAG_ENUM
+#define CLI_MASK(flag) (UINT64_C(1) << FLAG_##flag)
+static_assert(FLAG_COUNT <= 64, "a command's flags are a 64-bit mask");
+/* Every command has these. */
+#define CLI_COMMON (CLI_MASK(ADDRESS) | CLI_MASK(NAMESPACE) | CLI_MASK(OUTPUT) | CLI_MASK(COMMAND_TIMEOUT) | CLI_MASK(HELP))
+
+#define CLI_REPEAT_MAX 64
+struct cli_arguments {
+    const char *values[FLAG_COUNT][CLI_REPEAT_MAX];
+    size_t      counts[FLAG_COUNT];
+};
+
+/* One run of a command: arguments, connection and the memory of everything it prints. */
+struct cli {
+    struct cli_arguments arguments;
+    struct arena         arena;
+    struct wire_client  *client;
+    struct error         error;
+    bool                 json;
+    int64_t              timeout_ns; /* of each call; TIME_NEVER: none */
+};
+
+struct cli_command {
+    const char *noun, *verb; /* "operator namespace" is a noun of two words */
+    const char *summary;
+    uint64_t    flags, required;
+    enum status (*run)(struct cli *cli);
+};
+extern const struct cli_command cli_workflow_commands[];
+extern const size_t             cli_workflow_command_count;
+extern const struct cli_command cli_operator_commands[];
+extern const size_t             cli_operator_command_count;
+
+/* The (last) value of a flag as bytes; empty when not given. */
+struct bytes cli_value(const struct cli *cli, enum cli_flag flag);
+static inline bool cli_given(const struct cli *cli, enum cli_flag flag)
+{
+    return cli->arguments.counts[flag] != 0;
+}
+struct bytes cli_namespace(const struct cli *cli);
+/* 0 with ST_OK when the flag was not given. Go's form: 1h30m, 10s, 250ms; also "d" for days. */
+enum status cli_duration(struct cli *cli, enum cli_flag flag, struct google_Duration **ret_duration) MUST_USE;
+enum status cli_parse_duration(const char *text, int64_t *ret_ns) MUST_USE;
+/* --input and --input-file as encoded Payloads; the empty slice (base NULL) when there are none. */
+enum status cli_input(struct cli *cli, struct bytes *ret_payloads) MUST_USE;
+/* KEY=JSON pairs as an encoded map message (Memo or SearchAttributes have the same shape). */
+enum status cli_pairs(struct cli *cli, enum cli_flag flag, struct bytes *ret_message) MUST_USE;
+
+/* Calls a method of WorkflowService (or OperatorService) and decodes its response into the arena. */
+enum status cli_call(struct cli *cli, const char *path, const struct pb_message *request_type, const void *request,
+                     const struct pb_message *response_type, void *ret_response) MUST_USE;
+/* The response's bytes as proto3 JSON on standard output. */
+enum status cli_print_json(struct cli *cli, const struct pb_message *type, const void *record) MUST_USE;
+
+/* One line for people: what a payload or payloads hold. */
+void cli_print_payloads(struct cli *cli, struct bytes payloads);
+void cli_print_failure(struct cli *cli, struct bytes failure, int indent);
+/* "2026-11-23T12:00:00.000Z"; "-" for none. In the arena. */
+const char *cli_time_text(struct cli *cli, const struct google_Timestamp *time);
+const char *cli_duration_text(struct cli *cli, const struct google_Duration *duration);
+/* RUNNING from WORKFLOW_EXECUTION_STATUS_RUNNING, by the enum's own table; "Running" as users write it. */
+const char *cli_status_text(int32_t status);
+const char *cli_event_text(int32_t event_type);
+struct bytes cli_request_id(struct cli *cli);
+struct bytes cli_identity(struct cli *cli);
+#endif

@@ -1,0 +1,102 @@
+/* main.c: perdure server, perdure compat, and the client commands. */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+#include "cli/cli.h"
+#include "server/compat.h"
+#include "server/server.h"
+
+static void print_usage(void)
+{
+    printf("perdure %s: durable execution in one binary\n\n"
+           "  perdure server               runs the server\n"
+           "  perdure compat               the table of RPCs and how far each is served\n"
+           "  perdure reference NAME       cli or configuration, as Markdown\n"
+           "  perdure version              prints the version\n",
+           PERDURE_VERSION);
+    cli_print_summary();
+    printf("\nEach command explains itself with --help.\n");
+}
+
+/* Blocked here, before any thread exists, so that only the main thread takes them, by sigwait. */
+static void prepare_signals(void)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a closed peer is an error of the write, not the end of the process */
+}
+
+/* Every connection is a descriptor: take what the system allows. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_warn("server.descriptors", "the limit of open files stays at %ju", (uintmax_t)limit.rlim_cur);
+}
+
+static int run_server(int argc, char **argv)
+{
+    struct options options;
+    struct error   error;
+    struct server *server;
+    if (options_parse(argc, argv, &options, &error) != ST_OK) {
+        fprintf(stderr, "perdure: %s\nsee: perdure server --help\n", error.message);
+        return 2;
+    }
+    if (options.help) {
+        options_print_help();
+        return 0;
+    }
+    log_set_level(options.log_level);
+    prepare_signals();
+    raise_descriptor_limit();
+    if (server_new(&options, &server, &error) != ST_OK) {
+        fprintf(stderr, "perdure: %s\n", error.message);
+        return 1;
+    }
+    server_run(server);
+    server_free(server);
+    return 0;
+}
+
+static int run_reference(int argc, char **argv)
+{
+    if (argc == 1 && strcmp(argv[0], "cli") == 0)
+        cli_print_reference();
+    else if (argc == 1 && strcmp(argv[0], "configuration") == 0)
+        options_print_reference();
+    else {
+        fprintf(stderr, "perdure: reference of what? cli or configuration\n");
+        return 2;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *command = argc > 1 ? argv[1] : "help";
+    if (strcmp(command, "server") == 0)
+        return run_server(argc - 2, argv + 2);
+    if (strcmp(command, "compat") == 0)
+        return compat_main(argc - 2, argv + 2);
+    if (strcmp(command, "reference") == 0)
+        return run_reference(argc - 2, argv + 2);
+    if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {
+        printf("perdure %s\n", PERDURE_VERSION);
+        return 0;
+    }
+    if (cli_knows(command))
+        return cli_main(argc - 1, argv + 1);
+    bool help = strcmp(command, "help") == 0 || strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0;
+    if (!help)
+        fprintf(stderr, "perdure: unknown command: %s\n", command);
+    print_usage();
+    return help ? 0 : 2;
+}

@@ -1,0 +1,167 @@
+/* options.c: the table of flags, and its three readers. */
+#include "server/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+
+struct flag {
+    const char *name, *argument, *fallback, *help;
+    bool (*set)(struct options *options, const char *value); /* false: the value is none */
+};
+
+static bool set_grpc(struct options *options, const char *value)
+{
+    options->grpc_address = value;
+    return strrchr(value, ':') != NULL;
+}
+
+static bool set_http(struct options *options, const char *value)
+{
+    options->http_address = value;
+    return strrchr(value, ':') != NULL;
+}
+
+static bool set_store(struct options *options, const char *value)
+{
+    options->store_url = value;
+    return strchr(value, ':') != NULL;
+}
+
+static bool set_namespace(struct options *options, const char *value)
+{
+    if (options->namespace_count == OPTIONS_NAMESPACES_MAX || *value == '\0' || strlen(value) > 1000)
+        return false;
+    options->namespaces[options->namespace_count++] = value;
+    return true;
+}
+
+static bool set_memory(struct options *options, const char *value)
+{
+    char              *end;
+    unsigned           shift = 0;
+    unsigned long long number = strtoull(value, &end, 10);
+    switch (toupper((unsigned char)*end)) {
+    case 'K':
+        shift = 10;
+        break;
+    case 'M':
+        shift = 20;
+        break;
+    case 'G':
+        shift = 30;
+        break;
+    default:
+        break;
+    }
+    if (end == value || *value == '-' || (*end != '\0' && (shift == 0 || end[1] != '\0')) || number > SIZE_MAX >> shift)
+        return false;
+    options->memory_limit = (size_t)number << shift;
+    return options->memory_limit >= 1U << 20;
+}
+
+static bool set_lanes(struct options *options, const char *value)
+{
+    char *end;
+    long  number = strtol(value, &end, 10);
+    options->lane_count = (uint32_t)number;
+    return *value != '\0' && *end == '\0' && number >= 0 && number <= 64;
+}
+
+static bool set_log_level(struct options *options, const char *value)
+{
+    return log_level_parse(value, &options->log_level);
+}
+
+static const struct flag flags[] = {
+    { "grpc", "HOST:PORT", "127.0.0.1:7233", "where SDKs and the command line connect; port 0 takes a free one", set_grpc },
+    { "http", "HOST:PORT", "127.0.0.1:8233", "health checks and the landing page; port 0 takes a free one", set_http },
+    { "store", "URL", "sqlite:perdure.db", "sqlite:FILE, or memory: for tests (loses everything at the end)", set_store },
+    { "namespace", "NAME", NULL, "registers this namespace at start besides default; repeat for more", set_namespace },
+    { "memory", "SIZE", "256M", "memory for cached workflow executions: bytes, or with K, M, G; at least 1M", set_memory },
+    { "lanes", "COUNT", "0", "event-loop threads, at most 64; 0: one less than there are cores, at least one", set_lanes },
+    { "log-level", "LEVEL", "info", "debug, info, warn, error or off", set_log_level },
+};
+
+static void variable_name(const char *flag, char name[64])
+{
+    size_t size = (size_t)snprintf(name, 64, "PERDURE_%s", flag);
+    for (size_t i = 0; i < size; i++)
+        name[i] = (char)(name[i] == '-' ? '_' : toupper((unsigned char)name[i]));
+}
+
+static enum status set_flag(const struct flag *flag, struct options *options, const char *value, struct error *error)
+{
+    if (flag->set(options, value))
+        return ST_OK;
+    return error_set(error, ST_INVALID_ARGUMENT, "--%s %s: expected %s (%s)", flag->name, value, flag->argument, flag->help);
+}
+
+static enum status set_defaults(struct options *options, struct error *error)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
+        char name[64];
+        variable_name(flags[i].name, name);
+        const char *value = getenv(name);
+        if (value == NULL || *value == '\0')
+            value = flags[i].fallback;
+        if (value != NULL && set_flag(&flags[i], options, value, error) != ST_OK)
+            return ST_INVALID_ARGUMENT;
+    }
+    return ST_OK;
+}
+
+enum status options_parse(int argc, char **argv, struct options *ret_options, struct error *error)
+{
+    struct options options = { 0 };
+    if (set_defaults(&options, error) != ST_OK)
+        return ST_INVALID_ARGUMENT;
+    for (int i = 0; i < argc; i++) {
+        const char *text = argv[i], *value = NULL;
+        size_t      at = 0;
+        if (strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0) {
+            options.help = true;
+            continue;
+        }
+        for (; at < ARRAY_COUNT(flags); at++) {
+            size_t size = strlen(flags[at].name);
+            if (strncmp(text, "--", 2) == 0 && strncmp(text + 2, flags[at].name, size) == 0 &&
+                (text[2 + size] == '\0' || text[2 + size] == '=')) {
+                value = text[2 + size] == '=' ? text + 3 + size : NULL;
+                break;
+            }
+        }
+        if (at == ARRAY_COUNT(flags))
+            return error_set(error, ST_INVALID_ARGUMENT, "unknown argument: %s", text);
+        if (value == NULL && ++i == argc)
+            return error_set(error, ST_INVALID_ARGUMENT, "a value is missing behind --%s", flags[at].name);
+        if (set_flag(&flags[at], &options, value == NULL ? argv[i] : value, error) != ST_OK)
+            return ST_INVALID_ARGUMENT;
+    }
+    *ret_options = options;
+    return ST_OK;
+}
+
+void options_print_help(void)
+{
+    printf("perdure server: runs the server until SIGTERM or SIGINT\n\n");
+    for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
+        char left[48];
+        snprintf(left, sizeof left, "--%s %s", flags[i].name, flags[i].argument);
+        printf("  %-22s %s%s%s%s\n", left, flags[i].help, flags[i].fallback == NULL ? "" : " (default ",
+               flags[i].fallback == NULL ? "" : flags[i].fallback, flags[i].fallback == NULL ? "" : ")");
+    }
+    printf("\nEach flag can also be given in the environment, e.g. PERDURE_STORE.\n");
+}
+
+void options_print_reference(void)
+{
+    printf("| flag | environment | default | meaning |\n|---|---|---|---|\n");
+    for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
+        char name[64];
+        variable_name(flags[i].name, name);
+        printf("| `--%s %s` | `%s` | %s%s%s | %s |\n", flags[i].name, flags[i].argument, name,
+               flags[i].fallback == NULL ? "" : "`", flags[i].fallback == NULL ? "" : flags[i].fallback,
+               flags[i].fallback == NULL ? "" : "`", flags[i].help);
+    }
+}

@@ -1,0 +1,401 @@
+/* server.c: lanes on threads, wired to the loop, the wire and the api. */
+#include "server/server.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "base/hash.h"
+#include "engine/workflow.h"
+#include "io/listener.h"
+#include "io/loop.h"
+#include "shard/lane.h"
+#include "store/store.h"
+#include "wire/server.h"
+
+/* How long running calls may take to end after SIGTERM; long polls are answered at once. */
+#define DRAIN_NS (4 * NS_PER_S)
+
+struct server_lane {
+    struct server      *server;
+    struct lane        *lane;
+    struct loop        *loop;
+    struct wire_server *wire;
+    struct loop_timer   due;
+    struct message      drain;
+    pthread_t           thread;
+    bool                running, draining, drained;
+};
+
+struct server {
+    struct store       *store;
+    struct runtime     *runtime;
+    struct api         *api;
+    struct listener    *listener;
+    struct server_lane *lanes;
+    uint32_t            lane_count;
+    const char         *store_url;
+    char                grpc_address[280];
+    pthread_mutex_t     mutex; /* drained_count only; a leaf: nothing else is locked under it */
+    pthread_cond_t      changed;
+    uint32_t            drained_count;
+};
+
+/* A flush of unknown outcome: memory may be ahead of the disk or behind it. The disk is the truth, so start again from it. */
+static void on_fatal(void *context UNUSED, const struct error *error)
+{
+    log_error("store.failed", "%s; the process ends so that nothing undurable is ever acknowledged", error->message);
+    _exit(70);
+}
+
+static void lane_fired(struct loop_timer *timer UNUSED) {} /* the turn that follows does the work */
+
+/* Once per loop iteration, after sockets, mailbox and timers: the lane's turn, then when to come back. */
+static void lane_turned(void *context)
+{
+    struct server_lane *self = context;
+    api_lane_turn(self->server->api, self->lane);
+    lane_turn(self->lane);
+    int64_t due = MIN(lane_next_due(self->lane), api_lane_next_due(self->server->api, self->lane));
+    if (due == TIME_NEVER) {
+        loop_timer_clear(self->loop, &self->due);
+        return;
+    }
+    int64_t wait = MAX(due - clock_wall_ns(&clock_system), INT64_C(0));
+    /* A wall clock that steps must not leave the lane asleep: it looks again at least once a minute. */
+    loop_timer_set(self->loop, &self->due, loop_now(self->loop) + MIN(wait, 60 * NS_PER_S));
+}
+
+static void on_call(void *context, struct call *call)
+{
+    struct server_lane *self = context;
+    api_call(self->server->api, self->lane, call);
+}
+
+static bool is_method(void *context, struct bytes path)
+{
+    struct server_lane *self = context;
+    return api_is_method(self->server->api, path);
+}
+
+static void *lane_main(void *context)
+{
+    struct server_lane *self = context;
+    lane_turned(self);
+    loop_run(self->loop);
+    return NULL;
+}
+
+static void lane_drained(void *context)
+{
+    struct server_lane *self = context;
+    pthread_mutex_lock(&self->server->mutex);
+    self->drained = true;
+    self->server->drained_count++;
+    pthread_cond_signal(&self->server->changed);
+    pthread_mutex_unlock(&self->server->mutex);
+}
+
+static void lane_start_drain(struct message *message)
+{
+    struct server_lane *self = CONTAINER_OF(message, struct server_lane, drain);
+    lane_drain(self->lane);
+    api_lane_drain(self->server->api, self->lane);
+    wire_server_drain(self->wire, lane_drained, self);
+}
+
+static enum status start_lane(struct server *server, uint32_t index, struct error *error)
+{
+    static const char *const services[] = { "", "temporal.api.workflowservice.v1.WorkflowService",
+                                            "temporal.api.operatorservice.v1.OperatorService" };
+    struct server_lane      *self = &server->lanes[index];
+    self->server = server;
+    self->lane = runtime_lane(server->runtime, index);
+    self->loop = loop_new(&(struct loop_options){ .clock = &clock_system, .turn = lane_turned, .context = self });
+    if (self->loop == NULL)
+        return error_set(error, ST_UNAVAILABLE, "event loop: %s", strerror(errno));
+    loop_timer_init(&self->due, lane_fired);
+    lane_set_host(self->lane, loop_wake, self->loop);
+    self->wire = wire_server_new(&(struct wire_server_options){
+        .loop = self->loop, .home = self->lane, .on_call = on_call, .is_method = is_method, .context = self });
+    for (size_t i = 0; i < ARRAY_COUNT(services); i++)
+        wire_server_set_serving(self->wire, services[i], true);
+    if (pthread_create(&self->thread, NULL, lane_main, self) != 0)
+        return error_set(error, ST_UNAVAILABLE, "no thread for lane %u", index);
+    self->running = true;
+    return ST_OK;
+}
+
+/* --- work that must be done on a lane's thread, waited for by the main thread --- */
+
+struct errand {
+    struct message message; /* runs on the lane's thread and ends by errand_done */
+    struct server *server;
+    struct error   error;
+    bool           done;
+};
+
+static void errand_done(struct errand *errand)
+{
+    struct server *server = errand->server;
+    pthread_mutex_lock(&server->mutex);
+    errand->done = true;
+    pthread_cond_signal(&server->changed);
+    pthread_mutex_unlock(&server->mutex);
+}
+
+static enum status errand_run(struct errand *errand, struct server_lane *lane, struct error *error)
+{
+    errand->server = lane->server;
+    mailbox_post(loop_mailbox(lane->loop), &errand->message);
+    pthread_mutex_lock(&lane->server->mutex);
+    while (!errand->done)
+        pthread_cond_wait(&lane->server->changed, &lane->server->mutex);
+    pthread_mutex_unlock(&lane->server->mutex);
+    *error = errand->error;
+    return errand->error.code;
+}
+
+/* A namespace of the command line is registered as any client would: a call without a socket. */
+struct registration {
+    struct errand errand;
+    struct call   call;
+    struct arena  arena;
+};
+
+static void registration_end(struct registration *registration)
+{
+    errand_done(&registration->errand);
+}
+
+static void registration_reply(struct call *call, struct bytes message UNUSED)
+{
+    registration_end(CONTAINER_OF(call, struct registration, call));
+}
+
+static void registration_fail(struct call *call, const struct error *error)
+{
+    struct registration *registration = CONTAINER_OF(call, struct registration, call);
+    if (error->code != ST_ALREADY_EXISTS)
+        registration->errand.error = *error;
+    registration_end(registration);
+}
+
+static bool registration_alive(const struct call *call UNUSED)
+{
+    return true;
+}
+
+static const struct call_operations registration_operations = { registration_reply, registration_fail,
+                                                                registration_alive };
+
+static void registration_start(struct message *message)
+{
+    struct registration *registration = CONTAINER_OF(message, struct registration, errand.message);
+    struct server       *server = registration->errand.server;
+    api_call(server->api, server->lanes[0].lane, &registration->call);
+}
+
+static enum status register_namespace(struct server *server, const char *name, struct error *error)
+{
+    struct registration registration = { .errand.message.run = registration_start };
+    struct google_Duration retention = { .seconds = 24 * 3600 };
+    struct workflowservice_RegisterNamespaceRequest request = { .namespace = bytes_of_text(name),
+                                                                .workflow_execution_retention_period = &retention };
+    arena_init(&registration.arena, SIZE_MAX);
+    registration.call = (struct call){
+        .path = BYTES("/temporal.api.workflowservice.v1.WorkflowService/RegisterNamespace"),
+        .request = pb_encode_arena(&pb_workflowservice_RegisterNamespaceRequest, &request, &registration.arena),
+        .arena = &registration.arena,
+        .deadline_ns = TIME_NEVER,
+        .home = server->lanes[0].lane,
+        .operations = &registration_operations,
+    };
+    enum status status = errand_run(&registration.errand, &server->lanes[0], error);
+    arena_release(&registration.arena);
+    return status;
+}
+
+struct listening {
+    struct errand           errand;
+    struct listener_options options;
+    struct listener        *listener;
+};
+
+static void listening_start(struct message *message)
+{
+    struct listening *listening = CONTAINER_OF(message, struct listening, errand.message);
+    if (listener_new(&listening->options, &listening->listener, &listening->errand.error) == ST_OK)
+        listening->errand.error.code = ST_OK;
+    errand_done(&listening->errand);
+}
+
+static void listening_stop(struct message *message)
+{
+    struct listening *listening = CONTAINER_OF(message, struct listening, errand.message);
+    listener_free(listening->listener);
+    errand_done(&listening->errand);
+}
+
+static enum status start_listener(struct server *server, const char *address, struct error *error)
+{
+    struct listener_target targets[64];
+    char                   host[256];
+    uint16_t               port;
+    if (!address_parse(address, host, sizeof host, &port))
+        return error_set(error, ST_INVALID_ARGUMENT, "--grpc %s is not HOST:PORT", address);
+    for (uint32_t i = 0; i < server->lane_count; i++)
+        targets[i] = (struct listener_target){ .mailbox = i == 0 ? NULL : loop_mailbox(server->lanes[i].loop),
+                                               .adopt = wire_server_adopt,
+                                               .context = server->lanes[i].wire };
+    struct listening listening = { .errand.message.run = listening_start,
+                                   .options = { .loop = server->lanes[0].loop,
+                                                .host = host,
+                                                .port = port,
+                                                .targets = targets,
+                                                .target_count = server->lane_count } };
+    enum status      status = errand_run(&listening.errand, &server->lanes[0], error);
+    server->listener = listening.listener;
+    if (status == ST_OK)
+        snprintf(server->grpc_address, sizeof server->grpc_address, "%s:%u", host, listener_port(server->listener));
+    return status;
+}
+
+static void stop_listener(struct server *server)
+{
+    struct error     ignored;
+    struct listening listening = { .errand.message.run = listening_stop, .listener = TAKE_PTR(server->listener) };
+    if (listening.listener != NULL)
+        (void)errand_run(&listening.errand, &server->lanes[0], &ignored);
+}
+
+static enum status start_runtime(struct server *server, const struct options *options, struct error *error)
+{
+    static const struct entity_kind *kinds[2];
+    kinds[0] = &workflow_kind;
+    kinds[1] = api_namespaces_kind();
+    enum status status = api_new(&server->api, error);
+    if (status != ST_OK)
+        return status;
+    struct runtime_options runtime_options = {
+        .store = server->store,
+        .clock = clock_system,
+        .lane_count = server->lane_count,
+        .memory_limit = options->memory_limit,
+        .limits = &limits_default,
+        .kinds = kinds,
+        .kind_count = ARRAY_COUNT(kinds),
+        .hooks = *api_hooks(),
+        .hooks_context = server->api,
+        .fatal = on_fatal,
+    };
+    status = runtime_new(&runtime_options, &server->runtime, error);
+    return status == ST_OK ? api_attach(server->api, server->runtime, error) : status;
+}
+
+enum status server_new(const struct options *options, struct server **ret_server, struct error *error)
+{
+    struct server *server = xcalloc(1, sizeof *server);
+    long           cores = sysconf(_SC_NPROCESSORS_ONLN);
+    server->lane_count = options->lane_count != 0 ? options->lane_count : (uint32_t)MAX(cores - 1, 1L);
+    server->lane_count = MIN(server->lane_count, 64U);
+    server->lanes = xcalloc(server->lane_count, sizeof *server->lanes);
+    server->store_url = options->store_url;
+    pthread_mutex_init(&server->mutex, NULL);
+    pthread_cond_init(&server->changed, NULL);
+    hash_seed_from_system();
+    enum status status = store_open(options->store_url, &server->store, error);
+    if (status == ST_OK)
+        status = start_runtime(server, options, error);
+    for (uint32_t i = 0; i < server->lane_count && status == ST_OK; i++)
+        status = start_lane(server, i, error);
+    if (status == ST_OK)
+        status = register_namespace(server, "default", error);
+    for (size_t i = 0; i < options->namespace_count && status == ST_OK; i++)
+        status = register_namespace(server, options->namespaces[i], error);
+    if (status == ST_OK)
+        status = start_listener(server, options->grpc_address, error);
+    if (status != ST_OK) {
+        server_free(server);
+        return status;
+    }
+    *ret_server = server;
+    return ST_OK;
+}
+
+/* Waits until every lane has drained, DRAIN_NS passed, or a second signal says now. */
+static void wait_drained(struct server *server)
+{
+    int64_t         end = clock_monotonic_ns(&clock_system) + DRAIN_NS;
+    sigset_t        signals;
+    struct timespec step = { .tv_nsec = 20 * NS_PER_MS };
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    for (;;) {
+        pthread_mutex_lock(&server->mutex);
+        bool drained = server->drained_count == server->lane_count;
+        pthread_mutex_unlock(&server->mutex);
+        if (drained || clock_monotonic_ns(&clock_system) > end || sigtimedwait(&signals, NULL, &step) > 0)
+            return;
+    }
+}
+
+void server_run(struct server *server)
+{
+    sigset_t signals;
+    int      signal_number;
+    printf("perdure %s ready: gRPC %s, store %s\n", PERDURE_VERSION, server->grpc_address, server->store_url);
+    fflush(stdout);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigwait(&signals, &signal_number);
+    log_info("server.stopping", "signal=%d", signal_number);
+    stop_listener(server);
+    for (uint32_t i = 0; i < server->lane_count; i++) {
+        server->lanes[i].drain.run = lane_start_drain;
+        mailbox_post(loop_mailbox(server->lanes[i].loop), &server->lanes[i].drain);
+    }
+    wait_drained(server);
+}
+
+void server_free(struct server *server)
+{
+    stop_listener(server);
+    for (uint32_t i = 0; i < server->lane_count; i++) {
+        if (server->lanes[i].running) {
+            loop_stop(server->lanes[i].loop);
+            pthread_join(server->lanes[i].thread, NULL);
+        }
+    }
+    /* What is submitted is finished before anything goes: a batch on its way still names its lane. */
+    for (uint32_t i = 0; i < server->lane_count; i++) {
+        if (server->lanes[i].wire != NULL)
+            wire_server_close_all(server->lanes[i].wire);
+    }
+    if (server->runtime != NULL)
+        runtime_settle(server->runtime);
+    for (uint32_t i = 0; i < server->lane_count; i++) {
+        if (server->lanes[i].wire != NULL)
+            wire_server_free(server->lanes[i].wire);
+    }
+    if (server->api != NULL)
+        api_free(server->api);
+    if (server->runtime != NULL)
+        runtime_free(server->runtime);
+    if (server->store != NULL)
+        store_close(server->store);
+    for (uint32_t i = 0; i < server->lane_count; i++) {
+        if (server->lanes[i].loop != NULL)
+            loop_free(server->lanes[i].loop);
+    }
+    pthread_cond_destroy(&server->changed);
+    pthread_mutex_destroy(&server->mutex);
+    free(server->lanes);
+    free(server);
+}
