@@ -29,7 +29,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def run(directory: str, command: list[str], address: str = "") -> str:
     environment = {**os.environ, "TEMPORAL_ADDRESS": address}
     done = subprocess.run(
-        command, cwd=HERE / directory, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS_MAX
+        command,
+        cwd=HERE / directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=BUILD_SECONDS_MAX,
     )
     assert done.returncode == 0, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout

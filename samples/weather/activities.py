@@ -35,7 +35,9 @@ def make_nws_request(url: str) -> dict[str, Any]:
         raise ApplicationError(f"not an HTTP address: {target}", type="BadUrl", non_retryable=True)
     activity.logger.info("GET %s (attempt %d)", target, activity.info().attempt)
 
-    request = urllib.request.Request(target, headers={"User-Agent": USER_AGENT, "Accept": "application/geo+json"})
+    request = urllib.request.Request(
+        target, headers={"User-Agent": USER_AGENT, "Accept": "application/geo+json"}
+    )
     try:
         with urllib.request.urlopen(request, timeout=HTTP_TIMEOUT_SECONDS) as response:
             body = response.read(RESPONSE_BYTES_MAX + 1)
@@ -45,7 +47,9 @@ def make_nws_request(url: str) -> dict[str, Any]:
         raise ApplicationError(f"{target}: {error}", type="NwsUnreachable") from error
 
     if len(body) > RESPONSE_BYTES_MAX:
-        raise ApplicationError(f"{target}: more than {RESPONSE_BYTES_MAX} bytes", type="BadAnswer", non_retryable=True)
+        raise ApplicationError(
+            f"{target}: more than {RESPONSE_BYTES_MAX} bytes", type="BadAnswer", non_retryable=True
+        )
     try:
         answer = json.loads(body)
     except ValueError as error:

@@ -128,7 +128,9 @@ async def both_die(stage: Stage, alerts: WorkflowHandle[Any, str]) -> str:
     return text
 
 
-async def show_history(client: Client, handle: WorkflowHandle[Any, Any], attempts: list[int], calls: int) -> None:
+async def show_history(
+    client: Client, handle: WorkflowHandle[Any, Any], attempts: list[int], calls: int
+) -> None:
     print(f"\n{handle.id}:", flush=True)
     kinds: Counter[str] = Counter()
     seen_attempts = []
@@ -142,7 +144,10 @@ async def show_history(client: Client, handle: WorkflowHandle[Any, Any], attempt
             note = f"  attempt {started.attempt} by {started.identity}"
             if started.HasField("last_failure"):
                 note += f" (before: {started.last_failure.message})"
-        print(f"  {event.event_id:3} {event.event_time.ToDatetime():%H:%M:%S.%f}  {kind.lower()}{note}", flush=True)
+        print(
+            f"  {event.event_id:3} {event.event_time.ToDatetime():%H:%M:%S.%f}  {kind.lower()}{note}",
+            flush=True,
+        )
     runs = await client.workflow_service.list_workflow_executions(
         ListWorkflowExecutionsRequest(namespace=client.namespace, query=f"WorkflowId = '{handle.id}'")
     )
@@ -166,7 +171,9 @@ async def play(stage: Stage) -> None:
     suffix = f"{os.getpid()}-{int(time.time())}" if stage.foreign else "demo"
     alerts = await client.start_workflow(GetAlerts.run, "CA", id=f"alerts-ca-{suffix}", task_queue=TASK_QUEUE)
     place = ForecastRequest(37.7749, -122.4194)
-    forecast = await client.start_workflow(GetForecast.run, place, id=f"forecast-sf-{suffix}", task_queue=TASK_QUEUE)
+    forecast = await client.start_workflow(
+        GetForecast.run, place, id=f"forecast-sf-{suffix}", task_queue=TASK_QUEUE
+    )
     say(f"started {alerts.id} and {forecast.id}")
 
     forecast_text = await server_dies(stage, forecast)
@@ -185,7 +192,9 @@ async def play(stage: Stage) -> None:
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that our children end too
+    signal.signal(
+        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
+    )  # so that our children end too
     with tempfile.TemporaryDirectory(prefix="perdure-weather-") as directory:
         stage = Stage(Path(directory))
         try:

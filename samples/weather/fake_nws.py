@@ -86,7 +86,12 @@ def alerts(state: str) -> dict[str, Any]:
         "description": "Rain on wet ground may bring small rivers out of their beds.",
         "instruction": "Stay off flooded roads.",
     }
-    wind = {"event": "Wind Advisory", "areaDesc": f"Hills of {state}", "severity": "Moderate", "description": "Gusts."}
+    wind = {
+        "event": "Wind Advisory",
+        "areaDesc": f"Hills of {state}",
+        "severity": "Moderate",
+        "description": "Gusts.",
+    }
     return {"type": "FeatureCollection", "features": [{"properties": flood}, {"properties": wind}]}
 
 
@@ -194,7 +199,9 @@ class Handler(BaseHTTPRequestHandler):
             latitude, longitude = float(match[1]), float(match[2])
             if 18 <= latitude <= 72 and -180 <= longitude <= -60:
                 host = self.headers.get("Host", "127.0.0.1")
-                return self.answer(200, {"properties": {"forecast": f"http://{host}/gridpoints/MTR/85,105/forecast"}})
+                return self.answer(
+                    200, {"properties": {"forecast": f"http://{host}/gridpoints/MTR/85,105/forecast"}}
+                )
         elif re.fullmatch(r"/gridpoints/[A-Z]{3}/\d+,\d+/forecast", path):
             return self.answer(200, forecast())
         self.answer(404, {"title": "Not Found", "status": 404})

@@ -26,7 +26,10 @@ def server_binary() -> Path:
     for candidate in candidates:
         if candidate.exists():
             return candidate
-    raise SystemExit("no server binary: build it, or name it in PERDURE_BINARY; looked at " + ", ".join(map(str, candidates)))
+    raise SystemExit(
+        "no server binary: build it, or name it in PERDURE_BINARY; looked at "
+        + ", ".join(map(str, candidates))
+    )
 
 
 def free_ports(count: int) -> list[int]:
@@ -41,14 +44,20 @@ def free_ports(count: int) -> list[int]:
 class Child:
     """A process that says a line with "ready" on stdout when it can be used."""
 
-    def __init__(self, name: str, command: list[str], log: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, command: list[str], log: Path, environment: dict[str, str] | None = None
+    ) -> None:
         self.name = name
         self.log = log
         self.ready_line = ""
         self._ready = threading.Event()
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                command, cwd=HERE, stdout=subprocess.PIPE, stderr=errors, env={**os.environ, **(environment or {})}
+                command,
+                cwd=HERE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, **(environment or {})},
             )
         threading.Thread(target=self._drain, daemon=True).start()
         self._ready.wait(READY_SECONDS_MAX)
@@ -86,7 +95,9 @@ class Child:
             return self._process.wait(STOP_SECONDS_MAX)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise RuntimeError(f"{self.name} did not end within {STOP_SECONDS_MAX} s of SIGTERM\n{self.tail()}") from None
+            raise RuntimeError(
+                f"{self.name} did not end within {STOP_SECONDS_MAX} s of SIGTERM\n{self.tail()}"
+            ) from None
 
     def tail(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()
@@ -103,7 +114,9 @@ class Server(Child):
 
 class FakeNws(Child):
     def __init__(self, directory: Path) -> None:
-        super().__init__("fake-nws", [sys.executable, "fake_nws.py", "--port", "0"], directory / "fake_nws.log")
+        super().__init__(
+            "fake-nws", [sys.executable, "fake_nws.py", "--port", "0"], directory / "fake_nws.log"
+        )
         self.base = self.ready_line.split()[-1]
 
     def control(self, action: str, **query: object) -> dict[str, int]:

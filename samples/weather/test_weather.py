@@ -113,7 +113,11 @@ def test_alerts(lookups: Lookups, nws: FakeNws) -> None:
     assert "Event: Flood Watch" in text and "Event: Wind Advisory" in text
     assert nws.hits("/alerts/active/area/CA") == 1
     assert lookups.kinds("CA") == [
-        "WORKFLOW_EXECUTION_STARTED", *TASK, *ACTIVITY_DONE, *TASK, "WORKFLOW_EXECUTION_COMPLETED"
+        "WORKFLOW_EXECUTION_STARTED",
+        *TASK,
+        *ACTIVITY_DONE,
+        *TASK,
+        "WORKFLOW_EXECUTION_COMPLETED",
     ]
     scheduled = activity_event(lookups, "CA", "activity_task_scheduled_event_attributes")
     assert scheduled.activity_type.name == "make_nws_request"
@@ -134,7 +138,13 @@ def test_forecast_takes_two_requests(lookups: Lookups, nws: FakeNws) -> None:
     assert nws.hits("/points/37.7749,-122.4194") == 1
     assert nws.hits("/gridpoints/") == 1
     assert lookups.kinds("San Francisco") == [
-        "WORKFLOW_EXECUTION_STARTED", *TASK, *ACTIVITY_DONE, *TASK, *ACTIVITY_DONE, *TASK, "WORKFLOW_EXECUTION_COMPLETED"
+        "WORKFLOW_EXECUTION_STARTED",
+        *TASK,
+        *ACTIVITY_DONE,
+        *TASK,
+        *ACTIVITY_DONE,
+        *TASK,
+        "WORKFLOW_EXECUTION_COMPLETED",
     ]
 
 
@@ -177,7 +187,11 @@ def test_a_service_that_stays_broken_fails_the_lookup_in_time(lookups: Lookups, 
     assert failed.retry_state == RetryState.RETRY_STATE_TIMEOUT
     assert activity_event(lookups, "FL", "activity_task_started_event_attributes").attempt == 5
     assert lookups.kinds("FL") == [
-        "WORKFLOW_EXECUTION_STARTED", *TASK, *ACTIVITY_FAILED, *TASK, "WORKFLOW_EXECUTION_FAILED"
+        "WORKFLOW_EXECUTION_STARTED",
+        *TASK,
+        *ACTIVITY_FAILED,
+        *TASK,
+        "WORKFLOW_EXECUTION_FAILED",
     ]
     first, last = lookups.events("FL")[0], lookups.events("FL")[-1]
     waited = (last.event_time.ToNanoseconds() - first.event_time.ToNanoseconds()) / 1e9

@@ -27,7 +27,9 @@ class GetAlerts:
     async def run(self, state: str) -> str:
         code = state.upper()
         if len(code) != 2 or not code.isascii() or not code.isalpha():
-            raise ApplicationError(f"state must be a two-letter code such as CA, not {state!r}", non_retryable=True)
+            raise ApplicationError(
+                f"state must be a two-letter code such as CA, not {state!r}", non_retryable=True
+            )
         answer = await _nws(f"/alerts/active/area/{code}")
         alerts = [_alert_text(feature.get("properties", {})) for feature in answer.get("features", [])]
         return "\n---\n".join(alerts) if alerts else f"No active alerts for {code}."

@@ -22,7 +22,9 @@ class Hello:
 async def main() -> None:
     client = await Client.connect(os.environ.get("TEMPORAL_ADDRESS", "127.0.0.1:7233"))
     async with Worker(client, task_queue="hello-python", workflows=[Hello], activities=[greet]):
-        print(await client.execute_workflow(Hello.run, "Python", id="hello-python", task_queue="hello-python"))
+        print(
+            await client.execute_workflow(Hello.run, "Python", id="hello-python", task_queue="hello-python")
+        )
 
 
 if __name__ == "__main__":

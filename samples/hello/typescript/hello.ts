@@ -5,7 +5,9 @@ import * as activities from './activities.ts';
 import { hello } from './workflows.ts';
 
 const taskQueue = 'hello-typescript';
-const connection = await NativeConnection.connect({ address: process.env.TEMPORAL_ADDRESS ?? '127.0.0.1:7233' });
+const connection = await NativeConnection.connect({
+  address: process.env.TEMPORAL_ADDRESS ?? '127.0.0.1:7233',
+});
 const worker = await Worker.create({
   connection,
   taskQueue,

@@ -9,7 +9,8 @@ async function greet(name) {
 
 async function failUntil(lastFailingAttempt) {
   const { attempt } = Context.current().info;
-  if (attempt <= lastFailingAttempt) throw ApplicationFailure.create({ message: `attempt ${attempt}`, type: 'Flaky' });
+  if (attempt <= lastFailingAttempt)
+    throw ApplicationFailure.create({ message: `attempt ${attempt}`, type: 'Flaky' });
   return attempt;
 }
 

@@ -34,9 +34,13 @@ export async function startServer() {
   const [grpc, http] = await freePorts(2);
   const address = `127.0.0.1:${grpc}`;
   const store = `sqlite:${path.join(directory, 'perdure.db')}`;
-  const server = spawn(binary, ['server', '--grpc', address, '--http', `127.0.0.1:${http}`, '--store', store], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const server = spawn(
+    binary,
+    ['server', '--grpc', address, '--http', `127.0.0.1:${http}`, '--store', store],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   const ended = new Promise((resolve) => {
     server.once('error', (error) => resolve(`could not start: ${error.message}`));
     server.once('exit', (code, signal) => resolve(signal ?? code));
@@ -52,7 +56,9 @@ export async function startServer() {
 
 async function ready(server, ended) {
   const lines = createInterface({ input: server.stdout });
-  const line = new Promise((resolve) => lines.on('line', (text) => text.includes('ready') && resolve('ready')));
+  const line = new Promise((resolve) =>
+    lines.on('line', (text) => text.includes('ready') && resolve('ready')),
+  );
   const first = await Promise.race([line, ended]);
   if (first !== 'ready') throw new Error(`the server ended before it was ready: ${first}`);
 }

@@ -141,7 +141,10 @@ describe('start', { concurrency: true }, () => {
     assert.deepEqual(await handle.result(), { deep: [1, 'two', null] });
     const history = await events(handle);
     assert.deepEqual(kinds(history), [...BEGIN, DONE]);
-    assert.deepEqual(history.map((event) => Number(event.eventId)), [1, 2, 3, 4, 5]);
+    assert.deepEqual(
+      history.map((event) => Number(event.eventId)),
+      [1, 2, 3, 4, 5],
+    );
     const started = only(history, 'WORKFLOW_EXECUTION_STARTED');
     assert.equal(started.workflowType.name, 'answer');
     assert.equal(started.taskQueue.name, QUEUE);
@@ -213,9 +216,10 @@ describe('start', { concurrency: true }, () => {
     const query = `WorkflowId = '${handle.workflowId}'`;
     const found = [];
     for await (const execution of client.workflow.list({ query })) found.push(execution);
-    assert.deepEqual(found.map((each) => [each.runId, each.type, each.status.name, each.taskQueue]), [
-      [handle.firstExecutionRunId, 'waitForever', 'RUNNING', QUEUE],
-    ]);
+    assert.deepEqual(
+      found.map((each) => [each.runId, each.type, each.status.name, each.taskQueue]),
+      [[handle.firstExecutionRunId, 'waitForever', 'RUNNING', QUEUE]],
+    );
     await handle.terminate();
     assert.equal((await client.workflow.count(`${query} AND ExecutionStatus = 'Terminated'`)).count, 1);
     assert.equal((await client.workflow.count(`${query} AND ExecutionStatus = 'Running'`)).count, 0);
@@ -255,7 +259,9 @@ describe('activities', { concurrency: true }, () => {
   });
 
   it('fail for good after the last attempt', async () => {
-    const handle = await callWith('failUntil', [9], { retry: { initialInterval: '10ms', maximumAttempts: 2 } });
+    const handle = await callWith('failUntil', [9], {
+      retry: { initialInterval: '10ms', maximumAttempts: 2 },
+    });
     const failure = await activityFailureOf(handle);
     assert.equal(failure.retryState, 'MAXIMUM_ATTEMPTS_REACHED');
     assert.equal(failure.cause.message, 'attempt 2');
@@ -270,8 +276,13 @@ describe('activities', { concurrency: true }, () => {
 
   it('are not retried when the failure or the policy says so', async () => {
     const byFailure = await callWith('failAs', ['Fatal', true]);
-    const byPolicy = await callWith('failAs', ['Listed', false], { retry: { nonRetryableErrorTypes: ['Listed'] } });
-    for (const [handle, type] of [[byFailure, 'Fatal'], [byPolicy, 'Listed']]) {
+    const byPolicy = await callWith('failAs', ['Listed', false], {
+      retry: { nonRetryableErrorTypes: ['Listed'] },
+    });
+    for (const [handle, type] of [
+      [byFailure, 'Fatal'],
+      [byPolicy, 'Listed'],
+    ]) {
       const failure = await activityFailureOf(handle);
       assert.equal(failure.retryState, 'NON_RETRYABLE_FAILURE');
       assert.ok(failure.cause instanceof ApplicationFailure);
@@ -301,7 +312,12 @@ describe('activities', { concurrency: true }, () => {
     assert.ok(failure.cause instanceof TimeoutFailure);
     assert.equal(failure.cause.timeoutType, 'START_TO_CLOSE');
     const history = await events(handle);
-    assert.deepEqual(kinds(history), [...BEGIN, ...activityEnding('ACTIVITY_TASK_TIMED_OUT'), ...TASK, FAILED]);
+    assert.deepEqual(kinds(history), [
+      ...BEGIN,
+      ...activityEnding('ACTIVITY_TASK_TIMED_OUT'),
+      ...TASK,
+      FAILED,
+    ]);
     const { failure: written } = only(history, 'ACTIVITY_TASK_TIMED_OUT');
     assert.equal(written.timeoutFailureInfo.timeoutType, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE);
   });
@@ -321,7 +337,11 @@ describe('activities', { concurrency: true }, () => {
     assert.equal(failure.cause.timeoutType, 'SCHEDULE_TO_START');
     const history = await events(handle);
     assert.deepEqual(kinds(history), [
-      ...BEGIN, 'ACTIVITY_TASK_SCHEDULED', 'ACTIVITY_TASK_TIMED_OUT', ...TASK, FAILED,
+      ...BEGIN,
+      'ACTIVITY_TASK_SCHEDULED',
+      'ACTIVITY_TASK_TIMED_OUT',
+      ...TASK,
+      FAILED,
     ]);
   });
 
@@ -334,8 +354,15 @@ describe('activities', { concurrency: true }, () => {
     assert.equal(await handle.result(), 'cancelled');
     const history = await events(handle);
     assert.deepEqual(kinds(history), [
-      ...BEGIN, 'ACTIVITY_TASK_SCHEDULED', 'WORKFLOW_EXECUTION_SIGNALED', ...TASK, 'ACTIVITY_TASK_CANCEL_REQUESTED',
-      'ACTIVITY_TASK_STARTED', 'ACTIVITY_TASK_CANCELED', ...TASK, DONE,
+      ...BEGIN,
+      'ACTIVITY_TASK_SCHEDULED',
+      'WORKFLOW_EXECUTION_SIGNALED',
+      ...TASK,
+      'ACTIVITY_TASK_CANCEL_REQUESTED',
+      'ACTIVITY_TASK_STARTED',
+      'ACTIVITY_TASK_CANCELED',
+      ...TASK,
+      DONE,
     ]);
     assert.equal(Number(only(history, 'ACTIVITY_TASK_CANCEL_REQUESTED').scheduledEventId), 5);
     assert.equal(Number(only(history, 'ACTIVITY_TASK_CANCELED').latestCancelRequestedEventId), 10);
@@ -369,8 +396,13 @@ describe('signals', { concurrency: true }, () => {
     const handle = await start('adder', [10]);
     for (const amount of [1, 2, 3, 4]) await handle.signal('add', amount);
     assert.equal(await handle.result(), 10);
-    const signals = (await events(handle)).flatMap((event) => event.workflowExecutionSignaledEventAttributes ?? []);
-    assert.deepEqual(signals.map((signal) => decoded(signal.input)[0]), [1, 2, 3, 4]);
+    const signals = (await events(handle)).flatMap(
+      (event) => event.workflowExecutionSignaledEventAttributes ?? [],
+    );
+    assert.deepEqual(
+      signals.map((signal) => decoded(signal.input)[0]),
+      [1, 2, 3, 4],
+    );
     assert.ok(signals.every((signal) => signal.signalName === 'add' && signal.identity === `client-${RUN}`));
   });
 
@@ -382,7 +414,9 @@ describe('signals', { concurrency: true }, () => {
     assert.equal(await first.result(), 7);
     const seen = kinds(await events(first));
     assert.deepEqual(seen.slice(0, 3), [
-      'WORKFLOW_EXECUTION_STARTED', 'WORKFLOW_EXECUTION_SIGNALED', 'WORKFLOW_TASK_SCHEDULED',
+      'WORKFLOW_EXECUTION_STARTED',
+      'WORKFLOW_EXECUTION_SIGNALED',
+      'WORKFLOW_TASK_SCHEDULED',
     ]);
     assert.equal(seen.filter((each) => each === 'WORKFLOW_EXECUTION_SIGNALED').length, 2);
   });
@@ -446,7 +480,12 @@ describe('timers', { concurrency: true }, () => {
     assert.equal(await handle.result(), true);
     const history = await events(handle);
     assert.deepEqual(kinds(history), [
-      ...BEGIN, 'TIMER_STARTED', 'WORKFLOW_EXECUTION_SIGNALED', ...TASK, 'TIMER_CANCELED', DONE,
+      ...BEGIN,
+      'TIMER_STARTED',
+      'WORKFLOW_EXECUTION_SIGNALED',
+      ...TASK,
+      'TIMER_CANCELED',
+      DONE,
     ]);
     assert.equal(Number(only(history, 'TIMER_CANCELED').startedEventId), 5);
   });
@@ -459,8 +498,14 @@ describe('the end of a workflow', { concurrency: true }, () => {
     await handle.cancel();
     assert.ok((await failureOf(handle)).cause instanceof CancelledFailure);
     assert.deepEqual(kinds(await events(handle)), [
-      ...BEGIN, 'TIMER_STARTED', 'WORKFLOW_EXECUTION_CANCEL_REQUESTED', ...TASK, 'TIMER_CANCELED',
-      ...activityEnding('ACTIVITY_TASK_COMPLETED'), ...TASK, 'WORKFLOW_EXECUTION_CANCELED',
+      ...BEGIN,
+      'TIMER_STARTED',
+      'WORKFLOW_EXECUTION_CANCEL_REQUESTED',
+      ...TASK,
+      'TIMER_CANCELED',
+      ...activityEnding('ACTIVITY_TASK_COMPLETED'),
+      ...TASK,
+      'WORKFLOW_EXECUTION_CANCELED',
     ]);
     assert.equal((await handle.describe()).status.name, 'CANCELLED');
   });
@@ -510,7 +555,9 @@ describe('the end of a workflow', { concurrency: true }, () => {
   });
 
   it('by a later run when it has a retry policy', async () => {
-    const handle = await start('failsUntilAttempt', [2], { retry: { initialInterval: '100ms', maximumAttempts: 3 } });
+    const handle = await start('failsUntilAttempt', [2], {
+      retry: { initialInterval: '100ms', maximumAttempts: 3 },
+    });
     assert.equal(await handle.result(), 2);
     const first = await events(client.workflow.getHandle(handle.workflowId, handle.firstExecutionRunId));
     const failed = only(first, FAILED);
@@ -551,6 +598,9 @@ describe('the record', { concurrency: true }, () => {
     } finally {
       await second.stop();
     }
-    assert.equal(kinds(await events(handle)).filter((each) => each === 'WORKFLOW_EXECUTION_SIGNALED').length, 2);
+    assert.equal(
+      kinds(await events(handle)).filter((each) => each === 'WORKFLOW_EXECUTION_SIGNALED').length,
+      2,
+    );
   });
 });

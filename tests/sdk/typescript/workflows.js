@@ -112,7 +112,12 @@ export async function failsUntilAttempt(attempt) {
 
 export async function failsFor(reason) {
   log.info('failing on purpose', { reason });
-  throw ApplicationFailure.create({ message: reason, type: 'OnPurpose', nonRetryable: true, details: [1, 'two'] });
+  throw ApplicationFailure.create({
+    message: reason,
+    type: 'OnPurpose',
+    nonRetryable: true,
+    details: [1, 'two'],
+  });
 }
 
 export async function usesAPatch() {

@@ -171,7 +171,8 @@ final class ActivityTest {
                         COMPLETED),
                 kinds(history));
         assertEquals(5, history.get(9).getActivityTaskCancelRequestedEventAttributes().getScheduledEventId());
-        assertEquals(10, history.get(11).getActivityTaskCanceledEventAttributes().getLatestCancelRequestedEventId());
+        var canceled = history.get(11).getActivityTaskCanceledEventAttributes();
+        assertEquals(10, canceled.getLatestCancelRequestedEventId());
     }
 
     @Test

@@ -113,7 +113,7 @@ final class Harness implements AutoCloseable {
         return client.fetchHistory(workflowId, runId).getHistory().getEventsList();
     }
 
-    /** Returns when an event of this kind is in history, and not by time: the long poll answers when one is new. */
+    /** Returns when an event of this kind is in history, not by time: the long poll answers when one is new. */
     void untilEvent(WorkflowStub stub, EventType wanted) {
         GetWorkflowExecutionHistoryRequest.Builder request =
                 GetWorkflowExecutionHistoryRequest.newBuilder()
@@ -122,7 +122,8 @@ final class Harness implements AutoCloseable {
                         .setWaitNewEvent(true);
         for (;;) {
             var page = stubs.blockingStub().getWorkflowExecutionHistory(request.build());
-            if (page.getHistory().getEventsList().stream().anyMatch(event -> event.getEventType() == wanted)) return;
+            var events = page.getHistory().getEventsList();
+            if (events.stream().anyMatch(event -> event.getEventType() == wanted)) return;
             assertFalse(page.getNextPageToken().isEmpty(), "the workflow closed without " + wanted);
             request.setNextPageToken(page.getNextPageToken());
         }

@@ -88,9 +88,11 @@ final class MessageTest {
     void queriesPassOnTheFailureOfTheWorker(Harness harness) {
         WorkflowStub stub = harness.start("Adder", 1);
         var broken = assertThrows(WorkflowQueryException.class, () -> stub.query("broken", Integer.class));
-        assertTrue(String.valueOf(broken.getCause()).contains("this query never works"), () -> "" + broken.getCause());
+        String told = String.valueOf(broken.getCause());
+        assertTrue(told.contains("this query never works"), told);
         var unknown = assertThrows(WorkflowQueryException.class, () -> stub.query("unheard-of", Integer.class));
-        assertTrue(String.valueOf(unknown.getCause()).contains("unheard-of"), () -> "" + unknown.getCause());
+        told = String.valueOf(unknown.getCause());
+        assertTrue(told.contains("unheard-of"), told);
         stub.terminate("enough");
     }
 

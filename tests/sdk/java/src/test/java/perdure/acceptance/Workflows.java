@@ -98,7 +98,8 @@ public final class Workflows {
     public static final class FlakyCallerImpl implements FlakyCaller {
         @Override
         public int run(int lastFailingAttempt, int maximumAttempts) {
-            return activities(tenSeconds().setRetryOptions(attempts(maximumAttempts))).failUntil(lastFailingAttempt);
+            ActivityOptions.Builder options = tenSeconds().setRetryOptions(attempts(maximumAttempts));
+            return activities(options).failUntil(lastFailingAttempt);
         }
     }
 
