@@ -88,6 +88,7 @@ struct pb_method {
     struct bytes             path, service, name; /* "/package.Service/Method", "package.Service", "Method"; also NUL-terminated */
     const struct pb_message *request, *response;
     uint16_t                 index; /* PB_METHOD_... */
+    uint8_t                  file;  /* in pb_files */
     bool                     client_streaming, server_streaming;
 };
 /* A file of the schema, as reflection serves it. */
