@@ -156,7 +156,8 @@ async def test_each_run_of_an_id_is_listed(env):
     await env.visible(listed_runs, sorted(runs))
 
 
-@pytest.mark.parametrize("text", ["it's", "semi;colon", "per%cent_", "ünï", 'dou"ble'])
+@pytest.mark.parametrize("text", ["it's", "semi;colon", "per%cent_", "ünï",
+                                  pytest.param('dou"ble', marks=pytest.mark.ours("it finds nothing there"))])
 async def test_odd_ids_are_data_not_syntax(env, text):
     hand = Hand(env, workflow_id=text + env.name("-odd"))
     await hand.start()
