@@ -58,7 +58,6 @@ class Stage:
 
     def start_server(self) -> None:
         if self.foreign:
-            say(f"using the server at {self.foreign}")
             return
         begin = time.monotonic()
         self.children["server"] = Server(self.directory, self.ports)
@@ -70,22 +69,26 @@ class Stage:
         say(f"worker {self.children['worker'].pid} polls {TASK_QUEUE}")
 
     def kill(self, name: str) -> None:
-        child = self.children.pop(name, None)
-        if child is None:
-            say(f"({name} is not ours: left alone)")
+        if name == "server" and self.foreign:
+            say(f"the server at {self.foreign} is not ours and lives on: read on as if it had died")
             return
+        child = self.children.pop(name)
         child.kill()
         say(f"kill -9 {name} {child.pid}")
 
     def end(self) -> None:
-        for name in ("worker", "server", "fake-nws"):
+        if service := self.children.pop("fake-nws", None):
+            service.kill()  # it has nothing to save
+        for name in ("worker", "server"):
             child = self.children.pop(name, None)
-            if child is None:
-                continue
-            if name == "fake-nws":
-                child.kill()  # it has nothing to save
-            elif status := child.stop():
+            if child is not None and (status := child.stop()):
                 raise SystemExit(f"FAILED  {name} ended with status {status} after SIGTERM\n{child.tail()}")
+
+    def kill_all(self) -> None:
+        for child in self.children.values():
+            print(f"--- last lines of {child.name}\n{child.tail()}", file=sys.stderr)
+            child.kill()
+        self.children.clear()
 
 
 async def pending(handle: WorkflowHandle[Any, Any]) -> str:
@@ -192,21 +195,16 @@ async def play(stage: Stage) -> None:
 
 
 def main() -> None:
-    signal.signal(
-        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
-    )  # so that our children end too
+    # So that our children end with us.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="perdure-weather-") as directory:
         stage = Stage(Path(directory))
         try:
             asyncio.run(play(stage))
-        except BaseException:
-            for child in stage.children.values():
-                print(f"--- last lines of {child.name}\n{child.tail()}", file=sys.stderr)
-                child.kill()
-            stage.children.clear()
-            raise
-        finally:
             stage.end()
+        except BaseException:
+            stage.kill_all()
+            raise
     say("all processes have ended; each workflow finished once, from where it was")
 
 

@@ -60,7 +60,11 @@ class Child:
                 env={**os.environ, **(environment or {})},
             )
         threading.Thread(target=self._drain, daemon=True).start()
-        self._ready.wait(READY_SECONDS_MAX)
+        try:
+            self._ready.wait(READY_SECONDS_MAX)
+        except BaseException:  # we are told to end: nobody else knows this process yet
+            self.kill()
+            raise
         if not self.ready_line:
             self.kill()
             raise RuntimeError(f"{name} did not get ready: {' '.join(command)}\n{self.tail()}")
