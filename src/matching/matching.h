@@ -4,21 +4,34 @@
  * lives on runtime_queue_lane. Queues only read ready rows; the owner of an execution inserts and deletes them.
  *
  * Never lost: an offer is a hint; a queue with waiting pollers re-reads its index when it was marked dirty and every 10 s.
+ * A sticky queue that nobody polled for 10 s, or whose worker said goodbye, is dead: its tasks go to the pollers of the
+ * normal queue, in memory only; the rows stay where they are.
  * Knows nothing of the engine: a match is handed to the poller's `assign`, which asks the owner to start the task and polls
  * again when it was stale.
  *
- * Thread: the lane's. Limits: pollers per queue and per lane, window keys per queue, direct tasks (queries) per queue.
+ * Thread: the lane's. Limits: pollers per queue and per lane, queues per lane, window keys per queue, direct tasks
+ * (queries) per queue. A queue without pollers is forgotten after 5 minutes; its rows are read again when one comes.
  */
 #ifndef MATCHING_MATCHING_H
 #define MATCHING_MATCHING_H
 #include "shard/lane.h"
 #include "shard/window.h"
 
+#define MATCHING_WINDOW_SIZE       1024
+#define MATCHING_POLLERS_MAX       65536 /* per lane */
+#define MATCHING_QUEUE_POLLERS_MAX 32768
+#define MATCHING_QUEUES_MAX        65536 /* per lane */
+#define MATCHING_DIRECT_MAX        4096  /* per queue */
+#define MATCHING_ALIVE_NS          (10 * NS_PER_S)
+#define MATCHING_SWEEP_NS          (10 * NS_PER_S)
+#define MATCHING_IDLE_NS           (300 * NS_PER_S)
+#define MATCHING_HISTORY_MAX       32 /* identities remembered per queue */
+
 struct matching;
 struct matching_queue;
 struct direct_task;
 
-/* A poll that waits. Embedded in the poll's handler; must be removed before it dies. */
+/* A poll that waits. Embedded in the poll's handler; must be removed before it dies. list_init(&link) before first use. */
 struct poller {
     struct list            link;
     struct matching_queue *queue; /* NULL while it waits nowhere */
@@ -37,8 +50,11 @@ struct direct_task {
     struct matching_queue *queue; /* NULL once it was assigned */
 };
 
+/* The lane must outlive it. A window_size of 0 stands for MATCHING_WINDOW_SIZE. */
 struct matching *matching_new(struct lane *lane, size_t window_size);
-void             matching_free(struct matching *matching);
+/* Pollers and direct tasks have been cancelled; reads that are under way must have been answered (matching_idle). */
+void matching_free(struct matching *matching);
+bool matching_idle(const struct matching *matching);
 
 struct queue_name {
     int64_t              namespace_number;
@@ -49,20 +65,56 @@ struct queue_name {
 /* The poller waits, or is assigned at once (from inside). RESOURCE_EXHAUSTED past the limit of pollers. */
 enum status matching_poll(struct matching *matching, const struct queue_name *name, struct poller *poller,
                           struct error *error) MUST_USE;
-void        matching_cancel(struct poller *poller); /* safe when it waits nowhere */
+/* The peer went away. Safe when the poller waits nowhere. */
+void matching_cancel(struct matching *matching, struct poller *poller);
+/* Its time is over and it gets an empty answer: the worker is alive. Safe when it waits nowhere. */
+void matching_expire(struct matching *matching, struct poller *poller);
 /* Takes a waiting poller for a task that is about to become ready; NULL: none, or older tasks wait before it. For a sticky
  * queue without a recent poller this looks at the normal queue. */
 struct poller *matching_reserve(struct matching *matching, const struct store_ready *task);
-void           matching_offer(struct matching *matching, const struct store_ready *task);
-void           matching_withdraw(struct matching *matching, const struct store_ready *task_key_only);
+/* A reserved poller that got nothing: it waits on, before all others. */
+void matching_unreserve(struct matching *matching, const struct queue_name *name, struct poller *poller);
+void matching_offer(struct matching *matching, const struct store_ready *task);
+/* The row with this sequence is gone. */
+void matching_withdraw(struct matching *matching, store_number sequence);
+/* Offers may have been lost: every queue reads its rows again. */
+void matching_mark_dirty(struct matching *matching);
 /* A query: to a waiting poller at once, or it waits until direct_cancel. */
 enum status matching_direct(struct matching *matching, const struct queue_name *name, struct direct_task *direct,
                             struct error *error) MUST_USE;
-void        matching_direct_cancel(struct direct_task *direct);
+void        matching_direct_cancel(struct direct_task *direct); /* safe when it waits nowhere */
 /* Whether somebody polled this queue within the last 10 s. */
-bool        matching_alive(const struct matching *matching, const struct queue_name *name);
-/* A worker shut down: its sticky queue counts as dead from now on. */
-void        matching_forget_sticky(struct matching *matching, const struct queue_name *name);
-void        matching_turn(struct matching *matching); /* refills, sweeps; called once per lane turn */
-int64_t     matching_next_due(const struct matching *matching);
+bool matching_alive(const struct matching *matching, const struct queue_name *name);
+/* A worker shut down: its sticky queue counts as dead from now on, until it is polled again. */
+void matching_forget_sticky(struct matching *matching, const struct queue_name *name);
+/* Calls `each` for every waiting poller with this worker instance key; it may cancel the poller. */
+void matching_each_poller(struct matching *matching, struct bytes worker_instance_key,
+                          void (*each)(void *context, struct poller *poller), void *context);
+
+struct poller_record {
+    struct bytes identity; /* borrowed until the next turn */
+    int64_t      last_access; /* wall ns */
+};
+struct queue_description {
+    bool                 known;
+    struct poller_record pollers[MATCHING_HISTORY_MAX];
+    size_t               poller_count;
+    size_t               backlog;    /* tasks in memory; `more`: there are others on disk */
+    bool                 more;
+    int64_t              oldest_created; /* wall ns of the task at the head; 0: none */
+    uint64_t             offered, dispatched; /* since the queue became known */
+};
+void matching_describe(const struct matching *matching, const struct queue_name *name,
+                       struct queue_description *ret_description);
+/* Roughly how many tasks wait in memory behind what this poller's queue handed out. */
+size_t matching_backlog(const struct matching *matching, const struct queue_name *name);
+
+void    matching_turn(struct matching *matching); /* refills, sweeps; called once per lane turn */
+int64_t matching_next_due(const struct matching *matching);
+
+struct matching_statistics {
+    size_t   queues, pollers, items;
+    uint64_t offers, matches, reservations, refills, swept;
+};
+void matching_statistics(const struct matching *matching, struct matching_statistics *ret_statistics);
 #endif

@@ -1,0 +1,72 @@
+/* api.h: the RPCs of WorkflowService and OperatorService: decode, check, route, encode.
+ *
+ * Owns:    one object per lane (lane_user): pools of running calls, task queues (matching), long polls, queries.
+ * Thread:  each lane's object is its lane's alone. A call that has business on another lane travels there and back by
+ *          mailbox; it is answered on the lane it came from.
+ * Answers: exactly once per call, and only from a request's done or from memory-only facts (pollers, queries, namespaces).
+ * Survives a crash: nothing here. Pollers and queries are asked again by their clients.
+ * Limits:  calls by wire; pollers and queries per queue by matching; long polls per lane, see WAITERS_MAX.
+ *
+ * Order of building: runtime_new with api_hooks and api_kinds, then api_new, then the first lane_turn.
+ */
+#ifndef API_API_H
+#define API_API_H
+#include "base/call.h"
+#include "shard/lane.h"
+
+/* What clients are told: SDKs refuse servers outside 1.x. */
+#define API_SERVER_VERSION "1.31.0"
+
+struct api;
+struct api_options {
+    const struct limits *limits;       /* NULL: limits_default */
+    const char          *cluster_name; /* NULL: "active" */
+    const char          *store_name;   /* for GetClusterInfo: "sqlite", "memory" */
+    size_t               window_size;  /* ready tasks held per queue; 0: default */
+    uint64_t             seed;         /* of ids that never reach the disk; 0: from the system */
+};
+struct api *api_new(struct runtime *runtime, const struct api_options *options);
+/* Every call answered and every lane idle. */
+void api_free(struct api *api);
+
+/* For runtime_options. The context is not used: the hooks find the api by lane_user. */
+struct lane_hooks api_hooks(void);
+/* The kind that holds all namespaces. */
+extern const struct entity_kind namespaces_kind;
+
+/* wire's on_call: on the lane's thread. */
+void api_call(struct lane *lane, struct call *call);
+/* wire's is_method: both services, whether implemented or not. */
+bool api_is_method(struct bytes path);
+/* After every lane_turn: timers of long polls and queries, refills of queues. Bounded. */
+void api_lane_turn(struct lane *lane);
+/* When api_lane_turn wants to be called next: wall ns; TIME_NEVER: when something happens. */
+int64_t api_lane_next_due(struct lane *lane);
+/* Answers every long poll of this lane empty and from now on at once, so that connections can close. */
+void api_drain(struct lane *lane);
+/* No call of this lane is under way. */
+bool api_idle(struct lane *lane);
+
+/* Registers a namespace unless it exists; for the server's start. `done` runs on this lane's thread. */
+void api_ensure_namespace(struct lane *lane, struct bytes name, int64_t retention_ns,
+                          void (*done)(void *context, const struct error *error), void *context);
+
+/* --- the table of RPCs: what is answered how; `perdure compat` prints it --- */
+enum api_support {
+    API_NOT_YET,  /* UNIMPLEMENTED, naming itself */
+    API_PARTIAL,  /* the note says what is missing */
+    API_COMPLETE,
+};
+struct api_method_info {
+    const char      *service, *name;
+    enum api_support support;
+    const char      *note; /* "" when there is nothing to say */
+};
+size_t                 api_method_count(void);
+struct api_method_info api_method(size_t index);
+
+/* How often each method was answered with each code, summed over lanes that are not running (for tests and metrics of
+ * one lane: its own thread). */
+#define API_CODE_COUNT 17
+void api_lane_counts(struct lane *lane, size_t method, uint64_t ret_counts[API_CODE_COUNT]);
+#endif
