@@ -19,7 +19,7 @@
 
 struct loop;
 struct loop_options {
-    const struct clock *clock; /* NULL: the system's. Only its monotonic half is read; timers follow the system's clock */
+    const struct clock *clock; /* NULL: the system's. Only its monotonic half is read; it must run at the real pace */
     /* Called in every turn after sockets, mailbox and timers, before the deferred work; may be NULL. */
     void (*turn)(void *context);
     void *context;
@@ -37,8 +37,8 @@ void loop_stop(struct loop *loop);
 void loop_wake(void *loop);
 /* The loop's own mailbox: messages run on the loop's thread. */
 struct mailbox *loop_mailbox(struct loop *loop);
-/* Monotonic nanoseconds, read once per turn. */
-int64_t loop_now(const struct loop *loop);
+/* Monotonic nanoseconds, read at most once per turn. */
+int64_t loop_now(struct loop *loop);
 /* Whether the caller runs on the thread that is inside loop_run (or none is). For asserts. */
 bool loop_is_mine(const struct loop *loop);
 

@@ -15,11 +15,13 @@ enum { TRANSPORT_END = 0, TRANSPORT_AGAIN = -1, TRANSPORT_BROKEN = -2 };
 struct transport {
     int                                fd; /* -1 when closed */
     const struct transport_operations *operations;
-    void                              *state; /* the operations' own: a TLS session */
+    void                              *state;  /* the operations' own: a TLS session */
+    int                                reason; /* errno behind TRANSPORT_BROKEN */
 };
 struct transport_operations {
     ssize_t (*read)(struct transport *transport, void *to, size_t size);
     ssize_t (*write)(struct transport *transport, const void *from, size_t size);
+    void (*end)(struct transport *transport);
     void (*close)(struct transport *transport);
 };
 /* Takes over a connected, non-blocking socket. */
@@ -31,6 +33,11 @@ static inline ssize_t transport_read(struct transport *transport, void *to, size
 static inline ssize_t transport_write(struct transport *transport, const void *from, size_t size)
 {
     return transport->operations->write(transport, from, size);
+}
+/* Says that nothing more will be written. */
+static inline void transport_end(struct transport *transport)
+{
+    transport->operations->end(transport);
 }
 /* Safe when closed already. */
 static inline void transport_close(struct transport *transport)

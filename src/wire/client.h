@@ -2,7 +2,8 @@
  *
  * Owns:    one connection, made when the first call needs it and again after it was lost. Calls are the caller's memory.
  * Thread:  the loop's; a blocking client is used by one thread at a time.
- * Limits:  the peer's concurrent streams (calls above wait in nghttp2's queue), replies up to reply_size_max.
+ * Limits:  the peer's concurrent streams (calls above wait in nghttp2's queue), replies up to reply_size_max,
+ *          WIRE_CLIENT_METADATA_MAX entries with each call.
  */
 #ifndef WIRE_CLIENT_H
 #define WIRE_CLIENT_H
@@ -11,6 +12,8 @@
 #include "base/buffer.h"
 #include "base/call.h"
 #include "io/loop.h"
+
+#define WIRE_CLIENT_METADATA_MAX 48
 
 struct wire_client_options {
     struct loop *loop; /* NULL: a blocking client with a loop of its own */
@@ -33,22 +36,24 @@ struct wire_client_call {
     const struct metadata *metadata; /* read by wire_client_start only */
     size_t                 metadata_count;
     int64_t                timeout_ns; /* also sent as grpc-timeout; TIME_NEVER: none */
-    /* Once, never from within wire_client_start. `reply` and the error's detail are valid during the call only. */
+    /* Once, never from within wire_client_start; may start further calls, not free the client. `reply` and the error's detail are valid during the call only. */
     void (*done)(struct wire_client_call *call, enum status status, struct bytes reply, const struct error *error);
     void *context;
 
     /* wire's */
-    struct list         link;
-    struct wire_client *client;
-    struct loop_timer   timer;
-    struct buffer       body, head; /* request on its way out; then reply on its way in */
-    struct error        error;
-    int32_t             stream_id;
-    size_t              sent;
-    uint8_t             stage, flags;
+    struct list               link;
+    struct wire_client       *client;
+    struct loop_timer         timer;
+    struct client_connection *connection; /* NULL when the call is not under way */
+    struct buffer             out, in, details;
+    size_t                    sent;
+    struct error              error;
+    int32_t                   stream_id;
+    int                       http_status;
+    bool                      status_known; /* grpc-status has come; it is error.code */
 };
 void wire_client_start(struct wire_client *client, struct wire_client_call *call);
-/* Resets the stream; `done` comes with CANCELLED, at the end of the turn. No effect when it is done. */
+/* Resets the stream and calls `done` with CANCELLED before it returns. The call must be under way. */
 void wire_client_cancel(struct wire_client *client, struct wire_client_call *call);
 
 /* --- one at a time, on a blocking client. The reply and the error's detail live in `arena`. --- */

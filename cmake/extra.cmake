@@ -1,0 +1,2 @@
+# Targets beside the modules: one file per owner.
+include(cmake/wire_extra.cmake OPTIONAL)
