@@ -48,6 +48,23 @@ void arena_reset(struct arena *arena)
     arena->used_total = kept->size;
 }
 
+void arena_adopt(struct arena *arena, struct arena *from)
+{
+    struct arena_chunk *oldest = from->chunk;
+    if (oldest == NULL)
+        return;
+    if (arena->chunk == NULL) { /* the newest chunk is the one allocations come from */
+        *arena = (struct arena){ from->chunk, from->at, from->end, from->used_total, arena->budget };
+    } else {
+        while (oldest->older != NULL)
+            oldest = oldest->older;
+        oldest->older = arena->chunk->older;
+        arena->chunk->older = from->chunk;
+        arena->used_total += from->used_total;
+    }
+    arena_init(from, from->budget);
+}
+
 static bool chunk_add(struct arena *arena, size_t need)
 {
     size_t size = arena->chunk == NULL ? CHUNK_SIZE_MIN : MIN(arena->chunk->size * 2, (size_t)CHUNK_SIZE_MAX);

@@ -22,6 +22,9 @@ void arena_release(struct arena *arena);
 /* Frees all but one chunk and starts again with the same budget. */
 void arena_reset(struct arena *arena);
 
+/* Moves what `from` holds to `arena`, whatever its budget; `from` is empty afterwards. */
+void arena_adopt(struct arena *arena, struct arena *from);
+
 /* Aligned to 8 bytes, not zeroed. NULL when the budget is spent. */
 void *arena_alloc(struct arena *arena, size_t size) MUST_USE;
 /* Zeroed; NULL when the budget is spent or count * size overflows. */

@@ -17,10 +17,12 @@
 
 struct lane;
 struct entity;
+struct chain;
 
 enum entity_kind_id {
     ENTITY_WORKFLOW = 1,
-    ENTITY_NAMESPACES = 2, /* the cluster singleton: names and settings of all namespaces */
+    ENTITY_NAMESPACES = 2, /* the cluster singleton: names and settings of all namespaces; see namespaces.c */
+    ENTITY_CLOCK = 3,      /* the runtime's: rows that say how far time had come, one per lane */
     ENTITY_TEST = 100,
 };
 
@@ -79,7 +81,13 @@ struct request {
     /* Called once, on home's thread, when everything the answer rests on is durable. ST_UNAVAILABLE when the shard was
      * dropped meanwhile: nothing is known then but that a retry is right. */
     void (*done)(struct request *request);
-    int64_t batch; /* the runtime's: what the answer rests on */
+    /* The runtime's; lane_submit sets them. */
+    struct chain      *chain;
+    store_number       number;  /* of the run that is meant; 0: by the fields above */
+    int64_t            batch;   /* what the answer rests on */
+    int64_t            version; /* of the entity, when it was decided */
+    uint32_t           rounds;  /* of NEED */
+    struct event_range cold;
 };
 #define ENTITY_COMMAND_DUE 0 /* the time that next_due named has come (or it was named too early: decide nothing) */
 
@@ -150,5 +158,8 @@ struct entity_kind {
     int64_t (*next_due)(const void *state);       /* wall ns; TIME_NEVER: nothing to wait for */
     int64_t (*last_event_time)(const void *state); /* wall ns; env.now is never before it */
     bool (*is_open)(const void *state);
+    /* Optional: whether a request brings new work (a start, a signal). Such are refused while the disk is full
+     * (RESOURCE_EXHAUSTED) and while the lane drains (UNAVAILABLE). */
+    bool (*adds_work)(const struct request *request);
 };
 #endif

@@ -49,6 +49,9 @@ struct runtime_options {
     size_t                     kind_count;
     struct lane_hooks          hooks;
     void                      *hooks_context;
+    /* runtime_new waits for the store by calling this until the answer came; NULL: it sleeps. For stores without threads. */
+    void (*wait)(void *context);
+    void *wait_context;
     /* Failed flush: nothing may be acknowledged any more. The server exits; a simulation restarts. */
     void (*fatal)(void *context, const struct error *error);
     void *fatal_context;
@@ -56,6 +59,11 @@ struct runtime_options {
 /* Loads namespaces; blocking is allowed here only. */
 enum status     runtime_new(const struct runtime_options *options, struct runtime **ret_runtime, struct error *error) MUST_USE;
 void            runtime_free(struct runtime *runtime); /* every lane idle and no request outstanding */
+/* With every lane's thread ended: turns the lanes on the calling thread until all are idle. */
+void runtime_settle(struct runtime *runtime);
+/* For simulations, after the store forgot what was pending: frees everything as a crash would. Requests that were submitted
+ * are their owner's again, unanswered. */
+void runtime_abandon(struct runtime *runtime);
 struct lane    *runtime_lane(struct runtime *runtime, uint32_t index);
 uint32_t        runtime_lane_count(const struct runtime *runtime);
 struct store   *runtime_store(struct runtime *runtime);
@@ -79,6 +87,10 @@ void            lane_set_user(struct lane *lane, void *user);
 /* Draining: starts and signals are refused UNAVAILABLE, the rest is finished. */
 void lane_drain(struct lane *lane);
 bool lane_idle(const struct lane *lane);
+/* The disk is full: requests that bring new work are refused and timers wait. Pollers had better wait too. */
+bool lane_read_only(const struct lane *lane);
+/* Posts `message` to this lane once every batch that was sealed until now is durable: before a window reads its rows. */
+void lane_after_sealed(struct lane *lane, struct message *message);
 
 /* Hands a request to whoever owns its entity, from any lane's thread (`from` is the caller's own lane and becomes home).
  * done comes later, never from inside lane_submit. */

@@ -270,6 +270,13 @@ void window_refill_row(struct window *window, struct window_link *link, struct w
         enter(window, link);
 }
 
+void window_refill_pass(struct window *window, struct window_key key)
+{
+    assert(window->refilling);
+    if (key_compare(key, window->mark) > 0)
+        advance(window, key);
+}
+
 void window_refill_end(struct window *window, bool end)
 {
     assert(window->refilling);

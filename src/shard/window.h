@@ -57,6 +57,8 @@ bool                window_wants_refill(const struct window *window);
 void window_refill_begin(struct window *window);
 /* One row of what was read, in order. Takes ownership. */
 void window_refill_row(struct window *window, struct window_link *link, struct window_key key);
+/* The rows up to this key are covered; those not given are of no interest here (another lane's). */
+void window_refill_pass(struct window *window, struct window_key key);
 /* `end`: there was no further row. */
 void window_refill_end(struct window *window, bool end);
 void window_refill_failed(struct window *window); /* the read failed; what was kept enters or sets more */
