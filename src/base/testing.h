@@ -15,19 +15,6 @@
 
 #include "base/base.h"
 
-#define TEST_COUNT_MAX 512
-static struct CMUnitTest testing_tests[TEST_COUNT_MAX];
-static size_t            testing_count;
-
-#define TEST(name)                                                                   \
-    static void test_##name(void **state);                                           \
-    __attribute__((constructor)) static void register_##name(void)                   \
-    {                                                                                \
-        assert(testing_count < TEST_COUNT_MAX);                                      \
-        testing_tests[testing_count++] = (struct CMUnitTest){ #name, test_##name, NULL, NULL, NULL }; \
-    }                                                                                \
-    static void test_##name(void **state UNUSED)
-
 #define CHECK(condition)     assert_true(condition)
 #define CHECK_EQ(a, b)       assert_true((a) == (b))
 #define CHECK_INT(a, b)      assert_int_equal((a), (b))
@@ -41,10 +28,26 @@ static size_t            testing_count;
             assert_memory_equal(check_a.base, check_b.base, check_a.size); \
     } while (0)
 
+/* A suite that is linked into several test binaries defines TESTING_CHECKS_ONLY and brings neither tests nor main. */
+#ifndef TESTING_CHECKS_ONLY
+#define TEST_COUNT_MAX 512
+static struct CMUnitTest testing_tests[TEST_COUNT_MAX];
+static size_t            testing_count;
+
+#define TEST(name)                                                                   \
+    static void test_##name(void **state);                                           \
+    __attribute__((constructor)) static void register_##name(void)                   \
+    {                                                                                \
+        assert(testing_count < TEST_COUNT_MAX);                                      \
+        testing_tests[testing_count++] = (struct CMUnitTest){ #name, test_##name, NULL, NULL, NULL }; \
+    }                                                                                \
+    static void test_##name(void **state UNUSED)
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     return _cmocka_run_group_tests(argv[0], testing_tests, testing_count, NULL, NULL);
 }
+#endif
 #endif

@@ -1,7 +1,7 @@
 /* store.h: what the server keeps on disk, in the field's verbs.
  *
  * A store commits batches and answers reads. Above it there is no SQL, below it nothing of protobuf: rows carry
- * identities, times and opaque bytes. Four implementations pass one contract suite (store_contract.h): sqlite, postgres
+ * identities, times and opaque bytes. Four implementations pass one contract suite (contract/): sqlite, postgres
  * (later), memory (tests, simulation) and faulty (wraps another).
  *
  * Thread:  store_submit and store_read from any lane. The store works on threads of its own (memory: none) and posts the
@@ -9,7 +9,8 @@
  * Order:   batches of one lane are committed in the order of submission, each whole or not at all. Several batches may be
  *          merged into one transaction. A read sees every batch whose durable answer was posted before it was asked for.
  * Durable: STORE_DURABLE is posted after the commit was flushed to the disk, never before.
- * Limits:  a batch is at most STORE_BATCH_SIZE_MAX bytes; pages are cut by count and bytes as each read says.
+ * Limits:  a batch is at most STORE_BATCH_SIZE_MAX bytes, a row STORE_ROW_SIZE_MAX (a larger one is refused); pages are
+ *          cut by count and bytes as each read says; filters have the limits below.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -18,13 +19,19 @@
 #include "base/mailbox.h"
 #include "base/random.h"
 
-#define STORE_BATCH_SIZE_MAX (4U << 20)
+#define STORE_BATCH_SIZE_MAX    (4U << 20)
+#define STORE_ROW_SIZE_MAX      (16U << 20)
+#define STORE_FILTER_DEPTH_MAX  64
+#define STORE_FILTER_NODES_MAX  512
+#define STORE_FILTER_VALUES_MAX 10000
 
 /* Keys are given in time order by the lanes (number_next in shard/): random keys cost three times the CPU and four times
  * the disk of all else together. A run number is also the number of the first branch of its history. */
 typedef int64_t store_number;
 
-/* The current-run record, the visibility row and the root of a run's state in one. Times are wall nanoseconds, 0: unset. */
+/* The current-run record, the visibility row and the root of a run's state in one. Times are wall nanoseconds, 0: unset.
+ * A run is open while close_time is 0; its status is then RUNNING, PAUSED or unspecified, or the row is refused: lists of
+ * open runs go by these. */
 struct store_run {
     store_number number;
     int64_t      namespace_number;
@@ -59,7 +66,7 @@ enum store_task_kind { STORE_TASK_WORKFLOW = 1, STORE_TASK_ACTIVITY = 2, STORE_T
 struct store_ready {
     store_number         sequence;
     int64_t              namespace_number;
-    struct bytes         queue; /* the queue's own name: sticky ones are queues too */
+    struct bytes         queue;        /* the queue's own name: sticky ones are queues too */
     struct bytes         normal_queue; /* of a sticky queue: the normal one; else empty */
     enum store_task_kind kind;
     int32_t              priority;
@@ -67,7 +74,7 @@ struct store_ready {
     store_number         run;
     struct bytes         workflow_id;
     int64_t              scheduled_event_id;
-    int64_t              stamp;      /* attempt or stamp: what makes an older row stale */
+    int64_t              stamp;        /* attempt or stamp: what makes an older row stale */
     int64_t              created_time; /* wall, for backlog age */
 };
 
@@ -91,15 +98,17 @@ struct store_entity {
     struct bytes state;
 };
 
+/* Refused are: an insert of a key that exists, an update of a run that does not, and rows past the limits above. Deleting
+ * what is not there is no error. */
 enum store_write_kind {
     STORE_RUN_INSERT,
     STORE_RUN_UPDATE, /* all columns but the identity; workflow id, type, run id, parent, root and start time stay */
     STORE_RUN_DELETE, /* the row only */
     STORE_TRANSITION_INSERT,
-    STORE_TRANSITIONS_DELETE, /* branch; from `number` up to and including `first_event_id` reused as last number */
+    STORE_TRANSITIONS_DELETE, /* of a branch, from `first` up to and including `last` */
     STORE_READY_INSERT,
-    STORE_READY_DELETE,  /* sequence */
-    STORE_WAKEUP_SET,    /* one per entity: replaces an earlier one */
+    STORE_READY_DELETE, /* sequence */
+    STORE_WAKEUP_SET,   /* one per entity: replaces an earlier one */
     STORE_WAKEUP_DELETE,
     STORE_OUTBOX_INSERT,
     STORE_OUTBOX_DELETE, /* source_range, target_range, number */
@@ -110,7 +119,8 @@ enum store_write_kind {
 
 struct store_write {
     enum store_write_kind kind;
-    uint32_t              group; /* writes that stand or fall together when others of the batch are refused */
+    uint32_t group; /* writes that stand or fall together when others of the batch are refused: an entity's.
+                                    Groups count from 0; a refused one does not take later groups with it */
     union {
         struct store_run        *run; /* RUN_INSERT, RUN_UPDATE; RUN_DELETE uses number only */
         struct store_transition *transition;
@@ -133,8 +143,8 @@ struct store_write {
 
 enum store_outcome {
     STORE_DURABLE,
-    STORE_ABORTED,    /* certainly not done (busy, serialization): the same writes may be sent again */
-    STORE_REFUSED,    /* some groups were refused (constraint, too big), see batch.refused; the others are durable */
+    STORE_ABORTED, /* certainly not done (busy, serialization): the same writes may be sent again */
+    STORE_REFUSED, /* some groups were refused (constraint, too big), see batch.refused; the others are durable */
     STORE_FULL,       /* no space: nothing of it was done */
     STORE_LOST_FENCE, /* another node owns the range: drop the shards */
     STORE_UNKNOWN,    /* done or not (failed flush, lost connection): SQLite stops the process */
@@ -152,6 +162,7 @@ struct store_batch {
     enum store_outcome  outcome;
     bool               *refused; /* STORE_REFUSED: per group, in the batch's arena */
     struct error        error;   /* what the store said, for the log */
+    void *private;               /* the store's, while it owns the batch */
 };
 void store_batch_init(struct store_batch *batch, struct mailbox *home, void (*run)(struct message *message));
 void store_batch_release(struct store_batch *batch);
@@ -161,18 +172,44 @@ struct store_write *store_batch_add(struct store_batch *batch, enum store_write_
 
 /* --- Lists: a filter is a tree in the request's arena, compiled to SQL with bound parameters by the implementation --- */
 
+/* NULL, as SQL understands it, are: times and texts that are not set, the execution duration and the history's length,
+ * size and transitions of an open run. An empty root is the run itself. */
 enum store_column {
-    STORE_COLUMN_WORKFLOW_ID, STORE_COLUMN_RUN_ID, STORE_COLUMN_WORKFLOW_TYPE, STORE_COLUMN_TASK_QUEUE,
-    STORE_COLUMN_STATUS, STORE_COLUMN_START_TIME, STORE_COLUMN_EXECUTION_TIME, STORE_COLUMN_CLOSE_TIME,
-    STORE_COLUMN_HISTORY_LENGTH, STORE_COLUMN_HISTORY_SIZE, STORE_COLUMN_STATE_TRANSITIONS,
-    STORE_COLUMN_EXECUTION_DURATION, STORE_COLUMN_PARENT_WORKFLOW_ID, STORE_COLUMN_PARENT_RUN_ID,
-    STORE_COLUMN_ROOT_WORKFLOW_ID, STORE_COLUMN_ROOT_RUN_ID,
+    STORE_COLUMN_WORKFLOW_ID,
+    STORE_COLUMN_RUN_ID,
+    STORE_COLUMN_WORKFLOW_TYPE,
+    STORE_COLUMN_TASK_QUEUE,
+    STORE_COLUMN_STATUS,
+    STORE_COLUMN_START_TIME,
+    STORE_COLUMN_EXECUTION_TIME,
+    STORE_COLUMN_CLOSE_TIME,
+    STORE_COLUMN_HISTORY_LENGTH,
+    STORE_COLUMN_HISTORY_SIZE,
+    STORE_COLUMN_STATE_TRANSITIONS,
+    STORE_COLUMN_EXECUTION_DURATION,
+    STORE_COLUMN_PARENT_WORKFLOW_ID,
+    STORE_COLUMN_PARENT_RUN_ID,
+    STORE_COLUMN_ROOT_WORKFLOW_ID,
+    STORE_COLUMN_ROOT_RUN_ID,
 };
 enum store_operator {
-    STORE_AND, STORE_OR, STORE_NOT, /* children */
-    STORE_EQUAL, STORE_NOT_EQUAL, STORE_LESS, STORE_LESS_EQUAL, STORE_GREATER, STORE_GREATER_EQUAL,
-    STORE_IN, STORE_NOT_IN, STORE_BETWEEN, STORE_NOT_BETWEEN, STORE_STARTS_WITH, STORE_NOT_STARTS_WITH,
-    STORE_IS_NULL, STORE_IS_NOT_NULL,
+    STORE_AND,
+    STORE_OR,
+    STORE_NOT, /* children */
+    STORE_EQUAL,
+    STORE_NOT_EQUAL,
+    STORE_LESS,
+    STORE_LESS_EQUAL,
+    STORE_GREATER,
+    STORE_GREATER_EQUAL,
+    STORE_IN,
+    STORE_NOT_IN,
+    STORE_BETWEEN,
+    STORE_NOT_BETWEEN,
+    STORE_STARTS_WITH,
+    STORE_NOT_STARTS_WITH,
+    STORE_IS_NULL,
+    STORE_IS_NOT_NULL,
 };
 struct store_value {
     bool         is_text; /* text (also UUIDs, as 16 bytes), else number */
@@ -196,14 +233,14 @@ struct store_group_count {
 
 enum store_read_kind {
     STORE_READ_CURRENT_RUN, /* (namespace, workflow id): the run with the highest number, loaded; found = false: none */
-    STORE_READ_RUN,         /* number: loaded */
-    STORE_READ_HISTORY,     /* transitions of a branch, in either direction */
-    STORE_READ_READY,       /* a page of one queue after (priority, sequence) */
-    STORE_READ_WAKEUPS,     /* a page of all wake-ups after (due, entity) */
-    STORE_READ_OUTBOX,      /* a page after (source range, target range, number) */
-    STORE_READ_LINKS,       /* all */
-    STORE_READ_ENTITIES,    /* all of one kind, or the one with the key */
-    STORE_READ_LIST,        /* a page of runs: open ones first, newest first (by number), then closed by close time */
+    STORE_READ_RUN,      /* number: loaded */
+    STORE_READ_HISTORY,  /* transitions of a branch, in either direction */
+    STORE_READ_READY,    /* a page of one queue after (priority, sequence) */
+    STORE_READ_WAKEUPS,  /* a page of all wake-ups after (due, entity) */
+    STORE_READ_OUTBOX,   /* a page after (source range, target range, number) */
+    STORE_READ_LINKS,    /* all */
+    STORE_READ_ENTITIES, /* all of one kind, or the one with the key */
+    STORE_READ_LIST, /* a page of runs: open ones first, newest first (by number), then closed by close time */
     STORE_READ_COUNT,
 };
 struct store_wakeup {
@@ -215,31 +252,34 @@ struct store_wakeup {
 struct store_read {
     enum store_read_kind kind;
     /* what */
-    int64_t              namespace_number;
-    struct bytes         workflow_id;
-    store_number         number;      /* run or branch */
-    int64_t              from, to;    /* HISTORY: transition numbers, both inclusive; a backward read starts at `to` */
-    int64_t              from_event;  /* HISTORY forward, not 0: start at the transition that holds this event id */
-    bool                 backward;
-    bool                 with_history; /* loads: also the transitions after the snapshot (that is the default fold) */
-    struct bytes         queue;
+    int64_t      namespace_number;
+    struct bytes workflow_id;
+    store_number number;     /* run or branch */
+    int64_t      from, to;   /* HISTORY: transition numbers, both inclusive; a backward read starts at `to` */
+    int64_t      from_event; /* HISTORY forward, not 0: start at the transition that holds this event id */
+    bool         backward;
+    bool         with_history; /* loads: also the transitions after the snapshot (that is the default fold) */
+    struct bytes queue;
     enum store_task_kind task_kind;
-    int32_t              after_priority, entity_kind;
-    int64_t              after_due;
-    store_number         after;
-    struct store_filter *filter; /* NULL: all */
-    bool                 after_is_set, after_open; /* LIST: the last row of the page before */
-    int64_t              after_close_time;
-    int32_t              group_column; /* COUNT: a store_column or -1 */
-    size_t               limit;        /* rows; 0: none but the byte limit */
-    size_t               size_limit;   /* bytes of rows; at least one row is returned */
+    int32_t after_priority; /* READY: pages start behind the last row of the page before; 0s: the first */
+    int64_t after_due;      /* WAKEUPS */
+    int32_t after_source_range, after_target_range; /* OUTBOX */
+    store_number after;                             /* number, sequence or entity of that last row */
+    int32_t      entity_kind;
+    struct bytes entity_key, after_key; /* ENTITIES: the one with this key, or a page behind after_key */
+    struct store_filter *filter;        /* NULL: all */
+    bool    after_is_set, after_open;   /* LIST: the last row of the page before; open or closed then */
+    int64_t after_close_time;
+    int32_t group_column; /* COUNT: a store_column or -1 */
+    size_t  limit;        /* rows (loads: transitions); 0: none but the byte limit */
+    size_t  size_limit;   /* bytes of rows, 0: none; at least one row is returned */
     /* the answer, in `arena` */
-    struct arena             *arena;
-    enum status               status; /* ST_OK, or why the read failed; found says whether there was such a row */
-    struct error              error;
-    bool                      found, more;
-    struct store_run         *runs; /* CURRENT_RUN and RUN: one; LIST: a page */
-    size_t                    run_count;
+    struct arena     *arena;
+    enum status       status; /* ST_OK, or why the read failed; found says whether there was such a row */
+    struct error      error;
+    bool              found, more; /* any row; rows behind the last one */
+    struct store_run *runs;        /* CURRENT_RUN and RUN: one; LIST: a page, without snapshots */
+    size_t            run_count;
     struct store_transition  *transitions;
     size_t                    transition_count;
     struct store_ready       *ready;
@@ -258,11 +298,15 @@ struct store_read {
     /* to whom */
     struct mailbox *home;
     struct message  message;
+    void *private; /* the store's, while it owns the read */
 };
 
 struct store_statistics {
-    uint64_t commits, batches, writes, bytes, reads, aborts, refusals;
-    int64_t  commit_ns_total, commit_ns_max;
+    uint64_t commits, batches, writes, bytes, reads, aborts,
+        refusals;                            /* commits: transactions, hence flushes */
+    int64_t  commit_ns_total, commit_ns_max; /* of a transaction, from begin to durable */
+    uint64_t checkpoints;
+    int64_t  log_size; /* bytes of a write-ahead log, as of the last commit; 0: none */
 };
 
 struct store;
@@ -290,6 +334,10 @@ static inline void store_read(struct store *store, struct store_read *read)
 static inline enum status store_probe(struct store *store, struct error *error)
 {
     return store->operations->probe(store, error);
+}
+static inline void store_statistics(struct store *store, struct store_statistics *ret_statistics)
+{
+    store->operations->statistics(store, ret_statistics);
 }
 static inline void store_close(struct store *store)
 {

@@ -1,0 +1,336 @@
+/* reads.c: loads, pages of history and of the indexed rows. */
+#include "store/contract/fixture.h"
+
+static void the_current_run_is_the_one_with_the_highest_number(void **state)
+{
+    struct fixture f;
+    fixture_init(&f, state);
+    struct operation operation;
+    operation_init(&operation, &f);
+    operation_insert_run(&operation, 0, 30, "workflow");
+    operation_insert_run(&operation, 0, 10, "workflow");
+    operation_insert_run(&operation, 0, 40, "workflow-b");
+    operation_insert_run(&operation, 0, 50, "workflo");
+    operation_insert_run(&operation, 0, 60, "workflow")->namespace_number = NAMESPACE + 1;
+    operation_must_commit(&operation);
+    CHECK_EQ(fixture_current(&f, "workflow").runs[0].number, 30);
+    CHECK_EQ(fixture_current(&f, "workflow-b").runs[0].number, 40);
+    CHECK(!fixture_current(&f, "workflow-").found);
+    CHECK(!fixture_current(&f, "").found);
+    CHECK(!fixture_current(&f, "WORKFLOW").found);
+    store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
+static void a_load_brings_the_transitions_after_the_snapshot(void **state)
+{
+    struct fixture f;
+    fixture_init(&f, state);
+    struct operation operation;
+    operation_init(&operation, &f);
+    struct store_run *run = operation_insert_run(&operation, 0, 8, "workflow");
+    run->snapshot = BYTES("snapshot");
+    run->snapshot_transition = 2;
+    for (int64_t i = 1; i <= 5; i++)
+        operation_insert_transition(&operation, 0, 8, i, i == 4 ? BYTES_EMPTY : BYTES("events\0x"), "delta");
+    operation_insert_transition(&operation, 0, 9, 3, BYTES("other branch"), "");
+    operation_must_commit(&operation);
+    struct store_read read = fixture_load(&f, 8);
+    CHECK_BYTES(read.runs[0].snapshot, BYTES("snapshot"));
+    CHECK_EQ(read.transition_count, 3);
+    check_transition(&read.transitions[0], 8, 3, BYTES("events\0x"), "delta");
+    check_transition(&read.transitions[1], 8, 4, BYTES_EMPTY, "delta");
+    check_transition(&read.transitions[2], 8, 5, BYTES("events\0x"), "delta");
+    read = fixture_current(&f, "workflow"); /* without history */
+    CHECK(read.found);
+    CHECK_EQ(read.transition_count, 0);
+    store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
+static void history_comes_in_pages_in_both_directions(void **state)
+{
+    struct fixture f;
+    fixture_init(&f, state);
+    struct operation operation;
+    operation_init(&operation, &f);
+    char events[1000] = "e";
+    for (int64_t i = 1; i <= 10; i++)
+        operation_insert_transition(&operation, 0, 1, i, bytes_of(events, sizeof events), "");
+    operation_insert_transition(&operation, 0, 2, 1, BYTES("x"), "");
+    operation_must_commit(&operation);
+    int64_t from = 2, pages = 0;
+    for (bool more = true; more; pages++) {
+        struct store_read read = {
+            .kind = STORE_READ_HISTORY, .number = 1, .from = from, .to = 9, .limit = 3
+        };
+        fixture_read(&f, &read);
+        CHECK_EQ(read.status, ST_OK);
+        for (size_t i = 0; i < read.transition_count; i++)
+            CHECK_EQ(read.transitions[i].number, from++);
+        more = read.more;
+    }
+    CHECK_EQ(from, 10);
+    CHECK_EQ(pages, 3); /* 3 + 3 + 2 */
+    int64_t to = 10;
+    pages = 0;
+    for (bool more = true; more; pages++) {
+        struct store_read read = {
+            .kind = STORE_READ_HISTORY, .number = 1, .from = 1, .to = to, .backward = true, .size_limit = 2500
+        };
+        fixture_read(&f, &read);
+        CHECK_EQ(read.status, ST_OK);
+        CHECK_EQ(read.transition_count, 2);
+        for (size_t i = 0; i < read.transition_count; i++)
+            CHECK_EQ(read.transitions[i].number, to--);
+        more = read.more;
+    }
+    CHECK_EQ(to, 0);
+    CHECK_EQ(pages, 5);
+    struct store_read one = { .kind = STORE_READ_HISTORY, .number = 1, .from = 1, .to = 10, .size_limit = 1 };
+    fixture_read(&f, &one);
+    CHECK_EQ(one.transition_count, 1); /* at least one row */
+    CHECK(one.more);
+    struct store_read none = { .kind = STORE_READ_HISTORY, .number = 1, .from = 11, .to = 20 };
+    fixture_read(&f, &none);
+    CHECK(!none.found && !none.more);
+    store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
+static void an_answer_past_the_arenas_budget_is_an_error(void **state)
+{
+    struct fixture f;
+    fixture_init(&f, state);
+    struct operation operation;
+    operation_init(&operation, &f);
+    CLEANUP(free_pointer) uint8_t *events = xcalloc(1, 100000);
+    operation_insert_transition(&operation, 0, 1, 1, bytes_of(events, 100000), "");
+    operation_must_commit(&operation);
+    arena_release(&f.arena);
+    arena_init(&f.arena, 50000);
+    struct store_read read = { .kind = STORE_READ_HISTORY, .number = 1, .from = 1, .to = 1 };
+    fixture_read(&f, &read);
+    CHECK_EQ(read.status, ST_RESOURCE_EXHAUSTED);
+    CHECK(read.error.message[0] != '\0');
+    store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
+static void check_ready(const struct store_ready *row, store_number sequence, int32_t priority)
+{
+    CHECK_INT(row->sequence, sequence);
+    CHECK_INT(row->priority, priority);
+    CHECK_INT(row->namespace_number, NAMESPACE);
+    CHECK_BYTES(row->queue, BYTES("queue"));
+    CHECK_BYTES(row->normal_queue, BYTES("normal"));
+    CHECK_INT(row->kind, STORE_TASK_ACTIVITY);
+    CHECK_BYTES(row->fairness_key, BYTES("fair"));
+    CHECK_BYTES(row->version, BYTES("v1"));
+    CHECK_BYTES(row->workflow_id, BYTES("workflow"));
+    CHECK_INT(row->run, sequence + 1);
+    CHECK_INT(row->scheduled_event_id, sequence + 2);
+    CHECK_INT(row->stamp, sequence + 3);
+    CHECK_INT(row->created_time, sequence + 4);
+}
+
+static void ready_tasks_come_by_priority_then_sequence(void **state)
+{
+    struct fixture f;
+    fixture_init(&f, state);
+    struct operation operation;
+    operation_init(&operation, &f);
+    static const struct {
+        store_number sequence;
+        int32_t      priority;
+    } order[] = { { 7, 1 }, { 9, 1 }, { 2, 3 }, { 5, 3 }, { 8, 3 }, { 1, 5 } };
+    for (store_number sequence = 1; sequence <= 9; sequence++) {
+        for (size_t i = 0; i < ARRAY_COUNT(order); i++) {
+            if (order[i].sequence == sequence)
+                operation_insert_ready(&operation, 0, sequence, "queue", order[i].priority);
+        }
+    }
+    operation_insert_ready(&operation, 0, 20, "queue-2", 1);
+    operation_insert_ready(&operation, 0, 21, "queue", 1);
+    operation.batch.writes[operation.batch.write_count - 1].ready->kind = STORE_TASK_WORKFLOW;
+    operation_insert_ready(&operation, 0, 22, "queue", 1);
+    operation.batch.writes[operation.batch.write_count - 1].ready->namespace_number = NAMESPACE + 1;
+    operation_must_commit(&operation);
+    struct store_read read = { .kind = STORE_READ_READY,
+                               .namespace_number = NAMESPACE,
+                               .queue = BYTES("queue"),
+                               .task_kind = STORE_TASK_ACTIVITY,
+                               .limit = 4 };
+    size_t            at = 0;
+    do {
+        fixture_read(&f, &read);
+        CHECK_EQ(read.status, ST_OK);
+        for (size_t i = 0; i < read.ready_count; i++, at++)
+            check_ready(&read.ready[i], order[at].sequence, order[at].priority);
+        read.after_priority = read.ready[read.ready_count - 1].priority;
+        read.after = read.ready[read.ready_count - 1].sequence;
+    } while (read.more);
+    CHECK_EQ(at, ARRAY_COUNT(order));
+    struct store_ready gone = { .sequence = 7 };
+    store_batch_add(&operation.batch, STORE_READY_DELETE, 0)->ready = &gone;
+    operation_must_commit(&operation);
+    read.after = read.after_priority = 0;
+    fixture_read(&f, &read);
+    CHECK_EQ(read.ready[0].sequence, 9);
+    store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
+static void wakeups_come_by_due_time_one_per_entity(void **state)
+{
+    struct fixture f;
+    fixture_init(&f, state);
+    struct operation operation;
+    operation_init(&operation, &f);
+    operation_set_wakeup(&operation, 0, 1, 500);
+    operation_set_wakeup(&operation, 0, 2, 300);
+    operation_set_wakeup(&operation, 0, 3, 500);
+    operation_set_wakeup(&operation, 0, 4, 100);
+    operation_must_commit(&operation);
+    operation_set_wakeup(&operation, 0, 4, 400); /* replaces */
+    store_batch_add(&operation.batch, STORE_WAKEUP_DELETE, 0)->wakeup.entity = 2;
+    operation_must_commit(&operation);
+    static const struct store_wakeup order[] = { { .entity = 4, .due = 400 },
+                                                 { .entity = 1, .due = 500 },
+                                                 { .entity = 3, .due = 500 } };
+    struct store_read                read = { .kind = STORE_READ_WAKEUPS, .limit = 2 };
+    size_t                           at = 0;
+    do {
+        fixture_read(&f, &read);
+        for (size_t i = 0; i < read.wakeup_count; i++, at++) {
+            CHECK_INT(read.wakeups[i].entity, order[at].entity);
+            CHECK_INT(read.wakeups[i].due, order[at].due);
+            CHECK_INT(read.wakeups[i].namespace_number, NAMESPACE);
+            CHECK_BYTES(read.wakeups[i].workflow_id, BYTES("sleeper"));
+        }
+        read.after_due = read.wakeups[read.wakeup_count - 1].due;
+        read.after = read.wakeups[read.wakeup_count - 1].entity;
+    } while (read.more);
+    CHECK_EQ(at, 3);
+    store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
+static void outbox_messages_come_in_order_of_their_links(void **state)
+{
+    struct fixture f;
+    fixture_init(&f, state);
+    struct operation operation;
+    operation_init(&operation, &f);
+    static const int order[][3] = { { 1, 2, 1 }, { 1, 2, 2 }, { 1, 3, 1 }, { 2, 1, 7 } };
+    for (size_t i = ARRAY_COUNT(order); i-- > 0;)
+        operation_insert_outbox(&operation, 0, order[i][0], order[i][1], order[i][2], "body");
+    operation_insert_outbox(&operation, 0, 1, 2, 3, "deleted");
+    operation_must_commit(&operation);
+    struct store_outbox gone = { .source_range = 1, .target_range = 2, .number = 3 };
+    store_batch_add(&operation.batch, STORE_OUTBOX_DELETE, 0)->outbox = &gone;
+    operation_must_commit(&operation);
+    struct store_read read = { .kind = STORE_READ_OUTBOX, .limit = 1 };
+    size_t            at = 0;
+    do {
+        fixture_read(&f, &read);
+        CHECK_EQ(read.outbox_count, 1);
+        const struct store_outbox *row = &read.outbox[0];
+        CHECK_INT(row->source_range, order[at][0]);
+        CHECK_INT(row->target_range, order[at][1]);
+        CHECK_INT(row->number, order[at][2]);
+        CHECK_INT(row->source_run, row->number + 100);
+        CHECK_BYTES(row->body, BYTES("body"));
+        read.after_source_range = row->source_range;
+        read.after_target_range = row->target_range;
+        read.after = row->number;
+        at++;
+    } while (read.more);
+    CHECK_EQ(at, ARRAY_COUNT(order));
+    store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
+static void links_keep_the_last_number_and_window(void **state)
+{
+    struct fixture f;
+    fixture_init(&f, state);
+    struct operation operation;
+    operation_init(&operation, &f);
+    for (int64_t i = 1; i <= 2; i++) {
+        store_batch_add(&operation.batch, STORE_LINK_SET, 0)->link = (struct store_link){
+            .source_range = 3, .target_range = 4, .number = i, .window = UINT64_MAX - (uint64_t)i
+        };
+        store_batch_add(&operation.batch, STORE_LINK_SET, 0)->link =
+            (struct store_link){ .source_range = 3, .target_range = 5, .number = 10 * i, .window = 1 };
+        operation_must_commit(&operation);
+    }
+    struct store_read read = { .kind = STORE_READ_LINKS };
+    fixture_read(&f, &read);
+    CHECK_EQ(read.link_count, 2);
+    CHECK_INT(read.links[0].source_range, 3);
+    CHECK_INT(read.links[0].target_range, 4);
+    CHECK_INT(read.links[0].number, 2);
+    CHECK(read.links[0].window == UINT64_MAX - 2);
+    CHECK_INT(read.links[1].target_range, 5);
+    CHECK_INT(read.links[1].number, 20);
+    CHECK(read.links[1].window == 1);
+    store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
+static void entities_are_kept_by_kind_and_key(void **state)
+{
+    struct fixture f;
+    fixture_init(&f, state);
+    struct operation operation;
+    operation_init(&operation, &f);
+    operation_put_entity(&operation, 0, 1, "b", "first");
+    operation_put_entity(&operation, 0, 1, "a", "A");
+    operation_put_entity(&operation, 0, 1, "c", "");
+    operation_put_entity(&operation, 0, 2, "a", "other kind");
+    operation_put_entity(&operation, 0, 1, "b", "B");
+    operation_must_commit(&operation);
+    struct store_read read = { .kind = STORE_READ_ENTITIES, .entity_kind = 1 };
+    fixture_read(&f, &read);
+    CHECK_EQ(read.entity_count, 3);
+    CHECK_BYTES(read.entities[0].key, BYTES("a"));
+    CHECK_BYTES(read.entities[1].state, BYTES("B"));
+    CHECK_BYTES(read.entities[2].state, BYTES_EMPTY);
+    CHECK_INT(read.entities[2].kind, 1);
+    read = (struct store_read){
+        .kind = STORE_READ_ENTITIES, .entity_kind = 1, .after_key = BYTES("a"), .limit = 1
+    };
+    fixture_read(&f, &read);
+    CHECK_EQ(read.entity_count, 1);
+    CHECK_BYTES(read.entities[0].key, BYTES("b"));
+    CHECK(read.more);
+    read = (struct store_read){ .kind = STORE_READ_ENTITIES, .entity_kind = 2, .entity_key = BYTES("a") };
+    fixture_read(&f, &read);
+    CHECK(read.found);
+    CHECK_BYTES(read.entities[0].state, BYTES("other kind"));
+    read.entity_key = BYTES("b");
+    fixture_read(&f, &read);
+    CHECK(!read.found);
+    store_batch_add(&operation.batch, STORE_ENTITY_DELETE, 0)->entity =
+        (struct store_entity){ .kind = 1, .key = BYTES("a") };
+    operation_must_commit(&operation);
+    read = (struct store_read){ .kind = STORE_READ_ENTITIES, .entity_kind = 1 };
+    fixture_read(&f, &read);
+    CHECK_EQ(read.entity_count, 2);
+    store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
+const struct CMUnitTest store_contract_reads[] = {
+    cmocka_unit_test(the_current_run_is_the_one_with_the_highest_number),
+    cmocka_unit_test(a_load_brings_the_transitions_after_the_snapshot),
+    cmocka_unit_test(history_comes_in_pages_in_both_directions),
+    cmocka_unit_test(an_answer_past_the_arenas_budget_is_an_error),
+    cmocka_unit_test(ready_tasks_come_by_priority_then_sequence),
+    cmocka_unit_test(wakeups_come_by_due_time_one_per_entity),
+    cmocka_unit_test(outbox_messages_come_in_order_of_their_links),
+    cmocka_unit_test(links_keep_the_last_number_and_window),
+    cmocka_unit_test(entities_are_kept_by_kind_and_key),
+};
+const size_t store_contract_reads_count = ARRAY_COUNT(store_contract_reads);

@@ -1,0 +1,134 @@
+/* reads.c: answers from the tables of the memory store. */
+#include "store/memory/memory_internal.h"
+
+/* Adds the transitions of a branch from `first` to `last`, in either direction. */
+static void add_transitions(const struct memory_tables *tables, struct store_read *read, store_number branch,
+                            int64_t first, int64_t last)
+{
+    struct store_page page;
+    store_page_transitions(&page, read);
+    struct store_transition        key = { .branch = branch, .number = read->backward ? last : first };
+    const struct store_transition *row;
+    bool                           inclusive = true;
+    for (;; key.number = row->number, inclusive = false) {
+        if (read->backward) {
+            row = order_below(&tables->transitions, &key, inclusive);
+        } else {
+            const struct order_node *node = order_above(&tables->transitions, &key, inclusive);
+            row = node == NULL ? NULL : node->row;
+        }
+        if (row == NULL || row->branch != branch || row->number < first || row->number > last)
+            return;
+        if (store_page_add(&page, row) != STORE_PAGE_TAKEN)
+            return;
+    }
+}
+
+static void read_loaded(const struct memory_tables *tables, struct store_read *read,
+                        const struct store_run *run)
+{
+    if (run == NULL)
+        return;
+    struct store_page page;
+    store_page_runs(&page, read);
+    if (store_page_add(&page, run) == STORE_PAGE_TAKEN && read->with_history)
+        add_transitions(tables, read, run->number, run->snapshot_transition + 1, INT64_MAX);
+}
+
+static void read_current_run(const struct memory_tables *tables, struct store_read *read)
+{
+    struct store_run        key = { .namespace_number = read->namespace_number,
+                                    .workflow_id = read->workflow_id,
+                                    .number = INT64_MAX };
+    const struct store_run *run = order_below(&tables->runs_by_workflow, &key, true);
+    bool                    found = run != NULL && run->namespace_number == read->namespace_number &&
+                 bytes_equal(run->workflow_id, read->workflow_id);
+    read_loaded(tables, read, found ? run : NULL);
+}
+
+static void read_ready(const struct memory_tables *tables, struct store_read *read)
+{
+    struct store_page page;
+    store_page_ready(&page, read);
+    struct store_ready key = { .namespace_number = read->namespace_number,
+                               .queue = read->queue,
+                               .kind = read->task_kind,
+                               .priority = read->after_priority,
+                               .sequence = read->after };
+    for (const struct order_node *node = order_above(&tables->ready_by_queue, &key, false); node != NULL;
+         node = node->next[0]) {
+        const struct store_ready *row = node->row;
+        if (row->namespace_number != key.namespace_number || !bytes_equal(row->queue, key.queue) ||
+            row->kind != key.kind || store_page_add(&page, row) != STORE_PAGE_TAKEN)
+            return;
+    }
+}
+
+static void read_from(struct store_page *page, const struct order_node *node)
+{
+    for (; node != NULL && store_page_add(page, node->row) == STORE_PAGE_TAKEN; node = node->next[0])
+        ;
+}
+
+static void read_entities(const struct memory_tables *tables, struct store_read *read)
+{
+    bool                one = read->entity_key.size != 0;
+    struct store_entity key = { .kind = read->entity_kind, .key = one ? read->entity_key : read->after_key };
+    const struct order_node *node = order_above(&tables->entities, &key, one || key.key.size == 0);
+    struct store_page        page;
+    store_page_entities(&page, read);
+    for (; node != NULL; node = node->next[0]) {
+        const struct store_entity *row = node->row;
+        if (row->kind != key.kind || (one && !bytes_equal(row->key, key.key)) ||
+            store_page_add(&page, row) != STORE_PAGE_TAKEN)
+            return;
+    }
+}
+
+void memory_read(const struct memory_tables *tables, struct store_read *read)
+{
+    struct store_page page;
+    store_read_start(read);
+    switch (read->kind) {
+    case STORE_READ_CURRENT_RUN:
+        read_current_run(tables, read);
+        return;
+    case STORE_READ_RUN:
+        read_loaded(tables, read, order_find(&tables->runs, &(struct store_run){ .number = read->number }));
+        return;
+    case STORE_READ_HISTORY:
+        add_transitions(tables, read, read->number, read->from, read->to);
+        return;
+    case STORE_READ_READY:
+        read_ready(tables, read);
+        return;
+    case STORE_READ_WAKEUPS:
+        store_page_wakeups(&page, read);
+        read_from(&page, order_above(&tables->wakeups_by_due,
+                                     &(struct store_wakeup){ .due = read->after_due, .entity = read->after },
+                                     false));
+        return;
+    case STORE_READ_OUTBOX:
+        store_page_outbox(&page, read);
+        read_from(&page, order_above(&tables->outbox,
+                                     &(struct store_outbox){ .source_range = read->after_source_range,
+                                                             .target_range = read->after_target_range,
+                                                             .number = read->after },
+                                     false));
+        return;
+    case STORE_READ_LINKS:
+        store_page_links(&page, read);
+        read_from(&page, tables->links.first[0]);
+        return;
+    case STORE_READ_ENTITIES:
+        read_entities(tables, read);
+        return;
+    case STORE_READ_LIST:
+        memory_read_list(tables, read);
+        return;
+    case STORE_READ_COUNT:
+        memory_read_count(tables, read);
+        return;
+    }
+    read->status = error_set(&read->error, ST_INTERNAL, "a read of unknown kind %d", (int)read->kind);
+}

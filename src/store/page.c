@@ -1,0 +1,111 @@
+/* page.c: the rows of an answer, cut by count and bytes in the same way by every store. */
+#include "store/store_internal.h"
+
+void store_read_start(struct store_read *read)
+{
+    read->status = ST_OK;
+    error_clear(&read->error);
+    read->found = read->more = false;
+    read->runs = NULL;
+    read->transitions = NULL;
+    read->ready = NULL;
+    read->wakeups = NULL;
+    read->outbox = NULL;
+    read->links = NULL;
+    read->entities = NULL;
+    read->groups = NULL;
+    read->run_count = read->transition_count = read->ready_count = read->wakeup_count = 0;
+    read->outbox_count = read->link_count = read->entity_count = read->group_count = 0;
+    read->count = 0;
+}
+
+#define PAGE(name, array, counter, row_type)                                                                 \
+    void store_page_##name(struct store_page *page, struct store_read *read)                                 \
+    {                                                                                                        \
+        *page = (struct store_page){ .read = read,                                                           \
+                                     .type = &store_row_##row_type,                                          \
+                                     .rows = (void **)&read->array,                                          \
+                                     .count = &read->counter };                                              \
+    }
+PAGE(runs, runs, run_count, run)
+PAGE(transitions, transitions, transition_count, transition)
+PAGE(ready, ready, ready_count, ready)
+PAGE(wakeups, wakeups, wakeup_count, wakeup)
+PAGE(outbox, outbox, outbox_count, outbox)
+PAGE(links, links, link_count, link)
+PAGE(entities, entities, entity_count, entity)
+
+/* Makes room for one more element of an array in an arena; the smaller array before it stays there until the arena is
+ * reset, which doubling keeps within twice the size. */
+static bool array_grow(struct arena *arena, void **base, size_t count, size_t *capacity, size_t element_size)
+{
+    if (count < *capacity)
+        return true;
+    size_t larger = *capacity == 0 ? 4 : *capacity * 2;
+    void  *moved = arena_zalloc(arena, larger, element_size);
+    if (moved == NULL)
+        return false;
+    if (count > 0)
+        memcpy(moved, *base, count * element_size);
+    *base = moved;
+    *capacity = larger;
+    return true;
+}
+
+static enum status spent(struct store_read *read)
+{
+    read->status =
+        error_set(&read->error, ST_RESOURCE_EXHAUSTED, "the answer does not fit the memory of this request");
+    return read->status;
+}
+
+enum store_page_step store_page_add(struct store_page *page, const void *row)
+{
+    struct store_read *read = page->read;
+    size_t             size = store_row_page_size(page->type, row);
+    bool               rows_end = read->limit != 0 && *page->count >= read->limit;
+    bool bytes_end = read->size_limit != 0 && *page->count > 0 && page->size + size > read->size_limit;
+    if (rows_end || bytes_end) {
+        read->more = true;
+        return STORE_PAGE_END;
+    }
+    size_t   bytes = store_row_bytes(page->type, row);
+    uint8_t *room = bytes == 0 ? NULL : arena_alloc(read->arena, bytes);
+    if ((bytes != 0 && room == NULL) ||
+        !array_grow(read->arena, page->rows, *page->count, &page->capacity, page->type->size)) {
+        (void)spent(read);
+        return STORE_PAGE_SPENT;
+    }
+    store_row_copy(page->type, (char *)*page->rows + *page->count * page->type->size, room, row);
+    *page->count += 1;
+    page->size += size;
+    read->found = true;
+    return STORE_PAGE_TAKEN;
+}
+
+static bool values_equal(const struct store_value *a, const struct store_value *b)
+{
+    return a->is_text == b->is_text && (a->is_text ? bytes_equal(a->text, b->text) : a->number == b->number);
+}
+
+enum status store_groups_add(struct store_read *read, size_t *capacity, const struct store_value *value,
+                             int64_t count)
+{
+    for (size_t i = 0; i < read->group_count; i++) {
+        if (values_equal(&read->groups[i].value, value)) {
+            read->groups[i].count += count;
+            return ST_OK;
+        }
+    }
+    uint8_t *text = value->text.size == 0 ? NULL : arena_alloc(read->arena, value->text.size);
+    if ((value->text.size != 0 && text == NULL) ||
+        !array_grow(read->arena, (void **)&read->groups, read->group_count, capacity, sizeof *read->groups))
+        return spent(read);
+    struct store_group_count *group = &read->groups[read->group_count++];
+    *group = (struct store_group_count){ .value = *value, .count = count };
+    if (text != NULL) {
+        memcpy(text, value->text.base, value->text.size);
+        group->value.text.base = text;
+    }
+    return ST_OK;
+}

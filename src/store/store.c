@@ -1,0 +1,82 @@
+/* store.c: batches, and the implementations by URL. */
+#include "store/memory.h"
+#include "store/store_internal.h"
+
+void store_batch_init(struct store_batch *batch, struct mailbox *home, void (*run)(struct message *message))
+{
+    *batch = (struct store_batch){ .home = home, .message.run = run };
+    arena_init(&batch->arena, SIZE_MAX);
+}
+
+void store_batch_release(struct store_batch *batch)
+{
+    arena_release(&batch->arena);
+    batch->writes = NULL;
+    batch->write_count = batch->write_capacity = 0;
+}
+
+void store_batch_clear(struct store_batch *batch)
+{
+    arena_reset(&batch->arena);
+    batch->writes = NULL;
+    batch->refused = NULL;
+    batch->private = NULL;
+    batch->write_count = batch->write_capacity = batch->size = 0;
+    batch->group_count = 0;
+    batch->outcome = STORE_DURABLE;
+    error_clear(&batch->error);
+}
+
+struct store_write *store_batch_add(struct store_batch *batch, enum store_write_kind kind, uint32_t group)
+{
+    if (batch->write_count == batch->write_capacity) {
+        size_t              capacity = batch->write_capacity == 0 ? 16 : batch->write_capacity * 2;
+        struct store_write *writes = arena_must(arena_alloc(&batch->arena, capacity * sizeof *writes));
+        if (batch->write_count > 0)
+            memcpy(writes, batch->writes, batch->write_count * sizeof *writes);
+        batch->writes = writes;
+        batch->write_capacity = capacity;
+    }
+    struct store_write *write = &batch->writes[batch->write_count++];
+    memset(write, 0, sizeof *write);
+    write->kind = kind;
+    write->group = group;
+    batch->group_count = MAX(batch->group_count, group + 1);
+    return write;
+}
+
+size_t *store_batch_by_group(struct store_batch *batch)
+{
+    size_t *next = ARENA_NEW_ARRAY(&batch->arena, size_t, batch->group_count + 1);
+    size_t *order = ARENA_NEW_ARRAY(&batch->arena, size_t, batch->write_count);
+    for (size_t i = 0; i < batch->write_count; i++) {
+        assert(batch->writes[i].group < batch->group_count);
+        next[batch->writes[i].group + 1]++;
+    }
+    for (uint32_t group = 0; group < batch->group_count; group++)
+        next[group + 1] += next[group];
+    for (size_t i = 0; i < batch->write_count; i++)
+        order[next[batch->writes[i].group]++] = i;
+    return order;
+}
+
+void store_batch_post(struct store_batch *batch, enum store_outcome outcome)
+{
+    batch->outcome = outcome;
+    mailbox_post(batch->home, &batch->message);
+}
+
+void store_read_post(struct store_read *read)
+{
+    mailbox_post(read->home, &read->message);
+}
+
+enum status store_open(const char *url, struct store **ret_store, struct error *error)
+{
+    if (strcmp(url, "memory:") == 0) {
+        *ret_store = store_memory_open(STORE_MEMORY_IMMEDIATE);
+        return ST_OK;
+    }
+    return error_set(error, ST_INVALID_ARGUMENT,
+                     "cannot open the store \"%s\": expected sqlite:FILE or memory:", url);
+}
