@@ -123,10 +123,11 @@ static void requested(struct evhttp_request *request, void *context)
     answer_text(request, HTTP_NOTFOUND, "Not Found", "there is nothing here; see /\n");
 }
 
-/* evhttp does not count its connections, but each has at least one event in the base. */
+/* evhttp does not count its connections, but each has at least one event in the base, which libevent counts once more
+ * for its timeout. */
 static bool has_room(struct web *web)
 {
-    return event_base_get_num_events(web->base, EVENT_BASE_COUNT_ADDED) < WEB_CONNECTIONS_MAX;
+    return event_base_get_num_events(web->base, EVENT_BASE_COUNT_ADDED) < 2 * WEB_CONNECTIONS_MAX;
 }
 
 /* Called for each accepted connection; NULL lets evhttp make its own. Without room accepting rests. */
