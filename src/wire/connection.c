@@ -42,13 +42,52 @@ void wire_connection_reward(struct wire_connection *connection, size_t reply_siz
     connection->calm = MIN(connection->calm + 4 + (int64_t)(reply_size / 1024), (int64_t)CALM_BURST);
 }
 
-/* --- nghttp2's callbacks --- */
+/* --- streams that are closed ---
+ * nghttp2 would keep closed streams to recognise frames that come too late. We keep only the few ids that we closed before
+ * the peer was done; a frame for any other closed stream is the peer's mistake and ends the connection. */
+
+static void remember_reset(struct wire_connection *connection, int32_t id)
+{
+    connection->reset_ids[connection->reset_count++ % RESETS_REMEMBERED] = id;
+}
+
+static bool may_be_late(const struct wire_connection *connection, int32_t id)
+{
+    if (connection->reset_count > RESETS_REMEMBERED)
+        return true; /* some were forgotten: in doubt for the peer */
+    for (size_t i = 0; i < connection->reset_count; i++) {
+        if (connection->reset_ids[i] == id)
+            return true;
+    }
+    return false;
+}
+
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *frame, void *context)
+{
+    struct wire_connection *connection = context;
+    int32_t                 id = frame->stream_id;
+    uint32_t                error = NGHTTP2_NO_ERROR;
+    if (frame->type == NGHTTP2_PRIORITY && id == 0)
+        error = NGHTTP2_PROTOCOL_ERROR; /* nghttp2 does not look at them when priorities are off */
+    if ((frame->type == NGHTTP2_DATA || frame->type == NGHTTP2_HEADERS) && id % 2 == 1 && id <= connection->last_id &&
+        nghttp2_session_find_stream(session, id) == NULL && !may_be_late(connection, id))
+        error = NGHTTP2_STREAM_CLOSED;
+    if (error != NGHTTP2_NO_ERROR) {
+        nghttp2_session_terminate_session(session, error);
+        http2_dirty(&connection->http2);
+    }
+    return 0;
+}
+
+/* --- nghttp2's other callbacks --- */
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *context)
 {
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
-    struct wire_stream *stream = wire_stream_new(context, frame->hd.stream_id);
+    struct wire_connection *connection = context;
+    struct wire_stream     *stream = wire_stream_new(connection, frame->hd.stream_id);
+    connection->last_id = MAX(connection->last_id, frame->hd.stream_id);
     nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, stream);
     return 0;
 }
@@ -105,11 +144,15 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
             leave_now(connection); /* the peer knows by now; what it started before is in */
         return 0;
     }
-    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_RST_STREAM)
         return 0;
     struct wire_stream *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (stream == NULL)
         return 0;
+    if (frame->hd.type == NGHTTP2_RST_STREAM) {
+        stream->peer_reset = true;
+        return 0;
+    }
     if (frame->hd.type == NGHTTP2_HEADERS)
         wire_stream_headers_done(stream);
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
@@ -117,17 +160,21 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     return 0;
 }
 
-static int on_stream_close(nghttp2_session *session UNUSED, int32_t id, uint32_t code UNUSED, void *context UNUSED)
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code UNUSED, void *context)
 {
     struct wire_stream *stream = nghttp2_session_get_stream_user_data(session, id);
-    if (stream != NULL)
-        wire_stream_closed(stream);
+    if (stream == NULL)
+        return 0;
+    if (!stream->request_done && !stream->peer_reset)
+        remember_reset(context, id);
+    wire_stream_closed(stream);
     return 0;
 }
 
-static int on_invalid_frame(nghttp2_session *session UNUSED, const nghttp2_frame *frame UNUSED, int code UNUSED,
-                            void *context)
+static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int code UNUSED, void *context)
 {
+    if (nghttp2_session_get_stream_user_data(session, frame->hd.stream_id) == NULL)
+        remember_reset(context, frame->hd.stream_id); /* refused before it became a stream of ours */
     wire_connection_calm(context, COST_INVALID);
     return 0;
 }
@@ -137,7 +184,8 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
 {
     if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
         wire_connection_calm(context, 1);
-    if (frame->hd.type == NGHTTP2_HEADERS && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
+    if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
         struct wire_stream *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
         if (stream != NULL)
             wire_stream_end_sent(stream);
@@ -150,6 +198,7 @@ nghttp2_session_callbacks *wire_connection_callbacks(void)
     nghttp2_session_callbacks *callbacks;
     if (nghttp2_session_callbacks_new(&callbacks) != 0)
         panic("out of memory");
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
@@ -241,7 +290,7 @@ static bool first_bytes(struct http2 *http2, struct bytes bytes)
     struct wire_server_limits *limits = &connection->server->options.limits;
     size_t                    shared = MIN(bytes.size, magic.size);
     if (memcmp(bytes.base, magic.base, shared) != 0) {
-        if (bytes.base[0] >= 'A' && bytes.base[0] <= 'Z') /* a method; not a TLS greeting */
+        if (memmem(bytes.base, bytes.size, " HTTP/1.", 8) != NULL)
             (void)transport_write(&http2->transport, http1_answer, sizeof http1_answer - 1);
         return false;
     }

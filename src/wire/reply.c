@@ -6,6 +6,7 @@
 
 /* Peers hold metadata to about 16 KiB; a detail that is larger than this would lose the code and the message too. */
 #define DETAILS_SIZE_MAX (48 * 1024)
+#define LEFTOVER_NS      (5 * NS_PER_S)
 
 /* A header whose name and value both outlive the submission: nothing is copied. */
 static nghttp2_nv header(struct bytes name, struct bytes value, uint8_t flags)
@@ -66,9 +67,19 @@ static void all_said(struct wire_stream *stream)
 
 void wire_stream_end_sent(struct wire_stream *stream)
 {
-    /* Not earlier: nghttp2 sends nothing more on a stream once its reset is queued. */
-    if (!stream->request_done)
-        nghttp2_submit_rst_stream(stream->connection->http2.session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
+    if (stream->request_done)
+        return;
+    /* The rest of a small request is let in and forgotten; a reset at once would make some clients miss the answer. */
+    stream->end_sent = true;
+    loop_timer_set(stream->server->loop, &stream->timer, time_add(loop_now(stream->server->loop), LEFTOVER_NS));
+}
+
+void wire_stream_stop_request(struct wire_stream *stream)
+{
+    /* Only after the end was sent: nghttp2 sends nothing more on a stream once its reset is queued. */
+    assert(stream->end_sent);
+    nghttp2_submit_rst_stream(stream->connection->http2.session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
+    http2_dirty(&stream->connection->http2);
 }
 
 static ssize_t pull(nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint32_t *flags,
@@ -86,6 +97,10 @@ static ssize_t pull(nghttp2_session *session, int32_t id, uint8_t *to, size_t si
     buffer_release(&stream->reply);
     if (!stream->reply_ended)
         return count > 0 ? (ssize_t)count : NGHTTP2_ERR_DEFERRED;
+    if (stream->is_plain_http) {
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        return (ssize_t)count;
+    }
     nghttp2_nv trailers[STATUS_HEADERS_MAX];
     size_t     trailer_count = status_headers(stream, stream->end, trailers);
     *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
@@ -187,14 +202,19 @@ void wire_stream_fail(struct wire_stream *stream, const struct error *error)
     all_said(stream);
 }
 
-void wire_stream_refuse_http(struct wire_stream *stream, const char *http_status)
+void wire_stream_refuse_http(struct wire_stream *stream)
 {
-    nghttp2_nv headers[2] = { header(BYTES(":status"), bytes_of_text(http_status), 0),
-                              header(BYTES("allow"), BYTES("POST"), FIXED) };
+    static const struct bytes text = { (const uint8_t *)"gRPC calls are POST requests\n", 29 };
+    nghttp2_nv headers[3] = { header(BYTES(":status"), BYTES("405"), FIXED), header(BYTES("allow"), BYTES("POST"), FIXED),
+                              header(BYTES("content-type"), BYTES("text/plain"), FIXED) };
+    nghttp2_data_provider provider = { .source.ptr = stream, .read_callback = pull };
+    stream->is_plain_http = true;
     stream->response_begun = true;
     stream->reply_ended = true;
+    buffer_append(&stream->reply, text);
+    stream->connection->reply_bytes += text.size;
     http2_dirty(&stream->connection->http2);
-    if (nghttp2_submit_response(stream->connection->http2.session, stream->id, headers, 2, NULL) != 0)
+    if (nghttp2_submit_response(stream->connection->http2.session, stream->id, headers, 3, &provider) != 0)
         http2_kill(&stream->connection->http2);
     all_said(stream);
 }

@@ -6,6 +6,7 @@
 
 #define ARENA_MESSAGE_SIZE_MAX (16 * 1024) /* larger messages grow as they come: a claimed size costs nobody memory */
 #define BODY_SIZE_FIRST        (64 * 1024)
+#define LEFTOVER_MAX           (64 * 1024)
 #define SPARE_MAX              256
 #define SPARE_ARENA_SIZE_MAX   (8 * 1024)
 #define METADATA_COUNT_FIRST   16
@@ -123,7 +124,11 @@ static void due(struct loop_timer *timer)
         fail(stream, ST_DEADLINE_EXCEEDED, "context deadline exceeded");
         wire_stream_gone(stream);
         break;
-    case STREAM_REPLYING: /* the caller gave up, or reads too slowly to wait for it */
+    case STREAM_REPLYING:
+        if (stream->end_sent) {
+            wire_stream_stop_request(stream);
+            break;
+        } /* else the caller gave up, or reads too slowly to wait for it */
         nghttp2_submit_rst_stream(stream->connection->http2.session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_CANCEL);
         http2_dirty(&stream->connection->http2);
         break;
@@ -251,7 +256,7 @@ static bool headers_acceptable(struct wire_stream *stream)
         return false;
     }
     if (!stream->is_post) {
-        wire_stream_refuse_http(stream, "405");
+        wire_stream_refuse_http(stream);
         return false;
     }
     if (!stream->is_grpc) {
@@ -407,6 +412,12 @@ static void message_complete(struct wire_stream *stream)
 
 void wire_stream_body(struct wire_stream *stream, struct bytes data)
 {
+    if (stream->end_sent) {
+        stream->leftover += data.size;
+        if (stream->leftover > LEFTOVER_MAX)
+            wire_stream_stop_request(stream);
+        return;
+    }
     while (data.size > 0 && stream->stage == STREAM_BODY) {
         if (stream->message_done) {
             fail(stream, ST_INTERNAL, "grpc: more than one message in a unary call");

@@ -6,7 +6,8 @@
 #include "wire/http2.h"
 #include "wire/server.h"
 
-#define HEALTH_NAMES_MAX 16
+#define HEALTH_NAMES_MAX  16
+#define RESETS_REMEMBERED 32
 
 struct wire_stream;
 /* A method that wire answers itself. */
@@ -53,6 +54,9 @@ struct wire_connection {
     size_t              reply_bytes; /* unsent, in all streams */
     int64_t             ping_sent_ns; /* TIME_NEVER: no keepalive ping is out */
     enum connection_phase phase;
+    int32_t               last_id;     /* the highest stream that the peer has opened */
+    uint32_t              reset_count; /* streams that we ended while the peer was sending: */
+    int32_t               reset_ids[RESETS_REMEMBERED]; /* their frames may be on their way */
 };
 
 enum stream_stage {
@@ -83,6 +87,7 @@ struct wire_stream {
     uint8_t      *message;       /* where the message goes: into body or the arena */
     size_t        message_got;
     size_t        charged;       /* part of server->request_bytes */
+    size_t        leftover;      /* bytes that came after the answer */
     size_t        header_size, metadata_capacity;
     struct bytes  request_encoding; /* only when it is ENCODING_OTHER */
     uint8_t       prefix[5], prefix_got;
@@ -90,6 +95,9 @@ struct wire_stream {
     enum stream_encoding encoding;
     enum stream_fault    fault;
     bool is_post, is_grpc, accepts_gzip;
+    bool is_plain_http;  /* the answer is no gRPC either */
+    bool peer_reset;     /* RST_STREAM came */
+    bool end_sent;       /* our END_STREAM is out while the request still comes */
     bool message_done;   /* unary: its one message is complete */
     bool request_done;   /* END_STREAM was seen */
     bool call_out;       /* api has it and must answer */
@@ -129,10 +137,12 @@ void wire_stream_send(struct wire_stream *stream, struct bytes message);
 void wire_stream_end(struct wire_stream *stream);
 /* Ends the stream with an error, after what was sent. */
 void wire_stream_fail(struct wire_stream *stream, const struct error *error);
-/* An answer of plain HTTP, without gRPC. */
-void wire_stream_refuse_http(struct wire_stream *stream, const char *http_status);
-/* The frame that ends our side has left: a peer that is still sending its request is told to stop. */
+/* An answer of plain HTTP, for what is no gRPC call at all. */
+void wire_stream_refuse_http(struct wire_stream *stream);
+/* The frame that ends our side has left. */
 void wire_stream_end_sent(struct wire_stream *stream);
+/* Tells a peer that still sends its request, though it has the answer, to stop. */
+void wire_stream_stop_request(struct wire_stream *stream);
 /* What was queued is no longer owed. */
 void wire_stream_drop_reply(struct wire_stream *stream);
 extern const struct call_operations wire_stream_operations;
