@@ -109,6 +109,9 @@ struct workflow_request {
     enum workflow_query_verdict query;
     struct bytes sticky_queue, normal_queue; /* QUERY_DIRECT; sticky empty: none */
     int64_t      sticky_timeout_ns;
+    /* QUERY_DIRECT: the task for the worker but for its token, query and history: attempt 1, execution, type,
+     * previous_started_event_id, workflow_execution_task_queue. */
+    struct workflowservice_PollWorkflowTaskQueueResponse *query_task;
     struct uuid  run_id;  /* the run that answered */
     store_number run_number;
     struct {
