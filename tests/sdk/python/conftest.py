@@ -12,9 +12,11 @@ from support.env import Env  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
-    if not server_module.is_reference():
-        return
     for item in items:
+        if server_module.external_address() is not None and item.get_closest_marker("crash") is not None:
+            item.add_marker(pytest.mark.skip(reason="it kills a server of its own"))
+        if not server_module.is_reference():
+            continue
         for mark in item.iter_markers("ours"):
             item.add_marker(pytest.mark.skip(reason=f"not on the reference server: {mark.args[0]}"))
 

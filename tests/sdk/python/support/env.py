@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
 
@@ -57,3 +58,20 @@ class Env:
                 await asyncio.sleep(0.1)
                 seen = await read()
         assert seen == wanted
+
+
+@contextlib.asynccontextmanager
+async def own_server(*arguments: str):
+    """A server of the test's own, to be killed and restarted: yields (server, env)."""
+    server = server_module.Server(arguments)
+    await asyncio.to_thread(server.start)
+    env = Env(server.address)
+    try:
+        yield server, env
+    finally:
+        await env.close()
+        await asyncio.to_thread(server.close)
+
+
+async def restart(server: server_module.Server, kill: bool = True) -> None:
+    await asyncio.to_thread(server.restart, kill)

@@ -153,7 +153,8 @@ class Rpc:
     def __init__(self, address: str, namespace: str) -> None:
         self.namespace = namespace
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", 128 << 20),
-                   ("grpc.max_send_message_length", 128 << 20), ("grpc.enable_retries", 0)]
+                   ("grpc.max_send_message_length", 128 << 20), ("grpc.enable_retries", 0),
+                   ("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 250)]
         self.channel = grpc.aio.insecure_channel(address, options=options)
 
     async def close(self) -> None:

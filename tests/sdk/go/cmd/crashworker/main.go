@@ -1,0 +1,109 @@
+// crashworker is the Go half of the crash test's workers: workflow Ledger and activity record.
+//
+// Each execution of the activity is written to the journal, and on disk, before anything else, so that an attempt
+// that was handed out twice cannot hide.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+)
+
+type silent struct{}
+
+func (silent) Debug(string, ...interface{}) {}
+func (silent) Info(string, ...interface{})  {}
+func (silent) Warn(string, ...interface{})  {}
+func (silent) Error(string, ...interface{}) {}
+
+type journal struct {
+	file *os.File
+}
+
+type entry struct {
+	Run      string `json:"run"`
+	Activity string `json:"activity"`
+	Attempt  int32  `json:"attempt"`
+}
+
+func (j *journal) record(ctx context.Context, number int) (string, error) {
+	info := activity.GetInfo(ctx)
+	line, err := json.Marshal(entry{info.WorkflowExecution.RunID, info.ActivityID, info.Attempt})
+	if err != nil {
+		return "", err
+	}
+	if _, err := j.file.Write(append(line, '\n')); err != nil {
+		return "", err
+	}
+	if err := j.file.Sync(); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d:%d", number, info.Attempt), nil
+}
+
+func ledger(ctx workflow.Context, handQueue string, count int) ([]string, error) {
+	numbers := workflow.GetSignalChannel(ctx, "add")
+	retry := &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, BackoffCoefficient: 1}
+	own := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: 2 * time.Second, RetryPolicy: retry})
+	byHand := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 2 * time.Second, RetryPolicy: retry, TaskQueue: handQueue})
+	var results []string
+	for index := 0; index < count; index++ {
+		var number int
+		numbers.Receive(ctx, &number)
+		var result string
+		var future workflow.Future
+		if index%3 == 2 {
+			future = workflow.ExecuteActivity(byHand, "by_hand", number)
+		} else {
+			future = workflow.ExecuteActivity(own, "record", number)
+		}
+		if err := future.Get(ctx, &result); err != nil {
+			return nil, err
+		}
+		results = append(results, result)
+		if index%4 == 1 {
+			if err := workflow.Sleep(ctx, 200*time.Millisecond); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return results, nil
+}
+
+func main() {
+	address := flag.String("address", "", "the server's")
+	queue := flag.String("queue", "", "the task queue to serve")
+	path := flag.String("journal", "", "the file that every execution is written to")
+	flag.Parse()
+	file, err := os.OpenFile(*path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		log.Fatal(err)
+	}
+	c, err := client.Dial(client.Options{HostPort: *address, Logger: silent{}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	w := worker.New(c, *queue, worker.Options{})
+	j := &journal{file: file}
+	w.RegisterWorkflowWithOptions(ledger, workflow.RegisterOptions{Name: "Ledger"})
+	w.RegisterActivityWithOptions(j.record, activity.RegisterOptions{Name: "record"})
+	if err := w.Start(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("ready")
+	<-worker.InterruptCh()
+	w.Stop()
+}

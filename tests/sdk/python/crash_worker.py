@@ -1,0 +1,69 @@
+"""The Python half of the crash test's workers: workflow Ledger and activity record.
+
+Each execution of the activity is written to the journal, and on disk, before anything else, so that an attempt that
+was handed out twice cannot hide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from datetime import timedelta
+
+from temporalio import activity, workflow
+from temporalio.client import Client
+from temporalio.common import RetryPolicy
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+JOURNAL = -1
+
+
+@activity.defn
+async def record(number: int) -> str:
+    info = activity.info()
+    line = json.dumps({"run": info.workflow_run_id, "activity": info.activity_id, "attempt": info.attempt}) + "\n"
+    os.write(JOURNAL, line.encode())
+    os.fsync(JOURNAL)
+    return f"{number}:{info.attempt}"
+
+
+@workflow.defn
+class Ledger:
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+
+    @workflow.signal
+    def add(self, number: int) -> None:
+        self.numbers.append(number)
+
+    @workflow.run
+    async def run(self, hand_queue: str, count: int) -> list[str]:
+        results = []
+        retry = RetryPolicy(initial_interval=timedelta(milliseconds=100), backoff_coefficient=1)
+        for index in range(count):
+            await workflow.wait_condition(lambda: len(self.numbers) > index)
+            by_hand = index % 3 == 2
+            results.append(await workflow.execute_activity(
+                "by_hand" if by_hand else "record", self.numbers[index], result_type=str, retry_policy=retry,
+                task_queue=hand_queue if by_hand else None, start_to_close_timeout=timedelta(seconds=2)))
+            if index % 4 == 1:
+                await workflow.sleep(0.2)
+        return results
+
+
+async def main(address: str, queue: str, journal: str) -> None:
+    global JOURNAL
+    JOURNAL = os.open(journal, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+    client = await Client.connect(address)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with Worker(client, task_queue=queue, workflows=[Ledger], activities=[record], workflow_runner=UnsandboxedWorkflowRunner()):
+        print("ready", flush=True)
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,196 @@
+"""What each kind of state looks like after the server was killed at that point: as if nothing had happened."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from support.env import own_server, restart
+from support.grpc_client import Code, already_started, rejects
+from support.hand import Hand, complete_workflow, failure, marker, payloads, retry_policy, seconds, start_timer
+from support.histories import PROLOGUE, E, check, check_tail, expect, find, find_attributes, time_of, types
+
+pytestmark = pytest.mark.crash
+
+
+async def test_a_started_workflow_and_its_task(env):
+    async with own_server() as (server, own):
+        hand = Hand(own)
+        await hand.start(request_id="r-" + hand.workflow_id, input=payloads("in"))
+        await restart(server)
+        again = await hand.start(request_id="r-" + hand.workflow_id)
+        assert again.started and again.run_id == hand.run_id
+        with rejects(Code.ALREADY_EXISTS, already_started):
+            await hand.rpc.StartWorkflowExecution(**hand.start_fields())
+        task = await hand.poll()
+        await restart(server)
+        await hand.complete(task, complete_workflow("token outlives the server"))
+        check(await hand.history(), *PROLOGUE, E("Completed", result=["token outlives the server"]))
+        await restart(server, kill=False)
+        check(await hand.history(), *PROLOGUE, E("Completed"))
+        assert await hand.status() == "COMPLETED"
+        listed = await hand.rpc.ListWorkflowExecutions(query=f"WorkflowId = '{hand.workflow_id}' AND ExecutionStatus = 'Completed'")
+        assert len(listed.executions) == 1
+
+
+async def test_buffered_events(env):
+    async with own_server() as (server, own):
+        hand = Hand(own)
+        await hand.start()
+        task = await hand.poll()
+        await hand.signal("one", request_id="one")
+        await hand.cancel()
+        await restart(server)
+        await hand.signal("one", request_id="one")
+        await hand.signal("two")
+        check(await hand.history(), *PROLOGUE[:3])
+        await hand.complete(task, marker("m"))
+        check(await hand.history(), *PROLOGUE, E("MarkerRecorded"), E("Signaled", signal_name="one"), E("CancelRequested"),
+              E("Signaled", signal_name="two"), E("WftScheduled"))
+
+
+async def test_timers_over_a_restart(env):
+    async with own_server() as (server, own):
+        hand = Hand(own)
+        await hand.start()
+        await hand.step(start_timer("short", 0.3), start_timer("long", 2), start_timer("cancelled", 3600))
+        await asyncio.to_thread(server.kill)
+        await asyncio.sleep(0.6)  # the short timer falls due while there is no server: the subject here
+        await asyncio.to_thread(server.start)
+        events = await hand.history_with("TimerFired", 2)
+        fired = [event for event in events if types([event]) == ["TimerFired"]]
+        assert [event.timer_fired_event_attributes.timer_id for event in fired] == ["short", "long"]
+        started = time_of(find(events, "TimerStarted").event_time)
+        assert time_of(fired[1].event_time) - started >= 1.999
+
+
+async def test_activities_over_a_restart(env):
+    async with own_server() as (server, own):
+        hand = Hand(own)
+        await hand.start()
+        await hand.step(hand.activity("started"), hand.activity("waiting"),
+                        hand.activity("failed", retry_policy=retry_policy(initial_interval=1)))
+        tasks = {}
+        for _ in range(3):
+            task = await hand.poll_activity()
+            tasks[task.activity_id] = task
+            if task.activity_id == "failed":
+                await hand.fail_activity(task, failure("f1"))
+        await hand.heartbeat(tasks["started"], "half way")
+        await restart(server)
+        pending = {info.activity_id: info for info in (await hand.describe()).pending_activities}
+        expect(pending["started"], state="STARTED", attempt=1, heartbeat_details=["half way"])
+        expect(pending["failed"], state="SCHEDULED", attempt=2, last_failure=dict(message="f1"))
+        await hand.complete_activity(tasks["started"], "after the crash")
+        with rejects(Code.NOT_FOUND):
+            await hand.complete_activity(tasks["failed"], "an old attempt")
+        await restart(server)
+        retried = await hand.poll_activity()
+        assert retried.activity_id == "failed" and retried.attempt == 2
+        await hand.complete_activity(retried, "second")
+        await hand.complete_activity(tasks["waiting"], "third")
+        events = await hand.history()
+        assert types(events).count("ActivityTaskCompleted") == 3
+
+
+async def test_an_attempt_that_was_handed_out_is_not_handed_out_again(env):
+    async with own_server() as (server, own):
+        hand = Hand(own)
+        await hand.start()
+        await hand.step(hand.activity("a", start_to_close_timeout=1.5, retry_policy=retry_policy(initial_interval=0.1)))
+        first = await hand.poll_activity()
+        await restart(server)
+        second = await hand.poll_activity()
+        assert (first.attempt, second.attempt) == (1, 2)
+        assert time_of(second.started_time) - time_of(first.started_time) >= 1.499
+        await hand.complete_activity(second)
+
+
+async def test_failing_tasks_over_a_restart(env):
+    async with own_server() as (server, own):
+        hand = Hand(own)
+        await hand.start(workflow_task_timeout=1)
+        await hand.fail(await hand.poll())
+        transient = await hand.poll()
+        assert transient.attempt == 2
+        await restart(server)
+        following = await hand.poll()
+        assert following.attempt == 3
+        await hand.complete(following, complete_workflow())
+        check(await hand.history(), *PROLOGUE[:3], E("WftFailed"), E("WftScheduled", attempt=3), E("WftStarted"), E("WftCompleted"), E("Completed"))
+
+
+async def test_start_delay_cron_and_retry_over_a_restart(env):
+    async with own_server() as (server, own):
+        delayed, cron, timed = Hand(own), Hand(own), Hand(own)
+        await delayed.start(workflow_start_delay=1)
+        await cron.start(cron_schedule="@every 1s")
+        await timed.start(workflow_run_timeout=1)
+        await restart(server)
+        await delayed.step(complete_workflow())
+        await cron.step(complete_workflow("r1"))
+        await restart(server)
+        await cron.step(complete_workflow("r2"))
+        assert find_attributes(await cron.history(), "Completed").new_execution_run_id
+        check_tail(await timed.history_with("TimedOut"), E("TimedOut"))
+        await cron.rpc.TerminateWorkflowExecution(workflow_execution={"workflow_id": cron.workflow_id})
+
+
+async def test_page_tokens_over_a_restart(env):
+    async with own_server() as (server, own):
+        hand = Hand(own)
+        await hand.start()
+        for number in range(20):
+            await hand.signal("s", number)
+        others = [Hand(own) for _ in range(5)]
+        for other in others:
+            await other.start()
+        page = await hand.rpc.GetWorkflowExecutionHistory(execution=hand.execution(), maximum_page_size=5)
+
+        async def counted():
+            return (await own.rpc.CountWorkflowExecutions()).count
+
+        await own.visible(counted, 6)
+        listing = await hand.rpc.ListWorkflowExecutions(page_size=2)
+        await restart(server)
+        rest = await hand.rpc.GetWorkflowExecutionHistory(execution=hand.execution(), maximum_page_size=100, next_page_token=page.next_page_token)
+        assert [event.event_id for event in (*page.history.events, *rest.history.events)] == list(range(1, 23))
+        following = await hand.rpc.ListWorkflowExecutions(page_size=10, next_page_token=listing.next_page_token)
+        assert len(listing.executions) + len(following.executions) == 6
+
+
+async def test_namespaces_over_a_restart(env):
+    async with own_server() as (server, own):
+        await own.rpc.RegisterNamespace(namespace="kept", workflow_execution_retention_period=seconds(86400), description="d")
+        before = await own.rpc.DescribeNamespace(namespace="kept")
+        default = await own.rpc.DescribeNamespace(namespace="default")
+        await restart(server)
+        assert await own.rpc.DescribeNamespace(namespace="kept") == before
+        assert (await own.rpc.DescribeNamespace(namespace="default")).namespace_info.id == default.namespace_info.id
+
+
+async def test_a_clean_stop_ends_waiting_polls_and_exits_0(env):
+    async with own_server() as (server, own):
+        hand = Hand(own)
+        await hand.start()
+        await hand.step(start_timer("t", 3600))
+        waiting = [asyncio.ensure_future(hand.poll_maybe(wait=30)) for _ in range(5)]
+        waiting += [asyncio.ensure_future(hand.rpc.GetWorkflowExecutionHistory(
+            _seconds=30, execution=hand.execution(), wait_new_event=True, history_event_filter_type="HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT"))]
+        await hand.describe()
+        await restart(server, kill=False)  # fails if it does not exit 0 in time
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        for answer in answers:
+            assert not isinstance(answer, Exception) or answer.code() in (Code.UNAVAILABLE, Code.CANCELLED), answer
+        check(await hand.history(), *PROLOGUE, E("TimerStarted"))
+
+
+async def test_memory_stays_bounded_under_refused_input(env):
+    async with own_server() as (server, own):
+        await own.rpc.GetSystemInfo()
+        before = server.resident_bytes()
+        for _ in range(40):
+            with rejects(Code.RESOURCE_EXHAUSTED):
+                await own.rpc.raw("/temporal.api.workflowservice.v1.WorkflowService/GetSystemInfo", bytes(5 << 20))
+        assert server.resident_bytes() - before < 400 << 20, "40 refused messages of 5 MiB must not stay in memory"
