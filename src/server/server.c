@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,10 +16,13 @@
 #include "io/loop.h"
 #include "shard/lane.h"
 #include "store/store.h"
+#include "web/web.h"
 #include "wire/server.h"
 
 /* How long running calls may take to end after SIGTERM; long polls are answered at once. */
 #define DRAIN_NS (4 * NS_PER_S)
+/* Of namespaces that the command line names. */
+#define NAMESPACE_RETENTION_NS (24 * 3600 * NS_PER_S)
 
 struct server_lane {
     struct server      *server;
@@ -36,10 +40,12 @@ struct server {
     struct runtime     *runtime;
     struct api         *api;
     struct listener    *listener;
+    struct web         *web;
     struct server_lane *lanes;
     uint32_t            lane_count;
     const char         *store_url;
-    char                grpc_address[280];
+    char                grpc_address[280], http_address[280];
+    atomic_bool         stopping; /* what /readyz says */
     pthread_mutex_t     mutex; /* drained_count only; a leaf: nothing else is locked under it */
     pthread_cond_t      changed;
     uint32_t            drained_count;
@@ -58,9 +64,9 @@ static void lane_fired(struct loop_timer *timer UNUSED) {} /* the turn that foll
 static void lane_turned(void *context)
 {
     struct server_lane *self = context;
-    api_lane_turn(self->server->api, self->lane);
     lane_turn(self->lane);
-    int64_t due = MIN(lane_next_due(self->lane), api_lane_next_due(self->server->api, self->lane));
+    api_lane_turn(self->lane);
+    int64_t due = MIN(lane_next_due(self->lane), api_lane_next_due(self->lane));
     if (due == TIME_NEVER) {
         loop_timer_clear(self->loop, &self->due);
         return;
@@ -73,13 +79,12 @@ static void lane_turned(void *context)
 static void on_call(void *context, struct call *call)
 {
     struct server_lane *self = context;
-    api_call(self->server->api, self->lane, call);
+    api_call(self->lane, call);
 }
 
-static bool is_method(void *context, struct bytes path)
+static bool is_method(void *context UNUSED, struct bytes path)
 {
-    struct server_lane *self = context;
-    return api_is_method(self->server->api, path);
+    return api_is_method(path);
 }
 
 static void *lane_main(void *context)
@@ -104,7 +109,7 @@ static void lane_start_drain(struct message *message)
 {
     struct server_lane *self = CONTAINER_OF(message, struct server_lane, drain);
     lane_drain(self->lane);
-    api_lane_drain(self->server->api, self->lane);
+    api_drain(self->lane);
     wire_server_drain(self->wire, lane_drained, self);
 }
 
@@ -160,64 +165,29 @@ static enum status errand_run(struct errand *errand, struct server_lane *lane, s
     return errand->error.code;
 }
 
-/* A namespace of the command line is registered as any client would: a call without a socket. */
 struct registration {
     struct errand errand;
-    struct call   call;
-    struct arena  arena;
+    struct bytes  name;
 };
 
-static void registration_end(struct registration *registration)
+static void registration_end(void *context, const struct error *error)
 {
+    struct registration *registration = context;
+    registration->errand.error = *error;
     errand_done(&registration->errand);
 }
-
-static void registration_reply(struct call *call, struct bytes message UNUSED)
-{
-    registration_end(CONTAINER_OF(call, struct registration, call));
-}
-
-static void registration_fail(struct call *call, const struct error *error)
-{
-    struct registration *registration = CONTAINER_OF(call, struct registration, call);
-    if (error->code != ST_ALREADY_EXISTS)
-        registration->errand.error = *error;
-    registration_end(registration);
-}
-
-static bool registration_alive(const struct call *call UNUSED)
-{
-    return true;
-}
-
-static const struct call_operations registration_operations = { registration_reply, registration_fail,
-                                                                registration_alive };
 
 static void registration_start(struct message *message)
 {
     struct registration *registration = CONTAINER_OF(message, struct registration, errand.message);
-    struct server       *server = registration->errand.server;
-    api_call(server->api, server->lanes[0].lane, &registration->call);
+    api_ensure_namespace(registration->errand.server->lanes[0].lane, registration->name, NAMESPACE_RETENTION_NS,
+                         registration_end, registration);
 }
 
 static enum status register_namespace(struct server *server, const char *name, struct error *error)
 {
-    struct registration registration = { .errand.message.run = registration_start };
-    struct google_Duration retention = { .seconds = 24 * 3600 };
-    struct workflowservice_RegisterNamespaceRequest request = { .namespace = bytes_of_text(name),
-                                                                .workflow_execution_retention_period = &retention };
-    arena_init(&registration.arena, SIZE_MAX);
-    registration.call = (struct call){
-        .path = BYTES("/temporal.api.workflowservice.v1.WorkflowService/RegisterNamespace"),
-        .request = pb_encode_arena(&pb_workflowservice_RegisterNamespaceRequest, &request, &registration.arena),
-        .arena = &registration.arena,
-        .deadline_ns = TIME_NEVER,
-        .home = server->lanes[0].lane,
-        .operations = &registration_operations,
-    };
-    enum status status = errand_run(&registration.errand, &server->lanes[0], error);
-    arena_release(&registration.arena);
-    return status;
+    struct registration registration = { .errand.message.run = registration_start, .name = bytes_of_text(name) };
+    return errand_run(&registration.errand, &server->lanes[0], error);
 }
 
 struct listening {
@@ -265,6 +235,26 @@ static enum status start_listener(struct server *server, const char *address, st
     return status;
 }
 
+static bool web_ready(void *context)
+{
+    return !atomic_load(&((struct server *)context)->stopping);
+}
+
+static enum status start_web(struct server *server, const char *address, struct error *error)
+{
+    char        host[256];
+    uint16_t    port;
+    enum status status = web_new(&(struct web_options){ .address = address,
+                                                        .grpc_address = server->grpc_address,
+                                                        .version = PERDURE_VERSION,
+                                                        .ready = web_ready,
+                                                        .context = server },
+                                 &server->web, error);
+    if (status == ST_OK && address_parse(address, host, sizeof host, &port))
+        snprintf(server->http_address, sizeof server->http_address, "%s:%u", host, web_port(server->web));
+    return status;
+}
+
 static void stop_listener(struct server *server)
 {
     struct error     ignored;
@@ -275,26 +265,23 @@ static void stop_listener(struct server *server)
 
 static enum status start_runtime(struct server *server, const struct options *options, struct error *error)
 {
-    static const struct entity_kind *kinds[2];
-    kinds[0] = &workflow_kind;
-    kinds[1] = api_namespaces_kind();
-    enum status status = api_new(&server->api, error);
-    if (status != ST_OK)
-        return status;
-    struct runtime_options runtime_options = {
-        .store = server->store,
-        .clock = clock_system,
-        .lane_count = server->lane_count,
-        .memory_limit = options->memory_limit,
-        .limits = &limits_default,
-        .kinds = kinds,
-        .kind_count = ARRAY_COUNT(kinds),
-        .hooks = *api_hooks(),
-        .hooks_context = server->api,
-        .fatal = on_fatal,
+    static const struct entity_kind *const kinds[] = { &workflow_kind, &namespaces_kind };
+    bool                                   in_memory = strncmp(options->store_url, "memory:", 7) == 0;
+    struct runtime_options                 runtime_options = {
+                        .store = server->store,
+                        .clock = clock_system,
+                        .lane_count = server->lane_count,
+                        .memory_limit = options->memory_limit,
+                        .limits = &limits_default,
+                        .kinds = (const struct entity_kind **)kinds,
+                        .kind_count = ARRAY_COUNT(kinds),
+                        .hooks = api_hooks(),
+                        .fatal = on_fatal,
     };
-    status = runtime_new(&runtime_options, &server->runtime, error);
-    return status == ST_OK ? api_attach(server->api, server->runtime, error) : status;
+    enum status status = runtime_new(&runtime_options, &server->runtime, error);
+    if (status == ST_OK)
+        server->api = api_new(server->runtime, &(struct api_options){ .store_name = in_memory ? "memory" : "sqlite" });
+    return status;
 }
 
 enum status server_new(const struct options *options, struct server **ret_server, struct error *error)
@@ -319,6 +306,8 @@ enum status server_new(const struct options *options, struct server **ret_server
         status = register_namespace(server, options->namespaces[i], error);
     if (status == ST_OK)
         status = start_listener(server, options->grpc_address, error);
+    if (status == ST_OK)
+        status = start_web(server, options->http_address, error);
     if (status != ST_OK) {
         server_free(server);
         return status;
@@ -349,13 +338,15 @@ void server_run(struct server *server)
 {
     sigset_t signals;
     int      signal_number;
-    printf("perdure %s ready: gRPC %s, store %s\n", PERDURE_VERSION, server->grpc_address, server->store_url);
+    printf("perdure %s ready: gRPC %s, HTTP http://%s, store %s\n", PERDURE_VERSION, server->grpc_address,
+           server->http_address, server->store_url);
     fflush(stdout);
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigwait(&signals, &signal_number);
     log_info("server.stopping", "signal=%d", signal_number);
+    atomic_store(&server->stopping, true);
     stop_listener(server);
     for (uint32_t i = 0; i < server->lane_count; i++) {
         server->lanes[i].drain.run = lane_start_drain;
@@ -366,6 +357,7 @@ void server_run(struct server *server)
 
 void server_free(struct server *server)
 {
+    web_free(server->web);
     stop_listener(server);
     for (uint32_t i = 0; i < server->lane_count; i++) {
         if (server->lanes[i].running) {
