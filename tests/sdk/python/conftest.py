@@ -12,6 +12,8 @@ from support.env import Env  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
+    # What is not asynchronous takes the machine for itself, so it comes when the others are done.
+    items.sort(key=lambda item: not is_async(item))
     for item in items:
         if server_module.external_address() is not None and item.get_closest_marker("crash") is not None:
             item.add_marker(pytest.mark.skip(reason="it kills a server of its own"))

@@ -24,7 +24,10 @@ JOURNAL = -1
 @activity.defn
 async def record(number: int) -> str:
     info = activity.info()
-    line = json.dumps({"run": info.workflow_run_id, "activity": info.activity_id, "attempt": info.attempt}) + "\n"
+    line = (
+        json.dumps({"run": info.workflow_run_id, "activity": info.activity_id, "attempt": info.attempt})
+        + "\n"
+    )
     os.write(JOURNAL, line.encode())
     os.fsync(JOURNAL)
     return f"{number}:{info.attempt}"
@@ -46,9 +49,16 @@ class Ledger:
         for index in range(count):
             await workflow.wait_condition(lambda: len(self.numbers) > index)
             by_hand = index % 3 == 2
-            results.append(await workflow.execute_activity(
-                "by_hand" if by_hand else "record", self.numbers[index], result_type=str, retry_policy=retry,
-                task_queue=hand_queue if by_hand else None, start_to_close_timeout=timedelta(seconds=2)))
+            results.append(
+                await workflow.execute_activity(
+                    "by_hand" if by_hand else "record",
+                    self.numbers[index],
+                    result_type=str,
+                    retry_policy=retry,
+                    task_queue=hand_queue if by_hand else None,
+                    start_to_close_timeout=timedelta(seconds=2),
+                )
+            )
             if index % 4 == 1:
                 await workflow.sleep(0.2)
         return results
@@ -60,7 +70,13 @@ async def main(address: str, queue: str, journal: str) -> None:
     client = await Client.connect(address)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with Worker(client, task_queue=queue, workflows=[Ledger], activities=[record], workflow_runner=UnsandboxedWorkflowRunner()):
+    async with Worker(
+        client,
+        task_queue=queue,
+        workflows=[Ledger],
+        activities=[record],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    ):
         print("ready", flush=True)
         await stop.wait()
 

@@ -10,9 +10,29 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from temporalio.api.failure.v1 import message_pb2 as failure_pb2
 
-from support.grpc_client import (OPERATOR_METHODS, WORKFLOW_METHODS, Code, already_started, method_path, namespace_not_found, rejects,
-                                 request_class)
-from support.hand import IDENTITY, Command, CommandType, Hand, complete_workflow, failure, marker, memo, payloads, seconds, start_timer
+from support.grpc_client import (
+    OPERATOR_METHODS,
+    WORKFLOW_METHODS,
+    Code,
+    already_started,
+    method_path,
+    namespace_not_found,
+    rejects,
+    request_class,
+)
+from support.hand import (
+    IDENTITY,
+    Command,
+    CommandType,
+    Hand,
+    complete_workflow,
+    failure,
+    marker,
+    memo,
+    payloads,
+    seconds,
+    start_timer,
+)
 from support.histories import PRESENT, PROLOGUE, E, check, find_attributes
 
 OK = Code.OK
@@ -98,7 +118,9 @@ async def test_namespace_only(env, method):
         assert not refusal.details
 
 
-@pytest.mark.parametrize("method", [method for method in ANSWERS if has_namespace(method) and method != "RegisterNamespace"])
+@pytest.mark.parametrize(
+    "method", [method for method in ANSWERS if has_namespace(method) and method != "RegisterNamespace"]
+)
 async def test_unknown_namespace(env, method):
     name = env.name("unknown")
     with rejects(Code.NOT_FOUND, namespace_not_found) as refusal:
@@ -156,7 +178,9 @@ async def test_random_bytes(env, method):
 @pytest.mark.ours("Internal there")
 async def test_truncated_requests(env):
     hand = Hand(env)
-    whole = env.rpc.build("StartWorkflowExecution", **hand.start_fields(input=payloads("a", {"b": 2}), memo=memo(m=1))).SerializeToString()
+    whole = env.rpc.build(
+        "StartWorkflowExecution", **hand.start_fields(input=payloads("a", {"b": 2}), memo=memo(m=1))
+    ).SerializeToString()
     for length in range(len(whole)):
         try:
             await env.rpc.raw(method_path("StartWorkflowExecution"), whole[:length])
@@ -174,7 +198,11 @@ async def test_unknown_fields_are_skipped(env):
 
 
 @pytest.mark.ours("Internal there")
-@pytest.mark.parametrize("bad", [b"\xff\xfe\xfd", b"\xc0\x80x", b"\xed\xa0\x80", b"\xf5\x80\x80"], ids=["bytes", "overlong", "surrogate", "beyond"])
+@pytest.mark.parametrize(
+    "bad",
+    [b"\xff\xfe\xfd", b"\xc0\x80x", b"\xed\xa0\x80", b"\xf5\x80\x80"],
+    ids=["bytes", "overlong", "surrogate", "beyond"],
+)
 async def test_bad_utf8(env, bad):
     hand = Hand(env)
     await hand.start()
@@ -198,7 +226,12 @@ async def test_bad_utf8(env, bad):
 async def test_nul_in_ids(env):
     hand = Hand(env)
     await hand.start()
-    for fields in ({"workflow_id": "a\0b"}, {"workflow_type": {"name": "t\0"}}, {"task_queue": {"name": "\0"}}, {"request_id": "r\0"}):
+    for fields in (
+        {"workflow_id": "a\0b"},
+        {"workflow_type": {"name": "t\0"}},
+        {"task_queue": {"name": "\0"}},
+        {"request_id": "r\0"},
+    ):
         with rejects(BAD):
             await env.rpc.StartWorkflowExecution(**(hand.start_fields() | fields))
     with rejects(BAD):
@@ -241,7 +274,7 @@ def with_failure(env, method: str, field: str, failure_bytes: bytes, **fields) -
     return request.SerializeToString() + bytes([number << 3 | 2]) + varint(len(failure_bytes)) + failure_bytes
 
 
-@pytest.mark.ours("it takes depth up to 10,000")
+@pytest.mark.ours("Internal there")
 async def test_deep_nesting(env):
     hand = Hand(env)
     await hand.start()
@@ -249,12 +282,26 @@ async def test_deep_nesting(env):
     path = method_path("RespondWorkflowTaskFailed")
     for depth in (10_000, 1_000, 150):
         with rejects(BAD):
-            await env.rpc.raw(path, with_failure(env, "RespondWorkflowTaskFailed", "failure", nested_failure(depth), task_token=task.task_token))
+            await env.rpc.raw(
+                path,
+                with_failure(
+                    env,
+                    "RespondWorkflowTaskFailed",
+                    "failure",
+                    nested_failure(depth),
+                    task_token=task.task_token,
+                ),
+            )
     groups = b"\xa3\x06" * 10_000 + b"\xa4\x06" * 10_000
     with rejects(BAD):
         await env.rpc.raw(path, groups)
     check(await hand.history(), *PROLOGUE[:3])
-    await env.rpc.raw(path, with_failure(env, "RespondWorkflowTaskFailed", "failure", nested_failure(50), task_token=task.task_token))
+    await env.rpc.raw(
+        path,
+        with_failure(
+            env, "RespondWorkflowTaskFailed", "failure", nested_failure(50), task_token=task.task_token
+        ),
+    )
     check(await hand.history(), *PROLOGUE[:3], E("WftFailed"))
     await hand.terminate()
 
@@ -284,7 +331,11 @@ async def test_gzip_bombs_are_refused(env):
     import grpc
 
     with rejects(Code.RESOURCE_EXHAUSTED):
-        await env.rpc.raw(method_path("GetSystemInfo"), b"\x0a" + varint(64 << 20) + bytes(64 << 20), compression=grpc.Compression.Gzip)
+        await env.rpc.raw(
+            method_path("GetSystemInfo"),
+            b"\x0a" + varint(64 << 20) + bytes(64 << 20),
+            compression=grpc.Compression.Gzip,
+        )
     await alive(env)
 
 
@@ -320,8 +371,12 @@ async def test_an_oversize_command_terminates(env):
     await hand.start()
     with rejects(BAD):
         await hand.complete(await hand.poll(), marker("m", data="x" * (2 * 1024 * 1024 + 1)))
-    check(await hand.history(), *PROLOGUE[:3], E("WftFailed", cause="BAD_RECORD_MARKER_ATTRIBUTES"),
-          E("Terminated", identity="history-service", reason=PRESENT))
+    check(
+        await hand.history(),
+        *PROLOGUE[:3],
+        E("WftFailed", cause="BAD_RECORD_MARKER_ATTRIBUTES"),
+        E("Terminated", identity="history-service", reason=PRESENT),
+    )
 
 
 # Ids, tokens, durations.
@@ -355,8 +410,15 @@ async def test_long_ids_are_not_found_or_refused(env):
         assert await answer(env, method, workflow_execution={"workflow_id": long}) in (BAD, Code.NOT_FOUND)
 
 
-TOKEN_CALLS = ("RespondWorkflowTaskCompleted", "RespondWorkflowTaskFailed", "RespondActivityTaskCompleted", "RespondActivityTaskFailed",
-               "RespondActivityTaskCanceled", "RecordActivityTaskHeartbeat", "RespondQueryTaskCompleted")
+TOKEN_CALLS = (
+    "RespondWorkflowTaskCompleted",
+    "RespondWorkflowTaskFailed",
+    "RespondActivityTaskCompleted",
+    "RespondActivityTaskFailed",
+    "RespondActivityTaskCanceled",
+    "RecordActivityTaskHeartbeat",
+    "RespondQueryTaskCompleted",
+)
 
 
 @pytest.mark.parametrize("method", TOKEN_CALLS)
@@ -374,12 +436,22 @@ async def test_damaged_tokens(env):
     for _ in range(60):
         token = bytearray(task.task_token)
         token[dice.randrange(len(token))] ^= 1 << dice.randrange(8)
-        code = await answer(env, "RespondWorkflowTaskCompleted", task_token=bytes(token), commands=[complete_workflow("forged")])
+        code = await answer(
+            env,
+            "RespondWorkflowTaskCompleted",
+            task_token=bytes(token),
+            commands=[complete_workflow("forged")],
+        )
         if code == OK:  # a bit that the server does not read, such as a time it only reports
             return
         assert code in (BAD, Code.NOT_FOUND)
     for length in range(1, len(task.task_token)):
-        code = await answer(env, "RespondWorkflowTaskCompleted", task_token=task.task_token[:length], commands=[complete_workflow("cut")])
+        code = await answer(
+            env,
+            "RespondWorkflowTaskCompleted",
+            task_token=task.task_token[:length],
+            commands=[complete_workflow("cut")],
+        )
         assert code in (BAD, Code.NOT_FOUND), length
     await hand.complete(task, complete_workflow("true"))
 
@@ -410,9 +482,13 @@ async def test_tokens_of_another_namespace(env):
     task = await hand.poll()
 
     async def refused() -> bool:  # the reference needs a moment to know the namespace
-        codes = {await answer(env, "RespondWorkflowTaskCompleted", namespace=other, task_token=task.task_token),
-                 await answer(env, "RespondActivityTaskCompleted", namespace=other, task_token=activity.task_token),
-                 await answer(env, "RecordActivityTaskHeartbeat", namespace=other, task_token=activity.task_token)}
+        codes = {
+            await answer(env, "RespondWorkflowTaskCompleted", namespace=other, task_token=task.task_token),
+            await answer(
+                env, "RespondActivityTaskCompleted", namespace=other, task_token=activity.task_token
+            ),
+            await answer(env, "RecordActivityTaskHeartbeat", namespace=other, task_token=activity.task_token),
+        }
         return codes == {BAD}
 
     await env.visible(refused, True)
@@ -423,7 +499,12 @@ async def test_tokens_of_another_namespace(env):
 async def test_negative_durations_in_commands(env):
     hand = Hand(env)
     await hand.start()
-    for name in ("schedule_to_close_timeout", "schedule_to_start_timeout", "start_to_close_timeout", "heartbeat_timeout"):
+    for name in (
+        "schedule_to_close_timeout",
+        "schedule_to_start_timeout",
+        "start_to_close_timeout",
+        "heartbeat_timeout",
+    ):
         task = await hand.poll()
         with rejects(BAD):
             await hand.complete(task, hand.activity("a", **{name: -1}))
@@ -445,7 +526,11 @@ async def test_absurd_durations_are_capped_not_wrapped(env):
 @pytest.mark.ours("unchecked there")
 async def test_durations_out_of_protobufs_range(env):
     hand = Hand(env)
-    for bad in ({"seconds": 1, "nanos": -1}, {"seconds": 0, "nanos": 2_000_000_000}, {"seconds": 400_000_000_000}):
+    for bad in (
+        {"seconds": 1, "nanos": -1},
+        {"seconds": 0, "nanos": 2_000_000_000},
+        {"seconds": 400_000_000_000},
+    ):
         with rejects(BAD):
             await env.rpc.StartWorkflowExecution(**(hand.start_fields() | {"workflow_run_timeout": bad}))
 
@@ -453,7 +538,9 @@ async def test_durations_out_of_protobufs_range(env):
 async def test_an_unknown_enum_value(env):
     hand = Hand(env)
     await hand.start()
-    code = await answer(env, "StartWorkflowExecution", **(hand.start_fields() | {"workflow_id_reuse_policy": 99}))
+    code = await answer(
+        env, "StartWorkflowExecution", **(hand.start_fields() | {"workflow_id_reuse_policy": 99})
+    )
     assert code in (BAD, Code.ALREADY_EXISTS)
     task = await hand.poll()
     with rejects(BAD):
@@ -464,7 +551,10 @@ async def test_an_unknown_enum_value(env):
 async def test_a_command_with_the_attributes_of_another(env):
     hand = Hand(env)
     await hand.start()
-    wrong = Command(command_type=CommandType.COMMAND_TYPE_START_TIMER, record_marker_command_attributes={"marker_name": "m"})
+    wrong = Command(
+        command_type=CommandType.COMMAND_TYPE_START_TIMER,
+        record_marker_command_attributes={"marker_name": "m"},
+    )
     with rejects(BAD):
         await hand.complete(await hand.poll(), wrong)
     check(await hand.history(), *PROLOGUE[:3], E("WftFailed", cause="BAD_START_TIMER_ATTRIBUTES"))
@@ -488,10 +578,18 @@ def talk(address: str, sent: bytes) -> bytes:
         return received
 
 
-@pytest.mark.parametrize("sent", [
-    b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"POST /x HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
-    b"\x00" * 256, b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n" + bytes(64), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 64,
-], ids=["http/1.1", "http/1.0", "tls", "zeros", "bad preface", "bad frame"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /x HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
+        b"\x00" * 256,
+        b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n" + bytes(64),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 64,
+    ],
+    ids=["http/1.1", "http/1.0", "tls", "zeros", "bad preface", "bad frame"],
+)
 async def test_what_is_not_http2(env, sent):
     received = await asyncio.to_thread(talk, env.address, sent)
     assert b"200 OK" not in received
@@ -517,7 +615,9 @@ async def test_a_refused_start_leaves_nothing(env):
     check(await hand.history(), E("Started"), E("WftScheduled"))
     task = await hand.poll()
     await hand.complete(task, complete_workflow())
-    nothing = await hand.rpc.PollWorkflowTaskQueue(_seconds=3, task_queue={"name": hand.queue}, identity=IDENTITY)
+    nothing = await hand.rpc.PollWorkflowTaskQueue(
+        _seconds=3, task_queue={"name": hand.queue}, identity=IDENTITY
+    )
     assert not nothing.task_token
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from support.grpc_client import Code, rejects
-from support.hand import IDENTITY, Hand, cancel_workflow, complete_workflow, continue_as_new, payloads
+from support.hand import Hand, cancel_workflow, complete_workflow, continue_as_new, payloads
 from support.histories import ABSENT, PRESENT, PROLOGUE, E, check
 
 NOWHERE = "01234567-89ab-4def-8123-456789abcdef"
@@ -14,8 +14,15 @@ async def test_cancel_and_obey(env):
     await hand.start()
     await hand.cancel("please")
     await hand.step(cancel_workflow("bye"))
-    check(await hand.history(), E("Started"), E("WftScheduled"), E("CancelRequested", cause="please", identity="canceller"),
-          E("WftStarted", scheduled=2), E("WftCompleted", scheduled=2, started=4), E("Canceled", details=["bye"], wftc=5))
+    check(
+        await hand.history(),
+        E("Started"),
+        E("WftScheduled"),
+        E("CancelRequested", cause="please", identity="canceller"),
+        E("WftStarted", scheduled=2),
+        E("WftCompleted", scheduled=2, started=4),
+        E("Canceled", details=["bye"], wftc=5),
+    )
     assert await hand.status() == "CANCELED"
 
 
@@ -52,7 +59,12 @@ async def test_terminate(env):
     hand = Hand(env)
     await hand.start()
     await hand.terminate("enough", details=payloads("d"))
-    check(await hand.history(), E("Started"), E("WftScheduled"), E("Terminated", reason="enough", details=["d"], identity="terminator"))
+    check(
+        await hand.history(),
+        E("Started"),
+        E("WftScheduled"),
+        E("Terminated", reason="enough", details=["d"], identity="terminator"),
+    )
     assert await hand.status() == "TERMINATED"
     with rejects(Code.NOT_FOUND):
         await hand.terminate()
@@ -64,8 +76,13 @@ async def test_terminate_with_a_task_out_and_a_signal_buffered(env):
     task = await hand.poll()
     await hand.signal("s")
     await hand.terminate()
-    check(await hand.history(), *PROLOGUE[:3], E("WftFailed", cause="FORCE_CLOSE_COMMAND", failure=ABSENT, identity="history-service"),
-          E("Signaled"), E("Terminated"))
+    check(
+        await hand.history(),
+        *PROLOGUE[:3],
+        E("WftFailed", cause="FORCE_CLOSE_COMMAND", failure=ABSENT, identity="history-service"),
+        E("Signaled"),
+        E("Terminated"),
+    )
     with rejects(Code.NOT_FOUND):
         await hand.complete(task, complete_workflow())
 
@@ -83,7 +100,12 @@ async def test_terminate_fills_in_reason_and_identity(env):
     hand = Hand(env)
     await hand.start()
     await hand.rpc.TerminateWorkflowExecution(workflow_execution=hand.execution())
-    check(await hand.history(), E("Started"), E("WftScheduled"), E("Terminated", reason=PRESENT, identity=PRESENT))
+    check(
+        await hand.history(),
+        E("Started"),
+        E("WftScheduled"),
+        E("Terminated", reason=PRESENT, identity=PRESENT),
+    )
 
 
 async def test_unknown_runs(env):

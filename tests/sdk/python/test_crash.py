@@ -61,6 +61,12 @@ class Journal:
     def of(self, kind: str) -> list[dict]:
         return [entry for entry in self.entries if entry["kind"] == kind]
 
+    def by_run(self, kind: str) -> dict[str, list[dict]]:
+        grouped: dict[str, list[dict]] = {}
+        for entry in self.of(kind):
+            grouped.setdefault(entry["run"], []).append(entry)
+        return grouped
+
 
 class WorkerProcess:
     """A worker of one SDK. It lives through all the server's deaths."""
@@ -69,7 +75,9 @@ class WorkerProcess:
         self.name = name
         self.log = log
         with open(log, "ab") as errors:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
+            )
         line = self.process.stdout.readline()
         if b"ready" not in line:
             self.stop()
@@ -98,11 +106,11 @@ class Driver:
         self.stopping = False
         self.started = 0
 
-    async def until_acknowledged(self, call, give_up_on=()):
+    async def until_acknowledged(self, method: str, give_up_on=(), **fields):
         """Repeats a call until the server has answered; only what it answered counts as acknowledged."""
         while True:
             try:
-                return await call()
+                return await getattr(self.rpc, method)(**fields)
             except grpc.aio.AioRpcError as error:
                 if error.code() in give_up_on:
                     return None
@@ -117,19 +125,37 @@ class Driver:
 
     async def one_workflow(self, queue: str, workflow_id: str) -> None:
         request_id = uuid.uuid4().hex
-        response = await self.until_acknowledged(lambda: self.rpc.StartWorkflowExecution(
-            _seconds=3, workflow_id=workflow_id, workflow_type={"name": "Ledger"}, task_queue={"name": queue}, request_id=request_id,
-            workflow_task_timeout=seconds(2), input=payloads(self.hand_queue, SIGNALS)))
+        response = await self.until_acknowledged(
+            "StartWorkflowExecution",
+            _seconds=3,
+            workflow_id=workflow_id,
+            workflow_type={"name": "Ledger"},
+            task_queue={"name": queue},
+            request_id=request_id,
+            workflow_task_timeout=seconds(2),
+            input=payloads(self.hand_queue, SIGNALS),
+        )
         self.journal.write("started", id=workflow_id, run=response.run_id)
         execution = {"workflow_id": workflow_id, "run_id": response.run_id}
         for number in range(SIGNALS):
             request_id = uuid.uuid4().hex
-            await self.until_acknowledged(lambda: self.rpc.SignalWorkflowExecution(
-                _seconds=3, workflow_execution=execution, signal_name="add", input=payloads(number), request_id=request_id))
+            await self.until_acknowledged(
+                "SignalWorkflowExecution",
+                _seconds=3,
+                workflow_execution=execution,
+                signal_name="add",
+                input=payloads(number),
+                request_id=request_id,
+            )
             self.journal.write("signalled", run=response.run_id, number=number)
         while True:
-            page = await self.until_acknowledged(lambda: self.rpc.GetWorkflowExecutionHistory(
-                _seconds=5, execution=execution, wait_new_event=True, history_event_filter_type=CLOSE_EVENT))
+            page = await self.until_acknowledged(
+                "GetWorkflowExecutionHistory",
+                _seconds=5,
+                execution=execution,
+                wait_new_event=True,
+                history_event_filter_type=CLOSE_EVENT,
+            )
             if page.history.events:
                 break
         assert types(page.history.events) == ["Completed"], f"{workflow_id}: {page.history.events}"
@@ -139,7 +165,9 @@ class Driver:
         """Polls the hand queue and completes what it gets, like a worker that keeps books."""
         while True:
             try:
-                task = await self.rpc.PollActivityTaskQueue(_seconds=5, task_queue={"name": self.hand_queue}, identity="driver")
+                task = await self.rpc.PollActivityTaskQueue(
+                    _seconds=5, task_queue={"name": self.hand_queue}, identity="driver"
+                )
             except grpc.aio.AioRpcError as error:
                 if error.code() not in AMBIGUOUS:
                     raise
@@ -151,13 +179,20 @@ class Driver:
             self.journal.write("handed", **key)
             number = payload_value(task.input.payloads[0])
             result = f"{number}:{task.attempt}:{uuid.uuid4().hex}"
-            answer = await self.until_acknowledged(lambda: self.rpc.RespondActivityTaskCompleted(
-                _seconds=3, task_token=task.task_token, result=payloads(result)), give_up_on=(Code.NOT_FOUND,))
+            answer = await self.until_acknowledged(
+                "RespondActivityTaskCompleted",
+                _seconds=3,
+                task_token=task.task_token,
+                result=payloads(result),
+                give_up_on=(Code.NOT_FOUND,),
+            )
             if answer is not None:
                 self.journal.write("completed", result=result, **key)
 
 
-async def storm(server, driver: Driver, queues: list[str], workers: list[WorkerProcess], kills: int, dice: random.Random) -> None:
+async def storm(
+    server, driver: Driver, queues: list[str], workers: list[WorkerProcess], kills: int, dice: random.Random
+) -> None:
     """Load and kills side by side, then quiet until every workflow has finished."""
     drives = [asyncio.create_task(driver.drive(queues[index % len(queues)])) for index in range(DRIVERS)]
     hands = [asyncio.create_task(driver.complete_by_hand()) for _ in range(HANDS)]
@@ -182,7 +217,9 @@ async def storm(server, driver: Driver, queues: list[str], workers: list[WorkerP
 async def whole_history(rpc: Rpc, workflow_id: str, run_id: str) -> list:
     events, token = [], b""
     while True:
-        page = await rpc.GetWorkflowExecutionHistory(_options=AS_CLI, execution={"workflow_id": workflow_id, "run_id": run_id}, next_page_token=token)
+        page = await rpc.GetWorkflowExecutionHistory(
+            _options=AS_CLI, execution={"workflow_id": workflow_id, "run_id": run_id}, next_page_token=token
+        )
         events.extend(page.history.events)
         token = page.next_page_token
         if not token:
@@ -192,19 +229,36 @@ async def whole_history(rpc: Rpc, workflow_id: str, run_id: str) -> list:
 def verify_run(events: list, signals: list[int], completions: list[dict]) -> None:
     check_invariants(events)
     assert types(events)[-1] == "Completed"
-    seen = [payload_value(attributes(event).input.payloads[0]) for event in events if types([event]) == ["Signaled"]]
+    seen = [
+        payload_value(attributes(event).input.payloads[0])
+        for event in events
+        if types([event]) == ["Signaled"]
+    ]
     assert seen == signals == list(range(SIGNALS)), f"signals in history: {seen}, acknowledged: {signals}"
-    scheduled = {attributes(event).activity_id: event.event_id for event in events if types([event]) == ["ActivityTaskScheduled"]}
+    scheduled = {
+        attributes(event).activity_id: event.event_id
+        for event in events
+        if types([event]) == ["ActivityTaskScheduled"]
+    }
     assert len(scheduled) == SIGNALS, "each signal leads to one activity"
     ends: dict[int, list] = {}
     for event in events:
-        if types([event])[0] in ("ActivityTaskCompleted", "ActivityTaskFailed", "ActivityTaskTimedOut", "ActivityTaskCanceled"):
+        if types([event])[0] in (
+            "ActivityTaskCompleted",
+            "ActivityTaskFailed",
+            "ActivityTaskTimedOut",
+            "ActivityTaskCanceled",
+        ):
             ends.setdefault(attributes(event).scheduled_event_id, []).append(event)
     for activity_id, event_id in scheduled.items():
-        assert types(ends.get(event_id, [])) == ["ActivityTaskCompleted"], f"activity {activity_id}: {ends.get(event_id)}"
+        assert types(ends.get(event_id, [])) == ["ActivityTaskCompleted"], (
+            f"activity {activity_id}: {ends.get(event_id)}"
+        )
     for completion in completions:
         [end] = ends[scheduled[completion["activity"]]]
-        assert payload_value(attributes(end).result.payloads[0]) == completion["result"], "an acknowledged completion is not the one in history"
+        assert payload_value(attributes(end).result.payloads[0]) == completion["result"], (
+            "an acknowledged completion is not the one in history"
+        )
         started = events[attributes(end).started_event_id - 1]
         assert attributes(started).attempt == completion["attempt"]
     results = [payload_value(payload) for payload in attributes(events[-1]).result.payloads][0]
@@ -214,17 +268,26 @@ def verify_run(events: list, signals: list[int], completions: list[dict]) -> Non
 async def verify(driver: Driver, attempts: list[dict]) -> None:
     journal = driver.journal
     starts = journal.of("started")
-    by_run = lambda kind: {start["run"]: [e for e in journal.of(kind) if e["run"] == start["run"]] for start in starts}  # noqa: E731
-    signalled, completed = by_run("signalled"), by_run("completed")
+    signalled, completed = journal.by_run("signalled"), journal.by_run("completed")
     assert len({start["id"] for start in starts}) == len({start["run"] for start in starts}) == len(starts)
     for start in starts:
         described = await driver.rpc.DescribeWorkflowExecution(execution={"workflow_id": start["id"]})
-        assert described.workflow_execution_info.execution.run_id == start["run"], "there is another run than the acknowledged one"
+        assert described.workflow_execution_info.execution.run_id == start["run"], (
+            "there is another run than the acknowledged one"
+        )
         events = await whole_history(driver.rpc, start["id"], start["run"])
-        verify_run(events, [entry["number"] for entry in signalled[start["run"]]], completed[start["run"]])
+        verify_run(
+            events,
+            [entry["number"] for entry in signalled.get(start["run"], [])],
+            completed.get(start["run"], []),
+        )
         listed = await driver.rpc.ListWorkflowExecutions(query=f"WorkflowId = '{start['id']}'")
         assert [info.execution.run_id for info in listed.executions] == [start["run"]]
-    twice = [key for key, number in Counter((e["run"], e["activity"], e["attempt"]) for e in attempts).items() if number > 1]
+    twice = [
+        key
+        for key, number in Counter((e["run"], e["activity"], e["attempt"]) for e in attempts).items()
+        if number > 1
+    ]
     assert not twice, f"attempts that ran twice: {twice}"
 
 
@@ -239,32 +302,62 @@ def test_killed_a_hundred_times(tmp_path):
     print(f"PERDURE_SEED={seed} PERDURE_KILLS={kills}")
     here = Path(__file__).resolve().parent
     go_worker = tmp_path / "crashworker"
-    subprocess.run(["go", "build", "-o", str(go_worker), "./cmd/crashworker"], cwd=here.parent / "go", check=True)
+    subprocess.run(
+        ["go", "build", "-o", str(go_worker), "./cmd/crashworker"], cwd=here.parent / "go", check=True
+    )
     server = server_module.Server()
     server.start()
     workers: list[WorkerProcess] = []
     journals = {name: tmp_path / f"{name}.jsonl" for name in ("python", "go")}
     queues = {name: f"crash-{name}-{seed}" for name in journals}
     try:
-        workers.append(WorkerProcess("Python", [sys.executable, str(here / "crash_worker.py"), server.address, queues["python"],
-                                                str(journals["python"])], tmp_path / "python.log"))
-        workers.append(WorkerProcess("Go", [str(go_worker), "-address", server.address, "-queue", queues["go"], "-journal",
-                                            str(journals["go"])], tmp_path / "go.log"))
+        workers.append(
+            WorkerProcess(
+                "Python",
+                [
+                    sys.executable,
+                    str(here / "crash_worker.py"),
+                    server.address,
+                    queues["python"],
+                    str(journals["python"]),
+                ],
+                tmp_path / "python.log",
+            )
+        )
+        workers.append(
+            WorkerProcess(
+                "Go",
+                [
+                    str(go_worker),
+                    "-address",
+                    server.address,
+                    "-queue",
+                    queues["go"],
+                    "-journal",
+                    str(journals["go"]),
+                ],
+                tmp_path / "go.log",
+            )
+        )
 
         async def body() -> Driver:
             driver = Driver(server.address, Journal(tmp_path / "driver.jsonl"), seed)
             begun = time.monotonic()
             await storm(server, driver, list(queues.values()), workers, kills, random.Random(seed))
             print(f"{kills} kills in {time.monotonic() - begun:.0f} s")
-            attempts = [entry for path in journals.values() for entry in read_journal(path)] + driver.journal.of("handed")
+            attempts = [
+                entry for path in journals.values() for entry in read_journal(path)
+            ] + driver.journal.of("handed")
             await verify(driver, attempts)
             await driver.rpc.close()
             return driver
 
         driver = asyncio.run(body())
         journal = driver.journal
-        print(f"{len(journal.of('started'))} workflows, {len(journal.of('signalled'))} signals, {len(journal.of('completed'))} completions")
-        assert journal.of("completed") and all(path.exists() for path in journals.values()), "both SDKs and the hand worker took part"
+        print({kind: len(journal.of(kind)) for kind in ("started", "signalled", "handed", "completed")})
+        assert journal.of("completed") and all(path.exists() for path in journals.values()), (
+            "both SDKs and the hand worker took part"
+        )
     finally:
         for worker in workers:
             worker.stop()

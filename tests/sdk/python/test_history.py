@@ -8,7 +8,17 @@ import time
 import pytest
 
 from support.grpc_client import Code, not_found, rejects
-from support.hand import Hand, complete_workflow, fail_workflow, failure, marker, memo, retry_policy, search_attributes, start_timer
+from support.hand import (
+    Hand,
+    complete_workflow,
+    fail_workflow,
+    failure,
+    marker,
+    memo,
+    retry_policy,
+    search_attributes,
+    start_timer,
+)
 from support.histories import ABSENT, PRESENT, PROLOGUE, E, check, expect, seconds_of, time_of, types
 
 CLOSE_EVENT = "HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT"
@@ -60,14 +70,19 @@ async def test_the_run_id_may_be_left_out(env):
 
 async def test_a_token_pins_the_run(env):
     hand = await long_history(env)
-    page = await hand.rpc.GetWorkflowExecutionHistory(execution={"workflow_id": hand.workflow_id}, maximum_page_size=2)
+    page = await hand.rpc.GetWorkflowExecutionHistory(
+        execution={"workflow_id": hand.workflow_id}, maximum_page_size=2
+    )
     other = Hand(env, workflow_id=hand.workflow_id)
     await other.start()
-    following = await hand.rpc.GetWorkflowExecutionHistory(execution={"workflow_id": hand.workflow_id}, maximum_page_size=2,
-                                                           next_page_token=page.next_page_token)
+    following = await hand.rpc.GetWorkflowExecutionHistory(
+        execution={"workflow_id": hand.workflow_id}, maximum_page_size=2, next_page_token=page.next_page_token
+    )
     assert following.history.events[0].event_id == page.history.events[-1].event_id + 1
     with rejects(Code.INVALID_ARGUMENT):
-        await hand.rpc.GetWorkflowExecutionHistory(execution=other.execution(), next_page_token=page.next_page_token)
+        await hand.rpc.GetWorkflowExecutionHistory(
+            execution=other.execution(), next_page_token=page.next_page_token
+        )
     with rejects(Code.INVALID_ARGUMENT):
         await hand.rpc.GetWorkflowExecutionHistory(execution=hand.execution(), next_page_token=b"garbage")
 
@@ -75,10 +90,15 @@ async def test_a_token_pins_the_run(env):
 async def test_close_event_filter(env):
     hand = Hand(env)
     await hand.start()
-    still_open = await hand.rpc.GetWorkflowExecutionHistory(execution=hand.execution(), history_event_filter_type=CLOSE_EVENT)
+    still_open = await hand.rpc.GetWorkflowExecutionHistory(
+        execution=hand.execution(), history_event_filter_type=CLOSE_EVENT
+    )
     assert not still_open.history.events and not still_open.next_page_token
-    waiting = asyncio.ensure_future(hand.rpc.GetWorkflowExecutionHistory(
-        execution=hand.execution(), history_event_filter_type=CLOSE_EVENT, wait_new_event=True))
+    waiting = asyncio.ensure_future(
+        hand.rpc.GetWorkflowExecutionHistory(
+            execution=hand.execution(), history_event_filter_type=CLOSE_EVENT, wait_new_event=True
+        )
+    )
     await hand.signal("this does not wake it")
     await hand.step(start_timer("t", 60))
     await hand.describe()
@@ -88,7 +108,9 @@ async def test_close_event_filter(env):
     answer = await waiting
     check(answer.history.events, E("Completed", result=["r"]), first_id=11)
     assert not answer.next_page_token
-    closed = await hand.rpc.GetWorkflowExecutionHistory(execution=hand.execution(), history_event_filter_type=CLOSE_EVENT)
+    closed = await hand.rpc.GetWorkflowExecutionHistory(
+        execution=hand.execution(), history_event_filter_type=CLOSE_EVENT
+    )
     assert types(closed.history.events) == ["Completed"] and not closed.next_page_token
 
 
@@ -99,8 +121,14 @@ async def test_waiting_for_new_events(env):
     page = await hand.rpc.GetWorkflowExecutionHistory(execution=hand.execution(), wait_new_event=True)
     check(page.history.events, *PROLOGUE, E("TimerStarted"))
     assert page.next_page_token
-    waiting = asyncio.ensure_future(hand.rpc.GetWorkflowExecutionHistory(
-        _options=AS_CLI, execution=hand.execution(), wait_new_event=True, next_page_token=page.next_page_token))
+    waiting = asyncio.ensure_future(
+        hand.rpc.GetWorkflowExecutionHistory(
+            _options=AS_CLI,
+            execution=hand.execution(),
+            wait_new_event=True,
+            next_page_token=page.next_page_token,
+        )
+    )
     await hand.describe()
     assert not waiting.done()
     await hand.signal("s")
@@ -110,7 +138,11 @@ async def test_waiting_for_new_events(env):
     seen = [event.event_id for event in page.history.events]
     while page.next_page_token:
         page = await hand.rpc.GetWorkflowExecutionHistory(
-            _options=AS_CLI, execution=hand.execution(), wait_new_event=True, next_page_token=page.next_page_token)
+            _options=AS_CLI,
+            execution=hand.execution(),
+            wait_new_event=True,
+            next_page_token=page.next_page_token,
+        )
         seen += [event.event_id for event in page.history.events]
     assert seen == list(range(6, 11))
 
@@ -120,20 +152,28 @@ async def test_a_wait_that_expires_is_empty_with_a_token(env):
     await hand.start()
     page = await hand.rpc.GetWorkflowExecutionHistory(execution=hand.execution(), wait_new_event=True)
     before = time.monotonic()
-    page = await hand.rpc.GetWorkflowExecutionHistory(_seconds=3, execution=hand.execution(), wait_new_event=True,
-                                                      next_page_token=page.next_page_token)
+    page = await hand.rpc.GetWorkflowExecutionHistory(
+        _seconds=3, execution=hand.execution(), wait_new_event=True, next_page_token=page.next_page_token
+    )
     assert not page.history.events and page.next_page_token
     assert 1 < time.monotonic() - before < 3
-    page = await hand.rpc.GetWorkflowExecutionHistory(_seconds=3, execution=hand.execution(), wait_new_event=True,
-                                                      history_event_filter_type=CLOSE_EVENT)
+    page = await hand.rpc.GetWorkflowExecutionHistory(
+        _seconds=3, execution=hand.execution(), wait_new_event=True, history_event_filter_type=CLOSE_EVENT
+    )
     assert not page.history.events and page.next_page_token
 
 
 async def test_many_waiters_all_wake(env):
     hand = Hand(env)
     await hand.start()
-    waiting = [asyncio.ensure_future(hand.rpc.GetWorkflowExecutionHistory(
-        execution=hand.execution(), history_event_filter_type=CLOSE_EVENT, wait_new_event=True)) for _ in range(20)]
+    waiting = [
+        asyncio.ensure_future(
+            hand.rpc.GetWorkflowExecutionHistory(
+                execution=hand.execution(), history_event_filter_type=CLOSE_EVENT, wait_new_event=True
+            )
+        )
+        for _ in range(20)
+    ]
     await hand.describe()
     await hand.step(complete_workflow())
     for answer in await asyncio.gather(*waiting):
@@ -146,7 +186,10 @@ async def test_waiting_across_runs_is_the_clients_job(env):
     await hand.step(fail_workflow(failure("f")))
     page = await hand.rpc.GetWorkflowExecutionHistory(
         _options={"metadata": (("supported-features", "follows-next-run-id"),)},
-        execution=hand.execution(first), history_event_filter_type=CLOSE_EVENT, wait_new_event=True)
+        execution=hand.execution(first),
+        history_event_filter_type=CLOSE_EVENT,
+        wait_new_event=True,
+    )
     [event] = page.history.events
     assert types([event]) == ["Failed"]
     assert event.workflow_execution_failed_event_attributes.new_execution_run_id
@@ -173,7 +216,11 @@ async def test_a_started_task_shows_only_when_it_is_written(env):
 async def test_what_is_not_there(env):
     hand = Hand(env)
     unknown = {"workflow_id": hand.workflow_id}
-    calls = (hand.rpc.GetWorkflowExecutionHistory, hand.rpc.GetWorkflowExecutionHistoryReverse, hand.rpc.DescribeWorkflowExecution)
+    calls = (
+        hand.rpc.GetWorkflowExecutionHistory,
+        hand.rpc.GetWorkflowExecutionHistoryReverse,
+        hand.rpc.DescribeWorkflowExecution,
+    )
     for call in calls:
         with rejects(Code.NOT_FOUND, not_found):
             await call(execution=unknown)
@@ -195,24 +242,56 @@ async def test_forward_history_of_an_unknown_run_is_not_found(env):
     hand = Hand(env)
     await hand.start()
     with rejects(Code.NOT_FOUND, not_found):
-        await hand.rpc.GetWorkflowExecutionHistory(execution={"workflow_id": hand.workflow_id, "run_id": NOWHERE})
+        await hand.rpc.GetWorkflowExecutionHistory(
+            execution={"workflow_id": hand.workflow_id, "run_id": NOWHERE}
+        )
 
 
 async def test_describe(env):
     hand = Hand(env)
-    await hand.start(memo=memo(m=1), search_attributes=search_attributes(BatcherUser="u"), workflow_execution_timeout=300,
-                     workflow_run_timeout=200, workflow_task_timeout=5)
+    await hand.start(
+        memo=memo(m=1),
+        search_attributes=search_attributes(BatcherUser="u"),
+        workflow_execution_timeout=300,
+        workflow_run_timeout=200,
+        workflow_task_timeout=5,
+    )
     described = await hand.describe()
-    expect(described.execution_config, task_queue=hand.queue, workflow_execution_timeout=300, workflow_run_timeout=200,
-           default_workflow_task_timeout=5)
+    expect(
+        described.execution_config,
+        task_queue=hand.queue,
+        workflow_execution_timeout=300,
+        workflow_run_timeout=200,
+        default_workflow_task_timeout=5,
+    )
     info = described.workflow_execution_info
-    expect(info, execution=dict(workflow_id=hand.workflow_id, run_id=hand.run_id), type="type", start_time=PRESENT, close_time=ABSENT,
-           status="RUNNING", history_length=2, task_queue=hand.queue, memo={"m": 1}, execution_time=PRESENT, parent_execution=ABSENT,
-           first_run_id=hand.run_id, root_execution=dict(workflow_id=hand.workflow_id, run_id=hand.run_id))
+    expect(
+        info,
+        execution=dict(workflow_id=hand.workflow_id, run_id=hand.run_id),
+        type="type",
+        start_time=PRESENT,
+        close_time=ABSENT,
+        status="RUNNING",
+        history_length=2,
+        task_queue=hand.queue,
+        memo={"m": 1},
+        execution_time=PRESENT,
+        parent_execution=ABSENT,
+        first_run_id=hand.run_id,
+        root_execution=dict(workflow_id=hand.workflow_id, run_id=hand.run_id),
+    )
     assert info.search_attributes.indexed_fields["BatcherUser"].metadata["type"] == b"Keyword"
     assert info.state_transition_count >= 1
-    expect(described.workflow_extended_info, execution_expiration_time=PRESENT, run_expiration_time=PRESENT, cancel_requested=False)
-    assert abs(time_of(described.workflow_extended_info.run_expiration_time) - time_of(info.start_time) - 200) < 1
+    expect(
+        described.workflow_extended_info,
+        execution_expiration_time=PRESENT,
+        run_expiration_time=PRESENT,
+        cancel_requested=False,
+    )
+    assert (
+        abs(time_of(described.workflow_extended_info.run_expiration_time) - time_of(info.start_time) - 200)
+        < 1
+    )
     await hand.step(start_timer("t", 60), hand.activity("a"))
     assert [activity.activity_id for activity in (await hand.describe()).pending_activities] == ["a"]
     await hand.signal("s")
@@ -221,12 +300,17 @@ async def test_describe(env):
     expect(info, status="COMPLETED", close_time=PRESENT, history_length=11)
     assert info.history_size_bytes > 0
     assert time_of(info.close_time) >= time_of(info.start_time)
-    assert abs(seconds_of(info.execution_duration) - (time_of(info.close_time) - time_of(info.execution_time))) < 0.01
+    assert (
+        abs(seconds_of(info.execution_duration) - (time_of(info.close_time) - time_of(info.execution_time)))
+        < 0.01
+    )
 
 
 async def test_the_features_runners_gate(env):
     with rejects(Code.INVALID_ARGUMENT, text="Invalid RunId"):
-        await env.rpc.DescribeWorkflowExecution(execution={"workflow_id": "!sonotreal", "run_id": "superneverexistwf!"})
+        await env.rpc.DescribeWorkflowExecution(
+            execution={"workflow_id": "!sonotreal", "run_id": "superneverexistwf!"}
+        )
 
 
 async def test_reads_see_every_acknowledged_write(env):

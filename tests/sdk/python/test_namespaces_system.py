@@ -10,7 +10,15 @@ import pytest
 from temporalio.api.errordetails.v1 import message_pb2 as errordetails
 
 from support.env import Env
-from support.grpc_client import OPERATOR_SERVICE, WORKFLOW_SERVICE, Code, Rpc, method_path, namespace_not_found, rejects
+from support.grpc_client import (
+    OPERATOR_SERVICE,
+    WORKFLOW_SERVICE,
+    Code,
+    Rpc,
+    method_path,
+    namespace_not_found,
+    rejects,
+)
 from support.hand import Hand, complete_workflow, payloads, seconds
 from support.histories import PROLOGUE, E, check, expect, seconds_of
 
@@ -19,8 +27,13 @@ DAY = 86400
 
 async def test_register_describe_list_update(env):
     name = env.name("ns")
-    await env.rpc.RegisterNamespace(namespace=name, description="d", owner_email="o@example.com", data={"k": "v"},
-                                    workflow_execution_retention_period=seconds(3 * DAY))
+    await env.rpc.RegisterNamespace(
+        namespace=name,
+        description="d",
+        owner_email="o@example.com",
+        data={"k": "v"},
+        workflow_execution_retention_period=seconds(3 * DAY),
+    )
     described = await env.rpc.DescribeNamespace(namespace=name)
     info = described.namespace_info
     expect(info, name=name, state="REGISTERED", description="d", owner_email="o@example.com")
@@ -29,8 +42,11 @@ async def test_register_describe_list_update(env):
     assert seconds_of(described.config.workflow_execution_retention_ttl) == 3 * DAY
     assert described.replication_config.active_cluster_name and not described.is_global_namespace
     assert (await env.rpc.DescribeNamespace(namespace="", id=info.id)).namespace_info == info
-    updated = await env.rpc.UpdateNamespace(namespace=name, update_info={"description": "new", "data": {"k2": "v2"}},
-                                            config={"workflow_execution_retention_ttl": seconds(5 * DAY)})
+    updated = await env.rpc.UpdateNamespace(
+        namespace=name,
+        update_info={"description": "new", "data": {"k2": "v2"}},
+        config={"workflow_execution_retention_ttl": seconds(5 * DAY)},
+    )
     expect(updated.namespace_info, description="new", owner_email="o@example.com", id=info.id)
     assert dict(updated.namespace_info.data) == {"k": "v", "k2": "v2"}
     again = await env.rpc.DescribeNamespace(namespace=name)
@@ -54,12 +70,18 @@ async def test_a_name_can_be_registered_once(env):
         await env.rpc.RegisterNamespace(namespace=name, workflow_execution_retention_period=seconds(DAY))
 
 
-@pytest.mark.parametrize("fields", [
-    {}, {"workflow_execution_retention_period": seconds(0)}, {"workflow_execution_retention_period": seconds(-DAY)},
-    {"namespace": "", "workflow_execution_retention_period": seconds(DAY)},
-    {"namespace": "n" * 1001, "workflow_execution_retention_period": seconds(DAY)},
-    {"workflow_execution_retention_period": seconds(DAY), "is_global_namespace": True},
-], ids=["no retention", "zero", "negative", "no name", "long name", "global"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"workflow_execution_retention_period": seconds(0)},
+        {"workflow_execution_retention_period": seconds(-DAY)},
+        {"namespace": "", "workflow_execution_retention_period": seconds(DAY)},
+        {"namespace": "n" * 1001, "workflow_execution_retention_period": seconds(DAY)},
+        {"workflow_execution_retention_period": seconds(DAY), "is_global_namespace": True},
+    ],
+    ids=["no retention", "zero", "negative", "no name", "long name", "global"],
+)
 async def test_bad_registrations(env, fields):
     name = fields.get("namespace", env.name("ns"))
     with rejects(Code.INVALID_ARGUMENT):
@@ -139,8 +161,15 @@ async def test_capabilities_of_a_namespace(env):
 async def test_system_info(env):
     info = await env.rpc.GetSystemInfo()
     assert re.fullmatch(r"1\.\d+\.\d+.*", info.server_version), "older SDKs want a 1.x server"
-    for name in ("signal_and_query_header", "internal_error_differentiation", "activity_failure_include_heartbeat",
-                 "encoded_failure_attributes", "sdk_metadata", "upsert_memo", "eager_workflow_start"):
+    for name in (
+        "signal_and_query_header",
+        "internal_error_differentiation",
+        "activity_failure_include_heartbeat",
+        "encoded_failure_attributes",
+        "sdk_metadata",
+        "upsert_memo",
+        "eager_workflow_start",
+    ):
         assert getattr(info.capabilities, name), name
 
 
@@ -174,14 +203,18 @@ async def test_health_watch(env):
     watch = env.rpc.channel.unary_stream("/grpc.health.v1.Health/Watch")(health_request(""), timeout=10)
     assert await watch.read() == b"\x08\x01"
     watch.cancel()
-    unknown = env.rpc.channel.unary_stream("/grpc.health.v1.Health/Watch")(health_request("no.such.Service"), timeout=10)
+    unknown = env.rpc.channel.unary_stream("/grpc.health.v1.Health/Watch")(
+        health_request("no.such.Service"), timeout=10
+    )
     assert await unknown.read() == b"\x08\x03", "an unknown service is watched as SERVICE_UNKNOWN"
     unknown.cancel()
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 async def test_reflection_lists_the_services(env, version):
-    call = env.rpc.channel.stream_stream(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo")(timeout=10)
+    call = env.rpc.channel.stream_stream(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo")(
+        timeout=10
+    )
     await call.write(b"\x3a\x01*")  # list_services: "*"
     answer = await call.read()
     for service in (WORKFLOW_SERVICE, OPERATOR_SERVICE, "grpc.health.v1.Health"):
@@ -190,7 +223,9 @@ async def test_reflection_lists_the_services(env, version):
 
 
 async def test_reflection_describes_the_service(env):
-    call = env.rpc.channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")(timeout=10)
+    call = env.rpc.channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")(
+        timeout=10
+    )
     symbol = f"{WORKFLOW_SERVICE}.StartWorkflowExecution".encode()
     await call.write(b"\x22" + bytes([len(symbol)]) + symbol)  # file_containing_symbol
     answer = await call.read()
@@ -204,29 +239,61 @@ async def test_reflection_describes_the_service(env):
 async def test_gzip_requests(env):
     hand = Hand(env)
     big = "compressible " * 10000
-    response = await hand.rpc.StartWorkflowExecution(_options={"compression": grpc.Compression.Gzip},
-                                                     **hand.start_fields(input=payloads(big)))
+    response = await hand.rpc.StartWorkflowExecution(
+        _options={"compression": grpc.Compression.Gzip}, **hand.start_fields(input=payloads(big))
+    )
     assert response.run_id
-    task = await hand.rpc.PollWorkflowTaskQueue(_options={"compression": grpc.Compression.Gzip}, task_queue={"name": hand.queue})
+    task = await hand.rpc.PollWorkflowTaskQueue(
+        _options={"compression": grpc.Compression.Gzip}, task_queue={"name": hand.queue}
+    )
     assert task.history.events[0].workflow_execution_started_event_attributes.input == payloads(big)
 
 
-@pytest.mark.parametrize("metadata", [
-    (("client-name", "temporal-python"), ("client-version", "1.35.0"), ("supported-server-versions", ">=1.0.0 <2.0.0")),
-    (("client-name", "somebody"), ("client-version", "whatever")),
-    (("temporal-namespace", "default"), ("temporal-resource-id", "workflow:x"), ("caller-type", "api"), ("x-unknown", "y")),
-], ids=["sdk", "unknown", "hints"])
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        (
+            ("client-name", "temporal-python"),
+            ("client-version", "1.35.0"),
+            ("supported-server-versions", ">=1.0.0 <2.0.0"),
+        ),
+        (("client-name", "somebody"), ("client-version", "whatever")),
+        (
+            ("temporal-namespace", "default"),
+            ("temporal-resource-id", "workflow:x"),
+            ("caller-type", "api"),
+            ("x-unknown", "y"),
+        ),
+    ],
+    ids=["sdk", "unknown", "hints"],
+)
 async def test_metadata_is_accepted(env, metadata):
     info = await env.rpc.GetSystemInfo(_options={"metadata": metadata})
     assert info.server_version
 
 
-@pytest.mark.parametrize("metadata, detail", [
-    ((("client-name", "temporal-go"), ("client-version", "2.0.0"), ("supported-server-versions", ">=1.0.0 <2.0.0")),
-     errordetails.ClientVersionNotSupportedFailure),
-    ((("client-name", "temporal-go"), ("client-version", "1.1.0"), ("supported-server-versions", ">=3.0.0 <4.0.0")),
-     errordetails.ServerVersionNotSupportedFailure),
-], ids=["client", "server"])
+@pytest.mark.parametrize(
+    "metadata, detail",
+    [
+        (
+            (
+                ("client-name", "temporal-go"),
+                ("client-version", "2.0.0"),
+                ("supported-server-versions", ">=1.0.0 <2.0.0"),
+            ),
+            errordetails.ClientVersionNotSupportedFailure,
+        ),
+        (
+            (
+                ("client-name", "temporal-go"),
+                ("client-version", "1.1.0"),
+                ("supported-server-versions", ">=3.0.0 <4.0.0"),
+            ),
+            errordetails.ServerVersionNotSupportedFailure,
+        ),
+    ],
+    ids=["client", "server"],
+)
 async def test_clients_that_do_not_fit_are_told(env, metadata, detail):
     with rejects(Code.FAILED_PRECONDITION, detail):
         await env.rpc.GetSystemInfo(_options={"metadata": metadata})

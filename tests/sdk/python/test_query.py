@@ -23,8 +23,12 @@ async def begin(env) -> Hand:
 
 async def test_a_direct_query(env):
     hand = await begin(env)
-    asked = asyncio.ensure_future(hand.rpc.QueryWorkflow(
-        execution=hand.execution(""), query={"query_type": "q", "query_args": payloads(1, "two"), "header": header(h="v")}))
+    asked = asyncio.ensure_future(
+        hand.rpc.QueryWorkflow(
+            execution=hand.execution(""),
+            query={"query_type": "q", "query_args": payloads(1, "two"), "header": header(h="v")},
+        )
+    )
     task = await hand.poll()
     assert task.HasField("query") and task.query.query_type == "q"
     assert task.query.query_args == payloads(1, "two") and task.query.header == header(h="v")
@@ -56,7 +60,9 @@ async def test_several_direct_queries_at_once(env):
     for _ in range(5):
         task = await hand.poll()
         await hand.answer_query(task, task.query.query_type)
-    assert [(await answer).query_result for answer in asked] == [payloads(f"q{number}") for number in range(5)]
+    assert [(await answer).query_result for answer in asked] == [
+        payloads(f"q{number}") for number in range(5)
+    ]
 
 
 async def test_a_query_of_a_closed_workflow(env):
@@ -78,9 +84,20 @@ async def test_a_query_rides_with_a_pending_task_and_sees_what_was_written_befor
     assert "Signaled" in types(task.history.events)
     [(query_id, query)] = task.queries.items()
     assert query.query_type == "with task"
-    await hand.complete(task, query_results={query_id: {"result_type": "QUERY_RESULT_TYPE_ANSWERED", "answer": payloads("yes")}})
+    await hand.complete(
+        task,
+        query_results={query_id: {"result_type": "QUERY_RESULT_TYPE_ANSWERED", "answer": payloads("yes")}},
+    )
     assert (await asked).query_result == payloads("yes")
-    check(await hand.history(), *PROLOGUE, E("TimerStarted"), E("Signaled"), E("WftScheduled"), E("WftStarted"), E("WftCompleted"))
+    check(
+        await hand.history(),
+        *PROLOGUE,
+        E("TimerStarted"),
+        E("Signaled"),
+        E("WftScheduled"),
+        E("WftStarted"),
+        E("WftCompleted"),
+    )
 
 
 async def poll_with_query(hand: Hand):
@@ -129,7 +146,9 @@ async def test_a_second_buffered_query_is_busy(env):
     expect(refusal.detail(resource_exhausted), cause="BUSY_WORKFLOW")
     task = await hand.poll()
     [query_id] = task.queries
-    await hand.complete(task, query_results={query_id: {"result_type": "QUERY_RESULT_TYPE_ANSWERED", "answer": payloads(1)}})
+    await hand.complete(
+        task, query_results={query_id: {"result_type": "QUERY_RESULT_TYPE_ANSWERED", "answer": payloads(1)}}
+    )
     assert (await first).query_result == payloads(1)
 
 
@@ -137,8 +156,12 @@ async def test_a_failed_direct_query(env):
     hand = await begin(env)
     asked = asyncio.ensure_future(hand.query())
     task = await hand.poll()
-    await hand.rpc.RespondQueryTaskCompleted(task_token=task.task_token, completed_type="QUERY_RESULT_TYPE_FAILED",
-                                             error_message="unknown query q", failure=failure("unknown query q", type="NoSuch"))
+    await hand.rpc.RespondQueryTaskCompleted(
+        task_token=task.task_token,
+        completed_type="QUERY_RESULT_TYPE_FAILED",
+        error_message="unknown query q",
+        failure=failure("unknown query q", type="NoSuch"),
+    )
     with rejects(Code.INVALID_ARGUMENT, query_failed, text="unknown query q") as refusal:
         await asked
     assert refusal.message == "unknown query q"
@@ -151,17 +174,28 @@ async def test_a_failed_buffered_query(env):
     asked = asyncio.ensure_future(hand.query())
     task = await poll_with_query(hand)
     [query_id] = task.queries
-    await hand.complete(task, query_results={query_id: {"result_type": "QUERY_RESULT_TYPE_FAILED", "error_message": "broken"}})
+    await hand.complete(
+        task, query_results={query_id: {"result_type": "QUERY_RESULT_TYPE_FAILED", "error_message": "broken"}}
+    )
     with rejects(Code.INVALID_ARGUMENT, query_failed, text="broken"):
         await asked
 
 
-@pytest.mark.parametrize("status, condition, rejected", [
-    ("RUNNING", "NONE", False), ("RUNNING", "NOT_OPEN", False), ("RUNNING", "NOT_COMPLETED_CLEANLY", False),
-    ("COMPLETED", "NOT_OPEN", True), ("COMPLETED", "NOT_COMPLETED_CLEANLY", False), ("COMPLETED", "NONE", False),
-    ("FAILED", "NOT_OPEN", True), ("FAILED", "NOT_COMPLETED_CLEANLY", True), ("FAILED", "NONE", False),
-    ("TERMINATED", "NOT_COMPLETED_CLEANLY", True),
-])
+@pytest.mark.parametrize(
+    "status, condition, rejected",
+    [
+        ("RUNNING", "NONE", False),
+        ("RUNNING", "NOT_OPEN", False),
+        ("RUNNING", "NOT_COMPLETED_CLEANLY", False),
+        ("COMPLETED", "NOT_OPEN", True),
+        ("COMPLETED", "NOT_COMPLETED_CLEANLY", False),
+        ("COMPLETED", "NONE", False),
+        ("FAILED", "NOT_OPEN", True),
+        ("FAILED", "NOT_COMPLETED_CLEANLY", True),
+        ("FAILED", "NONE", False),
+        ("TERMINATED", "NOT_COMPLETED_CLEANLY", True),
+    ],
+)
 async def test_rejection(env, status, condition, rejected):
     hand = await begin(env)
     if status == "TERMINATED":

@@ -8,7 +8,16 @@ import pytest
 
 from support.env import own_server, restart
 from support.grpc_client import Code, already_started, rejects
-from support.hand import Hand, complete_workflow, failure, marker, payloads, retry_policy, seconds, start_timer
+from support.hand import (
+    Hand,
+    complete_workflow,
+    failure,
+    marker,
+    payloads,
+    retry_policy,
+    seconds,
+    start_timer,
+)
 from support.histories import PROLOGUE, E, check, check_tail, expect, find, find_attributes, time_of, types
 
 pytestmark = pytest.mark.crash
@@ -30,7 +39,9 @@ async def test_a_started_workflow_and_its_task(env):
         await restart(server, kill=False)
         check(await hand.history(), *PROLOGUE, E("Completed"))
         assert await hand.status() == "COMPLETED"
-        listed = await hand.rpc.ListWorkflowExecutions(query=f"WorkflowId = '{hand.workflow_id}' AND ExecutionStatus = 'Completed'")
+        listed = await hand.rpc.ListWorkflowExecutions(
+            query=f"WorkflowId = '{hand.workflow_id}' AND ExecutionStatus = 'Completed'"
+        )
         assert len(listed.executions) == 1
 
 
@@ -46,8 +57,15 @@ async def test_buffered_events(env):
         await hand.signal("two")
         check(await hand.history(), *PROLOGUE[:3])
         await hand.complete(task, marker("m"))
-        check(await hand.history(), *PROLOGUE, E("MarkerRecorded"), E("Signaled", signal_name="one"), E("CancelRequested"),
-              E("Signaled", signal_name="two"), E("WftScheduled"))
+        check(
+            await hand.history(),
+            *PROLOGUE,
+            E("MarkerRecorded"),
+            E("Signaled", signal_name="one"),
+            E("CancelRequested"),
+            E("Signaled", signal_name="two"),
+            E("WftScheduled"),
+        )
 
 
 async def test_timers_over_a_restart(env):
@@ -69,8 +87,11 @@ async def test_activities_over_a_restart(env):
     async with own_server() as (server, own):
         hand = Hand(own)
         await hand.start()
-        await hand.step(hand.activity("started"), hand.activity("waiting"),
-                        hand.activity("failed", retry_policy=retry_policy(initial_interval=1)))
+        await hand.step(
+            hand.activity("started"),
+            hand.activity("waiting"),
+            hand.activity("failed", retry_policy=retry_policy(initial_interval=1)),
+        )
         tasks = {}
         for _ in range(3):
             task = await hand.poll_activity()
@@ -98,7 +119,9 @@ async def test_an_attempt_that_was_handed_out_is_not_handed_out_again(env):
     async with own_server() as (server, own):
         hand = Hand(own)
         await hand.start()
-        await hand.step(hand.activity("a", start_to_close_timeout=1.5, retry_policy=retry_policy(initial_interval=0.1)))
+        await hand.step(
+            hand.activity("a", start_to_close_timeout=1.5, retry_policy=retry_policy(initial_interval=0.1))
+        )
         first = await hand.poll_activity()
         await restart(server)
         second = await hand.poll_activity()
@@ -118,7 +141,15 @@ async def test_failing_tasks_over_a_restart(env):
         following = await hand.poll()
         assert following.attempt == 3
         await hand.complete(following, complete_workflow())
-        check(await hand.history(), *PROLOGUE[:3], E("WftFailed"), E("WftScheduled", attempt=3), E("WftStarted"), E("WftCompleted"), E("Completed"))
+        check(
+            await hand.history(),
+            *PROLOGUE[:3],
+            E("WftFailed"),
+            E("WftScheduled", attempt=3),
+            E("WftStarted"),
+            E("WftCompleted"),
+            E("Completed"),
+        )
 
 
 async def test_start_delay_cron_and_retry_over_a_restart(env):
@@ -154,20 +185,30 @@ async def test_page_tokens_over_a_restart(env):
         await own.visible(counted, 6)
         listing = await hand.rpc.ListWorkflowExecutions(page_size=2)
         await restart(server)
-        rest = await hand.rpc.GetWorkflowExecutionHistory(execution=hand.execution(), maximum_page_size=100, next_page_token=page.next_page_token)
-        assert [event.event_id for event in (*page.history.events, *rest.history.events)] == list(range(1, 23))
-        following = await hand.rpc.ListWorkflowExecutions(page_size=10, next_page_token=listing.next_page_token)
+        rest = await hand.rpc.GetWorkflowExecutionHistory(
+            execution=hand.execution(), maximum_page_size=100, next_page_token=page.next_page_token
+        )
+        assert [event.event_id for event in (*page.history.events, *rest.history.events)] == list(
+            range(1, 23)
+        )
+        following = await hand.rpc.ListWorkflowExecutions(
+            page_size=10, next_page_token=listing.next_page_token
+        )
         assert len(listing.executions) + len(following.executions) == 6
 
 
 async def test_namespaces_over_a_restart(env):
     async with own_server() as (server, own):
-        await own.rpc.RegisterNamespace(namespace="kept", workflow_execution_retention_period=seconds(86400), description="d")
+        await own.rpc.RegisterNamespace(
+            namespace="kept", workflow_execution_retention_period=seconds(86400), description="d"
+        )
         before = await own.rpc.DescribeNamespace(namespace="kept")
         default = await own.rpc.DescribeNamespace(namespace="default")
         await restart(server)
         assert await own.rpc.DescribeNamespace(namespace="kept") == before
-        assert (await own.rpc.DescribeNamespace(namespace="default")).namespace_info.id == default.namespace_info.id
+        assert (
+            await own.rpc.DescribeNamespace(namespace="default")
+        ).namespace_info.id == default.namespace_info.id
 
 
 async def test_a_clean_stop_ends_waiting_polls_and_exits_0(env):
@@ -176,13 +217,23 @@ async def test_a_clean_stop_ends_waiting_polls_and_exits_0(env):
         await hand.start()
         await hand.step(start_timer("t", 3600))
         waiting = [asyncio.ensure_future(hand.poll_maybe(wait=30)) for _ in range(5)]
-        waiting += [asyncio.ensure_future(hand.rpc.GetWorkflowExecutionHistory(
-            _seconds=30, execution=hand.execution(), wait_new_event=True, history_event_filter_type="HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT"))]
+        waiting += [
+            asyncio.ensure_future(
+                hand.rpc.GetWorkflowExecutionHistory(
+                    _seconds=30,
+                    execution=hand.execution(),
+                    wait_new_event=True,
+                    history_event_filter_type="HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT",
+                )
+            )
+        ]
         await hand.describe()
         await restart(server, kill=False)  # fails if it does not exit 0 in time
         answers = await asyncio.gather(*waiting, return_exceptions=True)
         for answer in answers:
-            assert not isinstance(answer, Exception) or answer.code() in (Code.UNAVAILABLE, Code.CANCELLED), answer
+            assert not isinstance(answer, Exception) or answer.code() in (Code.UNAVAILABLE, Code.CANCELLED), (
+                answer
+            )
         check(await hand.history(), *PROLOGUE, E("TimerStarted"))
 
 
@@ -192,5 +243,9 @@ async def test_memory_stays_bounded_under_refused_input(env):
         before = server.resident_bytes()
         for _ in range(40):
             with rejects(Code.RESOURCE_EXHAUSTED):
-                await own.rpc.raw("/temporal.api.workflowservice.v1.WorkflowService/GetSystemInfo", bytes(5 << 20))
-        assert server.resident_bytes() - before < 400 << 20, "40 refused messages of 5 MiB must not stay in memory"
+                await own.rpc.raw(
+                    "/temporal.api.workflowservice.v1.WorkflowService/GetSystemInfo", bytes(5 << 20)
+                )
+        assert server.resident_bytes() - before < 400 << 20, (
+            "40 refused messages of 5 MiB must not stay in memory"
+        )

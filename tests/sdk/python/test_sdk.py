@@ -11,11 +11,31 @@ from typing import Any
 
 import pytest
 from temporalio import activity, workflow
-from temporalio.client import (Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowQueryFailedError, WorkflowQueryRejectedError)
-from temporalio.common import (QueryRejectCondition, RetryPolicy, SearchAttributeKey, SearchAttributePair, TypedSearchAttributes,
-                               WorkflowIDConflictPolicy, WorkflowIDReusePolicy)
-from temporalio.exceptions import (ActivityError, ApplicationError, CancelledError, TerminatedError, TimeoutError, TimeoutType,
-                                   WorkflowAlreadyStartedError)
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+)
+from temporalio.common import (
+    QueryRejectCondition,
+    RetryPolicy,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    CancelledError,
+    TerminatedError,
+    TimeoutError,
+    TimeoutType,
+    WorkflowAlreadyStartedError,
+)
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
@@ -92,7 +112,15 @@ async def complete_elsewhere() -> str:
     activity.raise_complete_async()
 
 
-ACTIVITIES = [greet, fail_until, fail_for_good, resume_from_heartbeat, wait_for_cancel, stuck, complete_elsewhere]
+ACTIVITIES = [
+    greet,
+    fail_until,
+    fail_for_good,
+    resume_from_heartbeat,
+    wait_for_cancel,
+    stuck,
+    complete_elsewhere,
+]
 
 
 @workflow.defn
@@ -106,8 +134,12 @@ class Greeting:
 class Retrying:
     @workflow.run
     async def run(self, attempt: int, maximum: int) -> int:
-        return await workflow.execute_activity(fail_until, attempt, start_to_close_timeout=brief(10),
-                                               retry_policy=RetryPolicy(initial_interval=brief(0.05), maximum_attempts=maximum))
+        return await workflow.execute_activity(
+            fail_until,
+            attempt,
+            start_to_close_timeout=brief(10),
+            retry_policy=RetryPolicy(initial_interval=brief(0.05), maximum_attempts=maximum),
+        )
 
 
 @workflow.defn
@@ -115,16 +147,25 @@ class OneActivity:
     @workflow.run
     async def run(self, name: str, options: dict) -> Any:
         given = {key: timedelta(seconds=value) for key, value in options.items() if key != "maximum_attempts"}
-        return await workflow.execute_activity(name, **({"start_to_close_timeout": brief(10)} | given), retry_policy=RetryPolicy(
-            initial_interval=brief(0.05), maximum_attempts=options.get("maximum_attempts", 0)))
+        return await workflow.execute_activity(
+            name,
+            **({"start_to_close_timeout": brief(10)} | given),
+            retry_policy=RetryPolicy(
+                initial_interval=brief(0.05), maximum_attempts=options.get("maximum_attempts", 0)
+            ),
+        )
 
 
 @workflow.defn
 class CancelsActivity:
     @workflow.run
     async def run(self) -> str:
-        handle = workflow.start_activity(wait_for_cancel, start_to_close_timeout=brief(30), heartbeat_timeout=brief(5),
-                                         cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED)
+        handle = workflow.start_activity(
+            wait_for_cancel,
+            start_to_close_timeout=brief(30),
+            heartbeat_timeout=brief(5),
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        )
         await workflow.sleep(0.3)
         handle.cancel()
         return await handle
@@ -134,7 +175,9 @@ async def test_hello(env):
     client = await env.client()
     queue = env.name("queue")
     async with worker(client, queue, [Greeting], ACTIVITIES):
-        result = await client.execute_workflow(Greeting.run, Order("you", 2), id=env.name("wf"), task_queue=queue)
+        result = await client.execute_workflow(
+            Greeting.run, Order("you", 2), id=env.name("wf"), task_queue=queue
+        )
     assert result == "Hello, you x2!"
 
 
@@ -143,7 +186,9 @@ async def test_hello_in_the_sandbox(env):
     client = await env.client()
     queue = env.name("queue")
     async with Worker(client, task_queue=queue, workflows=[Greeting], activities=ACTIVITIES):
-        handle = await client.start_workflow(Greeting.run, Order("sandbox", 1), id=env.name("wf"), task_queue=queue)
+        handle = await client.start_workflow(
+            Greeting.run, Order("sandbox", 1), id=env.name("wf"), task_queue=queue
+        )
         assert await handle.result() == "Hello, sandbox x1!"
         assert (await history_types(handle))[-1] == "Completed"
 
@@ -168,7 +213,11 @@ async def test_retries_exhausted(env):
             await client.execute_workflow(Retrying.run, args=[9, 2], id=env.name("wf"), task_queue=queue)
     cause = failed.value.cause
     assert isinstance(cause, ActivityError) and cause.retry_state.name == "MAXIMUM_ATTEMPTS_REACHED"
-    assert isinstance(cause.cause, ApplicationError) and cause.cause.type == "NotYet" and cause.cause.details == ("detail",)
+    assert (
+        isinstance(cause.cause, ApplicationError)
+        and cause.cause.type == "NotYet"
+        and cause.cause.details == ("detail",)
+    )
 
 
 async def test_non_retryable(env):
@@ -176,7 +225,9 @@ async def test_non_retryable(env):
     queue = env.name("queue")
     async with worker(client, queue, [OneActivity], ACTIVITIES):
         with pytest.raises(WorkflowFailureError) as failed:
-            await client.execute_workflow(OneActivity.run, args=["fail_for_good", {}], id=env.name("wf"), task_queue=queue)
+            await client.execute_workflow(
+                OneActivity.run, args=["fail_for_good", {}], id=env.name("wf"), task_queue=queue
+            )
     assert failed.value.cause.retry_state.name == "NON_RETRYABLE_FAILURE"
     assert failed.value.cause.cause.type == "Fatal"
 
@@ -185,7 +236,9 @@ async def test_heartbeat_details_survive(env):
     client = await env.client()
     queue = env.name("queue")
     async with worker(client, queue, [OneActivity], ACTIVITIES):
-        done = await client.execute_workflow(OneActivity.run, args=["resume_from_heartbeat", {}], id=env.name("wf"), task_queue=queue)
+        done = await client.execute_workflow(
+            OneActivity.run, args=["resume_from_heartbeat", {}], id=env.name("wf"), task_queue=queue
+        )
     assert done == [1, 2]
 
 
@@ -198,17 +251,25 @@ async def test_activity_cancellation(env):
         assert "ActivityTaskCancelRequested" in await history_types(handle)
 
 
-@pytest.mark.parametrize("options, kind", [
-    ({"start_to_close_timeout": 0.3, "maximum_attempts": 1}, TimeoutType.START_TO_CLOSE),
-    ({"start_to_close_timeout": 20, "heartbeat_timeout": 0.4, "maximum_attempts": 1}, TimeoutType.HEARTBEAT),
-    ({"start_to_close_timeout": 20, "schedule_to_close_timeout": 0.5}, TimeoutType.SCHEDULE_TO_CLOSE),
-])
+@pytest.mark.parametrize(
+    "options, kind",
+    [
+        ({"start_to_close_timeout": 0.3, "maximum_attempts": 1}, TimeoutType.START_TO_CLOSE),
+        (
+            {"start_to_close_timeout": 20, "heartbeat_timeout": 0.4, "maximum_attempts": 1},
+            TimeoutType.HEARTBEAT,
+        ),
+        ({"start_to_close_timeout": 20, "schedule_to_close_timeout": 0.5}, TimeoutType.SCHEDULE_TO_CLOSE),
+    ],
+)
 async def test_activity_timeouts(env, options, kind):
     client = await env.client()
     queue = env.name("queue")
     async with worker(client, queue, [OneActivity], ACTIVITIES, graceful_shutdown_timeout=timedelta()):
         with pytest.raises(WorkflowFailureError) as failed:
-            await client.execute_workflow(OneActivity.run, args=["stuck", options], id=env.name("wf"), task_queue=queue)
+            await client.execute_workflow(
+                OneActivity.run, args=["stuck", options], id=env.name("wf"), task_queue=queue
+            )
     timeout = failed.value.cause.cause
     assert isinstance(timeout, TimeoutError) and timeout.type == kind
 
@@ -218,7 +279,12 @@ async def test_schedule_to_start_timeout(env):
     queue = env.name("queue")
     async with worker(client, queue, [OneActivity]):
         with pytest.raises(WorkflowFailureError) as failed:
-            await client.execute_workflow(OneActivity.run, args=["nobody_has_it", {"schedule_to_start_timeout": 0.3}], id=env.name("wf"), task_queue=queue)
+            await client.execute_workflow(
+                OneActivity.run,
+                args=["nobody_has_it", {"schedule_to_start_timeout": 0.3}],
+                id=env.name("wf"),
+                task_queue=queue,
+            )
     assert failed.value.cause.cause.type == TimeoutType.SCHEDULE_TO_START
 
 
@@ -227,7 +293,9 @@ async def test_completion_from_elsewhere(env):
     queue = env.name("queue")
     async with worker(client, queue, [OneActivity], ACTIVITIES):
         for kind in ("id", "token"):
-            handle = await client.start_workflow(OneActivity.run, args=["complete_elsewhere", {}], id=env.name("wf"), task_queue=queue)
+            handle = await client.start_workflow(
+                OneActivity.run, args=["complete_elsewhere", {}], id=env.name("wf"), task_queue=queue
+            )
             await complete_from_elsewhere(client, handle, kind)
             assert await handle.result() == f"by {kind}"
 
@@ -249,7 +317,9 @@ async def complete_from_elsewhere(client: Client, handle, kind: str) -> None:
         if pending and pending[0].state == 2:
             break
         await asyncio.sleep(0.02)
-    elsewhere = client.get_async_activity_handle(workflow_id=handle.id, run_id=handle.first_execution_run_id, activity_id=pending[0].activity_id)
+    elsewhere = client.get_async_activity_handle(
+        workflow_id=handle.id, run_id=handle.first_execution_run_id, activity_id=pending[0].activity_id
+    )
     await elsewhere.heartbeat("still here")
     await elsewhere.complete(f"by {kind}")
 
@@ -258,7 +328,9 @@ async def test_completion_by_token(env):
     client = await env.client()
     queue = env.name("queue")
     async with worker(client, queue, [OneActivity], [publish_token]):
-        handle = await client.start_workflow(OneActivity.run, args=["complete_elsewhere_by_token", {}], id=env.name("wf"), task_queue=queue)
+        handle = await client.start_workflow(
+            OneActivity.run, args=["complete_elsewhere_by_token", {}], id=env.name("wf"), task_queue=queue
+        )
         while handle.id not in TOKENS:
             await asyncio.sleep(0.02)
         await client.get_async_activity_handle(task_token=TOKENS.pop(handle.id)).complete("by token")
@@ -303,7 +375,9 @@ async def test_signals_and_queries(env):
         handle = await client.start_workflow(Mailbox.run, id=env.name("wf"), task_queue=queue)
         for number in range(10):
             await handle.signal(Mailbox.put, f"m{number}")
-            assert await handle.query(Mailbox.count) == number + 1, "a query sees what was acknowledged before it"
+            assert await handle.query(Mailbox.count) == number + 1, (
+                "a query sees what was acknowledged before it"
+            )
         with pytest.raises(WorkflowQueryFailedError, match="broken query"):
             await handle.query(Mailbox.broken)
         with pytest.raises(WorkflowQueryFailedError, match="no_such_query"):
@@ -337,7 +411,13 @@ async def test_signal_with_start(env):
     workflow_id = env.name("wf")
     async with worker(client, queue, [Mailbox]):
         for number in range(3):
-            handle = await client.start_workflow(Mailbox.run, id=workflow_id, task_queue=queue, start_signal="put", start_signal_args=[str(number)])
+            handle = await client.start_workflow(
+                Mailbox.run,
+                id=workflow_id,
+                task_queue=queue,
+                start_signal="put",
+                start_signal_args=[str(number)],
+            )
         await handle.signal(Mailbox.close)
         assert await handle.result() == ["0", "1", "2"]
 
@@ -390,7 +470,9 @@ async def test_termination(env):
 
 async def test_workflow_timeout(env):
     client = await env.client()
-    handle = await client.start_workflow(Sleeper.run, 60.0, id=env.name("wf"), task_queue=env.name("queue"), run_timeout=SECOND)
+    handle = await client.start_workflow(
+        Sleeper.run, 60.0, id=env.name("wf"), task_queue=env.name("queue"), run_timeout=SECOND
+    )
     with pytest.raises(WorkflowFailureError) as failed:
         await handle.result()
     assert isinstance(failed.value.cause, TimeoutError)
@@ -403,14 +485,22 @@ async def test_start_policies(env):
     with pytest.raises(WorkflowAlreadyStartedError) as taken:
         await client.start_workflow(Sleeper.run, 60.0, **fields)
     assert taken.value.run_id == first.first_execution_run_id
-    same = await client.start_workflow(Sleeper.run, 60.0, id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING, **fields)
+    same = await client.start_workflow(
+        Sleeper.run, 60.0, id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING, **fields
+    )
     assert same.first_execution_run_id == first.first_execution_run_id
-    other = await client.start_workflow(Sleeper.run, 60.0, id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING, **fields)
+    other = await client.start_workflow(
+        Sleeper.run, 60.0, id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING, **fields
+    )
     assert other.first_execution_run_id != first.first_execution_run_id
     await other.terminate()
     with pytest.raises(WorkflowAlreadyStartedError):
-        await client.start_workflow(Sleeper.run, 60.0, id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE, **fields)
-    again = await client.start_workflow(Sleeper.run, 60.0, id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY, **fields)
+        await client.start_workflow(
+            Sleeper.run, 60.0, id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE, **fields
+        )
+    again = await client.start_workflow(
+        Sleeper.run, 60.0, id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY, **fields
+    )
     await again.terminate()
 
 
@@ -419,7 +509,9 @@ async def test_start_delay(env):
     queue = env.name("queue")
     async with worker(client, queue, [Sleeper]):
         before = time.monotonic()
-        await client.execute_workflow(Sleeper.run, 0.0, id=env.name("wf"), task_queue=queue, start_delay=SECOND)
+        await client.execute_workflow(
+            Sleeper.run, 0.0, id=env.name("wf"), task_queue=queue, start_delay=SECOND
+        )
         assert time.monotonic() - before >= 0.999
 
 
@@ -443,7 +535,12 @@ async def test_continue_as_new(env):
         assert await handle.result() == handle.first_execution_run_id
         described = await client.get_workflow_handle(handle.id).describe()
         assert described.run_id != handle.first_execution_run_id
-        [run] = [info async for info in client.list_workflows(f"WorkflowId = '{handle.id}' AND ExecutionStatus = 'Completed'")] or [described]
+        [run] = [
+            info
+            async for info in client.list_workflows(
+                f"WorkflowId = '{handle.id}' AND ExecutionStatus = 'Completed'"
+            )
+        ] or [described]
         assert run.run_id == described.run_id
 
 
@@ -460,7 +557,12 @@ async def test_workflow_retry(env):
     client = await env.client()
     queue = env.name("queue")
     async with worker(client, queue, [FailsOnce]):
-        result = await client.execute_workflow(FailsOnce.run, id=env.name("wf"), task_queue=queue, retry_policy=RetryPolicy(initial_interval=brief(0.1)))
+        result = await client.execute_workflow(
+            FailsOnce.run,
+            id=env.name("wf"),
+            task_queue=queue,
+            retry_policy=RetryPolicy(initial_interval=brief(0.1)),
+        )
     assert result == 2
 
 
@@ -475,7 +577,9 @@ async def test_cron(env):
     client = await env.client()
     queue = env.name("queue")
     async with worker(client, queue, [Cron]):
-        handle = await client.start_workflow(Cron.run, id=env.name("wf"), task_queue=queue, cron_schedule="@every 1s")
+        handle = await client.start_workflow(
+            Cron.run, id=env.name("wf"), task_queue=queue, cron_schedule="@every 1s"
+        )
         run_id = handle.first_execution_run_id
         for number in (1, 2):
             completed = await closing_event(client.get_workflow_handle(handle.id, run_id=run_id), "Completed")
@@ -498,8 +602,12 @@ class Local:
     @workflow.run
     async def run(self, attempts: int) -> int:
         patched = workflow.patched("my-change")
-        result = await workflow.execute_local_activity(fail_until, attempts, start_to_close_timeout=brief(10),
-                                                       retry_policy=RetryPolicy(initial_interval=brief(0.05)))
+        result = await workflow.execute_local_activity(
+            fail_until,
+            attempts,
+            start_to_close_timeout=brief(10),
+            retry_policy=RetryPolicy(initial_interval=brief(0.05)),
+        )
         await workflow.sleep(0.05)
         return result if patched else -1
 
@@ -534,7 +642,9 @@ async def test_a_long_local_activity_heartbeats_its_task(env):
     client = await env.client()
     queue = env.name("queue")
     async with worker(client, queue, [SlowLocal], [slow_local]):
-        handle = await client.start_workflow(SlowLocal.run, id=env.name("wf"), task_queue=queue, task_timeout=brief(1))
+        handle = await client.start_workflow(
+            SlowLocal.run, id=env.name("wf"), task_queue=queue, task_timeout=brief(1)
+        )
         assert await handle.result() == "slow"
         names = await history_types(handle)
         assert names.count("WftCompleted") >= 2 and "WftTimedOut" not in names
@@ -543,9 +653,18 @@ async def test_a_long_local_activity_heartbeats_its_task(env):
 async def test_histories_replay(env):
     client = await env.client()
     queue = env.name("queue")
-    flows = [(Greeting, [Order("r", 1)]), (Retrying, [2, 3]), (Sleeper, [0.1]), (Local, [1]), (CancelsActivity, [])]
+    flows = [
+        (Greeting, [Order("r", 1)]),
+        (Retrying, [2, 3]),
+        (Sleeper, [0.1]),
+        (Local, [1]),
+        (CancelsActivity, []),
+    ]
     async with worker(client, queue, [flow for flow, _ in flows], ACTIVITIES):
-        handles = [await client.start_workflow(flow.run, args=arguments, id=env.name("wf"), task_queue=queue) for flow, arguments in flows]
+        handles = [
+            await client.start_workflow(flow.run, args=arguments, id=env.name("wf"), task_queue=queue)
+            for flow, arguments in flows
+        ]
         for handle in handles:
             await handle.result()
     replayer = Replayer(workflows=[flow for flow, _ in flows], workflow_runner=UnsandboxedWorkflowRunner())
@@ -571,7 +690,9 @@ async def test_a_bug_in_the_code_does_not_fail_the_workflow(env):
     client = await env.client()
     queue = env.name("queue")
     async with worker(client, queue, [Flaky]):
-        handle = await client.start_workflow(Flaky.run, id=env.name("wf"), task_queue=queue, task_timeout=SECOND)
+        handle = await client.start_workflow(
+            Flaky.run, id=env.name("wf"), task_queue=queue, task_timeout=SECOND
+        )
         async for event in handle.fetch_history_events(wait_new_event=True):
             if types([event]) == ["WftFailed"]:
                 break
@@ -584,9 +705,14 @@ async def test_a_bug_in_the_code_does_not_fail_the_workflow(env):
 async def test_a_worker_that_comes_later(env):
     client = await env.client()
     queue = env.name("queue")
-    handles = [await client.start_workflow(Greeting.run, Order(str(number), 1), id=env.name("wf"), task_queue=queue) for number in range(20)]
+    handles = [
+        await client.start_workflow(Greeting.run, Order(str(number), 1), id=env.name("wf"), task_queue=queue)
+        for number in range(20)
+    ]
     async with worker(client, queue, [Greeting], ACTIVITIES):
-        assert [await handle.result() for handle in handles] == [f"Hello, {number} x1!" for number in range(20)]
+        assert [await handle.result() for handle in handles] == [
+            f"Hello, {number} x1!" for number in range(20)
+        ]
 
 
 async def test_two_workers_share_a_queue(env):
@@ -594,8 +720,14 @@ async def test_two_workers_share_a_queue(env):
     queue = env.name("queue")
     second = await Client.connect(env.address, namespace=env.namespace)
     async with worker(client, queue, [Greeting], ACTIVITIES), worker(second, queue, [Greeting], ACTIVITIES):
-        results = await asyncio.gather(*[client.execute_workflow(
-            Greeting.run, Order(str(number), 1), id=env.name("wf"), task_queue=queue) for number in range(40)])
+        results = await asyncio.gather(
+            *[
+                client.execute_workflow(
+                    Greeting.run, Order(str(number), 1), id=env.name("wf"), task_queue=queue
+                )
+                for number in range(40)
+            ]
+        )
     assert results == [f"Hello, {number} x1!" for number in range(40)]
 
 
@@ -632,8 +764,14 @@ async def test_memo_and_search_attributes(env):
     client = await env.client()
     queue = env.name("queue")
     async with worker(client, queue, [Upserts]):
-        handle = await client.start_workflow(Upserts.run, id=env.name("wf"), task_queue=queue, memo={"a": 1}, static_summary="sum",
-                                             search_attributes=TypedSearchAttributes([SearchAttributePair(BATCHER, "given")]))
+        handle = await client.start_workflow(
+            Upserts.run,
+            id=env.name("wf"),
+            task_queue=queue,
+            memo={"a": 1},
+            static_summary="sum",
+            search_attributes=TypedSearchAttributes([SearchAttributePair(BATCHER, "given")]),
+        )
         await handle.result()
     described = await handle.describe()
     assert await described.memo() == {"a": 1, "b": 2}

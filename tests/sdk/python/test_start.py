@@ -8,8 +8,19 @@ import pytest
 from temporalio.api.enums.v1 import workflow_pb2
 
 from support.grpc_client import Code, already_started, rejects
-from support.hand import (Hand, cancel_workflow, complete_workflow, fail_workflow, failure, header, memo, payloads,
-                          retry_policy, search_attributes, seconds)
+from support.hand import (
+    Hand,
+    cancel_workflow,
+    complete_workflow,
+    fail_workflow,
+    failure,
+    header,
+    memo,
+    payloads,
+    retry_policy,
+    search_attributes,
+    seconds,
+)
 from support.histories import ABSENT, PRESENT, E, attributes, check, find, find_attributes, time_of
 
 REUSE = "WORKFLOW_ID_REUSE_POLICY_"
@@ -20,22 +31,51 @@ RUNNING = workflow_pb2.WORKFLOW_EXECUTION_STATUS_RUNNING
 async def test_first_events_and_what_the_started_event_keeps(env):
     hand = Hand(env)
     response = await hand.start(
-        input=payloads("a", 2), header=header(trace="t"), memo=memo(note="n"), workflow_execution_timeout=300,
-        workflow_run_timeout=200, workflow_task_timeout=7, search_attributes=search_attributes(BatcherUser="me"),
-        retry_policy=retry_policy(maximum_attempts=3))
+        input=payloads("a", 2),
+        header=header(trace="t"),
+        memo=memo(note="n"),
+        workflow_execution_timeout=300,
+        workflow_run_timeout=200,
+        workflow_task_timeout=7,
+        search_attributes=search_attributes(BatcherUser="me"),
+        retry_policy=retry_policy(maximum_attempts=3),
+    )
     assert response.started and response.run_id
     assert response.status == RUNNING
     events = await hand.history()
-    check(events,
-          E("Started", workflow_type="type", task_queue=hand.queue, input=["a", 2], header={"trace": "t"}, memo={"note": "n"},
-            search_attributes={"BatcherUser": "me"}, workflow_execution_timeout=300, workflow_run_timeout=200,
-            workflow_task_timeout=7, attempt=1, identity="starter", workflow_id=hand.workflow_id,
-            original_execution_run_id=hand.run_id, first_execution_run_id=hand.run_id, continued_execution_run_id="",
-            initiator="UNSPECIFIED", first_workflow_task_backoff=0, cron_schedule="", root_workflow_execution=ABSENT,
-            parent_workflow_execution=ABSENT, continued_failure=ABSENT, last_completion_result=ABSENT,
-            retry_policy=dict(initial_interval=1, backoff_coefficient=2.0, maximum_interval=100, maximum_attempts=3),
-            workflow_execution_expiration_time=PRESENT),
-          E("WftScheduled", task_queue=hand.queue, start_to_close_timeout=7, attempt=1))
+    check(
+        events,
+        E(
+            "Started",
+            workflow_type="type",
+            task_queue=hand.queue,
+            input=["a", 2],
+            header={"trace": "t"},
+            memo={"note": "n"},
+            search_attributes={"BatcherUser": "me"},
+            workflow_execution_timeout=300,
+            workflow_run_timeout=200,
+            workflow_task_timeout=7,
+            attempt=1,
+            identity="starter",
+            workflow_id=hand.workflow_id,
+            original_execution_run_id=hand.run_id,
+            first_execution_run_id=hand.run_id,
+            continued_execution_run_id="",
+            initiator="UNSPECIFIED",
+            first_workflow_task_backoff=0,
+            cron_schedule="",
+            root_workflow_execution=ABSENT,
+            parent_workflow_execution=ABSENT,
+            continued_failure=ABSENT,
+            last_completion_result=ABSENT,
+            retry_policy=dict(
+                initial_interval=1, backoff_coefficient=2.0, maximum_interval=100, maximum_attempts=3
+            ),
+            workflow_execution_expiration_time=PRESENT,
+        ),
+        E("WftScheduled", task_queue=hand.queue, start_to_close_timeout=7, attempt=1),
+    )
     expires = time_of(attributes(events[0]).workflow_execution_expiration_time)
     assert abs(expires - time_of(events[0].event_time) - 300) < 1
 
@@ -43,30 +83,53 @@ async def test_first_events_and_what_the_started_event_keeps(env):
 async def test_defaults_of_the_started_event(env):
     hand = Hand(env)
     await hand.start()
-    check(await hand.history(),
-          E("Started", workflow_task_timeout=10, workflow_execution_timeout=ABSENT, workflow_run_timeout=ABSENT, retry_policy=ABSENT, first_workflow_task_backoff=0,
-            workflow_execution_expiration_time=ABSENT),
-          E("WftScheduled", start_to_close_timeout=10))
+    check(
+        await hand.history(),
+        E(
+            "Started",
+            workflow_task_timeout=10,
+            workflow_execution_timeout=ABSENT,
+            workflow_run_timeout=ABSENT,
+            retry_policy=ABSENT,
+            first_workflow_task_backoff=0,
+            workflow_execution_expiration_time=ABSENT,
+        ),
+        E("WftScheduled", start_to_close_timeout=10),
+    )
 
 
 async def test_run_timeout_defaults_to_the_execution_timeout_and_caps_the_task_timeout(env):
     hand = Hand(env)
     await hand.start(workflow_execution_timeout=5, workflow_task_timeout=60)
-    check(await hand.history(), E("Started", workflow_execution_timeout=5, workflow_run_timeout=5, workflow_task_timeout=5),
-          E("WftScheduled", start_to_close_timeout=5))
+    check(
+        await hand.history(),
+        E("Started", workflow_execution_timeout=5, workflow_run_timeout=5, workflow_task_timeout=5),
+        E("WftScheduled", start_to_close_timeout=5),
+    )
     longer = Hand(env)
     await longer.start(workflow_execution_timeout=100, workflow_run_timeout=900, workflow_task_timeout=500)
-    check(await longer.history(), E("Started", workflow_run_timeout=100, workflow_task_timeout=100), E("WftScheduled"))
+    check(
+        await longer.history(),
+        E("Started", workflow_run_timeout=100, workflow_task_timeout=100),
+        E("WftScheduled"),
+    )
     longest = Hand(env)
     await longest.start(workflow_task_timeout=500)
-    check(await longest.history(), E("Started", workflow_task_timeout=120), E("WftScheduled", start_to_close_timeout=120))
+    check(
+        await longest.history(),
+        E("Started", workflow_task_timeout=120),
+        E("WftScheduled", start_to_close_timeout=120),
+    )
 
 
 async def test_user_metadata_and_unknown_payload_metadata_round_trip(env):
     hand = Hand(env)
     odd = payloads(b"\x00\xff\x00")
     odd.payloads[0].metadata["odd-key"] = b"\xfe\x00\x01"
-    await hand.start(input=odd, user_metadata={"summary": payloads("sum").payloads[0], "details": payloads("det").payloads[0]})
+    await hand.start(
+        input=odd,
+        user_metadata={"summary": payloads("sum").payloads[0], "details": payloads("det").payloads[0]},
+    )
     started = find(await hand.history(), "Started")
     assert attributes(started).input == odd
     assert started.user_metadata.summary.data == b'"sum"'
@@ -85,7 +148,9 @@ async def test_the_same_request_id_starts_once(env):
     again = await hand.start(request_id="r1-" + hand.workflow_id)
     assert again.run_id == first.run_id and again.started
     for policy in ("FAIL", "USE_EXISTING", "TERMINATE_EXISTING"):
-        same = await hand.start(request_id="r1-" + hand.workflow_id, workflow_id_conflict_policy=CONFLICT + policy)
+        same = await hand.start(
+            request_id="r1-" + hand.workflow_id, workflow_id_conflict_policy=CONFLICT + policy
+        )
         assert same.run_id == first.run_id and same.started, policy
     check(await hand.history(), E("Started"), E("WftScheduled"))
 
@@ -94,7 +159,9 @@ async def test_the_request_id_deduplicates_even_when_the_run_is_closed(env):
     hand = Hand(env)
     first = await hand.start(request_id="r1-" + hand.workflow_id)
     await hand.step(complete_workflow("done"))
-    again = await hand.start(request_id="r1-" + hand.workflow_id, workflow_id_reuse_policy=REUSE + "REJECT_DUPLICATE")
+    again = await hand.start(
+        request_id="r1-" + hand.workflow_id, workflow_id_reuse_policy=REUSE + "REJECT_DUPLICATE"
+    )
     assert again.run_id == first.run_id and again.started
     assert again.status == workflow_pb2.WORKFLOW_EXECUTION_STATUS_COMPLETED
 
@@ -112,7 +179,9 @@ async def test_the_request_id_of_an_older_run_does_not_deduplicate(env):
 # The outcome table: conflict policy for an open run, reuse policy for a closed one.
 
 
-@pytest.mark.parametrize("reuse", ["UNSPECIFIED", "ALLOW_DUPLICATE", "ALLOW_DUPLICATE_FAILED_ONLY", "REJECT_DUPLICATE"])
+@pytest.mark.parametrize(
+    "reuse", ["UNSPECIFIED", "ALLOW_DUPLICATE", "ALLOW_DUPLICATE_FAILED_ONLY", "REJECT_DUPLICATE"]
+)
 @pytest.mark.parametrize("conflict", ["UNSPECIFIED", "FAIL", "USE_EXISTING", "TERMINATE_EXISTING"])
 async def test_start_on_an_open_run(env, conflict, reuse):
     hand = Hand(env)
@@ -125,9 +194,17 @@ async def test_start_on_an_open_run(env, conflict, reuse):
     elif conflict == "TERMINATE_EXISTING":
         second = await hand.start(**policies)
         assert second.started and second.run_id != first.run_id
-        check(await hand.history(first.run_id), E("Started"), E("WftScheduled"),
-              E("Terminated", identity="history-service", reason=PRESENT, details=PRESENT))
-        check(await hand.history(second.run_id), E("Started", first_execution_run_id=second.run_id), E("WftScheduled"))
+        check(
+            await hand.history(first.run_id),
+            E("Started"),
+            E("WftScheduled"),
+            E("Terminated", identity="history-service", reason=PRESENT, details=PRESENT),
+        )
+        check(
+            await hand.history(second.run_id),
+            E("Started", first_execution_run_id=second.run_id),
+            E("WftScheduled"),
+        )
         details = find_attributes(await hand.history(first.run_id), "Terminated").details
         assert second.run_id.encode() in details.payloads[0].data
     elif conflict == "USE_EXISTING":
@@ -151,7 +228,10 @@ async def test_terminate_if_running_is_terminate_existing(env):
     assert await hand.status(first.run_id) == "TERMINATED"
     for explicit in ("FAIL", "USE_EXISTING", "TERMINATE_EXISTING"):
         with rejects(Code.INVALID_ARGUMENT):
-            await hand.start(workflow_id_reuse_policy=REUSE + "TERMINATE_IF_RUNNING", workflow_id_conflict_policy=CONFLICT + explicit)
+            await hand.start(
+                workflow_id_reuse_policy=REUSE + "TERMINATE_IF_RUNNING",
+                workflow_id_conflict_policy=CONFLICT + explicit,
+            )
     assert await hand.status(second.run_id) == "RUNNING"
 
 
@@ -161,13 +241,25 @@ async def close_as(hand: Hand, how: str) -> None:
     elif how == "TIMED_OUT":
         await hand.history_with("TimedOut")
     else:
-        command = {"COMPLETED": complete_workflow(), "FAILED": fail_workflow(failure("no")), "CANCELED": cancel_workflow()}[how]
+        command = {
+            "COMPLETED": complete_workflow(),
+            "FAILED": fail_workflow(failure("no")),
+            "CANCELED": cancel_workflow(),
+        }[how]
         await hand.step(command)
 
 
 @pytest.mark.parametrize("how", ["COMPLETED", "FAILED", "CANCELED", "TERMINATED", "TIMED_OUT"])
-@pytest.mark.parametrize("reuse", ["UNSPECIFIED", "ALLOW_DUPLICATE", "ALLOW_DUPLICATE_FAILED_ONLY", "REJECT_DUPLICATE",
-                                   "TERMINATE_IF_RUNNING"])
+@pytest.mark.parametrize(
+    "reuse",
+    [
+        "UNSPECIFIED",
+        "ALLOW_DUPLICATE",
+        "ALLOW_DUPLICATE_FAILED_ONLY",
+        "REJECT_DUPLICATE",
+        "TERMINATE_IF_RUNNING",
+    ],
+)
 async def test_start_on_a_closed_run(env, how, reuse):
     hand = Hand(env)
     timeout = {"workflow_run_timeout": 1} if how == "TIMED_OUT" else {}
@@ -181,13 +273,20 @@ async def test_start_on_a_closed_run(env, how, reuse):
         if conflict == "TERMINATE_EXISTING" and reuse == "REJECT_DUPLICATE":
             continue
         with rejects(Code.ALREADY_EXISTS, already_started) as refusal:
-            await hand.rpc.StartWorkflowExecution(**hand.start_fields(
-                workflow_id_reuse_policy=REUSE + reuse, workflow_id_conflict_policy=CONFLICT + conflict))
+            await hand.rpc.StartWorkflowExecution(
+                **hand.start_fields(
+                    workflow_id_reuse_policy=REUSE + reuse, workflow_id_conflict_policy=CONFLICT + conflict
+                )
+            )
         assert refusal.detail(already_started).run_id == first.run_id
     if not refused:
         second = await hand.start(workflow_id_reuse_policy=REUSE + reuse)
         assert second.started and second.run_id != first.run_id
-        check(await hand.history(second.run_id), E("Started", first_execution_run_id=second.run_id, attempt=1), E("WftScheduled"))
+        check(
+            await hand.history(second.run_id),
+            E("Started", first_execution_run_id=second.run_id, attempt=1),
+            E("WftScheduled"),
+        )
         assert await hand.status(first.run_id) == how
 
 
@@ -200,11 +299,18 @@ async def test_use_existing_on_no_run_starts_one(env):
 async def test_use_existing_with_attached_request_id(env):
     hand = Hand(env)
     await hand.start()
-    fields = dict(workflow_id_conflict_policy=CONFLICT + "USE_EXISTING", request_id="attached-" + hand.workflow_id)
+    fields = dict(
+        workflow_id_conflict_policy=CONFLICT + "USE_EXISTING", request_id="attached-" + hand.workflow_id
+    )
     for _ in range(2):
         response = await hand.start(on_conflict_options={"attach_request_id": True}, **fields)
         assert not response.started
-    check(await hand.history(), E("Started"), E("WftScheduled"), E("OptionsUpdated", attached_request_id=fields["request_id"]))
+    check(
+        await hand.history(),
+        E("Started"),
+        E("WftScheduled"),
+        E("OptionsUpdated", attached_request_id=fields["request_id"]),
+    )
     plain = await hand.rpc.StartWorkflowExecution(**hand.start_fields(request_id=fields["request_id"]))
     assert not plain.started and plain.run_id == hand.run_id
 
@@ -214,8 +320,14 @@ async def test_terminate_existing_fails_the_task_in_a_workers_hands_first(env):
     first = await hand.start()
     await hand.poll()
     second = await hand.start(workflow_id_conflict_policy=CONFLICT + "TERMINATE_EXISTING")
-    check(await hand.history(first.run_id), E("Started"), E("WftScheduled"), E("WftStarted"),
-          E("WftFailed", cause="FORCE_CLOSE_COMMAND", identity="history-service", failure=ABSENT), E("Terminated"))
+    check(
+        await hand.history(first.run_id),
+        E("Started"),
+        E("WftScheduled"),
+        E("WftStarted"),
+        E("WftFailed", cause="FORCE_CLOSE_COMMAND", identity="history-service", failure=ABSENT),
+        E("Terminated"),
+    )
     task = await hand.poll()
     assert task.workflow_execution.run_id == second.run_id
 
@@ -276,7 +388,9 @@ async def test_run_timeout_without_a_worker(env):
     hand = Hand(env)
     await hand.start(workflow_run_timeout=1)
     events = await hand.history_with("TimedOut")
-    check(events, E("Started"), E("WftScheduled"), E("TimedOut", retry_state="RETRY_POLICY_NOT_SET", new_run=""))
+    check(
+        events, E("Started"), E("WftScheduled"), E("TimedOut", retry_state="RETRY_POLICY_NOT_SET", new_run="")
+    )
     assert time_of(events[2].event_time) - time_of(events[0].event_time) >= 0.999
     assert await hand.status() == "TIMED_OUT"
 
@@ -288,9 +402,24 @@ async def test_run_timeout_fails_the_running_task_first(env):
     events = await hand.history_with("TimedOut")
     assert events[3].event_type  # the order is checked below
     if len(events) == 5:
-        check(events, E("Started"), E("WftScheduled"), E("WftStarted"), E("WftFailed", cause="FORCE_CLOSE_COMMAND"), E("TimedOut"))
+        check(
+            events,
+            E("Started"),
+            E("WftScheduled"),
+            E("WftStarted"),
+            E("WftFailed", cause="FORCE_CLOSE_COMMAND"),
+            E("TimedOut"),
+        )
     else:  # the task's own timeout is capped by the run's, and both are due at once
-        check(events, E("Started"), E("WftScheduled"), E("WftStarted"), E("WftTimedOut"), E("WftScheduled"), E("TimedOut"))
+        check(
+            events,
+            E("Started"),
+            E("WftScheduled"),
+            E("WftStarted"),
+            E("WftTimedOut"),
+            E("WftScheduled"),
+            E("TimedOut"),
+        )
     with rejects(Code.NOT_FOUND):
         await hand.complete(task, complete_workflow())
 
@@ -298,24 +427,47 @@ async def test_run_timeout_fails_the_running_task_first(env):
 async def test_execution_timeout_ends_the_chain(env):
     hand = Hand(env)
     await hand.start(workflow_execution_timeout=1, retry_policy=retry_policy(maximum_attempts=5))
-    check(await hand.history_with("TimedOut"), E("Started"), E("WftScheduled"), E("TimedOut", retry_state="TIMEOUT", new_run=""))
+    check(
+        await hand.history_with("TimedOut"),
+        E("Started"),
+        E("WftScheduled"),
+        E("TimedOut", retry_state="TIMEOUT", new_run=""),
+    )
 
 
 # Refusals.
 
 
-@pytest.mark.parametrize("fields", [
-    {"workflow_id": ""}, {"workflow_type": {"name": ""}}, {"workflow_type": None}, {"task_queue": {"name": ""}}, {"task_queue": None},
-    {"workflow_id": "x" * 1001}, {"workflow_id": "é" * 501}, {"workflow_type": {"name": "x" * 1001}},
-    {"task_queue": {"name": "x" * 1001}}, {"request_id": "x" * 1001}, {"task_queue": {"name": "/_sys/q"}},
-    {"workflow_execution_timeout": seconds(-1)}, {"workflow_run_timeout": seconds(-1)}, {"workflow_task_timeout": seconds(-1)},
-    {"workflow_start_delay": seconds(-1)}, {"cron_schedule": "not cron"},
-    {"retry_policy": retry_policy(backoff_coefficient=0.5)}, {"retry_policy": retry_policy(maximum_attempts=-1)},
-    {"retry_policy": retry_policy(initial_interval=-1)}, {"retry_policy": retry_policy(initial_interval=10, maximum_interval=5)},
-    {"search_attributes": search_attributes(NoSuchAttribute="x")}, {"search_attributes": search_attributes(WorkflowId="x")},
-    {"search_attributes": search_attributes(BatcherUser=7)},
-    {"priority": {"priority_key": -1}},
-], ids=lambda fields: "-".join(fields))
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"workflow_id": ""},
+        {"workflow_type": {"name": ""}},
+        {"workflow_type": None},
+        {"task_queue": {"name": ""}},
+        {"task_queue": None},
+        {"workflow_id": "x" * 1001},
+        {"workflow_id": "é" * 501},
+        {"workflow_type": {"name": "x" * 1001}},
+        {"task_queue": {"name": "x" * 1001}},
+        {"request_id": "x" * 1001},
+        {"task_queue": {"name": "/_sys/q"}},
+        {"workflow_execution_timeout": seconds(-1)},
+        {"workflow_run_timeout": seconds(-1)},
+        {"workflow_task_timeout": seconds(-1)},
+        {"workflow_start_delay": seconds(-1)},
+        {"cron_schedule": "not cron"},
+        {"retry_policy": retry_policy(backoff_coefficient=0.5)},
+        {"retry_policy": retry_policy(maximum_attempts=-1)},
+        {"retry_policy": retry_policy(initial_interval=-1)},
+        {"retry_policy": retry_policy(initial_interval=10, maximum_interval=5)},
+        {"search_attributes": search_attributes(NoSuchAttribute="x")},
+        {"search_attributes": search_attributes(WorkflowId="x")},
+        {"search_attributes": search_attributes(BatcherUser=7)},
+        {"priority": {"priority_key": -1}},
+    ],
+    ids=lambda fields: "-".join(fields),
+)
 async def test_start_refuses(env, fields):
     hand = Hand(env)
     with rejects(Code.INVALID_ARGUMENT):
@@ -340,8 +492,12 @@ async def test_signal_with_start_starts(env):
     hand = Hand(env)
     response = await hand.signal_with_start("hello", 1, 2)
     assert response.started
-    check(await hand.history(), E("Started"), E("Signaled", signal_name="hello", input=[1, 2], identity="starter"),
-          E("WftScheduled"))
+    check(
+        await hand.history(),
+        E("Started"),
+        E("Signaled", signal_name="hello", input=[1, 2], identity="starter"),
+        E("WftScheduled"),
+    )
 
 
 async def test_signal_with_start_signals_an_open_run(env):
@@ -403,12 +559,23 @@ async def test_eager_start_hands_out_the_first_task(env):
     task = response.eager_workflow_task
     assert task.task_token and task.attempt == 1 and task.started_event_id == 3
     assert [event.event_id for event in task.history.events] == [1, 2, 3]
-    check(await hand.history(), E("Started", eager_execution_accepted=True), E("WftScheduled"),
-          E("WftStarted", scheduled=2, identity="starter", request_id="eager-" + hand.workflow_id))
+    check(
+        await hand.history(),
+        E("Started", eager_execution_accepted=True),
+        E("WftScheduled"),
+        E("WftStarted", scheduled=2, identity="starter", request_id="eager-" + hand.workflow_id),
+    )
     again = await hand.start(request_eager_execution=True, request_id="eager-" + hand.workflow_id)
     assert again.eager_workflow_task.task_token, "a retried start gets the task again"
     await hand.complete(task, complete_workflow("fast"))
-    check(await hand.history(), E("Started"), E("WftScheduled"), E("WftStarted"), E("WftCompleted"), E("Completed", result=["fast"]))
+    check(
+        await hand.history(),
+        E("Started"),
+        E("WftScheduled"),
+        E("WftStarted"),
+        E("WftCompleted"),
+        E("Completed", result=["fast"]),
+    )
 
 
 async def test_a_lost_eager_task_comes_back_on_the_queue(env):
@@ -419,8 +586,17 @@ async def test_a_lost_eager_task_comes_back_on_the_queue(env):
     assert time.monotonic() - before < 10
     assert task.attempt == 2
     await hand.complete(task, complete_workflow())
-    check(await hand.history(), E("Started"), E("WftScheduled"), E("WftStarted"), E("WftTimedOut", scheduled=2, started=3,
-          timeout_type="START_TO_CLOSE"), E("WftScheduled", attempt=2), E("WftStarted"), E("WftCompleted"), E("Completed"))
+    check(
+        await hand.history(),
+        E("Started"),
+        E("WftScheduled"),
+        E("WftStarted"),
+        E("WftTimedOut", scheduled=2, started=3, timeout_type="START_TO_CLOSE"),
+        E("WftScheduled", attempt=2),
+        E("WftStarted"),
+        E("WftCompleted"),
+        E("Completed"),
+    )
 
 
 async def test_eager_start_is_ignored_with_a_delay(env):

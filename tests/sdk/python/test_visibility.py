@@ -6,7 +6,16 @@ import pytest
 
 from support.env import Env
 from support.grpc_client import Code, rejects
-from support.hand import (Hand, cancel_workflow, complete_workflow, continue_as_new, fail_workflow, failure, memo, search_attributes)
+from support.hand import (
+    Hand,
+    cancel_workflow,
+    complete_workflow,
+    continue_as_new,
+    fail_workflow,
+    failure,
+    memo,
+    search_attributes,
+)
 from support.histories import ABSENT, PRESENT, expect
 
 DAY_AGO, DAY_AHEAD = "2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
@@ -50,7 +59,13 @@ async def close(hand: Hand, status: str) -> None:
     elif status == "TimedOut":
         await hand.history_with("TimedOut")
     elif status != "Running":
-        await hand.step({"Completed": complete_workflow(), "Failed": fail_workflow(failure("f")), "Canceled": cancel_workflow()}[status])
+        await hand.step(
+            {
+                "Completed": complete_workflow(),
+                "Failed": fail_workflow(failure("f")),
+                "Canceled": cancel_workflow(),
+            }[status]
+        )
 
 
 async def test_a_started_workflow_is_in_the_list(env):
@@ -58,14 +73,26 @@ async def test_a_started_workflow_is_in_the_list(env):
     await hand.start(memo=memo(m=1), search_attributes=search_attributes(BatcherUser="u"))
     await see(env, f"WorkflowId = '{hand.workflow_id}'", [hand])
     [info] = await listed(env, f"WorkflowId = '{hand.workflow_id}'")
-    expect(info, execution=dict(workflow_id=hand.workflow_id, run_id=hand.run_id), type="type", status="RUNNING", start_time=PRESENT,
-           execution_time=PRESENT, close_time=ABSENT, task_queue=hand.queue, memo={"m": 1})
+    expect(
+        info,
+        execution=dict(workflow_id=hand.workflow_id, run_id=hand.run_id),
+        type="type",
+        status="RUNNING",
+        start_time=PRESENT,
+        execution_time=PRESENT,
+        close_time=ABSENT,
+        task_queue=hand.queue,
+        memo={"m": 1},
+    )
     assert info.search_attributes.indexed_fields["BatcherUser"].data == b'"u"'
     assert info.search_attributes.indexed_fields["BatcherUser"].metadata["type"] == b"Keyword"
     await hand.step(complete_workflow())
 
     async def status():
-        return [(info.status, info.HasField("close_time")) for info in await listed(env, f"WorkflowId = '{hand.workflow_id}'")]
+        return [
+            (info.status, info.HasField("close_time"))
+            for info in await listed(env, f"WorkflowId = '{hand.workflow_id}'")
+        ]
 
     await env.visible(status, [(2, True)])
 
@@ -75,21 +102,40 @@ async def test_by_status(env):
     hands = {}
     for status in ("Running", "Completed", "Failed", "Canceled", "Terminated", "ContinuedAsNew", "TimedOut"):
         hands[status] = Hand(env)
-        await hands[status].start(workflow_type={"name": kind}, **({"workflow_run_timeout": 1} if status == "TimedOut" else {}))
+        await hands[status].start(
+            workflow_type={"name": kind}, **({"workflow_run_timeout": 1} if status == "TimedOut" else {})
+        )
         await close(hands[status], status)
     here = f"WorkflowType = '{kind}'"
     for status, hand in hands.items():
         expected = [hand, hands["ContinuedAsNew"]] if status == "Terminated" else [hand]
         await see(env, f"{here} AND ExecutionStatus = '{status}'", expected)
     await see(env, f"{here} AND ExecutionStatus = 1", [hands["Running"]])
-    await see(env, f"ExecutionStatus IN ('Failed', 'Canceled') AND {here}", [hands["Failed"], hands["Canceled"]])
-    await see(env, f"{here} AND (ExecutionStatus = 'Failed' OR ExecutionStatus = \"Running\")", [hands["Failed"], hands["Running"]])
-    await see(env, f"{here} AND ExecutionStatus != 'Running' AND ExecutionStatus != 'Terminated' AND ExecutionStatus != 'ContinuedAsNew'",
-              [hands[status] for status in ("Completed", "Failed", "Canceled", "TimedOut")])
+    await see(
+        env, f"ExecutionStatus IN ('Failed', 'Canceled') AND {here}", [hands["Failed"], hands["Canceled"]]
+    )
+    await see(
+        env,
+        f"{here} AND (ExecutionStatus = 'Failed' OR ExecutionStatus = \"Running\")",
+        [hands["Failed"], hands["Running"]],
+    )
+    await see(
+        env,
+        f"{here} AND ExecutionStatus != 'Running' AND ExecutionStatus != 'Terminated' AND ExecutionStatus != 'ContinuedAsNew'",
+        [hands[status] for status in ("Completed", "Failed", "Canceled", "TimedOut")],
+    )
     await see(env, f"{here} AND CloseTime IS NULL", [hands["Running"]])
     groups = (await env.rpc.CountWorkflowExecutions(query=f"{here} GROUP BY ExecutionStatus")).groups
     counted = {group.group_values[0].data.decode().strip('"'): group.count for group in groups}
-    assert counted == {"Running": 1, "Completed": 1, "Failed": 1, "Canceled": 1, "Terminated": 2, "ContinuedAsNew": 1, "TimedOut": 1}
+    assert counted == {
+        "Running": 1,
+        "Completed": 1,
+        "Failed": 1,
+        "Canceled": 1,
+        "Terminated": 2,
+        "ContinuedAsNew": 1,
+        "TimedOut": 1,
+    }
 
 
 async def test_by_type_id_and_queue(env):
@@ -99,7 +145,7 @@ async def test_by_type_id_and_queue(env):
     await second.start(workflow_type={"name": type_a})
     await third.start(workflow_type={"name": type_b})
     await see(env, f"WorkflowType = '{type_a}'", [first, second])
-    await see(env, f"WorkflowType = \"{type_b}\"", [third])
+    await see(env, f'WorkflowType = "{type_b}"', [third])
     await see(env, f"WorkflowType IN ('{type_a}', '{type_b}')", [first, second, third])
     await see(env, f"WorkflowType = '{type_a}' and WorkflowId = '{second.workflow_id}'", [second])
     await see(env, f"WorkflowType = '{type_a}' AND NOT WorkflowId = '{second.workflow_id}'", [first])
@@ -151,22 +197,47 @@ async def test_each_run_of_an_id_is_listed(env):
         await hand.step(complete_workflow())
 
     async def listed_runs():
-        return sorted(info.execution.run_id for info in await listed(env, f"WorkflowId = '{hand.workflow_id}'"))
+        return sorted(
+            info.execution.run_id for info in await listed(env, f"WorkflowId = '{hand.workflow_id}'")
+        )
 
     await env.visible(listed_runs, sorted(runs))
 
 
-@pytest.mark.parametrize("text", ["it's", "semi;colon", "per%cent_", "ünï",
-                                  pytest.param('dou"ble', marks=pytest.mark.ours("it finds nothing there"))])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "it's",
+        "semi;colon",
+        "per%cent_",
+        "ünï",
+        pytest.param('dou"ble', marks=pytest.mark.ours("it finds nothing there")),
+    ],
+)
 async def test_odd_ids_are_data_not_syntax(env, text):
     hand = Hand(env, workflow_id=text + env.name("-odd"))
     await hand.start()
     await see(env, "WorkflowId = '{}'".format(hand.workflow_id.replace("'", "''")), [hand])
 
 
-@pytest.mark.parametrize("query", ["nonsense", "WorkflowId =", "WorkflowId = 'x", "NoSuchAttribute = 'x'", "WorkflowId = 'a' AND", "(WorkflowId = 'a'",
-                                   "StartTime > 'yesterday'", "ExecutionStatus = 'Fine'", "WorkflowId LIKE 'a'", "WorkflowId = 'a' LIMIT 3",
-                                   "WorkflowId = WorkflowType", "SELECT 1", "WorkflowId = 'a'; DROP TABLE run"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "nonsense",
+        "WorkflowId =",
+        "WorkflowId = 'x",
+        "NoSuchAttribute = 'x'",
+        "WorkflowId = 'a' AND",
+        "(WorkflowId = 'a'",
+        "StartTime > 'yesterday'",
+        "ExecutionStatus = 'Fine'",
+        "WorkflowId LIKE 'a'",
+        "WorkflowId = 'a' LIMIT 3",
+        "WorkflowId = WorkflowType",
+        "SELECT 1",
+        "WorkflowId = 'a'; DROP TABLE run",
+    ],
+)
 async def test_bad_queries(env, query):
     with rejects(Code.INVALID_ARGUMENT):
         await env.rpc.ListWorkflowExecutions(query=query)

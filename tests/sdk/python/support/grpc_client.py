@@ -107,7 +107,7 @@ class Refusal:
         return found
 
     @staticmethod
-    def of(error: grpc.aio.AioRpcError) -> "Refusal":
+    def of(error: grpc.aio.AioRpcError) -> Refusal:
         refusal = Refusal(error.code(), error.details() or "")
         for key, value in error.trailing_metadata() or ():
             if key == "grpc-status-details-bin":
@@ -152,17 +152,28 @@ class Rpc:
 
     def __init__(self, address: str, namespace: str) -> None:
         self.namespace = namespace
-        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", 128 << 20),
-                   ("grpc.max_send_message_length", 128 << 20), ("grpc.enable_retries", 0),
-                   ("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 250)]
+        options = [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.max_receive_message_length", 128 << 20),
+            ("grpc.max_send_message_length", 128 << 20),
+            ("grpc.enable_retries", 0),
+            ("grpc.initial_reconnect_backoff_ms", 50),
+            ("grpc.min_reconnect_backoff_ms", 50),
+            ("grpc.max_reconnect_backoff_ms", 250),
+        ]
         self.channel = grpc.aio.insecure_channel(address, options=options)
 
     async def close(self) -> None:
         await self.channel.close()
 
-    async def call(self, method: str, request: Message, seconds: float | None = DEFAULT_SECONDS, **options) -> Message:
-        stub = self.channel.unary_unary(method_path(method), request_serializer=lambda message: message.SerializeToString(),
-                                        response_deserializer=response_class(method).FromString)
+    async def call(
+        self, method: str, request: Message, seconds: float | None = DEFAULT_SECONDS, **options
+    ) -> Message:
+        stub = self.channel.unary_unary(
+            method_path(method),
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=response_class(method).FromString,
+        )
         return await stub(request, timeout=seconds, **options)
 
     async def raw(self, path: str, body: bytes, seconds: float = DEFAULT_SECONDS, **options) -> bytes:

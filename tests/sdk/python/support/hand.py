@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -42,8 +42,14 @@ def payloads(*values: object) -> common.Payloads:
     return common.Payloads(payloads=[payload(value) for value in values])
 
 
-def failure(message: str, type: str = "Oops", non_retryable: bool = False, next_retry_delay: float | None = None):
-    made = failure_pb2.Failure(message=message, source="Hand", application_failure_info={"type": type, "non_retryable": non_retryable})
+def failure(
+    message: str, type: str = "Oops", non_retryable: bool = False, next_retry_delay: float | None = None
+):
+    made = failure_pb2.Failure(
+        message=message,
+        source="Hand",
+        application_failure_info={"type": type, "non_retryable": non_retryable},
+    )
     if next_retry_delay is not None:
         made.application_failure_info.next_retry_delay.CopyFrom(seconds(next_retry_delay))
     return made
@@ -51,8 +57,14 @@ def failure(message: str, type: str = "Oops", non_retryable: bool = False, next_
 
 def durations(fields: dict[str, object]) -> dict[str, object]:
     """Numbers given for fields that are durations become durations."""
-    return {name: seconds(value) if isinstance(value, (int, float)) and not isinstance(value, bool)
-            and name.endswith(("_timeout", "_interval", "_delay")) else value for name, value in fields.items()}
+    return {
+        name: seconds(value)
+        if isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and name.endswith(("_timeout", "_interval", "_delay"))
+        else value
+        for name, value in fields.items()
+    }
 
 
 def retry_policy(**fields: object) -> common.RetryPolicy:
@@ -66,59 +78,92 @@ def schedule_activity(activity_id: str, queue: str, type: str = "work", **fields
     values = {"start_to_close_timeout": 10, "input": payloads("in")} | fields
     values = {name: value for name, value in values.items() if value is not None}
     eager = bool(values.pop("request_eager_execution", False))
-    return Command(command_type=CommandType.COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK, schedule_activity_task_command_attributes=dict(
-        activity_id=activity_id, activity_type={"name": type}, task_queue={"name": queue},
-        request_eager_execution=eager, **durations(values)))
+    return Command(
+        command_type=CommandType.COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK,
+        schedule_activity_task_command_attributes=dict(
+            activity_id=activity_id,
+            activity_type={"name": type},
+            task_queue={"name": queue},
+            request_eager_execution=eager,
+            **durations(values),
+        ),
+    )
 
 
 def cancel_activity(scheduled_event_id: int) -> Command:
-    return Command(command_type=CommandType.COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK,
-                   request_cancel_activity_task_command_attributes={"scheduled_event_id": scheduled_event_id})
+    return Command(
+        command_type=CommandType.COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK,
+        request_cancel_activity_task_command_attributes={"scheduled_event_id": scheduled_event_id},
+    )
 
 
 def start_timer(timer_id: str, after: float) -> Command:
-    return Command(command_type=CommandType.COMMAND_TYPE_START_TIMER,
-                   start_timer_command_attributes={"timer_id": timer_id, "start_to_fire_timeout": seconds(after)})
+    return Command(
+        command_type=CommandType.COMMAND_TYPE_START_TIMER,
+        start_timer_command_attributes={"timer_id": timer_id, "start_to_fire_timeout": seconds(after)},
+    )
 
 
 def cancel_timer(timer_id: str) -> Command:
-    return Command(command_type=CommandType.COMMAND_TYPE_CANCEL_TIMER, cancel_timer_command_attributes={"timer_id": timer_id})
+    return Command(
+        command_type=CommandType.COMMAND_TYPE_CANCEL_TIMER,
+        cancel_timer_command_attributes={"timer_id": timer_id},
+    )
 
 
 def marker(name: str, **details: object) -> Command:
-    return Command(command_type=CommandType.COMMAND_TYPE_RECORD_MARKER, record_marker_command_attributes=dict(
-        marker_name=name, details={key: payloads(value) for key, value in details.items()}))
+    return Command(
+        command_type=CommandType.COMMAND_TYPE_RECORD_MARKER,
+        record_marker_command_attributes=dict(
+            marker_name=name, details={key: payloads(value) for key, value in details.items()}
+        ),
+    )
 
 
 def complete_workflow(*result: object) -> Command:
-    return Command(command_type=CommandType.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
-                   complete_workflow_execution_command_attributes={"result": payloads(*result)} if result else {})
+    return Command(
+        command_type=CommandType.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
+        complete_workflow_execution_command_attributes={"result": payloads(*result)} if result else {},
+    )
 
 
 def fail_workflow(why: failure_pb2.Failure) -> Command:
-    return Command(command_type=CommandType.COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION,
-                   fail_workflow_execution_command_attributes={"failure": why})
+    return Command(
+        command_type=CommandType.COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION,
+        fail_workflow_execution_command_attributes={"failure": why},
+    )
 
 
 def cancel_workflow(*details: object) -> Command:
-    return Command(command_type=CommandType.COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION,
-                   cancel_workflow_execution_command_attributes={"details": payloads(*details)} if details else {})
+    return Command(
+        command_type=CommandType.COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION,
+        cancel_workflow_execution_command_attributes={"details": payloads(*details)} if details else {},
+    )
 
 
 def continue_as_new(type: str, queue: str, **fields: object) -> Command:
-    return Command(command_type=CommandType.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION,
-                   continue_as_new_workflow_execution_command_attributes=dict(
-                       workflow_type={"name": type}, task_queue={"name": queue}, **durations(fields)))
+    return Command(
+        command_type=CommandType.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION,
+        continue_as_new_workflow_execution_command_attributes=dict(
+            workflow_type={"name": type}, task_queue={"name": queue}, **durations(fields)
+        ),
+    )
 
 
 def upsert_search_attributes(**values: object) -> Command:
-    return Command(command_type=CommandType.COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
-                   upsert_workflow_search_attributes_command_attributes={"search_attributes": search_attributes(**values)})
+    return Command(
+        command_type=CommandType.COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
+        upsert_workflow_search_attributes_command_attributes={
+            "search_attributes": search_attributes(**values)
+        },
+    )
 
 
 def upsert_memo(**values: object) -> Command:
-    return Command(command_type=CommandType.COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES,
-                   modify_workflow_properties_command_attributes={"upserted_memo": memo(**values)})
+    return Command(
+        command_type=CommandType.COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES,
+        modify_workflow_properties_command_attributes={"upserted_memo": memo(**values)},
+    )
 
 
 def search_attributes(**values: object) -> common.SearchAttributes:
@@ -145,8 +190,13 @@ class Hand:
     # Starting.
 
     def start_fields(self, **fields: object) -> dict[str, object]:
-        values = dict(workflow_id=self.workflow_id, workflow_type={"name": "type"}, task_queue={"name": self.queue},
-                      identity="starter", request_id=self.env.name("request"))
+        values = dict(
+            workflow_id=self.workflow_id,
+            workflow_type={"name": "type"},
+            task_queue={"name": self.queue},
+            identity="starter",
+            request_id=self.env.name("request"),
+        )
         return values | durations(fields)
 
     async def start(self, **fields: object):
@@ -156,7 +206,8 @@ class Hand:
 
     async def signal_with_start(self, signal: str = "s", *arguments: object, **fields: object):
         response = await self.rpc.SignalWithStartWorkflowExecution(
-            signal_name=signal, signal_input=payloads(*arguments), **self.start_fields(**fields))
+            signal_name=signal, signal_input=payloads(*arguments), **self.start_fields(**fields)
+        )
         self.run_id = response.run_id
         return response
 
@@ -180,13 +231,19 @@ class Hand:
         if sticky:
             fields["sticky_attributes"] = dict(
                 worker_task_queue={"name": self.sticky_queue, "kind": STICKY, "normal_name": self.queue},
-                schedule_to_start_timeout=seconds(10.0 if sticky is True else sticky))
+                schedule_to_start_timeout=seconds(10.0 if sticky is True else sticky),
+            )
         return await self.rpc.RespondWorkflowTaskCompleted(
-            task_token=task.task_token, commands=list(commands), identity=IDENTITY, **fields)
+            task_token=task.task_token, commands=list(commands), identity=IDENTITY, **fields
+        )
 
     async def fail(self, task, cause: str = "WORKFLOW_WORKER_UNHANDLED_FAILURE", message: str = "it broke"):
         return await self.rpc.RespondWorkflowTaskFailed(
-            task_token=task.task_token, cause=f"WORKFLOW_TASK_FAILED_CAUSE_{cause}", failure=failure(message), identity=IDENTITY)
+            task_token=task.task_token,
+            cause=f"WORKFLOW_TASK_FAILED_CAUSE_{cause}",
+            failure=failure(message),
+            identity=IDENTITY,
+        )
 
     async def step(self, *commands: Command, **fields: object):
         """Polls and completes: the usual way through a task whose content does not matter."""
@@ -197,7 +254,9 @@ class Hand:
     # Activities.
 
     async def poll_activity(self, queue: str | None = None, wait: float = POLL_SECONDS):
-        task = await self.rpc.PollActivityTaskQueue(_seconds=wait, task_queue={"name": queue or self.queue}, identity=IDENTITY)
+        task = await self.rpc.PollActivityTaskQueue(
+            _seconds=wait, task_queue={"name": queue or self.queue}, identity=IDENTITY
+        )
         assert task.task_token, "no activity task came"
         return task
 
@@ -205,15 +264,19 @@ class Hand:
         return schedule_activity(activity_id, self.queue, **fields)
 
     async def complete_activity(self, task, *result: object):
-        return await self.rpc.RespondActivityTaskCompleted(task_token=task.task_token, result=payloads(*result), identity=IDENTITY)
+        return await self.rpc.RespondActivityTaskCompleted(
+            task_token=task.task_token, result=payloads(*result), identity=IDENTITY
+        )
 
     async def fail_activity(self, task, why: failure_pb2.Failure | None = None, **fields: object):
         return await self.rpc.RespondActivityTaskFailed(
-            task_token=task.task_token, failure=why or failure("failed"), identity=IDENTITY, **fields)
+            task_token=task.task_token, failure=why or failure("failed"), identity=IDENTITY, **fields
+        )
 
     async def heartbeat(self, task, *details: object):
         return await self.rpc.RecordActivityTaskHeartbeat(
-            task_token=task.task_token, details=payloads(*details) if details else None, identity=IDENTITY)
+            task_token=task.task_token, details=payloads(*details) if details else None, identity=IDENTITY
+        )
 
     # Everything else one does to a workflow.
 
@@ -222,51 +285,69 @@ class Hand:
 
     async def signal(self, name: str, *arguments: object, **fields: object):
         return await self.rpc.SignalWorkflowExecution(
-            workflow_execution=self.execution(), signal_name=name, input=payloads(*arguments) if arguments else None,
-            identity="signaller", **fields)
+            workflow_execution=self.execution(),
+            signal_name=name,
+            input=payloads(*arguments) if arguments else None,
+            identity="signaller",
+            **fields,
+        )
 
     async def cancel(self, reason: str = "because", **fields: object):
         return await self.rpc.RequestCancelWorkflowExecution(
-            workflow_execution=self.execution(), reason=reason, identity="canceller", **fields)
+            workflow_execution=self.execution(), reason=reason, identity="canceller", **fields
+        )
 
     async def terminate(self, reason: str = "enough", **fields: object):
         return await self.rpc.TerminateWorkflowExecution(
-            workflow_execution=self.execution(), reason=reason, identity="terminator", **fields)
+            workflow_execution=self.execution(), reason=reason, identity="terminator", **fields
+        )
 
     async def query(self, query_type: str = "q", *arguments: object, wait: float = 10.0, **fields: object):
         return await self.rpc.QueryWorkflow(
-            _seconds=wait, execution=self.execution(),
-            query={"query_type": query_type, "query_args": payloads(*arguments) if arguments else None}, **fields)
+            _seconds=wait,
+            execution=self.execution(),
+            query={"query_type": query_type, "query_args": payloads(*arguments) if arguments else None},
+            **fields,
+        )
 
     async def answer_query(self, task, *result: object):
         return await self.rpc.RespondQueryTaskCompleted(
-            task_token=task.task_token, completed_type="QUERY_RESULT_TYPE_ANSWERED", query_result=payloads(*result))
+            task_token=task.task_token,
+            completed_type="QUERY_RESULT_TYPE_ANSWERED",
+            query_result=payloads(*result),
+        )
 
     async def describe(self, run_id: str | None = None):
         return await self.rpc.DescribeWorkflowExecution(execution=self.execution(run_id))
 
     async def status(self, run_id: str | None = None) -> str:
         info = (await self.describe(run_id)).workflow_execution_info
-        return workflow_pb2.WorkflowExecutionStatus.Name(info.status).removeprefix("WORKFLOW_EXECUTION_STATUS_")
+        return workflow_pb2.WorkflowExecutionStatus.Name(info.status).removeprefix(
+            "WORKFLOW_EXECUTION_STATUS_"
+        )
 
     # Histories.
 
     async def history(self, run_id: str | None = None, as_cli: bool = True) -> list[Event]:
         """The stored history. As the CLI, since any other reader is also shown tasks that are not written (yet)."""
-        options = {"metadata": (("client-name", "temporal-cli"), ("client-version", "1.0.0"))} if as_cli else {}
+        options = (
+            {"metadata": (("client-name", "temporal-cli"), ("client-version", "1.0.0"))} if as_cli else {}
+        )
         events: list[Event] = []
         token = b""
         while True:
             page = await self.rpc.GetWorkflowExecutionHistory(
-                _options=options, execution=self.execution(run_id), next_page_token=token)
+                _options=options, execution=self.execution(run_id), next_page_token=token
+            )
             events.extend(page.history.events)
             token = page.next_page_token
             if not token:
                 check_invariants(events) if as_cli else None
                 return events
 
-    async def history_when(self, ready: Callable[[Sequence[Event]], bool], run_id: str | None = None,
-                           wait: float = 30.0) -> list[Event]:
+    async def history_when(
+        self, ready: Callable[[Sequence[Event]], bool], run_id: str | None = None, wait: float = 30.0
+    ) -> list[Event]:
         """The history as soon as `ready` holds of it: waits by long polls, not by asking again and again."""
         deadline = time.monotonic() + wait
         events: list[Event] = []
@@ -276,10 +357,16 @@ class Hand:
             assert left > 0, f"it did not come to that; the history is {types(events)}"
             try:
                 page = await self.rpc.GetWorkflowExecutionHistory(
-                    _seconds=left, _options={"metadata": (("client-name", "temporal-cli"), ("client-version", "1.0.0"))},
-                    execution=self.execution(run_id), next_page_token=token, wait_new_event=True)
+                    _seconds=left,
+                    _options={"metadata": (("client-name", "temporal-cli"), ("client-version", "1.0.0"))},
+                    execution=self.execution(run_id),
+                    next_page_token=token,
+                    wait_new_event=True,
+                )
             except grpc.aio.AioRpcError as error:
-                assert error.code() != grpc.StatusCode.DEADLINE_EXCEEDED, f"it did not come to that: {types(events)}"
+                assert error.code() != grpc.StatusCode.DEADLINE_EXCEEDED, (
+                    f"it did not come to that: {types(events)}"
+                )
                 raise
             events.extend(page.history.events)
             token = page.next_page_token
@@ -290,16 +377,6 @@ class Hand:
     async def history_with(self, short: str, count: int = 1, run_id: str | None = None) -> list[Event]:
         """The history as soon as it has `count` events of this type."""
         wanted = event_type(short)
-        return await self.history_when(lambda events: sum(e.event_type == wanted for e in events) >= count, run_id)
-
-
-async def both(first: Awaitable, second: Awaitable) -> tuple[object, object]:
-    """Two calls at the same time."""
-    import asyncio
-
-    results = await asyncio.gather(first, second)
-    return results[0], results[1]
-
-
-def started_in(response) -> bool:
-    return bool(response.started)
+        return await self.history_when(
+            lambda events: sum(e.event_type == wanted for e in events) >= count, run_id
+        )

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timezone
+from datetime import UTC
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -111,7 +111,7 @@ def seconds_of(duration) -> float:
 
 
 def time_of(timestamp) -> float:
-    return timestamp.ToDatetime(tzinfo=timezone.utc).timestamp()
+    return timestamp.ToDatetime(tzinfo=UTC).timestamp()
 
 
 def mismatch(value: object, field: FieldDescriptor | None, expected: object) -> str | None:
@@ -138,8 +138,11 @@ def _message_mismatch(value: Message, expected: object) -> str | None:
         found = payload_value(value)
     elif kind == "temporal.api.common.v1.Payloads":
         found = [payload_value(payload) for payload in value.payloads]
-    elif isinstance(expected, dict) and kind in ("temporal.api.common.v1.Header", "temporal.api.common.v1.Memo",
-                                                 "temporal.api.common.v1.SearchAttributes"):
+    elif isinstance(expected, dict) and kind in (
+        "temporal.api.common.v1.Header",
+        "temporal.api.common.v1.Memo",
+        "temporal.api.common.v1.SearchAttributes",
+    ):
         fields = value.indexed_fields if kind.endswith("SearchAttributes") else value.fields
         found = {key: payload_value(payload) for key, payload in fields.items()}
     elif isinstance(expected, str) and kind.endswith((".WorkflowType", ".ActivityType", ".TaskQueue")):
@@ -184,9 +187,9 @@ def check(events: Sequence[Event], *expected: Expected, first_id: int = 1) -> No
     """The events are exactly these."""
     found_types = types(events)
     wanted_types = [type_name(Event(event_type=event_type(item.type))) for item in expected]
-    listing = "\n".join(f"{event.event_id} {name}" for event, name in zip(events, found_types))
+    listing = "\n".join(f"{event.event_id} {name}" for event, name in zip(events, found_types, strict=True))
     assert found_types == wanted_types, f"the history is\n{listing}"
-    for number, (event, item) in enumerate(zip(events, expected)):
+    for number, (event, item) in enumerate(zip(events, expected, strict=True)):
         assert event.event_id == first_id + number, f"event ids are not dense:\n{listing}"
         problems = attribute_mismatches(attributes(event), item.attributes)
         assert not problems, f"event {event.event_id} {item.type}: {'; '.join(problems)}\n{attributes(event)}"
@@ -195,7 +198,7 @@ def check(events: Sequence[Event], *expected: Expected, first_id: int = 1) -> No
 def check_tail(events: Sequence[Event], *expected: Expected) -> None:
     """The last events are exactly these."""
     assert len(events) >= len(expected), types(events)
-    check(events[-len(expected):], *expected, first_id=events[-1].event_id - len(expected) + 1)
+    check(events[-len(expected) :], *expected, first_id=events[-1].event_id - len(expected) + 1)
 
 
 def check_invariants(events: Sequence[Event]) -> None:
@@ -219,6 +222,3 @@ def _check_not_early(events: Sequence[Event], fired: Event) -> None:
     asked = seconds_of(started.timer_started_event_attributes.start_to_fire_timeout)
     waited = time_of(fired.event_time) - time_of(started.event_time)
     assert waited >= asked - 0.001, f"timer of event {started.event_id} fired {asked - waited} s early"
-
-
-Judge = Callable[[object], bool]

@@ -66,10 +66,21 @@ class Server:
 
     def start(self) -> None:
         assert self.process is None
-        command = [str(server_binary()), "server", "--grpc", self.address, "--http", self.http_address,
-                   "--store", f"sqlite:{self.store}", *self.extra_arguments]
+        command = [
+            str(server_binary()),
+            "server",
+            "--grpc",
+            self.address,
+            "--http",
+            self.http_address,
+            "--store",
+            f"sqlite:{self.store}",
+            *self.extra_arguments,
+        ]
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
+            )
         self._wait_until_ready(time.monotonic() + READY_SECONDS_MAX)
 
     def _wait_until_ready(self, deadline: float) -> None:
@@ -97,7 +108,9 @@ class Server:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            raise RuntimeError(f"the server ignored SIGTERM for {STOP_SECONDS_MAX} s\n{self.log_tail()}") from None
+            raise RuntimeError(
+                f"the server ignored SIGTERM for {STOP_SECONDS_MAX} s\n{self.log_tail()}"
+            ) from None
         if code != 0:
             raise RuntimeError(f"the server exited with {code} after SIGTERM\n{self.log_tail()}")
 

@@ -8,9 +8,14 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 
-def worker(client: Client, queue: str, workflows: Sequence[type] = (), activities: Sequence[Callable] = (), **options) -> Worker:
+def worker(
+    client: Client, queue: str, workflows: Sequence[type] = (), activities: Sequence[Callable] = (), **options
+) -> Worker:
     if workflows:
-        options = {"max_concurrent_workflow_task_polls": 2, "workflow_runner": UnsandboxedWorkflowRunner()} | options
+        options = {
+            "max_concurrent_workflow_task_polls": 2,
+            "workflow_runner": UnsandboxedWorkflowRunner(),
+        } | options
     if activities:
         options = {"max_concurrent_activity_task_polls": 2} | options
     return Worker(client, task_queue=queue, workflows=workflows, activities=activities, **options)
