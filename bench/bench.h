@@ -23,13 +23,13 @@ struct server_process {
     uint16_t port;
     int64_t  started_ns; /* monotonic, before exec */
 };
-void    server_process_start(struct server_process *server, const char *binary, const char *memory);
+void server_process_start(struct server_process *server, const char *binary, const char *memory);
 /* The same files again, after an end or a kill. */
 void    server_process_restart(struct server_process *server, const char *binary, const char *memory);
 void    server_process_stop(struct server_process *server, int signal_number); /* waits for the end */
 void    server_process_remove(struct server_process *server);
 int64_t server_process_cpu_ns(const struct server_process *server);
-int64_t server_process_rss(const struct server_process *server); /* bytes */
+int64_t server_process_rss(const struct server_process *server);  /* bytes */
 int64_t server_process_disk(const struct server_process *server); /* bytes of its files without the log */
 /* Flush requests the machine's disks have served; -1 where the kernel does not say. */
 int64_t machine_flushes(void);
@@ -44,13 +44,20 @@ int64_t samples_percentile(struct samples *samples, double percent); /* sorts */
 void    samples_release(struct samples *samples);
 
 /* --- load --- */
-enum shape { SHAPE_EMPTY, SHAPE_ONE_ACTIVITY, SHAPE_TEN_ACTIVITIES, SHAPE_TIMER, SHAPE_SLEEPER, SHAPE_SIGNALED };
+enum shape {
+    SHAPE_EMPTY,
+    SHAPE_ONE_ACTIVITY,
+    SHAPE_TEN_ACTIVITIES,
+    SHAPE_TIMER,
+    SHAPE_SLEEPER,
+    SHAPE_SIGNALED
+};
 
 struct load;
 struct load_options {
     uint16_t port;
-    size_t   pollers;  /* of workflow tasks, and as many of activity tasks; 0: no worker */
-    bool     eager;    /* ask for eager activities */
+    size_t   pollers; /* of workflow tasks, and as many of activity tasks; 0: no worker */
+    bool     eager;   /* ask for eager activities */
     bool     sticky;
 };
 struct load *load_new(struct loop *loop, const struct load_options *options);
@@ -63,29 +70,72 @@ struct load_result {
     size_t         errors;
 };
 /* Runs `count` workflows, `in_flight` at a time, each from start to result by long poll. */
-void load_run_workflows(struct load *load, const struct server_process *server, enum shape shape, size_t count,
-                        size_t in_flight, struct load_result *ret_result);
+void load_run_workflows(struct load *load, const struct server_process *server, enum shape shape,
+                        size_t count, size_t in_flight, struct load_result *ret_result);
 /* Starts `count` workflows, `in_flight` calls at a time, and waits for none of them. */
-void load_run_starts(struct load *load, const struct server_process *server, enum shape shape, const char *prefix,
-                     size_t count, size_t in_flight, struct load_result *ret_result);
+void load_run_starts(struct load *load, const struct server_process *server, enum shape shape,
+                     const char *prefix, size_t count, size_t in_flight, struct load_result *ret_result);
 /* Sends `count` signals to `targets` workflows started under `prefix`. */
-void load_run_signals(struct load *load, const struct server_process *server, const char *prefix, size_t targets,
+void load_run_signals(struct load *load, const struct server_process *server, const char *prefix,
+                      size_t targets, size_t count, size_t in_flight, struct load_result *ret_result);
+void load_run_queries(struct load *load, const struct server_process *server, const char *prefix,
                       size_t count, size_t in_flight, struct load_result *ret_result);
-void load_run_queries(struct load *load, const struct server_process *server, const char *prefix, size_t count,
-                      size_t in_flight, struct load_result *ret_result);
 /* Turns the loop until the worker has completed `count` workflows in all, or `limit_ns` passed. */
-void load_wait_completions(struct load *load, size_t count, int64_t limit_ns);
+void   load_wait_completions(struct load *load, size_t count, int64_t limit_ns);
 size_t load_completions(const struct load *load);
 /* Lateness of timers: ns between due and the task that tells of it. */
 struct samples *load_timer_lateness(struct load *load);
-/* GetSystemInfo until it is answered; the monotonic time of the answer. */
-int64_t load_wait_answer(struct load *load);
+/* Asks for GetSystemInfo; the monotonic time of the answer. */
+int64_t wait_answer(uint16_t port);
 
 /* --- the machine --- */
-struct machine {
-    double appends_per_second;   /* 4 KiB overwrite + fdatasync, one after the other */
-    double echo_per_second[3];   /* bare HTTP/2 echo at 1, 16, 64 in flight */
-    double echo_cpu_us[3];       /* of the echoing thread, per call */
+/* Of a few runs of the same thing. */
+struct spread {
+    double min, median, max;
 };
-void machine_measure(struct machine *machine, const char *directory);
+struct spread spread_of(double *values, size_t count); /* sorts */
+
+#define ECHO_LEVELS 3
+extern const size_t echo_in_flight[ECHO_LEVELS];
+struct machine {
+    struct spread appends;           /* per second: 4 KiB overwritten, then fdatasync, one after the other */
+    struct spread echo[ECHO_LEVELS]; /* calls per second of a bare HTTP/2 echo */
+    struct spread echo_cpu[ECHO_LEVELS]; /* us of the echoing thread per call */
+};
+void machine_measure(struct machine *machine, const char *directory, int64_t run_ns, size_t runs);
+/* At the measured level that is nearest below `in_flight`. */
+double machine_echo_cpu(const struct machine *machine, size_t in_flight);
+double machine_echo_rate(const struct machine *machine, size_t in_flight);
+
+/* --- what is reported: Markdown, to standard output and to a file --- */
+enum goal_kind { AT_MOST, AT_LEAST };
+struct report;
+struct report *report_new(const char *path); /* NULL: standard output only */
+void report_line(struct report *report, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Kept for the table at the end. */
+void report_goal(struct report *report, const char *what, struct spread measured, const char *unit,
+                 enum goal_kind kind, double limit);
+/* Prints the goals; how many are missed. */
+size_t report_end(struct report *report);
+
+/* --- the sections --- */
+struct bench {
+    const char    *binary, *go_source; /* go_source: NULL without the Go SDK's figure */
+    struct report *report;
+    struct machine machine;
+    bool           quick;
+    size_t         runs;
+    double         run_s;  /* how long one run of one cell should take */
+    size_t         errors; /* refused or failed calls, all sections together */
+};
+void section_machine(struct bench *bench);
+void section_process(struct bench *bench);
+void section_workflows(struct bench *bench);
+void section_rest(struct bench *bench); /* disk at rest */
+void section_messages(struct bench *bench);
+void section_timers(struct bench *bench);
+void section_backlog(struct bench *bench);
+void section_sleepers(struct bench *bench);
+void section_polls(struct bench *bench);
+void section_go(struct bench *bench);
 #endif

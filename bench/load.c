@@ -14,7 +14,7 @@ struct load_poller {
     struct load            *load;
     enum poll_kind          kind;
     struct arena            arena;
-    bool                    active;
+    bool completes; /* the answer under way is the last of its workflow, or the one that puts it to sleep */
 };
 
 /* One slot of the closed loop: starts a workflow, waits for its end, starts the next. */
@@ -45,7 +45,7 @@ struct load {
     const char         *prefix;
     size_t              begun, wanted, ended, wait_for, targets;
     enum { MODE_WORKFLOWS, MODE_STARTS, MODE_SIGNALS, MODE_QUERIES } mode;
-    uint64_t            serial;
+    uint64_t serial;
 };
 
 static const char *const shape_names[] = { "empty", "one", "ten", "timer", "sleeper", "signaled" };
@@ -57,8 +57,10 @@ static struct bytes encode(struct load *load, const struct pb_message *type, con
     return buffer_bytes(&load->scratch);
 }
 
-static void start_call(struct wire_client *client, struct wire_client_call *call, const char *path, struct bytes request,
-                       void (*done)(struct wire_client_call *, enum status, struct bytes, const struct error *))
+static void start_call(struct wire_client *client, struct wire_client_call *call, const char *path,
+                       struct bytes request,
+                       void (*done)(struct wire_client_call *, enum status, struct bytes,
+                                    const struct error *))
 {
     call->path = bytes_of_text(path);
     call->request = request;
@@ -73,20 +75,24 @@ static void start_call(struct wire_client *client, struct wire_client_call *call
 
 static void poll_again(struct load_poller *poller);
 
-static void responded(struct wire_client_call *call, enum status status, struct bytes reply UNUSED, const struct error *error)
+static void responded(struct wire_client_call *call, enum status status, struct bytes reply UNUSED,
+                      const struct error *error)
 {
     struct load_poller *poller = CONTAINER_OF(call, struct load_poller, call);
     if (status != ST_OK && !poller->load->stopping && poller->load->result != NULL) {
         if (poller->load->result->errors++ == 0)
             fprintf(stderr, "bench: a worker's answer was refused: %s\n", error->message);
     }
+    if (status == ST_OK && poller->completes)
+        poller->load->completions++;
     poll_again(poller);
 }
 
 static struct command_Command *schedule_activity(struct arena *arena, int number, bool eager)
 {
-    struct command_Command                                *command = ARENA_NEW(arena, struct command_Command);
-    struct command_ScheduleActivityTaskCommandAttributes  *schedule = ARENA_NEW(arena, struct command_ScheduleActivityTaskCommandAttributes);
+    struct command_Command                               *command = ARENA_NEW(arena, struct command_Command);
+    struct command_ScheduleActivityTaskCommandAttributes *schedule =
+        ARENA_NEW(arena, struct command_ScheduleActivityTaskCommandAttributes);
     schedule->activity_id = arena_printf(arena, "%d", number);
     schedule->activity_type = ARENA_NEW(arena, struct common_ActivityType);
     schedule->activity_type->name = BYTES("echo");
@@ -103,8 +109,9 @@ static struct command_Command *schedule_activity(struct arena *arena, int number
 
 static struct command_Command *start_timer(struct arena *arena, int64_t seconds)
 {
-    struct command_Command                      *command = ARENA_NEW(arena, struct command_Command);
-    struct command_StartTimerCommandAttributes *timer = ARENA_NEW(arena, struct command_StartTimerCommandAttributes);
+    struct command_Command                     *command = ARENA_NEW(arena, struct command_Command);
+    struct command_StartTimerCommandAttributes *timer =
+        ARENA_NEW(arena, struct command_StartTimerCommandAttributes);
     timer->timer_id = BYTES("1");
     timer->start_to_fire_timeout = ARENA_NEW(arena, struct google_Duration);
     timer->start_to_fire_timeout->seconds = seconds;
@@ -131,7 +138,8 @@ struct progress {
     int64_t timer_due_ns;
 };
 
-static void read_progress(struct arena *arena, const struct history_History *history, struct progress *progress)
+static void read_progress(struct arena *arena, const struct history_History *history,
+                          struct progress *progress)
 {
     for (size_t i = 0; history != NULL && i < history->events_count; i++) {
         struct history_HistoryEvent event = { 0 };
@@ -153,9 +161,11 @@ static void read_progress(struct arena *arena, const struct history_History *his
     }
 }
 
-static struct command_Command *next_command(struct load *load, struct arena *arena,
+static struct command_Command *next_command(struct load_poller *poller,
                                             const struct workflowservice_PollWorkflowTaskQueueResponse *task)
 {
+    struct load    *load = poller->load;
+    struct arena   *arena = &poller->arena;
     struct progress progress = { 0 };
     struct bytes    type = task->workflow_type->name;
     read_progress(arena, task->history, &progress);
@@ -166,23 +176,26 @@ static struct command_Command *next_command(struct load *load, struct arena *are
         return progress.timer_started ? NULL : start_timer(arena, 1);
     if (bytes_equal_text(type, "timer"))
         samples_add(&load->lateness, clock_wall_ns(&clock_system) - progress.timer_due_ns);
-    if (bytes_equal_text(type, "sleeper"))
-        return task->previous_started_event_id == 0 ? start_timer(arena, 30 * 24 * 3600) : NULL;
+    if (bytes_equal_text(type, "sleeper")) {
+        poller->completes = task->previous_started_event_id == 0;
+        return poller->completes ? start_timer(arena, INT64_C(30) * 24 * 3600) : NULL;
+    }
     if (bytes_equal_text(type, "signaled"))
         return NULL;
-    load->completions++;
+    poller->completes = true;
     return complete_workflow(arena);
 }
 
-static void answer_workflow_task(struct load_poller *poller, const struct workflowservice_PollWorkflowTaskQueueResponse *task)
+static void answer_workflow_task(struct load_poller                                         *poller,
+                                 const struct workflowservice_PollWorkflowTaskQueueResponse *task)
 {
-    struct load            *load = poller->load;
-    struct command_Command *command = next_command(load, &poller->arena, task);
-    struct taskqueue_StickyExecutionAttributes sticky = { 0 };
-    struct taskqueue_TaskQueue                 queue = { .name = BYTES(STICKY),
-                                                         .kind = enums_TASK_QUEUE_KIND_STICKY,
-                                                         .normal_name = BYTES(QUEUE) };
-    struct google_Duration                     timeout = { .seconds = 10 };
+    struct load                                               *load = poller->load;
+    struct command_Command                                    *command = next_command(poller, task);
+    struct taskqueue_StickyExecutionAttributes                 sticky = { 0 };
+    struct taskqueue_TaskQueue                                 queue = { .name = BYTES(STICKY),
+                                                                         .kind = enums_TASK_QUEUE_KIND_STICKY,
+                                                                         .normal_name = BYTES(QUEUE) };
+    struct google_Duration                                     timeout = { .seconds = 10 };
     struct workflowservice_RespondWorkflowTaskCompletedRequest request = {
         .task_token = task->task_token,
         .namespace = BYTES("default"),
@@ -199,7 +212,8 @@ static void answer_workflow_task(struct load_poller *poller, const struct workfl
                encode(load, &pb_workflowservice_RespondWorkflowTaskCompletedRequest, &request), responded);
 }
 
-static void answer_query(struct load_poller *poller, const struct workflowservice_PollWorkflowTaskQueueResponse *task)
+static void answer_query(struct load_poller                                         *poller,
+                         const struct workflowservice_PollWorkflowTaskQueueResponse *task)
 {
     struct workflowservice_RespondQueryTaskCompletedRequest request = {
         .task_token = task->task_token,
@@ -207,10 +221,12 @@ static void answer_query(struct load_poller *poller, const struct workflowservic
         .completed_type = enums_QUERY_RESULT_TYPE_ANSWERED,
     };
     start_call(poller->load->worker, &poller->call, SERVICE "RespondQueryTaskCompleted",
-               encode(poller->load, &pb_workflowservice_RespondQueryTaskCompletedRequest, &request), responded);
+               encode(poller->load, &pb_workflowservice_RespondQueryTaskCompletedRequest, &request),
+               responded);
 }
 
-static void polled(struct wire_client_call *call, enum status status, struct bytes reply, const struct error *error)
+static void polled(struct wire_client_call *call, enum status status, struct bytes reply,
+                   const struct error *error)
 {
     struct load_poller *poller = CONTAINER_OF(call, struct load_poller, call);
     struct load        *load = poller->load;
@@ -219,13 +235,13 @@ static void polled(struct wire_client_call *call, enum status status, struct byt
     if (status != ST_OK) {
         if (!load->stopping)
             fprintf(stderr, "bench: a poll failed: %s\n", error->message);
-        poller->active = false;
         return;
     }
     reply = arena_copy(&poller->arena, reply);
     if (poller->kind == POLL_ACTIVITY) {
         struct workflowservice_PollActivityTaskQueueResponse task = { 0 };
-        if (pb_decode(&pb_workflowservice_PollActivityTaskQueueResponse, reply, &poller->arena, &task, &problem) != ST_OK)
+        if (pb_decode(&pb_workflowservice_PollActivityTaskQueueResponse, reply, &poller->arena, &task,
+                      &problem) != ST_OK)
             panic("undecodable activity task: %s", problem.message);
         if (task.task_token.size == 0) {
             poll_again(poller);
@@ -235,11 +251,13 @@ static void polled(struct wire_client_call *call, enum status status, struct byt
                                                                                .namespace = BYTES("default"),
                                                                                .identity = BYTES("bench") };
         start_call(load->worker, &poller->call, SERVICE "RespondActivityTaskCompleted",
-                   encode(load, &pb_workflowservice_RespondActivityTaskCompletedRequest, &request), responded);
+                   encode(load, &pb_workflowservice_RespondActivityTaskCompletedRequest, &request),
+                   responded);
         return;
     }
     struct workflowservice_PollWorkflowTaskQueueResponse task = { 0 };
-    if (pb_decode(&pb_workflowservice_PollWorkflowTaskQueueResponse, reply, &poller->arena, &task, &problem) != ST_OK)
+    if (pb_decode(&pb_workflowservice_PollWorkflowTaskQueueResponse, reply, &poller->arena, &task,
+                  &problem) != ST_OK)
         panic("undecodable workflow task: %s", problem.message);
     if (task.task_token.size == 0)
         poll_again(poller);
@@ -252,7 +270,7 @@ static void polled(struct wire_client_call *call, enum status status, struct byt
 static void poll_again(struct load_poller *poller)
 {
     struct load *load = poller->load;
-    poller->active = !load->stopping;
+    poller->completes = false;
     if (load->stopping)
         return;
     struct taskqueue_TaskQueue queue = { .name = BYTES(QUEUE) };
@@ -291,14 +309,16 @@ static void slot_ended(struct slot *slot, bool failed, const struct error *error
 
 static void slot_wait(struct slot *slot);
 
-static void slot_waited(struct wire_client_call *call, enum status status, struct bytes reply, const struct error *error)
+static void slot_waited(struct wire_client_call *call, enum status status, struct bytes reply,
+                        const struct error *error)
 {
-    struct slot *slot = CONTAINER_OF(call, struct slot, call);
-    struct error problem;
+    struct slot                                               *slot = CONTAINER_OF(call, struct slot, call);
+    struct error                                               problem;
     struct workflowservice_GetWorkflowExecutionHistoryResponse page = { 0 };
     arena_reset(&slot->arena);
     if (status == ST_OK)
-        status = pb_decode(&pb_workflowservice_GetWorkflowExecutionHistoryResponse, reply, &slot->arena, &page, &problem);
+        status = pb_decode(&pb_workflowservice_GetWorkflowExecutionHistoryResponse, reply, &slot->arena,
+                           &page, &problem);
     if (status == ST_OK && (page.history == NULL || page.history->events_count == 0))
         slot_wait(slot);
     else
@@ -316,17 +336,20 @@ static void slot_wait(struct slot *slot)
         .history_event_filter_type = enums_HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT,
     };
     start_call(slot->load->starter, &slot->call, SERVICE "GetWorkflowExecutionHistory",
-               encode(slot->load, &pb_workflowservice_GetWorkflowExecutionHistoryRequest, &request), slot_waited);
+               encode(slot->load, &pb_workflowservice_GetWorkflowExecutionHistoryRequest, &request),
+               slot_waited);
 }
 
-static void slot_started(struct wire_client_call *call, enum status status, struct bytes reply, const struct error *error)
+static void slot_started(struct wire_client_call *call, enum status status, struct bytes reply,
+                         const struct error *error)
 {
-    struct slot *slot = CONTAINER_OF(call, struct slot, call);
-    struct error problem;
+    struct slot                                          *slot = CONTAINER_OF(call, struct slot, call);
+    struct error                                          problem;
     struct workflowservice_StartWorkflowExecutionResponse response = { 0 };
     arena_reset(&slot->arena);
     if (status == ST_OK)
-        status = pb_decode(&pb_workflowservice_StartWorkflowExecutionResponse, reply, &slot->arena, &response, &problem);
+        status = pb_decode(&pb_workflowservice_StartWorkflowExecutionResponse, reply, &slot->arena, &response,
+                           &problem);
     if (status != ST_OK || slot->load->mode == MODE_STARTS || response.run_id.size != UUID_TEXT_SIZE) {
         slot_ended(slot, status != ST_OK, error);
         return;
@@ -335,17 +358,18 @@ static void slot_started(struct wire_client_call *call, enum status status, stru
     slot_wait(slot);
 }
 
-static void slot_called(struct wire_client_call *call, enum status status, struct bytes reply UNUSED, const struct error *error)
+static void slot_called(struct wire_client_call *call, enum status status, struct bytes reply UNUSED,
+                        const struct error *error)
 {
     slot_ended(CONTAINER_OF(call, struct slot, call), status != ST_OK, error);
 }
 
 static void slot_start_workflow(struct slot *slot)
 {
-    struct load                *load = slot->load;
-    struct common_WorkflowType  type = { .name = bytes_of_text(shape_names[load->shape]) };
-    struct taskqueue_TaskQueue  queue = { .name = BYTES(QUEUE) };
-    char                        request_id[96];
+    struct load               *load = slot->load;
+    struct common_WorkflowType type = { .name = bytes_of_text(shape_names[load->shape]) };
+    struct taskqueue_TaskQueue queue = { .name = BYTES(QUEUE) };
+    char                       request_id[96];
     snprintf(request_id, sizeof request_id, "r-%s", slot->workflow_id);
     struct workflowservice_StartWorkflowExecutionRequest request = {
         .namespace = BYTES("default"),
@@ -423,16 +447,16 @@ static void run(struct load *load, const struct server_process *server, size_t c
     load->result = NULL;
 }
 
-void load_run_workflows(struct load *load, const struct server_process *server, enum shape shape, size_t count,
-                        size_t in_flight, struct load_result *ret_result)
+void load_run_workflows(struct load *load, const struct server_process *server, enum shape shape,
+                        size_t count, size_t in_flight, struct load_result *ret_result)
 {
     load->mode = MODE_WORKFLOWS;
     load->shape = shape;
     run(load, server, count, in_flight, ret_result);
 }
 
-void load_run_starts(struct load *load, const struct server_process *server, enum shape shape, const char *prefix,
-                     size_t count, size_t in_flight, struct load_result *ret_result)
+void load_run_starts(struct load *load, const struct server_process *server, enum shape shape,
+                     const char *prefix, size_t count, size_t in_flight, struct load_result *ret_result)
 {
     load->mode = MODE_STARTS;
     load->shape = shape;
@@ -440,8 +464,8 @@ void load_run_starts(struct load *load, const struct server_process *server, enu
     run(load, server, count, in_flight, ret_result);
 }
 
-void load_run_signals(struct load *load, const struct server_process *server, const char *prefix, size_t targets,
-                      size_t count, size_t in_flight, struct load_result *ret_result)
+void load_run_signals(struct load *load, const struct server_process *server, const char *prefix,
+                      size_t targets, size_t count, size_t in_flight, struct load_result *ret_result)
 {
     load->mode = MODE_SIGNALS;
     load->prefix = prefix;
@@ -449,8 +473,8 @@ void load_run_signals(struct load *load, const struct server_process *server, co
     run(load, server, count, in_flight, ret_result);
 }
 
-void load_run_queries(struct load *load, const struct server_process *server, const char *prefix, size_t count,
-                      size_t in_flight, struct load_result *ret_result)
+void load_run_queries(struct load *load, const struct server_process *server, const char *prefix,
+                      size_t count, size_t in_flight, struct load_result *ret_result)
 {
     load->mode = MODE_QUERIES;
     load->prefix = prefix;
@@ -468,7 +492,8 @@ struct waiting {
 static void look_again(struct loop_timer *timer)
 {
     struct waiting *waiting = CONTAINER_OF(timer, struct waiting, timer);
-    if (waiting->load->completions >= waiting->load->wait_for || loop_now(waiting->load->loop) > (int64_t)waiting->load->targets)
+    if (waiting->load->completions >= waiting->load->wait_for ||
+        loop_now(waiting->load->loop) > (int64_t)waiting->load->targets)
         loop_stop(waiting->load->loop);
     else
         loop_timer_set(waiting->load->loop, timer, loop_now(waiting->load->loop) + 5 * NS_PER_MS);
@@ -495,15 +520,16 @@ struct samples *load_timer_lateness(struct load *load)
     return &load->lateness;
 }
 
-int64_t load_wait_answer(struct load *load)
+int64_t wait_answer(uint16_t port)
 {
-    struct wire_client *client = wire_client_new(&(struct wire_client_options){ .host = "127.0.0.1", .port = load->options.port });
-    struct arena        arena;
-    struct error        error;
-    struct bytes        reply;
+    struct wire_client *client =
+        wire_client_new(&(struct wire_client_options){ .host = "127.0.0.1", .port = port });
+    struct arena arena;
+    struct error error;
+    struct bytes reply;
     arena_init(&arena, SIZE_MAX);
-    if (wire_client_call(client, bytes_of_text(SERVICE "GetSystemInfo"), BYTES_EMPTY, NULL, 0, 10 * NS_PER_S, &arena, &reply,
-                         &error) != ST_OK)
+    if (wire_client_call(client, BYTES(SERVICE "GetSystemInfo"), BYTES_EMPTY, NULL, 0, 10 * NS_PER_S, &arena,
+                         &reply, &error) != ST_OK)
         panic("GetSystemInfo: %s", error.message);
     int64_t now = clock_monotonic_ns(&clock_system);
     arena_release(&arena);

@@ -23,8 +23,8 @@ static void spawn(struct server_process *server, const char *binary, const char 
     server->pid = fork();
     if (server->pid == 0) {
         dup2(out[1], STDOUT_FILENO);
-        execl(binary, binary, "server", "--grpc", address, "--http", "127.0.0.1:0", "--store", store, "--memory", memory,
-              "--log-level", "warn", (char *)NULL);
+        execl(binary, binary, "server", "--grpc", address, "--http", "127.0.0.1:0", "--store", store,
+              "--memory", memory, "--log-level", "warn", (char *)NULL);
         _exit(127);
     }
     close(out[1]);
@@ -62,7 +62,8 @@ void server_process_stop(struct server_process *server, int signal_number)
         fprintf(stderr, "bench: the server ended with status %x\n", (unsigned)status);
 }
 
-static void each_file(const struct server_process *server, void (*visit)(const char *path, void *context), void *context)
+static void each_file(const struct server_process *server, void (*visit)(const char *path, void *context),
+                      void                        *context)
 {
     DIR *directory = opendir(server->directory);
     for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
@@ -134,7 +135,8 @@ int64_t machine_flushes(void)
         long long flushes;
         char      name[64];
         /* Columns 19 and 20 are flush requests and their time, from Linux 5.5 on. */
-        if (sscanf(line, "%*d %*d %63s %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %lld", name, &flushes) == 2)
+        if (sscanf(line, "%*d %*d %63s %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %lld",
+                   name, &flushes) == 2)
             total = (total < 0 ? 0 : total) + flushes;
     }
     if (file != NULL)
