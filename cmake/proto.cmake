@@ -16,3 +16,10 @@ add_custom_target(perdure_pb_generate DEPENDS ${pb_stamp})
 set_source_files_properties(${pb_sources} PROPERTIES GENERATED TRUE)
 add_library(perdure_pb STATIC ${pb_sources})
 add_dependencies(perdure_pb perdure_pb_generate)
+
+# The codec behind a pipe, for tests/contract.
+add_executable(codec_tool EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tests/contract/codec_tool.c)
+target_link_libraries(codec_tool PRIVATE perdure_codec)
+set_property(GLOBAL APPEND PROPERTY PERDURE_TESTS codec_tool)
+# At the end, when the libraries exist that it compiles for the fuzzer.
+cmake_language(DEFER CALL include ${CMAKE_SOURCE_DIR}/cmake/codec_extra.cmake)

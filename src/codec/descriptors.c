@@ -43,7 +43,8 @@ static bool find_service(struct bytes symbol, struct bytes scope, struct bytes n
 {
     for (size_t i = 0; i < pb_method_count; i++) {
         const struct pb_method *method = &pb_methods[i];
-        if (bytes_equal(symbol, method->service) || (bytes_equal(scope, method->service) && bytes_equal(name, method->name)))
+        if (bytes_equal(symbol, method->service) ||
+            (bytes_equal(scope, method->service) && bytes_equal(name, method->name)))
             return file_of(method->file, ret);
     }
     return false;
@@ -71,5 +72,6 @@ bool descriptor_find_symbol(struct bytes symbol, struct bytes *ret)
     struct bytes scope, name;
     if (find_type(symbol, ret))
         return true;
-    return split(symbol, &scope, &name) && (find_service(symbol, scope, name, ret) || find_member(scope, name, ret));
+    return split(symbol, &scope, &name) &&
+           (find_service(symbol, scope, name, ret) || find_member(scope, name, ret));
 }

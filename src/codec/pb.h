@@ -17,11 +17,11 @@
 
 /* Checks everything, including what stays opaque: form, wire types, depth, UTF-8, and no NUL in identifiers. On failure the
  * status is INVALID_ARGUMENT or RESOURCE_EXHAUSTED, the error names the field's path, and the struct is not to be used. */
-enum status pb_decode(const struct pb_message *message, struct bytes wire, struct arena *arena, void *ret_struct,
-                      struct error *error) MUST_USE;
+enum status pb_decode(const struct pb_message *message, struct bytes wire, struct arena *arena,
+                      void *ret_struct, struct error *error) MUST_USE;
 /* The same with fewer levels, for requests (REQUEST_DEPTH_MAX). */
-enum status pb_decode_within(const struct pb_message *message, struct bytes wire, size_t depth_max, struct arena *arena,
-                             void *ret_struct, struct error *error) MUST_USE;
+enum status pb_decode_within(const struct pb_message *message, struct bytes wire, size_t depth_max,
+                             struct arena *arena, void *ret_struct, struct error *error) MUST_USE;
 /* The same check; builds nothing. */
 enum status pb_validate(const struct pb_message *message, struct bytes wire, struct error *error) MUST_USE;
 
@@ -40,6 +40,6 @@ enum status json_print(const struct pb_message *message, struct bytes wire, unsi
                        struct error *error) MUST_USE;
 /* Encodes what the JSON says. Names in either form; unknown names are refused. The arena holds unescaped text meanwhile.
  * On failure `to_wire` is as it was. */
-enum status json_parse(const struct pb_message *message, struct bytes json, struct arena *arena, struct buffer *to_wire,
-                       struct error *error) MUST_USE;
+enum status json_parse(const struct pb_message *message, struct bytes json, struct arena *arena,
+                       struct buffer *to_wire, struct error *error) MUST_USE;
 #endif

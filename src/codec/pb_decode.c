@@ -28,8 +28,10 @@ static enum status refuse(struct decoder *decoder, enum status code, const char 
     size_t      at = (size_t)snprintf(path, sizeof path, "%s", dot == NULL ? root : dot + 1);
     for (size_t i = 0; i <= decoder->depth && at < sizeof path; i++)
         if (decoder->frames[i].field != NULL && decoder->frames[i].message->shape != PB_SHAPE_MAP_ENTRY)
-            at += (size_t)snprintf(path + at, sizeof path - at, ".%s", pb_field_name(decoder->frames[i].field));
-    return error_set(decoder->error, code, "%s: %s", path, problem);
+            at +=
+                (size_t)snprintf(path + at, sizeof path - at, ".%s", pb_field_name(decoder->frames[i].field));
+    error_set(decoder->error, code, "%s: %s", path, problem);
+    return code;
 }
 
 static enum status refuse_memory(struct decoder *decoder)
@@ -53,21 +55,23 @@ static uint8_t *array_extend(struct decoder *decoder, const struct frame *frame,
 {
     const struct pb_field *field = frame->field;
     uint8_t              **array = (uint8_t **)(void *)(frame->record + field->offset);
-    size_t                *count = (size_t *)(void *)(frame->record + field->presence), size = element_size(field);
-    size_t                 capacity = *array == NULL ? 0 : ((size_t *)(void *)*array)[-1];
+    size_t *count = (size_t *)(void *)(frame->record + field->presence), size = element_size(field);
+    size_t  capacity = *array == NULL ? 0 : ((size_t *)(void *)*array)[-1];
     if (capacity - *count < ahead) {
         size_t wanted = MAX(*count + ahead, capacity * 2), total;
-        if (__builtin_mul_overflow(wanted, size, &total) || __builtin_add_overflow(total, sizeof(size_t), &total))
+        if (__builtin_mul_overflow(wanted, size, &total) ||
+            __builtin_add_overflow(total, sizeof(size_t), &total))
             return NULL;
         uint8_t *memory = arena_alloc(decoder->arena, total);
         if (memory == NULL)
             return NULL;
         *(size_t *)(void *)memory = wanted;
         memory += sizeof(size_t);
-        if (*count != 0)
+        if (*array != NULL)
             memcpy(memory, *array, *count * size);
         *array = memory;
     }
+    assert(*array != NULL);
     uint8_t *slot = *array + *count * size;
     memset(slot, 0, size * ahead);
     return slot;
@@ -90,7 +94,9 @@ static uint8_t *slot_of(struct decoder *decoder, const struct frame *frame, cons
     } else if (field->flags & PB_ONEOF) {
         int32_t *oneof_case = (int32_t *)(void *)(frame->record + field->presence);
         if (*oneof_case != field->number)
-            memset(slot, 0, field->kind == PB_MESSAGE && !(field->flags & PB_OPAQUE) ? sizeof(void *) : element_size(field));
+            memset(slot, 0,
+                   field->kind == PB_MESSAGE && !(field->flags & PB_OPAQUE) ? sizeof(void *)
+                                                                            : element_size(field));
         *oneof_case = field->number;
     } else if (field->flags & PB_OPTIONAL) {
         *(bool *)(frame->record + field->presence) = true;
@@ -98,7 +104,8 @@ static uint8_t *slot_of(struct decoder *decoder, const struct frame *frame, cons
     return slot;
 }
 
-static enum status read_text(struct decoder *decoder, const struct frame *frame, const uint8_t *start, struct bytes bytes)
+static enum status read_text(struct decoder *decoder, const struct frame *frame, const uint8_t *start,
+                             struct bytes bytes)
 {
     const struct pb_field *field = frame->field;
     if (field->kind == PB_STRING) {
@@ -214,7 +221,8 @@ static enum status read_packed(struct decoder *decoder, const struct frame *fram
     const uint8_t *at = bytes.base, *end = at + bytes.size;
     for (size_t i = 0; i < count; i++) {
         uint64_t value;
-        at = type == WIRE_VARINT ? varint_read(at, end, &value) : fixed_read(at, end, type == WIRE_FIXED64 ? 8 : 4, &value);
+        at = type == WIRE_VARINT ? varint_read(at, end, &value)
+                                 : fixed_read(at, end, type == WIRE_FIXED64 ? 8 : 4, &value);
         if (at == NULL)
             return refuse(decoder, ST_INVALID_ARGUMENT, "a packed number is too long");
         if (slot != NULL)
@@ -251,7 +259,7 @@ static enum status read_value(struct decoder *decoder, const uint8_t *start, con
 static enum status run(struct decoder *decoder, struct bytes wire)
 {
     const uint8_t    *at = wire.base;
-    struct wire_value value;
+    struct wire_value value = { 0 };
     const char       *problem;
     for (;;) {
         struct frame *frame = &decoder->frames[decoder->depth];
@@ -275,11 +283,12 @@ static enum status run(struct decoder *decoder, struct bytes wire)
                 return status;
         }
         at = decoder->depth > depth ? value.bytes.base : next; /* into the message, or past the value */
+        assert(at != NULL);
     }
 }
 
-static enum status start(const struct pb_message *message, struct bytes wire, size_t depth_max, struct arena *arena,
-                         void *record, struct error *error)
+static enum status start(const struct pb_message *message, struct bytes wire, size_t depth_max,
+                         struct arena *arena, void *record, struct error *error)
 {
     struct decoder decoder;
     if (wire.base == NULL)
@@ -292,16 +301,16 @@ static enum status start(const struct pb_message *message, struct bytes wire, si
     return run(&decoder, wire);
 }
 
-enum status pb_decode_within(const struct pb_message *message, struct bytes wire, size_t depth_max, struct arena *arena,
-                             void *ret_struct, struct error *error)
+enum status pb_decode_within(const struct pb_message *message, struct bytes wire, size_t depth_max,
+                             struct arena *arena, void *ret_struct, struct error *error)
 {
     assert(ret_struct != NULL && depth_max <= MESSAGE_DEPTH_MAX);
     memset(ret_struct, 0, message->size);
     return start(message, wire, depth_max, arena, ret_struct, error);
 }
 
-enum status pb_decode(const struct pb_message *message, struct bytes wire, struct arena *arena, void *ret_struct,
-                      struct error *error)
+enum status pb_decode(const struct pb_message *message, struct bytes wire, struct arena *arena,
+                      void *ret_struct, struct error *error)
 {
     return pb_decode_within(message, wire, MESSAGE_DEPTH_MAX, arena, ret_struct, error);
 }

@@ -15,10 +15,11 @@ struct frame {
     bool                     under_way;
 };
 struct encoder {
-    uint8_t     *end; /* NULL: only count */
-    size_t       written;
-    size_t       depth;
-    struct frame frames[MESSAGE_DEPTH_MAX + 8]; /* what arrived at the full depth goes out a few levels deeper */
+    uint8_t *end; /* NULL: only count */
+    size_t   written;
+    size_t   depth;
+    struct frame
+        frames[MESSAGE_DEPTH_MAX + 8]; /* what arrived at the full depth goes out a few levels deeper */
 };
 
 static void put_bytes(struct encoder *encoder, struct bytes bytes)
@@ -77,7 +78,8 @@ static void put_delimited(struct encoder *encoder, const struct pb_field *field,
     put_tag(encoder, field, WIRE_BYTES);
 }
 
-static void put_packed(struct encoder *encoder, const struct pb_field *field, const uint8_t *array, size_t count)
+static void put_packed(struct encoder *encoder, const struct pb_field *field, const uint8_t *array,
+                       size_t count)
 {
     size_t before = encoder->written, size = element_size(field);
     for (size_t i = count; i-- > 0;)
@@ -89,7 +91,8 @@ static void put_packed(struct encoder *encoder, const struct pb_field *field, co
 static void push(struct encoder *encoder, const struct pb_message *message, const uint8_t *record)
 {
     assert(encoder->depth + 1 < ARRAY_COUNT(encoder->frames));
-    encoder->frames[++encoder->depth] = (struct frame){ message, record, message->field_count, 0, encoder->written, false };
+    encoder->frames[++encoder->depth] =
+        (struct frame){ message, record, message->field_count, 0, encoder->written, false };
 }
 
 /* One element of a field that is text or a message kept as bytes; true when it was written. */
@@ -205,7 +208,8 @@ static size_t walk(const struct pb_message *message, const void *record, uint8_t
             return encoder.written;
         struct frame *parent = &encoder.frames[--encoder.depth];
         /* A repeated field is still the parent's current one, a single one was counted off. */
-        const struct pb_field *field = pb_message_fields(parent->message) + parent->fields_left - (parent->under_way ? 1 : 0);
+        const struct pb_field *field =
+            pb_message_fields(parent->message) + parent->fields_left - (parent->under_way ? 1 : 0);
         put_varint(&encoder, encoder.written - frame->written_before);
         put_tag(&encoder, field, WIRE_BYTES);
     }

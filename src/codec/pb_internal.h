@@ -4,16 +4,16 @@
 #include "codec/pb.h"
 
 enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
-#define VARINT_SIZE_MAX 10
+#define VARINT_SIZE_MAX  10
 #define FIELD_NUMBER_MAX ((1U << 29) - 1)
 
 /* The wire type of one value of a kind, when it is not packed. */
 static inline enum wire_type wire_type_of(uint8_t kind)
 {
     static const uint8_t types[] = {
-        [PB_DOUBLE] = WIRE_FIXED64,   [PB_FLOAT] = WIRE_FIXED32,    [PB_FIXED64] = WIRE_FIXED64,
-        [PB_FIXED32] = WIRE_FIXED32,  [PB_STRING] = WIRE_BYTES,     [PB_MESSAGE] = WIRE_BYTES,
-        [PB_BYTES] = WIRE_BYTES,      [PB_SFIXED32] = WIRE_FIXED32, [PB_SFIXED64] = WIRE_FIXED64,
+        [PB_DOUBLE] = WIRE_FIXED64,  [PB_FLOAT] = WIRE_FIXED32,    [PB_FIXED64] = WIRE_FIXED64,
+        [PB_FIXED32] = WIRE_FIXED32, [PB_STRING] = WIRE_BYTES,     [PB_MESSAGE] = WIRE_BYTES,
+        [PB_BYTES] = WIRE_BYTES,     [PB_SFIXED32] = WIRE_FIXED32, [PB_SFIXED64] = WIRE_FIXED64,
         [PB_SINT64] = WIRE_VARINT,
     };
     return (enum wire_type)types[kind];
@@ -67,7 +67,8 @@ struct wire_value {
     uint64_t       scalar; /* of a varint or fixed value */
     struct bytes   bytes;  /* of WIRE_BYTES */
 };
-static inline const uint8_t *fixed_read(const uint8_t *at, const uint8_t *end, size_t size, uint64_t *ret_value)
+static inline const uint8_t *fixed_read(const uint8_t *at, const uint8_t *end, size_t size,
+                                        uint64_t *ret_value)
 {
     if ((size_t)(end - at) < size)
         return NULL;

@@ -37,7 +37,7 @@ uint64_t scalar_load(uint8_t kind, const void *from)
         return *(const bool *)from;
     case PB_INT32:
     case PB_ENUM:
-        return (uint64_t)(int64_t) * (const int32_t *)from; /* negative numbers take ten bytes */
+        return (uint64_t)(int64_t)*(const int32_t *)from; /* negative numbers take ten bytes */
     case PB_SINT32:
         return zigzag(*(const int32_t *)from);
     case PB_SINT64:

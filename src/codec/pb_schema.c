@@ -22,7 +22,8 @@ const struct pb_field *pb_field_find(const struct pb_message *message, uint32_t 
 const struct pb_message *pb_message_find(struct bytes full_name)
 {
     for (size_t i = 0; i < pb_message_count; i++)
-        if (bytes_equal_text(full_name, pb_names + pb_messages[i].name))
+        if (pb_messages[i].shape != PB_SHAPE_MAP_ENTRY &&
+            bytes_equal_text(full_name, pb_names + pb_messages[i].name))
             return &pb_messages[i];
     return NULL;
 }

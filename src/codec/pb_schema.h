@@ -54,14 +54,14 @@ enum pb_shape {
     PB_SHAPE_EMPTY,
 };
 struct pb_field {
-    uint32_t name;     /* in pb_names */
+    uint32_t name; /* in pb_names */
     uint16_t number;
     uint16_t offset;   /* of the member */
     uint16_t presence; /* see the flags; otherwise 0 */
     uint16_t type;     /* in pb_messages or pb_enums */
     uint8_t  kind;
     uint8_t  flags;
-    uint8_t  oneof;    /* 1 and up within its message; 0 when in none */
+    uint8_t  oneof; /* 1 and up within its message; 0 when in none */
     uint8_t  spare;
 };
 struct pb_message {
@@ -85,7 +85,8 @@ struct pb_enum {
     uint8_t  spare;
 };
 struct pb_method {
-    struct bytes             path, service, name; /* "/package.Service/Method", "package.Service", "Method"; also NUL-terminated */
+    struct bytes path, service,
+        name; /* "/package.Service/Method", "package.Service", "Method"; also NUL-terminated */
     const struct pb_message *request, *response;
     uint16_t                 index; /* PB_METHOD_... */
     uint8_t                  file;  /* in pb_files */
@@ -130,7 +131,7 @@ static inline const char *pb_message_name(const struct pb_message *message)
 }
 /* The field with this number, or NULL. */
 const struct pb_field *pb_field_find(const struct pb_message *message, uint32_t number);
-/* By full name; NULL when the schema has none. A scan: for the edge. */
+/* By full name; NULL when the schema has none (the entries of maps are no messages here). A scan: for the edge. */
 const struct pb_message *pb_message_find(struct bytes full_name);
 const struct pb_enum    *pb_enum_find(struct bytes full_name);
 /* The name of a number of an enum; NULL when it has none. */

@@ -11,9 +11,11 @@ TEST(every_method_is_found_by_its_path_and_others_are_not)
         CHECK_INT(pb_methods[i].index, i);
     }
     const struct pb_method *start = &pb_methods[PB_METHOD_WorkflowService_StartWorkflowExecution];
-    CHECK_BYTES(start->path, BYTES("/temporal.api.workflowservice.v1.WorkflowService/StartWorkflowExecution"));
+    CHECK_BYTES(start->path,
+                BYTES("/temporal.api.workflowservice.v1.WorkflowService/StartWorkflowExecution"));
     CHECK_PTR(start->request, &pb_workflowservice_StartWorkflowExecutionRequest);
-    CHECK_PTR(pb_method_find(BYTES("/temporal.api.workflowservice.v1.WorkflowService/StartWorkflowExecutio")), NULL);
+    CHECK_PTR(pb_method_find(BYTES("/temporal.api.workflowservice.v1.WorkflowService/StartWorkflowExecutio")),
+              NULL);
     CHECK_PTR(pb_method_find(BYTES_EMPTY), NULL);
 }
 
@@ -32,7 +34,8 @@ TEST(every_field_is_found_by_its_number)
 TEST(enum_values_go_by_full_name_and_short_form)
 {
     int32_t number;
-    CHECK(pb_enum_value_find(&pb_enum_enums_WorkflowExecutionStatus, BYTES("WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW"), &number));
+    CHECK(pb_enum_value_find(&pb_enum_enums_WorkflowExecutionStatus,
+                             BYTES("WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW"), &number));
     CHECK_INT(number, enums_WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW);
     CHECK(pb_enum_value_find(&pb_enum_enums_WorkflowExecutionStatus, BYTES("ContinuedAsNew"), &number));
     CHECK_INT(number, enums_WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW);
@@ -48,13 +51,17 @@ TEST(descriptors_are_found_by_file_and_by_symbol)
     CHECK(descriptor_find_file(BYTES("common.proto"), &file));
     CHECK(file.base[0] == 0x0A && memcmp(file.base + 2, "common.proto", 12) == 0);
     CHECK(descriptor_find_symbol(BYTES("temporal.api.common.v1.Payload"), &again) && again.base == file.base);
-    CHECK(descriptor_find_symbol(BYTES("temporal.api.common.v1.Payload.data"), &again) && again.base == file.base);
+    CHECK(descriptor_find_symbol(BYTES("temporal.api.common.v1.Payload.data"), &again) &&
+          again.base == file.base);
     CHECK(descriptor_find_file(BYTES("workflowservice.proto"), &file));
-    CHECK(descriptor_find_symbol(BYTES("temporal.api.workflowservice.v1.WorkflowService"), &again) && again.base == file.base);
-    CHECK(descriptor_find_symbol(BYTES("temporal.api.workflowservice.v1.WorkflowService.GetSystemInfo"), &again) &&
+    CHECK(descriptor_find_symbol(BYTES("temporal.api.workflowservice.v1.WorkflowService"), &again) &&
+          again.base == file.base);
+    CHECK(descriptor_find_symbol(BYTES("temporal.api.workflowservice.v1.WorkflowService.GetSystemInfo"),
+                                 &again) &&
           again.base == file.base);
     CHECK(descriptor_find_file(BYTES("enums.proto"), &file));
-    CHECK(descriptor_find_symbol(BYTES("temporal.api.enums.v1.EVENT_TYPE_TIMER_FIRED"), &again) && again.base == file.base);
+    CHECK(descriptor_find_symbol(BYTES("temporal.api.enums.v1.EVENT_TYPE_TIMER_FIRED"), &again) &&
+          again.base == file.base);
     CHECK(!descriptor_find_symbol(BYTES("temporal.api.common.v1.Nothing"), &again));
     CHECK(!descriptor_find_file(BYTES_EMPTY, &again));
 }

@@ -16,17 +16,18 @@ static void start_over(size_t budget)
 /* A start request with something of every kind of field that the message has. */
 static struct bytes sample(void)
 {
-    struct common_WorkflowType                           type = { .name = BYTES("greet") };
-    struct taskqueue_TaskQueue                           queue = { .name = BYTES("hello"), .kind = enums_TASK_QUEUE_KIND_NORMAL };
-    struct google_Duration                               timeout = { .seconds = 3600, .nanos = 5 };
-    struct bytes                                         kinds[2] = { BYTES("Bad"), BYTES("Worse") };
-    struct common_RetryPolicy                            retry = { .backoff_coefficient = 2.0, .maximum_attempts = -1,
-                                                                   .non_retryable_error_types = kinds,
-                                                                   .non_retryable_error_types_count = 2 };
-    struct common_Payload_MetadataEntry                  entry = { .key = BYTES("encoding"), .value = BYTES("json/plain") };
-    struct common_Payload                                payload = { .metadata = &entry, .metadata_count = 1, .data = BYTES("\"x\"") };
-    struct bytes                                         payload_bytes = pb_encode_arena(&pb_common_Payload, &payload, &arena);
-    struct common_Payloads                               input = { .payloads = &payload_bytes, .payloads_count = 1 };
+    struct common_WorkflowType type = { .name = BYTES("greet") };
+    struct taskqueue_TaskQueue queue = { .name = BYTES("hello"), .kind = enums_TASK_QUEUE_KIND_NORMAL };
+    struct google_Duration     timeout = { .seconds = 3600, .nanos = 5 };
+    struct bytes               kinds[2] = { BYTES("Bad"), BYTES("Worse") };
+    struct common_RetryPolicy  retry = { .backoff_coefficient = 2.0,
+                                         .maximum_attempts = -1,
+                                         .non_retryable_error_types = kinds,
+                                         .non_retryable_error_types_count = 2 };
+    struct common_Payload_MetadataEntry entry = { .key = BYTES("encoding"), .value = BYTES("json/plain") };
+    struct common_Payload  payload = { .metadata = &entry, .metadata_count = 1, .data = BYTES("\"x\"") };
+    struct bytes           payload_bytes = pb_encode_arena(&pb_common_Payload, &payload, &arena);
+    struct common_Payloads input = { .payloads = &payload_bytes, .payloads_count = 1 };
     struct workflowservice_StartWorkflowExecutionRequest request = {
         .namespace = BYTES("default"),
         .workflow_id = BYTES("w-1"),
@@ -50,7 +51,8 @@ TEST(a_request_survives_the_round_trip_and_its_opaque_parts_decode_on_demand)
     struct common_Payload                                payload;
     start_over(SIZE_MAX);
     struct bytes wire = sample();
-    CHECK_INT(pb_decode(&pb_workflowservice_StartWorkflowExecutionRequest, wire, &arena, &request, &error), ST_OK);
+    CHECK_INT(pb_decode(&pb_workflowservice_StartWorkflowExecutionRequest, wire, &arena, &request, &error),
+              ST_OK);
     CHECK_BYTES(request.workflow_type->name, BYTES("greet"));
     CHECK_INT(request.retry_policy->maximum_attempts, -1);
     CHECK_INT(request.retry_policy->non_retryable_error_types_count, 2);
@@ -72,10 +74,11 @@ TEST(a_message_cut_at_any_byte_is_refused_or_is_a_shorter_message_but_never_read
         struct workflowservice_StartWorkflowExecutionRequest request;
         uint8_t *copy = xmalloc(size); /* exactly as large, so that the sanitizer sees a read past it */
         memcpy(copy, wire.base, size);
-        enum status status = pb_decode(&pb_workflowservice_StartWorkflowExecutionRequest, bytes_of(copy, size), &arena,
-                                       &request, &error);
+        enum status status = pb_decode(&pb_workflowservice_StartWorkflowExecutionRequest,
+                                       bytes_of(copy, size), &arena, &request, &error);
         CHECK(status == ST_OK || status == ST_INVALID_ARGUMENT);
-        CHECK_INT(status, pb_validate(&pb_workflowservice_StartWorkflowExecutionRequest, bytes_of(copy, size), &error));
+        CHECK_INT(status, pb_validate(&pb_workflowservice_StartWorkflowExecutionRequest, bytes_of(copy, size),
+                                      &error));
         free(copy);
     }
 }
@@ -102,14 +105,17 @@ TEST(nesting_is_accepted_up_to_the_limit_and_ten_thousand_levels_are_refused)
 {
     struct failure_Failure failure;
     start_over(SIZE_MAX);
-    CHECK_INT(pb_decode(&pb_failure_Failure, nested_failure(MESSAGE_DEPTH_MAX), &arena, &failure, &error), ST_OK);
+    CHECK_INT(pb_decode(&pb_failure_Failure, nested_failure(MESSAGE_DEPTH_MAX), &arena, &failure, &error),
+              ST_OK);
     CHECK_INT(pb_validate(&pb_failure_Failure, nested_failure(MESSAGE_DEPTH_MAX), &error), ST_OK);
     struct bytes deeper = nested_failure(MESSAGE_DEPTH_MAX + 1);
     CHECK_INT(pb_decode(&pb_failure_Failure, deeper, &arena, &failure, &error), ST_INVALID_ARGUMENT);
-    CHECK(strstr(error.message, "Failure.cause.cause") != NULL && strstr(error.message, "too deeply") != NULL);
+    CHECK(strstr(error.message, "Failure.cause.cause") != NULL &&
+          strstr(error.message, "too deeply") != NULL);
     CHECK_INT(pb_validate(&pb_failure_Failure, nested_failure(10000), &error), ST_INVALID_ARGUMENT);
-    CHECK_INT(pb_decode_within(&pb_failure_Failure, nested_failure(REQUEST_DEPTH_MAX + 1), REQUEST_DEPTH_MAX, &arena,
-                               &failure, &error), ST_INVALID_ARGUMENT);
+    CHECK_INT(pb_decode_within(&pb_failure_Failure, nested_failure(REQUEST_DEPTH_MAX + 1), REQUEST_DEPTH_MAX,
+                               &arena, &failure, &error),
+              ST_INVALID_ARGUMENT);
 }
 
 TEST(two_byte_items_cost_no_more_than_the_budget)
@@ -138,7 +144,8 @@ TEST(two_byte_items_cost_no_more_than_the_budget)
             buffer_append_byte(&buffer, 0);
         }
         start_over(8 * buffer.size + 1024 * 1024);
-        CHECK_INT(pb_decode(cases[i].message, buffer_bytes(&buffer), &arena, &record, &error), cases[i].expected);
+        CHECK_INT(pb_decode(cases[i].message, buffer_bytes(&buffer), &arena, &record, &error),
+                  cases[i].expected);
         CHECK(arena.used_total <= arena.budget);
     }
     buffer_release(&buffer);
@@ -156,24 +163,30 @@ TEST(bad_text_is_refused_by_name)
     CHECK_INT(decode_start(BYTES("\x0A\x02\xC3\x28")), ST_INVALID_ARGUMENT);
     CHECK_TEXT(error.message, "StartWorkflowExecutionRequest.namespace: not valid UTF-8");
     CHECK_INT(decode_start(BYTES("\x1A\x05\x0A\x03"
-                                 "a\0b")), ST_INVALID_ARGUMENT);
+                                 "a\0b")),
+              ST_INVALID_ARGUMENT);
     CHECK_TEXT(error.message, "StartWorkflowExecutionRequest.workflow_type.name: contains a NUL byte");
     /* Inside what stays opaque: memo { fields { key } }. */
     CHECK_INT(decode_start(BYTES("\x72\x05\x0A\x03\x0A\x01\xFF")), ST_INVALID_ARGUMENT);
     /* Free text may hold anything that is UTF-8. */
-    CHECK_INT(pb_validate(&pb_failure_Failure, BYTES("\x0A\x03"
-                                                     "a\0b"), &error), ST_OK);
+    CHECK_INT(pb_validate(&pb_failure_Failure,
+                          BYTES("\x0A\x03"
+                                "a\0b"),
+                          &error),
+              ST_OK);
 }
 
 TEST(malformed_tags_numbers_groups_and_wire_types_are_refused)
 {
     start_over(SIZE_MAX);
-    CHECK_INT(decode_start(BYTES("\x00\x00")), ST_INVALID_ARGUMENT);                                         /* field 0 */
-    CHECK_INT(decode_start(BYTES("\x80")), ST_INVALID_ARGUMENT);                                             /* cut tag */
-    CHECK_INT(decode_start(BYTES("\x0B\x0C")), ST_INVALID_ARGUMENT);                                         /* a group */
-    CHECK_INT(decode_start(BYTES("\x08\x01")), ST_INVALID_ARGUMENT);                                         /* namespace as number */
-    CHECK_INT(decode_start(BYTES("\x58\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01")), ST_INVALID_ARGUMENT); /* 11 bytes */
-    CHECK_INT(decode_start(BYTES("\x58\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x02")), ST_INVALID_ARGUMENT);     /* 65 bits */
+    CHECK_INT(decode_start(BYTES("\x00\x00")), ST_INVALID_ARGUMENT); /* field 0 */
+    CHECK_INT(decode_start(BYTES("\x80")), ST_INVALID_ARGUMENT);     /* cut tag */
+    CHECK_INT(decode_start(BYTES("\x0B\x0C")), ST_INVALID_ARGUMENT); /* a group */
+    CHECK_INT(decode_start(BYTES("\x08\x01")), ST_INVALID_ARGUMENT); /* namespace as number */
+    CHECK_INT(decode_start(BYTES("\x58\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01")),
+              ST_INVALID_ARGUMENT); /* 11 bytes */
+    CHECK_INT(decode_start(BYTES("\x58\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x02")),
+              ST_INVALID_ARGUMENT); /* 65 bits */
     CHECK_INT(decode_start(BYTES("\x58\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01")), ST_OK);
     CHECK_INT(decode_start(BYTES("\xC2\x3E\x01x")), ST_OK); /* an unknown field is skipped */
     CHECK_INT(decode_start(BYTES("\xC3\x3E\xC4\x3E")), ST_INVALID_ARGUMENT);
@@ -185,10 +198,12 @@ TEST(a_message_that_comes_in_parts_is_merged)
     start_over(SIZE_MAX);
     struct bytes wire = BYTES("\x22\x03\x0A\x01q"
                               "\x72\x03\x0A\x01\x0A" /* cut inside: refused below */);
-    CHECK_INT(pb_decode(&pb_workflowservice_StartWorkflowExecutionRequest, wire, &arena, &request, &error), ST_INVALID_ARGUMENT);
+    CHECK_INT(pb_decode(&pb_workflowservice_StartWorkflowExecutionRequest, wire, &arena, &request, &error),
+              ST_INVALID_ARGUMENT);
     wire = BYTES("\x22\x03\x0A\x01q\x22\x02\x10\x01\x22\x00"
                  "\x72\x02\x0A\x00\x72\x05\x0A\x03\x0A\x01k");
-    CHECK_INT(pb_decode(&pb_workflowservice_StartWorkflowExecutionRequest, wire, &arena, &request, &error), ST_OK);
+    CHECK_INT(pb_decode(&pb_workflowservice_StartWorkflowExecutionRequest, wire, &arena, &request, &error),
+              ST_OK);
     CHECK_BYTES(request.task_queue->name, BYTES("q"));
     CHECK_INT(request.task_queue->kind, 1);
     CHECK_BYTES(request.memo, BYTES("\x0A\x00\x0A\x03\x0A\x01k"));
@@ -213,9 +228,12 @@ TEST(a_present_empty_opaque_field_differs_from_an_absent_one)
 {
     struct workflowservice_StartWorkflowExecutionRequest request;
     start_over(SIZE_MAX);
-    CHECK_INT(pb_decode(&pb_workflowservice_StartWorkflowExecutionRequest, BYTES("\x2A\x00"), &arena, &request, &error), ST_OK);
+    CHECK_INT(pb_decode(&pb_workflowservice_StartWorkflowExecutionRequest, BYTES("\x2A\x00"), &arena,
+                        &request, &error),
+              ST_OK);
     CHECK(request.input.base != NULL && request.input.size == 0);
-    CHECK_BYTES(pb_encode_arena(&pb_workflowservice_StartWorkflowExecutionRequest, &request, &arena), BYTES("\x2A\x00"));
+    CHECK_BYTES(pb_encode_arena(&pb_workflowservice_StartWorkflowExecutionRequest, &request, &arena),
+                BYTES("\x2A\x00"));
     struct common_Memo memo = { 0 };
     CHECK(pb_encode_arena(&pb_common_Memo, &memo, &arena).base != NULL);
 }
@@ -226,12 +244,15 @@ TEST(durations_saturate_and_bad_ones_are_named)
     start_over(SIZE_MAX);
     CHECK_EQ(duration_ns(&(struct google_Duration){ .seconds = INT64_MAX }), INT64_MAX);
     CHECK_EQ(duration_ns(NULL), 0);
-    CHECK_INT(duration_check(&(struct google_Duration){ .seconds = -1 }, "run_timeout", &ns, &error), ST_INVALID_ARGUMENT);
+    CHECK_INT(duration_check(&(struct google_Duration){ .seconds = -1 }, "run_timeout", &ns, &error),
+              ST_INVALID_ARGUMENT);
     CHECK_TEXT(error.message, "run_timeout is negative");
-    CHECK_INT(duration_check(&(struct google_Duration){ .nanos = 1000000000 }, "x", &ns, &error), ST_INVALID_ARGUMENT);
+    CHECK_INT(duration_check(&(struct google_Duration){ .nanos = 1000000000 }, "x", &ns, &error),
+              ST_INVALID_ARGUMENT);
     CHECK_INT(duration_check(&(struct google_Duration){ 2, 5 }, "x", &ns, &error), ST_OK);
     CHECK_EQ(ns, 2000000005);
-    CHECK_INT(timestamp_check(&(struct google_Timestamp){ .nanos = -1 }, "x", &ns, &error), ST_INVALID_ARGUMENT);
+    CHECK_INT(timestamp_check(&(struct google_Timestamp){ .nanos = -1 }, "x", &ns, &error),
+              ST_INVALID_ARGUMENT);
     CHECK_EQ(timestamp_ns(timestamp_of_ns(&arena, -1)), -1);
     CHECK_INT(timestamp_of_ns(&arena, -1)->nanos, 999999999);
     CHECK_INT(duration_of_ns(&arena, -1500000000)->nanos, -500000000);

@@ -34,8 +34,8 @@ enum status duration_check(const struct google_Duration *duration, const char *f
     }
     int64_t seconds = duration->seconds;
     int32_t nanos = duration->nanos;
-    if (seconds > DURATION_SECONDS_MAX || seconds < -DURATION_SECONDS_MAX || nanos >= NS_PER_S || nanos <= -NS_PER_S ||
-        (seconds > 0 && nanos < 0) || (seconds < 0 && nanos > 0))
+    if (seconds > DURATION_SECONDS_MAX || seconds < -DURATION_SECONDS_MAX || nanos >= NS_PER_S ||
+        nanos <= -NS_PER_S || (seconds > 0 && nanos < 0) || (seconds < 0 && nanos > 0))
         return error_set(error, ST_INVALID_ARGUMENT, "%s is not a valid duration", field);
     if (seconds < 0 || nanos < 0)
         return error_set(error, ST_INVALID_ARGUMENT, "%s is negative", field);
@@ -46,8 +46,9 @@ enum status duration_check(const struct google_Duration *duration, const char *f
 enum status timestamp_check(const struct google_Timestamp *timestamp, const char *field, int64_t *ret_ns,
                             struct error *error)
 {
-    if (timestamp != NULL && (timestamp->seconds < TIMESTAMP_SECONDS_MIN || timestamp->seconds > TIMESTAMP_SECONDS_MAX ||
-                              timestamp->nanos < 0 || timestamp->nanos >= NS_PER_S))
+    if (timestamp != NULL &&
+        (timestamp->seconds < TIMESTAMP_SECONDS_MIN || timestamp->seconds > TIMESTAMP_SECONDS_MAX ||
+         timestamp->nanos < 0 || timestamp->nanos >= NS_PER_S))
         return error_set(error, ST_INVALID_ARGUMENT, "%s is not a valid time", field);
     *ret_ns = timestamp_ns(timestamp);
     return ST_OK;

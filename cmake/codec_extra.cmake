@@ -1,0 +1,10 @@
+# Fuzzing of the codec (preset fuzz): build/fuzz/fuzz_pb -max_total_time=60 NEW_CORPUS tests/fuzz/corpus_pb
+if(PERDURE_FUZZ)
+  foreach(library perdure_base perdure_codec)
+    target_compile_options(${library} PRIVATE -fsanitize=fuzzer-no-link)
+  endforeach()
+  add_executable(fuzz_pb EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_pb.c)
+  target_compile_options(fuzz_pb PRIVATE -fsanitize=fuzzer)
+  target_link_options(fuzz_pb PRIVATE -fsanitize=fuzzer)
+  target_link_libraries(fuzz_pb PRIVATE perdure_codec)
+endif()
