@@ -5,8 +5,19 @@
 
 #include "base/clock.h"
 
-#define SEARCH_YEARS 5
+#define SEARCH_YEARS  5
+#define CRON_ZONE_MAX 64
 #define SECOND_MS    1000.0
+
+struct cron_spec {
+    uint64_t minutes;     /* bit per minute; hours, days and so on likewise */
+    uint32_t hours, days; /* days 1-31 */
+    uint16_t months;      /* 1-12 */
+    uint8_t  weekdays;    /* 0 is Sunday */
+    bool     any_day, any_weekday; /* the field began with '*': then the other one alone decides, else either */
+    int64_t  interval_ns;          /* @every; 0: the fields above */
+    char     zone[CRON_ZONE_MAX];  /* IANA name; empty: UTC */
+};
 
 static const char *const month_names[] = { "jan", "feb", "mar", "apr", "may", "jun",
                                            "jul", "aug", "sep", "oct", "nov", "dec" };
@@ -197,7 +208,7 @@ static enum status parse_zone(struct bytes *text, struct cron_spec *spec, struct
     return ST_OK;
 }
 
-enum status cron_parse(struct bytes text, struct cron_spec *ret_spec, struct error *error)
+static enum status parse(struct bytes text, struct cron_spec *ret_spec, struct error *error)
 {
     struct cron_spec spec = { 0 };
     uint64_t         bits[ARRAY_COUNT(rules)];
@@ -292,7 +303,7 @@ static void advance(UCalendar *calendar, UCalendarDateFields unit)
     ucal_add(calendar, unit, 1, &code);
 }
 
-int64_t cron_next(const struct cron_spec *spec, int64_t after_ns)
+static int64_t spec_next(const struct cron_spec *spec, int64_t after_ns)
 {
     if (spec->interval_ns != 0)
         return time_add(after_ns, spec->interval_ns);
@@ -322,15 +333,33 @@ int64_t cron_next(const struct cron_spec *spec, int64_t after_ns)
     return U_SUCCESS(code) ? result : TIME_NEVER;
 }
 
-int64_t cron_backoff(const struct cron_spec *spec, int64_t execution_time_ns, int64_t now_ns)
+enum status cron_check(struct bytes text, struct error *error)
 {
-    int64_t due;
-    if (spec->interval_ns != 0) {
-        int64_t since = MAX(now_ns - execution_time_ns, INT64_C(0));
-        int64_t steps = MAX((since + spec->interval_ns - 1) / spec->interval_ns, INT64_C(1));
-        due = execution_time_ns + steps * spec->interval_ns;
+    struct cron_spec spec;
+    return parse(text, &spec, error);
+}
+
+int64_t cron_next(struct bytes text, int64_t after)
+{
+    struct cron_spec spec;
+    if (parse(text, &spec, NULL) != ST_OK)
+        return -1;
+    int64_t next = spec_next(&spec, after);
+    return next == TIME_NEVER ? -1 : next;
+}
+
+int64_t cron_backoff(struct bytes text, int64_t from, int64_t now)
+{
+    struct cron_spec spec;
+    int64_t          due;
+    if (parse(text, &spec, NULL) != ST_OK)
+        return -1;
+    if (spec.interval_ns != 0) {
+        int64_t since = MAX(now - from, INT64_C(0));
+        int64_t steps = MAX((since + spec.interval_ns - 1) / spec.interval_ns, INT64_C(1));
+        due = from + steps * spec.interval_ns;
     } else {
-        due = cron_next(spec, MAX(execution_time_ns, now_ns - 1));
+        due = spec_next(&spec, MAX(from, now - 1));
     }
-    return due == TIME_NEVER ? TIME_NEVER : (due - now_ns + NS_PER_S - 1) / NS_PER_S * NS_PER_S;
+    return due == TIME_NEVER ? -1 : (due - now + NS_PER_S - 1) / NS_PER_S * NS_PER_S;
 }
