@@ -1,0 +1,544 @@
+/* commit.c: makes what was decided durable, then lets go what rests on it. Outputs leave from here and nowhere else.
+ *
+ *   open ──seal──> flight ──durable──> released        aborted: the same writes again
+ *     ▲ joins        │                                 refused: the culprits' calls fail, they are forgotten; others released
+ *     └──────────────┘                                 full: once more (the store gave its ballast up), then forgotten
+ *                                                      lost fence: all of the lane is forgotten; unknown: the end
+ *
+ * At most one batch of a lane is in flight. So nothing on its way to the disk ever rests on something that may still be
+ * refused or sent again, and what came in meanwhile becomes one batch.
+ */
+#include "shard/shard_internal.h"
+
+#include "base/log.h"
+#include "history/batch.h"
+
+#define SNAPSHOT_VERSION 1
+
+static void batch_answered(struct message *message);
+
+/* --- changes --- */
+
+static void change_recycle(struct lane *lane, struct change *change)
+{
+    struct buffer events = change->events, deltas = change->deltas;
+    if (events.capacity > SEAL_SIZE || deltas.capacity > SEAL_SIZE) { /* one huge transition must not pin its memory */
+        buffer_release(&events);
+        buffer_release(&deltas);
+    }
+    buffer_clear(&events);
+    buffer_clear(&deltas);
+    list_remove(&change->link);
+    *change = (struct change){ .events = events, .deltas = deltas };
+    list_append(&lane->changes_free, &change->link);
+}
+
+struct change *commit_change(struct entity *entity)
+{
+    if (entity->open != NULL)
+        return entity->open;
+    struct lane   *lane = entity->lane;
+    struct batch  *batch = lane->open;
+    struct list   *free_one = list_take_first(&lane->changes_free);
+    struct change *change = free_one == NULL ? xcalloc(1, sizeof(*change)) : LIST_ENTRY(free_one, struct change, link);
+    if (list_empty(&batch->changes) && batch->strays == NULL)
+        batch->opened_at = lane->monotonic;
+    change->entity = entity;
+    change->batch = batch;
+    change->ready_end = &change->ready;
+    change->entities_end = &change->entities;
+    list_append(&batch->changes, &change->link);
+    entity->open = change;
+    if (entity->chain->joined_batch != batch->id) {
+        entity->chain->joined_batch = batch->id;
+        batch->chains++;
+    }
+    return change;
+}
+
+void commit_entity_gone(struct entity *entity)
+{
+    if (entity->open != NULL)
+        change_recycle(entity->lane, entity->open);
+    if (entity->flight != NULL)
+        change_recycle(entity->lane, entity->flight);
+    entity->open = entity->flight = NULL;
+}
+
+void commit_stray_wakeup(struct lane *lane, store_number run)
+{
+    struct batch         *batch = lane->open;
+    struct stray_wakeup *stray = ARENA_NEW(&batch->arena, struct stray_wakeup);
+    if (list_empty(&batch->changes) && batch->strays == NULL)
+        batch->opened_at = lane->monotonic;
+    stray->entity = run;
+    stray->next = batch->strays;
+    batch->strays = stray;
+}
+
+/* --- outputs --- */
+
+/* The rule of the house: nothing leaves whose entity is ahead of the disk. Two independent counts say so. */
+static void output_leave(struct lane *lane, struct request *request)
+{
+    assert(request->batch <= lane->durable_batch);
+    if (request->number != 0) {
+        struct entity *entity = entity_find(lane, request->number);
+        if (entity != NULL && request->version > entity->durable_version)
+            panic("an answer rests on version %" PRId64 " of run %" PRId64 ", of which %" PRId64 " is durable",
+                  request->version, request->number, entity->durable_version);
+    }
+    lane_finish(lane, request);
+}
+
+void commit_output(struct lane *lane, struct request *request)
+{
+    if (request->batch <= lane->durable_batch) {
+        output_leave(lane, request);
+        return;
+    }
+    struct batch *batch = lane->flight != NULL && request->batch == lane->flight->id ? lane->flight : lane->open;
+    assert(request->batch == batch->id);
+    list_append(&batch->outputs, &request->link);
+}
+
+/* --- sealing --- */
+
+static bool batch_is_empty(const struct batch *batch)
+{
+    return list_empty(&batch->changes) && batch->strays == NULL;
+}
+
+bool commit_is_empty(const struct lane *lane)
+{
+    return batch_is_empty(lane->open) && list_empty(&lane->open->outputs);
+}
+
+bool commit_open_is_full(const struct lane *lane)
+{
+    return lane->open->size >= OPEN_SIZE_MAX || lane->open->transitions >= OPEN_TRANSITIONS_MAX;
+}
+
+/* Waiting gathers others into one flush; it is worth it only when others are under way. */
+static bool others_may_join(struct lane *lane)
+{
+    cache_active_expire(lane);
+    return lane->active_count >= SEAL_OUTSTANDING && lane->active_count > lane->open->chains;
+}
+
+static bool ready_to_seal(struct lane *lane)
+{
+    const struct batch *open = lane->open;
+    if (lane->flight != NULL || batch_is_empty(open))
+        return false;
+    return open->transitions >= SEAL_TRANSITIONS || open->size >= SEAL_SIZE || lane->settling ||
+           lane->monotonic - open->opened_at >= SEAL_NS || !others_may_join(lane);
+}
+
+static struct store_write *add(struct batch *batch, enum store_write_kind kind, uint32_t group, size_t size)
+{
+    batch->store.size += size;
+    return store_batch_add(&batch->store, kind, group);
+}
+
+/* A closed run is never folded again, and one whose deltas outgrew its snapshot gets a new one with its next row. */
+static void seal_snapshot(struct change *change)
+{
+    struct entity *entity = change->entity;
+    struct batch  *batch = change->batch;
+    struct buffer *scratch = &batch->scratch;
+    buffer_clear(scratch);
+    buffer_append_varint(scratch, SNAPSHOT_VERSION);
+    buffer_append_varint(scratch, (uint64_t)entity->next_event_id);
+    entity->kind->snapshot(entity->state, scratch);
+    change->run->snapshot = arena_copy(&batch->store.arena, buffer_bytes(scratch));
+    change->run->snapshot_transition = entity->row_number;
+    entity->snapshot_size = scratch->size;
+    entity->unsnapped = 0;
+}
+
+static void seal_run(struct change *change, uint32_t group)
+{
+    struct entity *entity = change->entity;
+    bool           open = entity->kind->is_open(entity->state);
+    if (change->run == NULL)
+        return;
+    if (!open || entity->snapshot_size != 0)
+        seal_snapshot(change);
+    struct store_write *write =
+        add(change->batch, change->created ? STORE_RUN_INSERT : STORE_RUN_UPDATE, group,
+            256 + change->run->workflow_id.size + change->run->memo.size + change->run->search_attributes.size +
+                change->run->snapshot.size);
+    write->run = change->run;
+}
+
+static void seal_transition(struct change *change, uint32_t group)
+{
+    struct entity *entity = change->entity;
+    struct batch  *batch = change->batch;
+    if (change->row_number == 0)
+        return;
+    struct store_transition *row = ARENA_NEW(&batch->store.arena, struct store_transition);
+    *row = (struct store_transition){
+        .branch = entity->number,
+        .number = change->row_number,
+        .first_event_id = change->first_event_id,
+        .event_count = (int32_t)change->event_count,
+        .events = buffer_bytes(&change->events),
+        .delta = buffer_bytes(&change->deltas),
+    };
+    row->checksum = batch_checksum(row->events, row->delta);
+    entity->unsnapped += row->events.size + row->delta.size;
+    if (change->event_count != 0)
+        tail_append(entity, change->first_event_id, change->event_count, row->events);
+    add(batch, STORE_TRANSITION_INSERT, group, 48 + row->events.size + row->delta.size)->transition = row;
+}
+
+static void seal_change(struct change *change)
+{
+    struct entity *entity = change->entity;
+    struct chain  *chain = entity->chain;
+    struct batch  *batch = change->batch;
+    if (chain->group_batch != batch->id) {
+        chain->group_batch = batch->id;
+        chain->group = batch->store.group_count++;
+    }
+    if (entity->kind->id != ENTITY_NAMESPACES) {
+        change->open = entity->kind->is_open(entity->state);
+        assert(!change->created || change->run != NULL);
+        seal_run(change, chain->group);
+        seal_transition(change, chain->group);
+    }
+    for (struct ready_change *at = change->ready; at != NULL; at = at->next) {
+        struct store_write *write = add(batch, at->row == NULL ? STORE_READY_DELETE : STORE_READY_INSERT, chain->group, 96);
+        write->ready = at->row;
+        if (at->row == NULL) {
+            write->ready = ARENA_NEW(&batch->store.arena, struct store_ready);
+            write->ready->sequence = at->sequence;
+        }
+    }
+    for (struct entity_change *at = change->entities; at != NULL; at = at->next)
+        add(batch, at->row.state.size == 0 ? STORE_ENTITY_DELETE : STORE_ENTITY_PUT, chain->group,
+            at->row.key.size + at->row.state.size)
+            ->entity = at->row;
+    if (change->wakeup != WAKEUP_KEEP) {
+        struct store_write *write =
+            add(batch, change->wakeup == WAKEUP_SET ? STORE_WAKEUP_SET : STORE_WAKEUP_DELETE, chain->group, 64);
+        write->wakeup.entity = entity->number;
+        write->wakeup.due = change->due;
+        write->wakeup.namespace_number = chain->namespace_number;
+        write->wakeup.workflow_id = chain->business_id;
+    }
+    change->version = entity->version;
+    change->next_event_id = entity->next_event_id;
+    entity->open = NULL;
+    assert(entity->flight == NULL);
+    entity->flight = change;
+}
+
+static void seal_rest(struct lane *lane, struct batch *batch)
+{
+    for (struct stray_wakeup *stray = batch->strays; stray != NULL; stray = stray->next)
+        add(batch, STORE_WAKEUP_DELETE, batch->store.group_count++, 16)->wakeup.entity = stray->entity;
+    if (lane->now - lane->clock_written < CLOCK_PERIOD_NS)
+        return;
+    lane->clock_written = lane->now;
+    uint8_t *state = arena_must(arena_alloc(&batch->store.arena, 9));
+    state[0] = (uint8_t)lane->index;
+    for (int i = 0; i < 8; i++)
+        state[1 + i] = (uint8_t)((uint64_t)lane->now >> (56 - 8 * i));
+    add(batch, STORE_ENTITY_PUT, batch->store.group_count++, 9)->entity =
+        (struct store_entity){ ENTITY_CLOCK, bytes_of(state, 1), bytes_of(state + 1, 8) };
+}
+
+static void seal(struct lane *lane)
+{
+    struct batch *batch = lane->open;
+    assert(lane->flight == NULL);
+    LIST_FOR_EACH(change, &batch->changes, struct change, link)
+        seal_change(change);
+    seal_rest(lane, batch);
+    lane->flight = batch;
+    lane->open = batch == &lane->batches[0] ? &lane->batches[1] : &lane->batches[0];
+    assert(batch_is_empty(lane->open) && list_empty(&lane->open->outputs));
+    lane->open->id = ++lane->next_batch;
+    lane->statistics.batches++;
+    store_submit(lane->runtime->options.store, &batch->store);
+}
+
+/* --- outcomes --- */
+
+static void after_sealed(struct lane *lane)
+{
+    while (lane->after_sealed != NULL) {
+        struct message *message = lane->after_sealed;
+        lane->after_sealed = message->next;
+        mailbox_post(&lane->mailbox, message);
+    }
+}
+
+static void batch_clear(struct batch *batch)
+{
+    assert(list_empty(&batch->changes) && list_empty(&batch->outputs));
+    store_batch_clear(&batch->store);
+    arena_reset(&batch->arena);
+    batch->strays = NULL;
+    batch->transitions = batch->chains = batch->size = 0;
+    batch->full_count = batch->abort_count = 0;
+    batch->namespaces_changed = false;
+}
+
+static void release_change(struct lane *lane, struct change *change)
+{
+    const struct lane_hooks *hooks = &lane->runtime->options.hooks;
+    void                    *context = lane->runtime->options.hooks_context;
+    struct entity           *entity = change->entity;
+    entity->flight = NULL;
+    entity->durable_version = change->version;
+    entity->durable_event_id = change->next_event_id - 1;
+    wakeup_released(entity, change);
+    for (struct ready_change *at = change->ready; at != NULL; at = at->next) {
+        if (at->row == NULL && hooks->withdraw != NULL)
+            hooks->withdraw(context, lane, at->sequence);
+        else if (at->row != NULL && hooks->offer != NULL)
+            hooks->offer(context, lane, at->row);
+    }
+    if (change->event_count != 0 && hooks->released != NULL)
+        hooks->released(context, lane, entity->number, entity->durable_event_id, change->open);
+    entity_trim_tail(entity);
+    change_recycle(lane, change);
+}
+
+/* Hooks first, then outputs: rows and hooks live in the arenas of requests, which their owners free when they are done. */
+static void release(struct lane *lane, struct batch *batch)
+{
+    lane->durable_batch = batch->id;
+    lane->flight = NULL;
+    if (batch->namespaces_changed)
+        namespaces_publish(lane, batch);
+    LIST_FOR_EACH(change, &batch->changes, struct change, link)
+        release_change(lane, change);
+    for (struct list *at; (at = list_take_first(&batch->outputs)) != NULL;)
+        output_leave(lane, LIST_ENTRY(at, struct request, link));
+    batch_clear(batch);
+    after_sealed(lane);
+}
+
+static void fail_outputs_of(struct lane *lane, struct list *outputs, const struct chain *chain, const char *reason)
+{
+    LIST_FOR_EACH(request, outputs, struct request, link) {
+        if (request->chain != chain)
+            continue;
+        list_remove(&request->link);
+        lane_fail(lane, request, ST_INTERNAL, "the store refused the change: %s", reason);
+    }
+}
+
+static void refused(struct lane *lane, struct batch *batch)
+{
+    const char *reason = batch->store.error.message;
+    LIST_FOR_EACH(change, &batch->changes, struct change, link) {
+        struct chain *chain = change->entity->chain;
+        assert(chain->group_batch == batch->id);
+        if (!batch->store.refused[chain->group] || chain_is_quarantined(chain))
+            continue;
+        fail_outputs_of(lane, &batch->outputs, chain, reason);
+        fail_outputs_of(lane, &lane->open->outputs, chain, reason);
+        if (chain->kind == ENTITY_NAMESPACES) {
+            log_error("namespaces.refused", "%s", reason);
+            continue;
+        }
+        chain_mark_quarantined(lane, chain, reason);
+    }
+    /* Forgetting removes changes of several runs at once, so it comes after the walk. */
+    bool namespaces = false;
+    for (struct list *at = batch->changes.next; at != &batch->changes;) {
+        struct chain *chain = LIST_ENTRY(at, struct change, link)->entity->chain;
+        if (!batch->store.refused[chain->group]) {
+            at = at->next;
+            continue;
+        }
+        namespaces = namespaces || chain->kind == ENTITY_NAMESPACES;
+        if (chain->kind == ENTITY_NAMESPACES) {
+            batch->namespaces_changed = false;
+            namespaces_rebuild(lane);
+        } else {
+            chain_forget(lane, chain);
+        }
+        at = batch->changes.next;
+    }
+    release(lane, batch);
+}
+
+/* Everything of these batches is forgotten; `fail` says what their callers hear. */
+static void forget_batch(struct lane *lane, struct batch *batch, void (*fail)(struct lane *lane, struct request *request))
+{
+    for (struct list *at; (at = list_take_first(&batch->outputs)) != NULL;)
+        fail(lane, LIST_ENTRY(at, struct request, link));
+    while (!list_empty(&batch->changes)) {
+        struct chain *chain = LIST_ENTRY(batch->changes.next, struct change, link)->entity->chain;
+        if (chain->kind == ENTITY_NAMESPACES)
+            namespaces_rebuild(lane);
+        else
+            chain_forget(lane, chain);
+        chain_free_if_idle(lane, chain);
+    }
+    batch_clear(batch);
+}
+
+static void flight_lost(struct lane *lane, void (*fail)(struct lane *lane, struct request *request))
+{
+    struct batch *flight = lane->flight;
+    lane->flight = NULL;
+    lane->durable_batch = flight->id; /* nobody waits for it any more */
+    forget_batch(lane, flight, fail);
+    forget_batch(lane, lane->open, fail);
+    after_sealed(lane);
+}
+
+static void full(struct lane *lane, struct batch *batch)
+{
+    if (!lane->read_only)
+        log_error("store.full", "lane=%u %s; starts and signals are refused until there is space", lane->index,
+                  batch->store.error.message);
+    lane->read_only = true;
+    lane->probe_at = lane->monotonic + RETRY_NS;
+    if (batch->full_count++ == 0)
+        store_submit(lane->runtime->options.store, &batch->store); /* the store has given its ballast up */
+    else
+        flight_lost(lane, lane_refuse_full);
+}
+
+static void fail_unavailable(struct lane *lane, struct request *request)
+{
+    lane_fail(lane, request, ST_UNAVAILABLE, "the shard moved; nothing is known but that a retry is right");
+}
+
+static void lost_fence(struct lane *lane)
+{
+    struct list waiters;
+    list_init(&waiters);
+    log_warn("shards.dropped", "lane=%u", lane->index);
+    flight_lost(lane, fail_unavailable);
+    load_forget_all(lane, &waiters);
+    scan_forget_all(lane, &waiters);
+    for (struct list *at; (at = list_take_first(&waiters)) != NULL;)
+        fail_unavailable(lane, LIST_ENTRY(at, struct request, link));
+    wakeup_forget_all(lane);
+    cache_forget_all(lane);
+    if (lane->runtime->options.hooks.forgotten != NULL)
+        lane->runtime->options.hooks.forgotten(lane->runtime->options.hooks_context, lane);
+}
+
+static void batch_answered(struct message *message)
+{
+    struct batch *batch = CONTAINER_OF(CONTAINER_OF(message, struct store_batch, message), struct batch, store);
+    struct lane  *lane = batch->lane;
+    assert(batch == lane->flight);
+    switch (batch->store.outcome) {
+    case STORE_DURABLE:
+        release(lane, batch);
+        return;
+    case STORE_REFUSED:
+        refused(lane, batch);
+        return;
+    case STORE_ABORTED: {
+        int64_t wait = ABORT_BACKOFF_NS << MIN(batch->abort_count, 7U);
+        batch->abort_count++;
+        lane->resubmit_at = lane->monotonic + (batch->abort_count == 1 ? 0 : MIN(wait, ABORT_BACKOFF_MAX_NS));
+        return;
+    }
+    case STORE_FULL:
+        full(lane, batch);
+        return;
+    case STORE_LOST_FENCE:
+        lost_fence(lane);
+        return;
+    case STORE_UNKNOWN:
+        break;
+    }
+    /* Done or not, nobody can say: nothing may leave any more, and the disk is asked after a restart. */
+    lane->dead = true;
+    if (lane->runtime->options.fatal == NULL)
+        panic("the store cannot say what it has done: %s", batch->store.error.message);
+    lane->runtime->options.fatal(lane->runtime->options.fatal_context, &batch->store.error);
+}
+
+/* --- turns --- */
+
+static void probe(struct lane *lane)
+{
+    struct error error;
+    if (store_probe(lane->runtime->options.store, &error) != ST_OK) {
+        lane->probe_at = lane->monotonic + RETRY_NS;
+        return;
+    }
+    log_info("store.writable", "lane=%u", lane->index);
+    lane->read_only = false;
+    lane->probe_at = TIME_NEVER;
+    /* Timers that were parked, or lost with what was forgotten, are found again in the store. */
+    wakeup_forget_all(lane);
+}
+
+void commit_turn(struct lane *lane)
+{
+    if (lane->resubmit_at <= lane->monotonic) {
+        lane->resubmit_at = TIME_NEVER;
+        store_submit(lane->runtime->options.store, &lane->flight->store);
+    }
+    if (lane->probe_at <= lane->monotonic)
+        probe(lane);
+    if (ready_to_seal(lane))
+        seal(lane);
+}
+
+int64_t commit_next_due(const struct lane *lane)
+{
+    int64_t due = MIN(lane->resubmit_at, lane->probe_at);
+    if (lane->flight == NULL && !batch_is_empty(lane->open))
+        due = MIN(due, lane->open->opened_at + SEAL_NS);
+    return due;
+}
+
+void lane_after_sealed(struct lane *lane, struct message *message)
+{
+    if (lane->flight == NULL) {
+        mailbox_post(&lane->mailbox, message);
+        return;
+    }
+    message->next = lane->after_sealed;
+    lane->after_sealed = message;
+}
+
+void commit_init(struct lane *lane)
+{
+    list_init(&lane->changes_free);
+    for (size_t i = 0; i < ARRAY_COUNT(lane->batches); i++) {
+        struct batch *batch = &lane->batches[i];
+        batch->lane = lane;
+        store_batch_init(&batch->store, &lane->mailbox, batch_answered);
+        arena_init(&batch->arena, SIZE_MAX);
+        list_init(&batch->changes);
+        list_init(&batch->outputs);
+        buffer_init(&batch->scratch);
+    }
+    lane->open = &lane->batches[0];
+    lane->open->id = lane->next_batch = 1;
+    lane->resubmit_at = lane->probe_at = TIME_NEVER;
+}
+
+void commit_free(struct lane *lane)
+{
+    for (struct list *at; (at = list_take_first(&lane->changes_free)) != NULL;) {
+        struct change *change = LIST_ENTRY(at, struct change, link);
+        buffer_release(&change->events);
+        buffer_release(&change->deltas);
+        free(change);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(lane->batches); i++) {
+        struct batch *batch = &lane->batches[i];
+        store_batch_release(&batch->store);
+        arena_release(&batch->arena);
+        buffer_release(&batch->scratch);
+    }
+}

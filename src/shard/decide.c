@@ -1,0 +1,322 @@
+/* decide.c: one request on one entity: decide, apply, join the open batch, and tie the answer to what it rests on. */
+#include "shard/shard_internal.h"
+
+#include "history/batch.h"
+
+static bool has_rows(const struct entity *entity)
+{
+    return entity->kind->id != ENTITY_NAMESPACES;
+}
+
+/* --- what a transition adds to the open batch --- */
+
+static void join_ready(struct change *change, const struct transition *transition)
+{
+    struct batch *batch = change->batch;
+    for (size_t i = 0; i < transition->unready_count; i++) {
+        /* A row that this very batch would insert is not written at all. */
+        struct ready_change **at = &change->ready;
+        while (*at != NULL && ((*at)->row == NULL || (*at)->sequence != transition->unready[i]))
+            at = &(*at)->next;
+        if (*at != NULL) {
+            if (change->ready_end == &(*at)->next)
+                change->ready_end = at;
+            *at = (*at)->next;
+            continue;
+        }
+        struct ready_change *gone = ARENA_NEW(&batch->arena, struct ready_change);
+        gone->sequence = transition->unready[i];
+        *change->ready_end = gone;
+        change->ready_end = &gone->next;
+    }
+    for (size_t i = 0; i < transition->ready_count; i++) {
+        struct ready_change *new = ARENA_NEW(&batch->arena, struct ready_change);
+        new->row = &transition->ready[i];
+        new->sequence = new->row->sequence;
+        assert(new->sequence != 0);
+        assert(new->row->run == change->entity->number);
+        *change->ready_end = new;
+        change->ready_end = &new->next;
+        batch->size += sizeof(struct store_ready) + new->row->queue.size + new->row->workflow_id.size;
+    }
+}
+
+static void join_run(struct change *change, const struct store_run *run)
+{
+    struct batch     *batch = change->batch;
+    struct store_run *row = ARENA_NEW(&batch->arena, struct store_run);
+    *row = *run;
+    assert(row->number == change->entity->number);
+    if (change->run != NULL && change->created) {
+        /* An update of a row that is not written yet: the identity stays as inserted. */
+        row->run_id = change->run->run_id;
+        row->workflow_id = change->run->workflow_id;
+        row->workflow_type = change->run->workflow_type;
+        row->start_time = change->run->start_time;
+        row->parent_workflow_id = change->run->parent_workflow_id;
+        row->parent_run_id = change->run->parent_run_id;
+        row->root_workflow_id = change->run->root_workflow_id;
+        row->root_run_id = change->run->root_run_id;
+    }
+    change->run = row;
+    batch->size += sizeof(*row) + row->workflow_id.size + row->memo.size + row->search_attributes.size;
+}
+
+static void join_rows(struct change *change, const struct transition *transition)
+{
+    struct batch *batch = change->batch;
+    if (transition->run != NULL)
+        join_run(change, transition->run);
+    join_ready(change, transition);
+    for (size_t i = 0; i < transition->entity_count; i++) {
+        struct entity_change *row = ARENA_NEW(&batch->arena, struct entity_change);
+        row->row = transition->entities[i];
+        *change->entities_end = row;
+        change->entities_end = &row->next;
+        batch->size += row->row.key.size + row->row.state.size;
+        if (row->row.kind == ENTITY_NAMESPACES)
+            batch->namespaces_changed = true;
+    }
+}
+
+static void apply(struct entity *entity, const struct transition *transition, int64_t row_number)
+{
+    struct transition_record record = {
+        .number = row_number,
+        .first_event_id = entity->next_event_id,
+        .events = transition->events,
+        .event_count = transition->event_count,
+        .delta = transition->delta,
+    };
+    struct error error;
+    if (entity->kind->apply(entity->state, &record, &error) != ST_OK)
+        panic("%s: apply refused what decide made: %s", entity->kind->name, error.message);
+}
+
+/* Several transitions of one run in one open batch are one row: their events behind each other, their deltas as a list. */
+static void transition_join(struct entity *entity, const struct transition *transition)
+{
+    if (transition->is_volatile) {
+        assert(transition->event_count == 0);
+        apply(entity, transition, entity->row_number);
+        entity_resize(entity);
+        return;
+    }
+    struct change *change = commit_change(entity);
+    struct batch  *batch = change->batch;
+    if (has_rows(entity) && change->row_number == 0) {
+        change->row_number = ++entity->row_number;
+        change->first_event_id = entity->next_event_id;
+    }
+    assert(transition->event_count == 0 || transition->first_event_id == entity->next_event_id);
+    apply(entity, transition, change->row_number);
+    size_t before = change->events.size + change->deltas.size;
+    batch_pack(&change->events, transition->events, transition->event_count);
+    buffer_append_varint(&change->deltas, transition->event_count);
+    buffer_append_varint(&change->deltas, transition->delta.size);
+    buffer_append(&change->deltas, transition->delta);
+    change->event_count += transition->event_count;
+    batch->size += change->events.size + change->deltas.size - before;
+    batch->transitions++;
+    join_rows(change, transition);
+    entity->next_event_id += (int64_t)transition->event_count;
+    entity->version++;
+    entity->chain->last_batch = batch->id;
+    entity->lane->statistics.transitions++;
+    entity_resize(entity);
+}
+
+/* The stored wake-up may be too early, never too late; so a later due time writes nothing until the earlier one fires. */
+void wakeup_adjust(struct entity *entity)
+{
+    if (!has_rows(entity))
+        return;
+    int64_t next = entity->kind->next_due(entity->state);
+    if (next == TIME_NEVER) {
+        bool closed = !entity->kind->is_open(entity->state);
+        if (!entity->wakeup_fired && (!closed || (entity->wakeup == TIME_NEVER && !entity->wakeup_guessed)))
+            return;
+        struct change *change = commit_change(entity);
+        change->wakeup = change->created ? WAKEUP_KEEP : WAKEUP_CLEAR;
+    } else {
+        if (!entity->wakeup_fired && next >= entity->wakeup)
+            return;
+        struct change *change = commit_change(entity);
+        change->wakeup = WAKEUP_SET;
+        change->due = next;
+    }
+    entity->wakeup = next;
+    entity->wakeup_guessed = false;
+    entity->wakeup_fired = false;
+}
+
+/* --- asking --- */
+
+static void tie(struct lane *lane, struct chain *chain, const struct entity *entity, struct request *request)
+{
+    request->chain = chain;
+    request->batch = chain->last_batch;
+    request->number = entity == NULL ? 0 : entity->number;
+    request->version = entity == NULL ? 0 : entity->version;
+    commit_output(lane, request);
+}
+
+/* Asks until the kind has what it needs. False: the request waits for events, or was answered. */
+static bool ask(struct lane *lane, struct chain *chain, struct entity *entity, struct request *request,
+                struct number_source *numbers, struct decision *decision)
+{
+    const struct entity_kind *kind = runtime_kind(lane->runtime, request->kind);
+    const void               *state = entity == NULL ? NULL : entity->state;
+    struct env                env = {
+                       .now = entity == NULL || !has_rows(entity) ? lane->now : MAX(lane->now, kind->last_event_time(state)),
+                       .namespace = lane_namespace_by_number(lane, request->namespace_number),
+                       .limits = &lane->runtime->limits,
+    };
+    for (;;) {
+        /* A new run must come after every other of its chain, also when this lane's clock is behind. */
+        *numbers = lane->numbers;
+        if (chain->current != NULL)
+            numbers->last = MAX(numbers->last, chain->current->number);
+        env.numbers = numbers;
+        env.cold = request->cold;
+        for (size_t i = 0; i < ARRAY_COUNT(env.entropy); i++)
+            env.entropy[i] = random_next(&lane->random);
+        *decision = (struct decision){ 0 };
+        error_clear(&request->error);
+        kind->decide(state, request, &env, decision);
+        if (!decision->needs)
+            return true;
+        assert(!decision->changes && !decision->creates);
+        if (entity == NULL || ++request->rounds > NEED_ROUNDS_MAX || decision->need_from < 1 ||
+            decision->need_to >= entity->next_event_id || decision->need_from > decision->need_to) {
+            lane_fail(lane, request, ST_INTERNAL, "%s asked for events %" PRId64 " to %" PRId64 " that it cannot have",
+                      kind->name, decision->need_from, decision->need_to);
+            return false;
+        }
+        if (!scan_for_request(entity, request, decision->need_from, decision->need_to))
+            return false;
+    }
+}
+
+/* A waiting poller starts a task in the very batch that makes the task ready: no commit, no row of its own. */
+static void fuse(struct lane *lane, struct chain *chain, struct entity *entity, const struct transition *transition)
+{
+    const struct lane_hooks *hooks = &lane->runtime->options.hooks;
+    if (hooks->reserve == NULL || lane->read_only || lane->draining)
+        return;
+    for (size_t i = 0; i < transition->ready_count; i++) {
+        struct request *request = hooks->reserve(lane->runtime->options.hooks_context, lane, &transition->ready[i]);
+        if (request == NULL)
+            continue;
+        request_prepare(lane, request);
+        struct decision      decision;
+        struct number_source numbers;
+        if (!ask(lane, chain, entity, request, &numbers, &decision))
+            continue;
+        lane->numbers = numbers;
+        /* A start neither creates runs nor makes tasks ready, so this does not go deeper. */
+        assert(!decision.creates);
+        if (decision.changes)
+            transition_join(entity, &decision.self);
+        tie(lane, chain, entity, request);
+    }
+}
+
+void request_decide(struct lane *lane, struct chain *chain, struct entity *entity, struct request *request)
+{
+    struct decision      decision;
+    struct number_source numbers;
+    if (!ask(lane, chain, entity, request, &numbers, &decision)) {
+        chain_free_if_idle(lane, chain);
+        return;
+    }
+    lane->numbers = numbers;
+    struct entity *created = NULL;
+    assert(entity != NULL || !decision.changes);
+    if (decision.changes)
+        transition_join(entity, &decision.self);
+    if (decision.creates) {
+        assert(chain->current == NULL || decision.created_identity.number > chain->current->number);
+        assert(decision.created.run != NULL && !decision.created.is_volatile);
+        created = entity_new(lane, chain, runtime_kind(lane->runtime, request->kind), &decision.created_identity);
+        entity_publish(created);
+        commit_change(created)->created = true;
+        transition_join(created, &decision.created);
+        chain->current = created;
+        chain->current_known = true;
+    }
+    tie(lane, chain, created != NULL ? created : entity, request);
+    if (decision.changes)
+        fuse(lane, chain, entity, &decision.self);
+    if (created != NULL) {
+        fuse(lane, chain, created, &decision.created);
+        wakeup_adjust(created);
+    }
+    if (entity != NULL) {
+        wakeup_adjust(entity);
+        entity_touch(entity);
+    }
+    if (decision.changes || decision.creates)
+        chain_touch(lane, chain);
+    chain_free_if_idle(lane, chain);
+}
+
+/* The run a request means, when memory can say. False: it waits for the store. */
+static bool locate(struct lane *lane, struct chain *chain, struct request *request, struct entity **ret_entity)
+{
+    *ret_entity = NULL;
+    if (request->kind == ENTITY_NAMESPACES) {
+        *ret_entity = lane->singleton;
+        return true;
+    }
+    bool none = chain->current_known && chain->current == NULL;
+    if (request->number == 0 && !request->has_run_id) {
+        if (!chain->current_known) {
+            load_wait(lane, chain, 0, request);
+            return false;
+        }
+        *ret_entity = chain->current;
+        return true;
+    }
+    store_number   number = request->number != 0 ? request->number : run_id_number(&request->run_id);
+    struct entity *entity = number == 0 || none ? NULL : entity_find(lane, number);
+    if (entity != NULL) {
+        if (entity->chain == chain &&
+            (!request->has_run_id || memcmp(&entity->run_id, &request->run_id, sizeof(struct uuid)) == 0))
+            *ret_entity = entity;
+        return true;
+    }
+    if (number == 0 || none || (chain->current_known && number > chain->current->number))
+        return true; /* no such run */
+    load_wait(lane, chain, number, request);
+    return false;
+}
+
+void request_process(struct lane *lane, struct request *request)
+{
+    const struct entity_kind *kind = runtime_kind(lane->runtime, request->kind);
+    assert(kind != NULL);
+    if (request->command != ENTITY_COMMAND_DUE && kind->adds_work != NULL && kind->adds_work(request)) {
+        if (lane->draining) {
+            lane_fail(lane, request, ST_UNAVAILABLE, "the server is shutting down");
+            return;
+        }
+        if (lane->read_only) {
+            lane_refuse_full(lane, request);
+            return;
+        }
+    }
+    struct chain *chain = chain_get(lane, request->kind, request->namespace_number, request->business_id);
+    if (chain_is_quarantined(chain)) {
+        lane_fail(lane, request, ST_INTERNAL, "execution %.*s is quarantined; the server's log says why",
+                  BYTES_FMT(request->business_id));
+        return;
+    }
+    struct entity *entity;
+    if (!locate(lane, chain, request, &entity))
+        return;
+    if (request->command == ENTITY_COMMAND_DUE && request->kind != ENTITY_NAMESPACES)
+        wakeup_decide(lane, chain, entity, request);
+    else
+        request_decide(lane, chain, entity, request);
+}

@@ -1,0 +1,309 @@
+/* runtime.c: all lanes of a process: start, owners, end. */
+#include <pthread.h>
+#include <time.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "shard/shard_internal.h"
+
+const struct limits limits_default = {
+    .id_size_max = 1000,
+    .payload_size_max = 2 << 20,
+    .memo_size_max = 2 << 20,
+    .pending_activities_max = 2000,
+    .signals_max = 10000,
+    .buffered_events_max = 100,
+    .buffered_bytes_max = 2 << 20,
+    .buffered_queries_max = 100,
+    .history_events_max = 51200,
+    .history_size_max = 50 << 20,
+    .state_size_max = 8 << 20,
+    .suggest_events = 4096,
+    .suggest_size = 4 << 20,
+    .workflow_task_timeout_default_ns = 10 * NS_PER_S,
+    .workflow_task_timeout_max_ns = 120 * NS_PER_S,
+};
+
+/* Where a thread without a lane waits for the store, or for lanes that it turns itself. */
+struct waiter {
+    pthread_mutex_t mutex;
+    pthread_cond_t  condition;
+    bool            woken;
+};
+
+static void waiter_init(struct waiter *waiter)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&waiter->mutex, NULL);
+    pthread_cond_init(&waiter->condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+    waiter->woken = false;
+}
+
+static void waiter_release(struct waiter *waiter)
+{
+    pthread_cond_destroy(&waiter->condition);
+    pthread_mutex_destroy(&waiter->mutex);
+}
+
+static void waiter_wake(void *context)
+{
+    struct waiter *waiter = context;
+    pthread_mutex_lock(&waiter->mutex);
+    waiter->woken = true;
+    pthread_cond_signal(&waiter->condition);
+    pthread_mutex_unlock(&waiter->mutex);
+}
+
+/* At most a few milliseconds: a lane may also wait for a time. */
+static void waiter_sleep(struct waiter *waiter)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += 2 * NS_PER_MS;
+    if (until.tv_nsec >= NS_PER_S) {
+        until.tv_nsec -= NS_PER_S;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&waiter->mutex);
+    if (!waiter->woken)
+        (void)pthread_cond_timedwait(&waiter->condition, &waiter->mutex, &until);
+    waiter->woken = false;
+    pthread_mutex_unlock(&waiter->mutex);
+}
+
+static void read_answered(struct message *message UNUSED) {}
+
+void runtime_read_blocking(struct runtime *runtime, struct store_read *read)
+{
+    struct waiter  waiter;
+    struct mailbox mailbox;
+    waiter_init(&waiter);
+    mailbox_init(&mailbox, waiter_wake, &waiter);
+    read->home = &mailbox;
+    read->message.run = read_answered;
+    store_read(runtime->options.store, read);
+    while (mailbox_take(&mailbox) == NULL) {
+        if (runtime->options.wait != NULL)
+            runtime->options.wait(runtime->options.wait_context);
+        else
+            waiter_sleep(&waiter);
+    }
+    /* The store posts under no lock of ours: its wake may still be on its way out of the mutex. */
+    pthread_mutex_lock(&waiter.mutex);
+    pthread_mutex_unlock(&waiter.mutex);
+    waiter_release(&waiter);
+}
+
+/* How far time had come when the store was last written: neither now nor the numbers may be below it. */
+static enum status load_clock(struct runtime *runtime, int64_t *ret_persisted, struct error *error)
+{
+    struct arena      arena;
+    arena_init(&arena, SIZE_MAX);
+    struct store_read read = { .kind = STORE_READ_ENTITIES, .entity_kind = ENTITY_CLOCK, .arena = &arena };
+    runtime_read_blocking(runtime, &read);
+    enum status status = read.status;
+    if (status != ST_OK) {
+        *error = read.error;
+    } else {
+        *ret_persisted = 0;
+        for (size_t i = 0; i < read.entity_count; i++) {
+            struct bytes state = read.entities[i].state;
+            int64_t      time = 0;
+            for (size_t at = 0; at < state.size && at < 8; at++)
+                time = (int64_t)((uint64_t)time << 8 | state.base[at]);
+            *ret_persisted = MAX(*ret_persisted, time);
+        }
+    }
+    arena_release(&arena);
+    return status;
+}
+
+static struct lane *new_lane(struct runtime *runtime, uint32_t index, uint64_t seed, int64_t persisted)
+{
+    struct lane *lane = xcalloc(1, sizeof(*lane));
+    lane->runtime = runtime;
+    lane->index = index;
+    mailbox_init(&lane->mailbox, NULL, NULL);
+    if (seed == 0)
+        random_seed_from_system(&lane->random);
+    else
+        random_seed(&lane->random, hash_combine(seed, index + 1));
+    lane->wall = clock_wall_ns(&runtime->options.clock);
+    lane->monotonic = clock_monotonic_ns(&runtime->options.clock);
+    lane->now = MAX(lane->wall, persisted);
+    lane->numbers.lane = index;
+    /* Numbers of the last second before the end may be on disk without a clock row that is as new. */
+    if (persisted != 0)
+        (void)number_next(&lane->numbers, persisted + 2 * CLOCK_PERIOD_NS);
+    list_init(&lane->queue);
+    list_init(&lane->finished);
+    list_init(&lane->lru);
+    list_init(&lane->active);
+    list_init(&lane->quarantined);
+    list_init(&lane->loads);
+    list_init(&lane->scans);
+    list_init(&lane->colds_queued);
+    list_init(&lane->reads_finished);
+    table_init(&lane->by_key);
+    table_init(&lane->by_number);
+    commit_init(lane);
+    wakeup_init(lane);
+    return lane;
+}
+
+enum status runtime_new(const struct runtime_options *options, struct runtime **ret_runtime, struct error *error)
+{
+    assert(options->lane_count >= 1 && options->lane_count <= SHARD_RANGE_COUNT);
+    assert(options->kind_count <= ARRAY_COUNT(((struct runtime *)0)->kinds));
+    static_assert(SHARD_RANGE_COUNT <= 1 << NUMBER_LANE_BITS, "every lane has its own numbers");
+    struct runtime *runtime = xcalloc(1, sizeof(*runtime));
+    runtime->options = *options;
+    runtime->limits = options->limits == NULL ? limits_default : *options->limits;
+    runtime->kind_count = options->kind_count;
+    for (size_t i = 0; i < options->kind_count; i++)
+        runtime->kinds[i] = options->kinds[i];
+    if (runtime->options.window_size == 0)
+        runtime->options.window_size = WINDOW_SIZE_DEFAULT;
+    if (runtime->options.memory_limit == 0)
+        runtime->options.memory_limit = SIZE_MAX;
+    runtime->lane_count = options->lane_count;
+    runtime->lanes = xcalloc(options->lane_count, sizeof(struct lane *));
+    int64_t     persisted = 0;
+    enum status status = load_clock(runtime, &persisted, error);
+    for (uint32_t i = 0; i < options->lane_count && status == ST_OK; i++)
+        runtime->lanes[i] = new_lane(runtime, i, options->seed, persisted);
+    if (status == ST_OK)
+        status = namespaces_load(runtime, error);
+    if (status != ST_OK) {
+        runtime_abandon(runtime);
+        return status;
+    }
+    *ret_runtime = runtime;
+    return ST_OK;
+}
+
+static void lane_free(struct lane *lane)
+{
+    load_free_all(lane);
+    scan_free_all(lane);
+    /* Chains without entities are freed with the table: nothing is in use any more. */
+    while (!list_empty(&lane->lru)) {
+        struct entity *entity = LIST_ENTRY(lane->lru.next, struct entity, lru);
+        commit_entity_gone(entity);
+        entity_free(entity);
+    }
+    cache_free_chains(lane);
+    wakeup_free(lane);
+    commit_free(lane);
+    namespace_set_release(lane->namespaces);
+    table_release(&lane->by_key);
+    table_release(&lane->by_number);
+    free(lane);
+}
+
+void runtime_abandon(struct runtime *runtime)
+{
+    for (uint32_t i = 0; i < runtime->lane_count; i++) {
+        if (runtime->lanes[i] != NULL)
+            lane_free(runtime->lanes[i]);
+    }
+    namespaces_free(runtime);
+    free(runtime->lanes);
+    free(runtime);
+}
+
+void runtime_free(struct runtime *runtime)
+{
+    if (runtime == NULL)
+        return;
+    for (uint32_t i = 0; i < runtime->lane_count; i++)
+        assert(lane_idle(runtime->lanes[i]));
+    runtime_abandon(runtime);
+}
+
+void runtime_settle(struct runtime *runtime)
+{
+    struct waiter waiter;
+    waiter_init(&waiter);
+    for (uint32_t i = 0; i < runtime->lane_count; i++) {
+        runtime->lanes[i]->settling = true;
+        lane_set_host(runtime->lanes[i], waiter_wake, &waiter);
+    }
+    for (;;) {
+        bool idle = true;
+        for (uint32_t i = 0; i < runtime->lane_count; i++)
+            lane_turn(runtime->lanes[i]);
+        for (uint32_t i = 0; i < runtime->lane_count; i++)
+            idle = idle && (lane_idle(runtime->lanes[i]) || runtime->lanes[i]->dead);
+        if (idle)
+            break;
+        if (runtime->options.wait != NULL)
+            runtime->options.wait(runtime->options.wait_context);
+        else
+            waiter_sleep(&waiter);
+    }
+    pthread_mutex_lock(&waiter.mutex);
+    pthread_mutex_unlock(&waiter.mutex);
+    for (uint32_t i = 0; i < runtime->lane_count; i++)
+        lane_set_host(runtime->lanes[i], NULL, NULL);
+    waiter_release(&waiter);
+}
+
+struct lane *runtime_lane(struct runtime *runtime, uint32_t index)
+{
+    assert(index < runtime->lane_count);
+    return runtime->lanes[index];
+}
+
+uint32_t runtime_lane_count(const struct runtime *runtime)
+{
+    return runtime->lane_count;
+}
+
+struct store *runtime_store(struct runtime *runtime)
+{
+    return runtime->options.store;
+}
+
+const struct entity_kind *runtime_kind(const struct runtime *runtime, enum entity_kind_id id)
+{
+    for (size_t i = 0; i < runtime->kind_count; i++) {
+        if (runtime->kinds[i]->id == id)
+            return runtime->kinds[i];
+    }
+    return NULL;
+}
+
+/* The kind whose runs have rows of their own: the store's rows do not say which kind they are of. */
+enum entity_kind_id runtime_log_kind(const struct runtime *runtime)
+{
+    for (size_t i = 0; i < runtime->kind_count; i++) {
+        if (runtime->kinds[i]->id != ENTITY_NAMESPACES)
+            return runtime->kinds[i]->id;
+    }
+    return ENTITY_WORKFLOW;
+}
+
+/* Shard = hash(namespace, business id), never run id: all runs of a workflow id are one lane's affair. */
+static struct lane *lane_of(struct runtime *runtime, int64_t namespace_number, struct bytes name)
+{
+    if (runtime->lane_count == 1)
+        return runtime->lanes[0];
+    uint64_t hash = hash_combine(hash_u64((uint64_t)namespace_number), hash_stable(name));
+    uint32_t shard = (uint32_t)(hash % SHARD_COUNT);
+    uint32_t range = shard / (SHARD_COUNT / SHARD_RANGE_COUNT);
+    return runtime->lanes[range % runtime->lane_count];
+}
+
+struct lane *runtime_owner(struct runtime *runtime, int64_t namespace_number, struct bytes business_id)
+{
+    return lane_of(runtime, namespace_number, business_id);
+}
+
+struct lane *runtime_queue_lane(struct runtime *runtime, int64_t namespace_number, struct bytes normal_queue)
+{
+    return lane_of(runtime, namespace_number, normal_queue);
+}
