@@ -1,0 +1,75 @@
+/* draft.h: a transition in the making: a draft of the state, and what is written so far.
+ *
+ * Everything decide does to an execution goes through here: an event or a change is encoded, noted and folded into the
+ * draft in one step, so that the next step sees it exactly as the live state will. A draft that is not finished has
+ * never been: that is how a bad command takes all of its completion with it.
+ *
+ * Owns nothing: all of it lives in the request's arena.
+ */
+#ifndef ENGINE_DRAFT_H
+#define ENGINE_DRAFT_H
+#include "engine/fold.h"
+#include "engine/workflow.h"
+
+struct draft {
+    struct execution    *state;
+    const struct execution *live; /* NULL for a run that is being created */
+    struct env          *env;
+    struct arena        *arena;
+    struct bytes        *events;
+    struct state_Change *changes;
+    struct store_ready  *ready;
+    store_number        *unready;
+    size_t event_count, event_capacity, change_count, change_capacity;
+    size_t ready_count, ready_capacity, unready_count, unready_capacity;
+    int64_t  first_event_id;
+    uint32_t flush_left;
+    uint32_t own_buffered; /* of the buffer: put there by commands of the completion that is being decided */
+    uint32_t uuids_taken;
+    bool     wants_task;   /* something happened that a worker must hear of */
+    bool     row_changed;  /* status, memo or search attributes: the run's row is written */
+};
+
+void draft_begin(struct draft *draft, const struct execution *live, struct env *env, struct arena *arena);
+void draft_begin_new(struct draft *draft, const struct entity_identity *identity, struct env *env, struct arena *arena);
+static inline bool draft_is_empty(const struct draft *draft)
+{
+    return draft->event_count == 0 && draft->change_count == 0;
+}
+
+/* Writes an event now. `event` has type and attributes; id, time (unless set) and task id are filled in. Returns its id. */
+int64_t draft_event(struct draft *draft, struct history_HistoryEvent *event);
+/* The same with no more than attributes. */
+int64_t draft_write(struct draft *draft, int32_t type, const void *attributes);
+/* Writes the event, or puts it into the buffer while a worker has the workflow task. Sets wants_task if it wakes. */
+void draft_arrive(struct draft *draft, struct history_HistoryEvent *event);
+/* Puts the event into the buffer, whether or not a worker has the task. */
+void draft_buffer(struct draft *draft, struct history_HistoryEvent *event);
+/* Writes what is in the buffer: arrival order, but ends of activities last, with their started ids. Returns how many. */
+uint32_t draft_flush(struct draft *draft);
+
+/* Notes a change; time is set to now unless it is set. */
+void draft_change(struct draft *draft, struct state_Change change);
+#define DRAFT_CHANGE(draft, KIND, member, type, ...)                                                   \
+    do {                                                                                               \
+        struct type *change_record = ARENA_NEW((draft)->arena, struct type);                           \
+        *change_record = (struct type){ __VA_ARGS__ };                                                 \
+        draft_change((draft), (struct state_Change){ .kind_case = (KIND), .member = change_record });  \
+    } while (0)
+
+struct store_ready *draft_ready(struct draft *draft, enum store_task_kind kind, struct bytes queue);
+/* Priority and fairness of a row from encoded Priorities: those of `own` go before those of `inherited`. */
+void draft_row_priority(struct store_ready *row, struct bytes inherited, struct bytes own, struct arena *arena);
+void                draft_unready(struct draft *draft, store_number sequence); /* 0: nothing */
+
+/* Fresh from env's entropy: as often as wanted, the same again when decide is asked again. */
+struct uuid  draft_uuid(struct draft *draft);
+struct bytes draft_uuid_text(struct draft *draft);
+/* Uniform in [0, 1000): for jitter. */
+int64_t draft_random_permille(struct draft *draft);
+
+void draft_finish(struct draft *draft, struct transition *ret_transition);
+/* A transition of heartbeats that is never stored. */
+void draft_finish_volatile(struct draft *draft, const struct state_ActivityHeartbeat *heartbeat,
+                           struct transition *ret_transition);
+#endif

@@ -1,0 +1,23 @@
+/* failure.h: failures the server makes itself, and the errors it answers with. Everything lives in the arena given. */
+#ifndef ENGINE_FAILURE_H
+#define ENGINE_FAILURE_H
+#include "base/arena.h"
+#include "codec/pb.h"
+#include "pb/all.pb.h"
+
+/* Encoded temporal.api.failure.v1.Failure, never with a NULL base. `cause` is encoded too; empty: none. */
+struct bytes failure_server(struct arena *arena, struct bytes message, bool non_retryable, struct bytes cause);
+struct bytes failure_timeout(struct arena *arena, int32_t timeout_type, struct bytes heartbeat_details, struct bytes cause);
+/* The failure itself if it fits; else a server failure around what is left of its text when cut to size_max bytes. */
+struct bytes failure_bounded(struct arena *arena, struct bytes failure, size_t size_max, bool non_retryable);
+
+/* "BadStartTimerAttributes" for WORKFLOW_TASK_FAILED_CAUSE_BAD_START_TIMER_ATTRIBUTES. */
+struct bytes cause_name(struct arena *arena, int32_t cause);
+
+/* Errors with their first detail (contract 1.1). All return the code they set. */
+enum status error_not_found(struct error *error, struct arena *arena, const char *message);
+enum status error_not_ready(struct error *error, struct arena *arena, const char *message);
+enum status error_busy(struct error *error, struct arena *arena, const char *message);
+enum status error_already_started(struct error *error, struct arena *arena, struct bytes start_request_id,
+                                  struct bytes run_id, struct bytes first_run_id);
+#endif

@@ -1,0 +1,276 @@
+/* snapshot.c: the state as one encoded state_Execution, and back.
+ *
+ * Volatile members are left out. A closed run's is small: its pending things are gone.
+ */
+#include "engine/fold.h"
+
+static void task_to(const struct workflow_task *task, struct state_WorkflowTask *to)
+{
+    *to = (struct state_WorkflowTask){
+        .scheduled_event_id = task->scheduled_event_id,
+        .started_event_id = task->started_event_id,
+        .attempt = task->attempt,
+        .is_transient = task->is_transient,
+        .is_sticky = task->is_sticky,
+        .scheduled_time = task->scheduled_time,
+        .original_scheduled_time = task->original_scheduled_time,
+        .started_time = task->started_time,
+        .timeout = task->timeout,
+        .sequence = task->sequence,
+        .history_size = task->history_size,
+        .suggest = task->suggest,
+        .identity = task->identity,
+        .request_id = task->request_id,
+    };
+}
+
+static void activity_to(const struct activity *activity, struct state_Activity *to)
+{
+    *to = (struct state_Activity){
+        .scheduled_event_id = activity->scheduled_event_id,
+        .activity_id = activity->activity_id,
+        .activity_type = activity->type,
+        .task_queue = activity->queue,
+        .schedule_to_close = activity->schedule_to_close,
+        .schedule_to_start = activity->schedule_to_start,
+        .start_to_close = activity->start_to_close,
+        .heartbeat = activity->heartbeat,
+        .first_scheduled_time = activity->first_scheduled_time,
+        .scheduled_time = activity->scheduled_time,
+        .started_time = activity->started_time,
+        .attempt = activity->attempt,
+        .cancel_requested = activity->cancel_requested,
+        .cancel_requested_event_id = activity->cancel_requested_event_id,
+        .retry_policy = activity->retry_policy,
+        .identity = activity->identity,
+        .request_id = activity->request_id,
+        .last_failure = activity->last_failure,
+        .heartbeat_details = activity->heartbeat_details,
+        .has_heartbeat_details = activity->has_heartbeat_details,
+        .heartbeat_time = activity->heartbeat_time,
+        .last_attempt_complete_time = activity->last_attempt_complete_time,
+        .sequence = activity->sequence,
+        .stamp = activity->stamp,
+        .priority = activity->priority,
+    };
+}
+
+static void pending_to(const struct execution *state, struct state_Execution *to, struct arena *arena)
+{
+    to->activities_count = state->activity_count;
+    to->activities = ARENA_NEW_ARRAY(arena, struct state_Activity, state->activity_count + 1);
+    for (uint32_t i = 0; i < state->activity_count; i++)
+        activity_to(state->activities[i].record, &to->activities[i]);
+    to->timers_count = state->timer_count;
+    to->timers = ARENA_NEW_ARRAY(arena, struct state_Timer, state->timer_count + 1);
+    for (uint32_t i = 0; i < state->timer_count; i++)
+        to->timers[i] = (struct state_Timer){ .timer_id = state->timers[i].id,
+                                              .started_event_id = state->timers[i].started_event_id,
+                                              .fire_time = state->timers[i].fire_time };
+    to->attached_count = state->attached_count;
+    to->attached = ARENA_NEW_ARRAY(arena, struct state_AttachedRequest, state->attached_count + 1);
+    for (uint32_t i = 0; i < state->attached_count; i++)
+        to->attached[i] = (struct state_AttachedRequest){ .request_id = state->attached[i].request_id,
+                                                          .event_id = state->attached[i].event_id };
+    to->reset_points_count = state->reset_point_count;
+    to->reset_points = ARENA_NEW_ARRAY(arena, struct state_ResetPoint, state->reset_point_count + 1);
+    for (uint32_t i = 0; i < state->reset_point_count; i++)
+        to->reset_points[i] =
+            (struct state_ResetPoint){ .binary_checksum = state->reset_points[i].checksum,
+                                       .build_id = state->reset_points[i].build_id,
+                                       .run_id = state->reset_points[i].run_id,
+                                       .completed_event_id = state->reset_points[i].completed_event_id,
+                                       .create_time = state->reset_points[i].create_time };
+    to->buffer = state->buffer;
+    to->buffer_count = state->buffer_count;
+    to->signal_ids = bytes_of(state->signal_ids, state->signal_id_count * sizeof(struct uuid));
+}
+
+void execution_snapshot(const struct execution *state, struct buffer *to)
+{
+    struct arena              arena;
+    struct state_WorkflowTask task;
+    arena_init(&arena, SIZE_MAX);
+    struct state_Execution record = {
+        .transitions = state->transitions,
+        .workflow_type = state->type,
+        .task_queue = state->queue,
+        .start_request_id = state->start_request_id,
+        .first_run_id = bytes_of(state->first_run_id.byte, sizeof(state->first_run_id.byte)),
+        .original_run_id = bytes_of(state->original_run_id.byte, sizeof(state->original_run_id.byte)),
+        .status = state->status,
+        .start_time = state->start_time,
+        .execution_time = state->execution_time,
+        .close_time = state->close_time,
+        .last_event_time = state->last_event_time,
+        .execution_timeout = state->execution_timeout,
+        .run_timeout = state->run_timeout,
+        .task_timeout = state->task_timeout,
+        .execution_expiration = state->execution_expiration,
+        .run_expiration = state->run_expiration,
+        .attempt = state->attempt,
+        .retry_policy = state->retry_policy,
+        .cron_schedule = state->cron,
+        .memo = state->memo,
+        .search_attributes = state->search_attributes,
+        .priority = state->priority,
+        .cancel_requested = state->cancel_requested,
+        .backoff_pending = state->backoff_pending,
+        .close_blocked = state->close_blocked,
+        .has_user_metadata = state->has_user_metadata,
+        .sticky_queue = state->sticky_queue,
+        .sticky_timeout = state->sticky_timeout,
+        .previous_started_event_id = state->previous_started_event_id,
+        .next_event_id = state->next_event_id,
+        .history_size = state->history_size,
+        .signal_count = state->signal_count,
+    };
+    pending_to(state, &record, &arena);
+    if (state->task.is_pending) {
+        task_to(&state->task, &task);
+        record.task = &task;
+    }
+    pb_encode(&pb_state_Execution, &record, to);
+    arena_release(&arena);
+}
+
+/* --- and back --- */
+
+static void task_from(struct execution *state, const struct state_WorkflowTask *from)
+{
+    if (from == NULL)
+        return;
+    state->task = (struct workflow_task){
+        .is_pending = true,
+        .is_transient = from->is_transient,
+        .is_sticky = from->is_sticky,
+        .attempt = from->attempt,
+        .scheduled_event_id = from->scheduled_event_id,
+        .started_event_id = from->started_event_id,
+        .scheduled_time = from->scheduled_time,
+        .original_scheduled_time = from->original_scheduled_time,
+        .started_time = from->started_time,
+        .timeout = from->timeout,
+        .sequence = from->sequence,
+        .history_size = from->history_size,
+        .suggest = from->suggest,
+    };
+    execution_set(state, &state->task.identity, from->identity);
+    execution_set(state, &state->task.request_id, from->request_id);
+}
+
+static enum status activity_from(struct execution *state, const struct state_Activity *from, struct error *error)
+{
+    struct activity *activity = execution_activity_add(state, from->scheduled_event_id, from->activity_id);
+    if (activity == NULL)
+        return error_set(error, ST_DATA_LOSS, "a snapshot's activities are not in order");
+    execution_set(state, &activity->type, from->activity_type);
+    execution_set(state, &activity->queue, from->task_queue);
+    execution_set(state, &activity->retry_policy, from->retry_policy);
+    execution_set(state, &activity->identity, from->identity);
+    execution_set(state, &activity->request_id, from->request_id);
+    execution_set(state, &activity->last_failure, from->last_failure);
+    execution_set(state, &activity->heartbeat_details, from->heartbeat_details);
+    execution_set(state, &activity->priority, from->priority);
+    activity->has_heartbeat_details = from->has_heartbeat_details;
+    activity->schedule_to_close = from->schedule_to_close;
+    activity->schedule_to_start = from->schedule_to_start;
+    activity->start_to_close = from->start_to_close;
+    activity->heartbeat = from->heartbeat;
+    activity->first_scheduled_time = from->first_scheduled_time;
+    activity->scheduled_time = from->scheduled_time;
+    activity->started_time = from->started_time;
+    activity->attempt = from->attempt;
+    activity->cancel_requested = from->cancel_requested;
+    activity->cancel_requested_event_id = from->cancel_requested_event_id;
+    activity->heartbeat_time = from->heartbeat_time;
+    activity->last_attempt_complete_time = from->last_attempt_complete_time;
+    activity->sequence = from->sequence;
+    activity->stamp = from->stamp;
+    return ST_OK;
+}
+
+static void scalars_from(struct execution *state, const struct state_Execution *from)
+{
+    state->is_started = true;
+    state->transitions = from->transitions;
+    state->status = from->status;
+    state->start_time = from->start_time;
+    state->execution_time = from->execution_time;
+    state->close_time = from->close_time;
+    state->last_event_time = from->last_event_time;
+    state->execution_timeout = from->execution_timeout;
+    state->run_timeout = from->run_timeout;
+    state->task_timeout = from->task_timeout;
+    state->execution_expiration = from->execution_expiration;
+    state->run_expiration = from->run_expiration;
+    state->attempt = from->attempt;
+    state->cancel_requested = from->cancel_requested;
+    state->backoff_pending = from->backoff_pending;
+    state->close_blocked = from->close_blocked;
+    state->has_user_metadata = from->has_user_metadata;
+    state->sticky_timeout = from->sticky_timeout;
+    state->previous_started_event_id = from->previous_started_event_id;
+    state->next_event_id = from->next_event_id;
+    state->history_size = from->history_size;
+    state->signal_count = from->signal_count;
+    memcpy(state->first_run_id.byte, from->first_run_id.base, sizeof(state->first_run_id.byte));
+    memcpy(state->original_run_id.byte, from->original_run_id.base, sizeof(state->original_run_id.byte));
+}
+
+static enum status execution_from(struct execution *state, const struct state_Execution *from, struct error *error)
+{
+    if (from->first_run_id.size != sizeof(struct uuid) || from->original_run_id.size != sizeof(struct uuid) ||
+        from->signal_ids.size % sizeof(struct uuid) != 0 || from->next_event_id < 1)
+        return error_set(error, ST_DATA_LOSS, "a snapshot has members of a wrong size");
+    scalars_from(state, from);
+    execution_set(state, &state->type, from->workflow_type);
+    execution_set(state, &state->queue, from->task_queue);
+    execution_set(state, &state->start_request_id, from->start_request_id);
+    execution_set(state, &state->retry_policy, from->retry_policy);
+    execution_set(state, &state->cron, from->cron_schedule);
+    execution_set(state, &state->memo, from->memo);
+    execution_set(state, &state->search_attributes, from->search_attributes);
+    execution_set(state, &state->priority, from->priority);
+    execution_set(state, &state->sticky_queue, from->sticky_queue);
+    task_from(state, from->task);
+    for (size_t i = 0; i < from->activities_count; i++) {
+        enum status status = activity_from(state, &from->activities[i], error);
+        if (status != ST_OK)
+            return status;
+    }
+    for (size_t i = 0; i < from->timers_count; i++)
+        execution_timer_add(state, from->timers[i].timer_id, from->timers[i].started_event_id,
+                            from->timers[i].fire_time);
+    for (size_t i = 0; i < from->buffer_count; i++)
+        execution_buffer_add(state, from->buffer[i]);
+    for (size_t i = 0; i < from->attached_count; i++)
+        execution_attach(state, from->attached[i].request_id, from->attached[i].event_id);
+    for (size_t i = 0; i < from->reset_points_count; i++) {
+        const struct state_ResetPoint *point = &from->reset_points[i];
+        struct reset_point             copy = { .checksum = point->binary_checksum,
+                                                .build_id = point->build_id,
+                                                .run_id = point->run_id,
+                                                .completed_event_id = point->completed_event_id,
+                                                .create_time = point->create_time };
+        execution_reset_point_add(state, &copy);
+    }
+    execution_signal_ids_set(state, from->signal_ids);
+    return ST_OK;
+}
+
+enum status execution_restore(struct execution *state, struct bytes snapshot, struct error *error)
+{
+    assert(state->arena == NULL && !state->is_started);
+    struct arena           arena;
+    struct state_Execution record = { 0 };
+    struct error           why = { 0 };
+    arena_init(&arena, SIZE_MAX);
+    enum status status = pb_decode(&pb_state_Execution, snapshot, &arena, &record, &why);
+    if (status != ST_OK)
+        status = error_set(error, ST_DATA_LOSS, "a snapshot cannot be decoded: %s", why.message);
+    else
+        status = execution_from(state, &record, error);
+    arena_release(&arena);
+    return status;
+}

@@ -1,0 +1,180 @@
+/* state.h: the state of one workflow execution: plain data, changed by the fold and by nothing else.
+ *
+ * A state is either live (state_new: it owns its texts and arrays by malloc) or a draft (execution_draft: a shallow copy
+ * inside a decision, in the request's arena, that shares all it does not change with the live one). Both go through the
+ * same fold, so what decide foresees is what apply makes. Records of a draft are copied when they are first written.
+ *
+ * Thread:   the lane's. Durable: as events, deltas and snapshots; members marked volatile are not.
+ * Limits:   pending activities, signals, buffered events by env's limits; everything else by the size of the record.
+ */
+#ifndef ENGINE_STATE_H
+#define ENGINE_STATE_H
+#include "base/arena.h"
+#include "base/clock.h"
+#include "pb/all.pb.h"
+#include "shard/entity.h"
+
+/* The one workflow task that is pending, if any. Of a transient one no events are written until it completes: its ids are
+ * the next two to come, see task_scheduled_event_id. */
+struct workflow_task {
+    bool         is_pending, is_transient, is_sticky;
+    int32_t      attempt;
+    int64_t      scheduled_event_id, started_event_id; /* 0: not yet, or transient */
+    int64_t      scheduled_time, original_scheduled_time;
+    int64_t      started_time; /* 0: no worker has it */
+    int64_t      timeout;      /* start to close */
+    store_number sequence;     /* of its ready row; 0: none */
+    int64_t      history_size; /* as told to the worker */
+    uint32_t     suggest;      /* bit n: reason n to continue as new, as told to the worker */
+    struct bytes identity, request_id;
+};
+
+struct activity {
+    const void  *owner; /* the execution that may write this record */
+    int64_t      scheduled_event_id;
+    struct bytes activity_id, type, queue;
+    int64_t      schedule_to_close, schedule_to_start, start_to_close, heartbeat; /* 0: none */
+    int64_t      first_scheduled_time;
+    int64_t      scheduled_time; /* of this attempt, backoff included */
+    int64_t      started_time;   /* 0: not started */
+    int64_t      heartbeat_time; /* the last one that was stored; 0: none */
+    int64_t      last_attempt_complete_time;
+    int64_t      cancel_requested_event_id;
+    int64_t      stamp;
+    store_number sequence; /* of its ready row; 0: none */
+    int32_t      attempt;
+    bool         cancel_requested, has_heartbeat_details, has_volatile_details;
+    struct bytes retry_policy; /* encoded, defaults filled */
+    struct bytes identity;     /* of the worker that has, or last had, an attempt */
+    struct bytes request_id;   /* of the poll that took it */
+    struct bytes last_failure; /* encoded; of the attempt before */
+    struct bytes heartbeat_details, priority;
+    int64_t      volatile_heartbeat; /* volatile: the last one, stored or not, or the load */
+    struct bytes volatile_details;   /* volatile: newer than heartbeat_details */
+};
+struct activity_slot {
+    int64_t          scheduled_event_id; /* ascending */
+    uint64_t         id_hash;
+    struct activity *record;
+};
+struct timer {
+    struct bytes id;
+    int64_t      started_event_id; /* ascending */
+    int64_t      fire_time;
+};
+struct attached_request {
+    struct bytes request_id;
+    int64_t      event_id; /* 0: in the buffer */
+};
+struct reset_point {
+    struct bytes checksum, build_id;
+    struct bytes run_id; /* text; empty: this run */
+    int64_t      completed_event_id, create_time;
+};
+
+struct execution {
+    struct arena *arena; /* NULL: live */
+    /* identity */
+    int64_t      namespace_number;
+    store_number number;
+    struct uuid  run_id;
+    struct bytes namespace_id, workflow_id;
+    /* as started */
+    struct uuid  first_run_id, original_run_id;
+    struct bytes type, queue, start_request_id;
+    struct bytes retry_policy, cron, memo, search_attributes, priority;
+    int64_t      execution_timeout, run_timeout, task_timeout; /* 0: none */
+    int64_t      start_time, execution_time, execution_expiration, run_expiration;
+    int32_t      attempt;
+    int32_t      status;
+    bool         is_started, cancel_requested, has_user_metadata;
+    bool         backoff_pending; /* no workflow task yet: it comes with execution_time */
+    bool         close_blocked;   /* it tried to close while something was buffered, and is being asked again */
+    /* progress */
+    int64_t              transitions, next_event_id, history_size, close_time, last_event_time;
+    int64_t              previous_started_event_id; /* of the last completed workflow task; 0: none was */
+    struct workflow_task task;
+    struct bytes         sticky_queue;
+    int64_t              sticky_timeout;
+    int64_t              signal_count;
+    size_t               memory; /* live: bytes behind the pointers, roughly */
+    /* pending */
+    struct activity_slot    *activities;
+    struct timer            *timers;
+    struct bytes            *buffer; /* encoded HistoryEvents without ids, in order of arrival */
+    struct uuid             *signal_ids; /* fingerprints of request ids; live only: a draft has nothing to ask them */
+    struct attached_request *attached;
+    struct reset_point      *reset_points;
+    uint32_t activity_count, activity_capacity, timer_count, timer_capacity, buffer_count, buffer_capacity;
+    uint32_t signal_id_count, signal_id_capacity, attached_count, attached_capacity;
+    uint32_t reset_point_count, reset_point_capacity;
+    size_t   buffer_size;
+};
+
+#define RESET_POINTS_MAX 20
+
+struct execution *execution_new(const struct entity_identity *identity);
+void              execution_free(struct execution *execution);
+/* A fresh, empty one for a run that is being created, in the arena. */
+struct execution *execution_draft_new(const struct entity_identity *identity, struct arena *arena);
+/* A draft of a live state. It must not outlive it, and the live one must not change meanwhile. */
+struct execution *execution_draft(const struct execution *live, struct arena *arena);
+
+static inline bool execution_is_open(const struct execution *execution)
+{
+    return execution->is_started && execution->close_time == 0;
+}
+
+/* --- what the fold does to it --- */
+
+/* Sets a text: a live state copies it, a draft borrows it. Empty stays empty. */
+void execution_set(struct execution *execution, struct bytes *slot, struct bytes value);
+/* Makes room for one more in an array of members of `size`; a draft copies the array out of the live state first. */
+void *execution_grow(struct execution *execution, void *array, uint32_t count, uint32_t *capacity, size_t size);
+
+struct activity *execution_activity_add(struct execution *execution, int64_t scheduled_event_id, struct bytes id);
+void             execution_activity_remove(struct execution *execution, int64_t scheduled_event_id);
+/* For writing; NULL when there is none. */
+struct activity *execution_activity_write(struct execution *execution, int64_t scheduled_event_id);
+void             execution_timer_add(struct execution *execution, struct bytes id, int64_t started_event_id, int64_t fire_time);
+void             execution_timer_remove(struct execution *execution, int64_t started_event_id);
+void             execution_buffer_add(struct execution *execution, struct bytes event);
+void             execution_buffer_remove(struct execution *execution, uint32_t index);
+void             execution_buffer_clear(struct execution *execution);
+void             execution_signal_id_add(struct execution *execution, struct bytes request_id);
+/* As a snapshot holds them: 16 bytes each. */
+void             execution_signal_ids_set(struct execution *execution, struct bytes fingerprints);
+void             execution_attach(struct execution *execution, struct bytes request_id, int64_t event_id);
+void             execution_reset_point_add(struct execution *execution, const struct reset_point *point);
+void             execution_task_clear(struct execution *execution);
+/* Drops all that a closed run does not need. */
+void execution_drop_pending(struct execution *execution);
+
+/* --- questions --- */
+
+const struct activity *execution_activity(const struct execution *execution, int64_t scheduled_event_id);
+const struct activity *execution_activity_by_id(const struct execution *execution, struct bytes id);
+const struct timer    *execution_timer_by_id(const struct execution *execution, struct bytes id);
+bool                   execution_signal_seen(const struct execution *execution, struct bytes request_id);
+const struct attached_request *execution_attached(const struct execution *execution, struct bytes request_id);
+
+/* A transient task's ids move with the history until it is started; then nothing else is written. */
+static inline int64_t task_scheduled_event_id(const struct execution *execution)
+{
+    return execution->task.is_transient ? execution->next_event_id : execution->task.scheduled_event_id;
+}
+static inline int64_t task_started_event_id(const struct execution *execution)
+{
+    return execution->task.is_transient ? execution->next_event_id + 1 : execution->task.started_event_id;
+}
+static inline bool task_is_started(const struct execution *execution)
+{
+    return execution->task.is_pending && execution->task.started_time != 0;
+}
+
+/* When an activity's current situation ends by itself: `ret_type` is a TimeoutType, or 0 for the end of a backoff. */
+int64_t activity_due(const struct activity *activity, int32_t *ret_type);
+/* The details a worker would be given now; base NULL: none. */
+struct bytes activity_details(const struct activity *activity);
+int64_t      execution_next_due(const struct execution *execution);
+#endif

@@ -1,0 +1,152 @@
+/* workflow.c: the workflow execution as a kind of entity: which command is decided where. */
+#include "engine/workflow.h"
+
+#include "engine/activity.h"
+#include "engine/commands.h"
+#include "engine/due.h"
+#include "engine/execution.h"
+#include "engine/failure.h"
+#include "engine/query.h"
+#include "engine/signal.h"
+#include "engine/workflow_task.h"
+
+/* What a command says about a run that is not there, or not open any more. */
+enum absence {
+    ABSENCE_DECIDES,   /* the command's own affair */
+    ABSENCE_STALE,     /* a task of it is stale */
+    ABSENCE_NOT_FOUND, /* the caller is told */
+    ABSENCE_NOTHING,
+};
+struct command_entry {
+    void (*decide)(const struct execution *live, struct workflow_request *request, struct env *env,
+                   struct decision *decision);
+    enum absence without_run, without_open;
+};
+static const struct command_entry commands[WORKFLOW_COMMAND_COUNT] = {
+    [WORKFLOW_DUE] = { decide_due, ABSENCE_NOTHING, ABSENCE_NOTHING },
+    [WORKFLOW_START] = { decide_start, ABSENCE_DECIDES, ABSENCE_DECIDES },
+    [WORKFLOW_SIGNAL_WITH_START] = { decide_signal_with_start, ABSENCE_DECIDES, ABSENCE_DECIDES },
+    [WORKFLOW_SIGNAL] = { decide_signal, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
+    [WORKFLOW_REQUEST_CANCEL] = { decide_request_cancel, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
+    [WORKFLOW_TERMINATE] = { decide_terminate, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
+    [WORKFLOW_TASK_START] = { decide_task_start, ABSENCE_STALE, ABSENCE_STALE },
+    [WORKFLOW_TASK_RETURN] = { decide_task_return, ABSENCE_STALE, ABSENCE_STALE },
+    [WORKFLOW_TASK_COMPLETE] = { decide_task_complete, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
+    [WORKFLOW_TASK_FAIL] = { decide_task_fail, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
+    [ACTIVITY_TASK_START] = { decide_activity_start, ABSENCE_STALE, ABSENCE_STALE },
+    [ACTIVITY_TASK_RETURN] = { decide_activity_return, ABSENCE_STALE, ABSENCE_STALE },
+    [ACTIVITY_TASK_COMPLETE] = { decide_activity_complete, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
+    [ACTIVITY_TASK_FAIL] = { decide_activity_fail, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
+    [ACTIVITY_TASK_CANCEL] = { decide_activity_cancel, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
+    [ACTIVITY_TASK_HEARTBEAT] = { decide_activity_heartbeat, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
+    [WORKFLOW_DESCRIBE] = { decide_describe, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
+    [WORKFLOW_HISTORY] = { decide_history, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
+    [WORKFLOW_QUERY] = { decide_query, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
+    [WORKFLOW_RESET_STICKY] = { decide_reset_sticky, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
+};
+
+static bool answer_absence(struct workflow_request *request, enum absence absence, bool exists)
+{
+    switch (absence) {
+    case ABSENCE_DECIDES:
+        return false;
+    case ABSENCE_STALE:
+        request->stale = true;
+        return true;
+    case ABSENCE_NOT_FOUND:
+        error_not_found(&request->base.error, request->base.arena,
+                        exists ? "workflow execution already completed" : "workflow execution not found");
+        return true;
+    default:
+        return true;
+    }
+}
+
+static void workflow_decide(const void *state, struct request *base, struct env *env, struct decision *decision)
+{
+    const struct execution     *live = state;
+    struct workflow_request    *request = CONTAINER_OF(base, struct workflow_request, base);
+    const struct command_entry *entry = &commands[base->command];
+    assert(base->command >= 0 && base->command < WORKFLOW_COMMAND_COUNT);
+    if (live == NULL && answer_absence(request, entry->without_run, false))
+        return;
+    if (live != NULL) {
+        request->run_id = live->run_id;
+        request->run_number = live->number;
+        if (!execution_is_open(live) && answer_absence(request, entry->without_open, true))
+            return;
+    }
+    entry->decide(live, request, env, decision);
+}
+
+static void *workflow_state_new(const struct entity_identity *identity)
+{
+    return execution_new(identity);
+}
+
+static void workflow_state_free(void *state)
+{
+    execution_free(state);
+}
+
+static size_t workflow_state_size(const void *state)
+{
+    const struct execution *execution = state;
+    return execution->memory;
+}
+
+static enum status workflow_apply(void *state, const struct transition_record *record, struct error *error)
+{
+    return execution_apply(state, record, error);
+}
+
+static void workflow_snapshot(const void *state, struct buffer *to)
+{
+    execution_snapshot(state, to);
+}
+
+static enum status workflow_restore(void *state, struct bytes snapshot, struct error *error)
+{
+    return execution_restore(state, snapshot, error);
+}
+
+/* Heartbeats may have come and gone unseen while the run was not in memory: everyone gets a full interval. */
+static void workflow_loaded(void *state, int64_t now)
+{
+    struct execution *execution = state;
+    for (uint32_t i = 0; i < execution->activity_count; i++)
+        if (execution->activities[i].record->started_time != 0)
+            execution->activities[i].record->volatile_heartbeat = now;
+}
+
+static int64_t workflow_next_due(const void *state)
+{
+    return execution_next_due(state);
+}
+
+static int64_t workflow_last_event_time(const void *state)
+{
+    const struct execution *execution = state;
+    return execution->last_event_time;
+}
+
+static bool workflow_is_open(const void *state)
+{
+    return execution_is_open(state);
+}
+
+const struct entity_kind workflow_kind = {
+    .id = ENTITY_WORKFLOW,
+    .name = "workflow",
+    .state_new = workflow_state_new,
+    .state_free = workflow_state_free,
+    .state_size = workflow_state_size,
+    .decide = workflow_decide,
+    .apply = workflow_apply,
+    .snapshot = workflow_snapshot,
+    .restore = workflow_restore,
+    .loaded = workflow_loaded,
+    .next_due = workflow_next_due,
+    .last_event_time = workflow_last_event_time,
+    .is_open = workflow_is_open,
+};
