@@ -96,14 +96,14 @@ static bool last_value(struct bytes wire, uint32_t number, struct wire_value *re
 static void mark_present(struct frame *frame)
 {
     const uint8_t    *at = frame->wire.base, *end = at + frame->wire.size;
-    uint8_t           oneof_last[ONEOFS_MAX] = { 0 }; /* field index + 1 */
+    uint8_t           oneof_last[PB_ONEOFS_MAX + 1] = { 0 }; /* field index + 1 */
     struct wire_value value = { 0 };
     while (next_value(&at, end, &value)) {
         const struct pb_field *field = pb_field_find(frame->message, value.number);
         if (field == NULL || (value.type != wire_type_of(field->kind) && value.bytes.size == 0))
             continue; /* unknown, or a packed list of nothing */
         size_t index = (size_t)(field - pb_message_fields(frame->message));
-        assert(index < PB_FIELDS_MAX && field->oneof < ONEOFS_MAX);
+        assert(index < PB_FIELDS_MAX && field->oneof <= PB_ONEOFS_MAX);
         if (field->oneof != 0) {
             size_t last = oneof_last[field->oneof];
             if (last != 0 && last != index + 1)

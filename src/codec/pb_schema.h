@@ -2,13 +2,14 @@
  *
  * Owns:    nothing; everything is constant. Tables refer to each other by index and names by offset, not by pointer, so that
  *          they need no relocation and stay shared, read-only pages.
- * Limits:  a message has at most PB_FIELDS_MAX fields and 64 KiB of struct; the generator asserts both.
+ * Limits:  a message has at most PB_FIELDS_MAX fields, PB_ONEOFS_MAX oneofs and 64 KiB of struct; the generator sees to it.
  */
 #ifndef CODEC_PB_SCHEMA_H
 #define CODEC_PB_SCHEMA_H
 #include "base/base.h"
 
 #define PB_FIELDS_MAX 128
+#define PB_ONEOFS_MAX 15
 
 /* Numbered as in descriptors. */
 enum pb_kind {
