@@ -8,6 +8,8 @@
 #define CALM_BURST      2000
 #define CALM_PER_SECOND 200
 #define COST_INVALID    10
+/* Window updates that one DATA frame of ours explains; what is above is counted. */
+#define UPDATES_PER_DATA 10
 
 static const uint8_t ping_leave[8] = "leaving", ping_alive[8] = "alive?!";
 
@@ -37,9 +39,9 @@ void wire_connection_calm(struct wire_connection *connection, int64_t cost)
     http2_dirty(&connection->http2);
 }
 
-void wire_connection_reward(struct wire_connection *connection, size_t reply_size)
+void wire_connection_reward(struct wire_connection *connection)
 {
-    connection->calm = MIN(connection->calm + 4 + (int64_t)(reply_size / 1024), (int64_t)CALM_BURST);
+    connection->calm = MIN(connection->calm + 4, (int64_t)CALM_BURST);
 }
 
 /* --- streams that are closed ---
@@ -62,11 +64,27 @@ static bool may_be_late(const struct wire_connection *connection, int32_t id)
     return false;
 }
 
+/* What frames other than requests cost the peer. */
+static int64_t frame_cost(struct wire_connection *connection, const nghttp2_frame_hd *frame)
+{
+    switch (frame->type) {
+    case NGHTTP2_DATA: return frame->length == 0 && !(frame->flags & NGHTTP2_FLAG_END_STREAM);
+    case NGHTTP2_SETTINGS:
+    case NGHTTP2_PING: return !(frame->flags & NGHTTP2_FLAG_ACK);
+    case NGHTTP2_HEADERS: return 0;
+    case NGHTTP2_WINDOW_UPDATE: return connection->updates_due-- <= 0;
+    default: return 1;
+    }
+}
+
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *frame, void *context)
 {
     struct wire_connection *connection = context;
     int32_t                 id = frame->stream_id;
     uint32_t                error = NGHTTP2_NO_ERROR;
+    int64_t                 cost = frame_cost(connection, frame);
+    if (cost != 0)
+        wire_connection_calm(connection, cost);
     if (frame->type == NGHTTP2_PRIORITY && id == 0)
         error = NGHTTP2_PROTOCOL_ERROR; /* nghttp2 does not look at them when priorities are off */
     if ((frame->type == NGHTTP2_DATA || frame->type == NGHTTP2_HEADERS) && id % 2 == 1 && id <= connection->last_id &&
@@ -121,24 +139,9 @@ static void leave_now(struct wire_connection *connection)
     http2_dirty(&connection->http2);
 }
 
-/* What frames other than requests cost the peer. */
-static int64_t frame_cost(const nghttp2_frame *frame)
-{
-    switch (frame->hd.type) {
-    case NGHTTP2_DATA: return frame->hd.length == 0 && !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
-    case NGHTTP2_SETTINGS:
-    case NGHTTP2_PING: return !(frame->hd.flags & NGHTTP2_FLAG_ACK);
-    case NGHTTP2_HEADERS: return 0;
-    default: return 1;
-    }
-}
-
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *context)
 {
     struct wire_connection *connection = context;
-    int64_t                 cost = frame_cost(frame);
-    if (cost != 0)
-        wire_connection_calm(connection, cost);
     if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK)) {
         if (memcmp(frame->ping.opaque_data, ping_leave, sizeof ping_leave) == 0)
             leave_now(connection); /* the peer knows by now; what it started before is in */
@@ -184,6 +187,10 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
 {
     if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
         wire_connection_calm(context, 1);
+    if (frame->hd.type == NGHTTP2_DATA) {
+        struct wire_connection *connection = context;
+        connection->updates_due = MAX(connection->updates_due, INT64_C(0)) + UPDATES_PER_DATA;
+    }
     if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
         (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
         struct wire_stream *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);

@@ -171,7 +171,7 @@ void wire_stream_end(struct wire_stream *stream)
         return; /* sending failed, and that was the end */
     stream->reply_ended = true;
     announce(stream);
-    wire_connection_reward(stream->connection, stream->reply.size);
+    wire_connection_reward(stream->connection);
     all_said(stream);
 }
 

@@ -38,9 +38,10 @@ static nghttp2_option *session_options_new(void)
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_deflate_dynamic_table_size(option, 512); /* our headers are few and the same */
     nghttp2_option_set_max_send_header_block_length(option, 256 * 1024);
-    nghttp2_option_set_max_outbound_ack(option, 1000);
     nghttp2_option_set_max_continuations(option, 8);
-    nghttp2_option_set_stream_reset_rate_limit(option, 4000, 400); /* the second line: wire_connection_calm is the first */
+    /* The second line: wire_connection_calm, which the peer can make sense of, is the first. */
+    nghttp2_option_set_max_outbound_ack(option, 4000);
+    nghttp2_option_set_stream_reset_rate_limit(option, 4000, 400);
     return option;
 }
 

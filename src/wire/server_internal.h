@@ -51,6 +51,7 @@ struct wire_connection {
     struct loop_timer   timer; /* handshake, keepalive, age, the grace of a GOAWAY: whichever is next */
     int64_t             age_due, calm_at;
     int64_t             calm;        /* what is left of the peer's allowance of frames that cost more than they say */
+    int64_t             updates_due; /* window updates that the data we sent explains */
     size_t              reply_bytes; /* unsent, in all streams */
     int64_t             ping_sent_ns; /* TIME_NEVER: no keepalive ping is out */
     enum connection_phase phase;
@@ -114,8 +115,10 @@ struct wire_stream {
 void wire_connection_new(struct wire_server *server, int fd);
 void wire_connection_leave(struct wire_connection *connection);
 nghttp2_session_callbacks *wire_connection_callbacks(void);
+/* Takes from the peer's allowance; when it is spent the peer is sent away. */
 void wire_connection_calm(struct wire_connection *connection, int64_t cost);
-void wire_connection_reward(struct wire_connection *connection, size_t reply_size);
+/* An answered call earns allowance. */
+void wire_connection_reward(struct wire_connection *connection);
 
 /* request.c: from headers to a call */
 struct wire_stream *wire_stream_new(struct wire_connection *connection, int32_t id);
