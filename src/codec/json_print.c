@@ -6,7 +6,6 @@
  */
 #include "codec/json_internal.h"
 
-#define ONEOFS_MAX       16
 #define ANY_DEPTH_MAX    8
 #define SCRATCH_SIZE_MAX (16 * MESSAGE_SIZE_MAX) /* for messages that came in parts, joined */
 
