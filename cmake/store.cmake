@@ -1,4 +1,13 @@
-# The contract suite of stores, which each store's test links, and the schema inside the binary.
+# The schema inside the binary.
+file(GLOB store_migrations CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/schema/sqlite/*.sql)
+string(REPLACE ";" "," store_migrations_joined "${store_migrations}")
+add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/generated/sqlite_migrations.c
+  COMMAND ${CMAKE_COMMAND} -DOUTPUT=${CMAKE_BINARY_DIR}/generated/sqlite_migrations.c
+    -DINPUTS=${store_migrations_joined} -P ${CMAKE_SOURCE_DIR}/cmake/embed_sql.cmake
+  DEPENDS ${store_migrations} ${CMAKE_SOURCE_DIR}/cmake/embed_sql.cmake VERBATIM)
+add_library(perdure_store_schema STATIC ${CMAKE_BINARY_DIR}/generated/sqlite_migrations.c)
+
+# The contract suite of stores, which each store's test links.
 file(GLOB store_contract_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/store/contract/*.c)
 add_library(perdure_store_contract STATIC EXCLUDE_FROM_ALL ${store_contract_sources})
 target_compile_definitions(perdure_store_contract PRIVATE TESTING_CHECKS_ONLY)

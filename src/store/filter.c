@@ -58,7 +58,8 @@ static struct store_column_value uuid_if(const struct uuid *uuid)
 
 struct store_column_value store_run_column(const struct store_run *run, enum store_column column)
 {
-    bool closed = run->close_time != 0;
+    bool    closed = run->close_time != 0;
+    int64_t duration = 0;
     switch (column) {
     case STORE_COLUMN_WORKFLOW_ID:
         return text(run->workflow_id);
@@ -83,7 +84,8 @@ struct store_column_value store_run_column(const struct store_run *run, enum sto
     case STORE_COLUMN_STATE_TRANSITIONS:
         return number_if(closed, run->state_transitions);
     case STORE_COLUMN_EXECUTION_DURATION:
-        return number_if(closed, run->close_time - run->execution_time);
+        closed = closed && !__builtin_sub_overflow(run->close_time, run->execution_time, &duration);
+        return number_if(closed, duration);
     case STORE_COLUMN_PARENT_WORKFLOW_ID:
         return text_if(run->parent_workflow_id);
     case STORE_COLUMN_PARENT_RUN_ID:

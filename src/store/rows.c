@@ -79,15 +79,21 @@ static enum status check_size(const struct store_row_type *type, const void *row
                      type->name, size, STORE_ROW_SIZE_MAX);
 }
 
-/* 1 and 8 are RUNNING and PAUSED of WorkflowExecutionStatus; the store knows no protobuf, hence the numbers. */
-static bool status_is_open(int32_t status)
+/* UNSPECIFIED, RUNNING and PAUSED of WorkflowExecutionStatus; the store knows no protobuf, hence the numbers. */
+const int32_t store_open_statuses[STORE_OPEN_STATUS_COUNT] = { 0, 1, 8 };
+
+bool store_status_is_open(int64_t status)
 {
-    return status == 0 || status == 1 || status == 8;
+    for (size_t i = 0; i < STORE_OPEN_STATUS_COUNT; i++) {
+        if (store_open_statuses[i] == status)
+            return true;
+    }
+    return false;
 }
 
 static enum status check_run(const struct store_run *run, struct error *error)
 {
-    if (run->close_time == 0 && !status_is_open(run->status))
+    if (run->close_time == 0 && !store_status_is_open(run->status))
         return error_set(error, ST_INTERNAL, "run %" PRId64 " of status %d has no close time", run->number,
                          run->status);
     return check_size(&store_row_run, run, error);

@@ -1,5 +1,6 @@
 /* store.c: batches, and the implementations by URL. */
 #include "store/memory.h"
+#include "store/sqlite.h"
 #include "store/store_internal.h"
 
 void store_batch_init(struct store_batch *batch, struct mailbox *home, void (*run)(struct message *message))
@@ -77,6 +78,9 @@ enum status store_open(const char *url, struct store **ret_store, struct error *
         *ret_store = store_memory_open(STORE_MEMORY_IMMEDIATE);
         return ST_OK;
     }
+    if (bytes_starts_with(bytes_of_text(url), BYTES("sqlite:")) && url[strlen("sqlite:")] != '\0')
+        return store_sqlite_open(&(struct store_sqlite_options){ .path = url + strlen("sqlite:") }, ret_store,
+                                 error);
     return error_set(error, ST_INVALID_ARGUMENT,
                      "cannot open the store \"%s\": expected sqlite:FILE or memory:", url);
 }

@@ -8,6 +8,8 @@
  *          answer to the request's home mailbox; it never calls back on its own threads.
  * Order:   batches of one lane are committed in the order of submission, each whole or not at all. Several batches may be
  *          merged into one transaction. A read sees every batch whose durable answer was posted before it was asked for.
+ *          A batch that was not done does not hold back those behind it: a lane that would send it again has only one
+ *          submitted at a time.
  * Durable: STORE_DURABLE is posted after the commit was flushed to the disk, never before.
  * Limits:  a batch is at most STORE_BATCH_SIZE_MAX bytes, a row STORE_ROW_SIZE_MAX (a larger one is refused); pages are
  *          cut by count and bytes as each read says; filters have the limits below.
@@ -21,7 +23,7 @@
 
 #define STORE_BATCH_SIZE_MAX    (4U << 20)
 #define STORE_ROW_SIZE_MAX      (16U << 20)
-#define STORE_FILTER_DEPTH_MAX  64
+#define STORE_FILTER_DEPTH_MAX  24 /* AND and OR take any number of children: flatten them */
 #define STORE_FILTER_NODES_MAX  512
 #define STORE_FILTER_VALUES_MAX 10000
 

@@ -25,6 +25,11 @@ void store_row_copy(const struct store_row_type *type, void *to, uint8_t *bytes,
 /* What a row counts towards the size limit of a page: the same in every store, so that pages are the same. */
 size_t store_row_page_size(const struct store_row_type *type, const void *row);
 
+/* What the status of a run without a close time may be. */
+#define STORE_OPEN_STATUS_COUNT 3
+extern const int32_t store_open_statuses[STORE_OPEN_STATUS_COUNT];
+bool                 store_status_is_open(int64_t status);
+
 /* --- Batches --- */
 
 /* Whether a write may be stored at all: sizes and the status of open runs. */

@@ -1,0 +1,25 @@
+/* sqlite.h: the store in one SQLite file, readable with the sqlite3 shell while the server runs.
+ *
+ * Owns:    FILE and, beside it, FILE-wal, FILE-shm (SQLite's own), FILE-lock (held as long as the store is open: a second
+ *          server is refused) and FILE-ballast (space that is given up when the disk is full, so that work can be finished).
+ * Thread:  one writer, which merges what all lanes have submitted into one transaction with one flush; two pools of
+ *          readers, one for loads and pages of rows, one for lists and counts; one that checkpoints.
+ * Durable: WAL with synchronous=FULL. A failed flush, an I/O error or a write by someone else to the file is answered
+ *          STORE_UNKNOWN, and so is everything after it: the process is to exit, and what is on disk is the truth.
+ * Limits:  requests that wait for readers (past it: RESOURCE_EXHAUSTED), the size of the write-ahead log (past it the writer
+ *          waits for readers to end), the time to wait for someone else's lock (past it: STORE_ABORTED).
+ */
+#ifndef STORE_SQLITE_H
+#define STORE_SQLITE_H
+#include "store/store.h"
+
+struct store_sqlite_options {
+    const char *path;
+    int         load_threads, list_threads; /* 0: the default */
+    int         busy_ms;                    /* how long someone else's lock is waited for; 0: the default */
+    int64_t     checkpoint_size; /* of the log from which on it is copied into the file; 0: the default */
+    int64_t     log_size_max;    /* past which the writer waits for readers; 0: the default */
+};
+enum status store_sqlite_open(const struct store_sqlite_options *options, struct store **ret_store,
+                              struct error *error) MUST_USE;
+#endif

@@ -1,0 +1,224 @@
+/* connection.c: one connection: its settings, its statements, and binding of values. */
+#include <stdio.h>
+
+#include "store/sqlite/sqlite_internal.h"
+
+#define RUN_COLUMNS                                                                                          \
+    "number, namespace, workflow_id, run_id, workflow_type, task_queue, status, start_time, "                \
+    "execution_time, "                                                                                       \
+    "close_time, history_length, history_size, state_transitions, parent_workflow_id, parent_run_id, "       \
+    "root_workflow_id, root_run_id, memo, search_attributes, snapshot_transition, "
+#define RUN_CHANGES                                                                                          \
+    "task_queue = ?2, execution_time = ?3, history_length = ?4, history_size = ?5, state_transitions = ?6, " \
+    "memo = ?7, search_attributes = ?8, snapshot = ?9, snapshot_transition = ?10"
+#define HISTORY                                                                                              \
+    "SELECT p.branch, p.number, l.first_event_id, l.event_count, l.checksum, l.events, l.delta, l.branch, "  \
+    "l.number FROM transition_position p LEFT JOIN transition_log l ON l.sequence = p.sequence "             \
+    "WHERE p.branch = ?1 AND p.number BETWEEN ?2 AND ?3 ORDER BY p.number "
+
+/* A page begins inside of one priority or due time and goes on to the next ones: two ranges of the index, merged. One
+ * condition for both would walk over all of the first priority again for each page. */
+#define READY                                                                                                \
+    "SELECT sequence, namespace, queue, kind, priority, normal_queue, fairness_key, version, run, "          \
+    "workflow_id, "                                                                                          \
+    "scheduled_event_id, stamp, created_time FROM ready INDEXED BY ready_by_queue "                          \
+    "WHERE namespace = ?1 AND queue = ?2 AND kind = ?3 "
+#define WAKEUP "SELECT entity, due, namespace, workflow_id FROM wakeup INDEXED BY wakeup_by_due WHERE "
+
+static const char *const statements[SQL_STATEMENT_COUNT] = {
+    [SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SQL_BEGIN_READ] = "BEGIN",
+    [SQL_COMMIT] = "COMMIT",
+    [SQL_ROLLBACK] = "ROLLBACK",
+    [SQL_SAVEPOINT] = "SAVEPOINT one",
+    [SQL_SAVEPOINT_RELEASE] = "RELEASE one",
+    [SQL_SAVEPOINT_ROLLBACK] = "ROLLBACK TO one",
+    [SQL_DATA_VERSION] = "PRAGMA data_version",
+    [SQL_META_PUT] = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)",
+    [SQL_RUN_INSERT] =
+        "INSERT INTO run (" RUN_COLUMNS "snapshot) VALUES "
+        "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+    [SQL_RUN_UPDATE] = "UPDATE run SET " RUN_CHANGES ", status = ?11, close_time = ?12 WHERE number = ?1",
+    [SQL_RUN_UPDATE_OPEN] =
+        "UPDATE run SET " RUN_CHANGES " WHERE number = ?1 AND status = ?11 AND close_time IS NULL",
+    [SQL_RUN_DELETE] = "DELETE FROM run WHERE number = ?1",
+    [SQL_TRANSITION_INSERT] =
+        "INSERT INTO transition_log (sequence, branch, number, first_event_id, event_count, "
+        "checksum, events, delta) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [SQL_POSITION_INSERT] = "INSERT INTO transition_position (branch, number, sequence) VALUES (?1, ?2, ?3)",
+    [SQL_TRANSITIONS_DELETE] =
+        "DELETE FROM transition_log WHERE sequence IN (SELECT sequence FROM transition_position "
+        "WHERE branch = ?1 AND number BETWEEN ?2 AND ?3)",
+    [SQL_POSITIONS_DELETE] = "DELETE FROM transition_position WHERE branch = ?1 AND number BETWEEN ?2 AND ?3",
+    [SQL_READY_INSERT] =
+        "INSERT INTO ready (sequence, namespace, queue, kind, priority, normal_queue, fairness_key, "
+        "version, run, workflow_id, scheduled_event_id, stamp, created_time) VALUES "
+        "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    [SQL_READY_DELETE] = "DELETE FROM ready WHERE sequence = ?1",
+    [SQL_WAKEUP_SET] = "INSERT INTO wakeup (entity, due, namespace, workflow_id) VALUES (?1, ?2, ?3, ?4) "
+                       "ON CONFLICT (entity) DO UPDATE SET due = ?2, namespace = ?3, workflow_id = ?4",
+    [SQL_WAKEUP_DELETE] = "DELETE FROM wakeup WHERE entity = ?1",
+    [SQL_OUTBOX_INSERT] = "INSERT INTO outbox (source_range, target_range, number, source_run, body) "
+                          "VALUES (?1, ?2, ?3, ?4, ?5)",
+    [SQL_OUTBOX_DELETE] = "DELETE FROM outbox WHERE source_range = ?1 AND target_range = ?2 AND number = ?3",
+    [SQL_LINK_SET] =
+        "INSERT OR REPLACE INTO link (source_range, target_range, number, window) VALUES (?1, ?2, ?3, ?4)",
+    [SQL_ENTITY_PUT] = "INSERT OR REPLACE INTO entity (kind, key, state) VALUES (?1, ?2, ?3)",
+    [SQL_ENTITY_DELETE] = "DELETE FROM entity WHERE kind = ?1 AND key = ?2",
+    [SQL_READ_CURRENT_RUN] = "SELECT " RUN_COLUMNS "snapshot FROM run INDEXED BY run_by_workflow_id "
+                             "WHERE namespace = ?1 AND workflow_id = ?2 ORDER BY number DESC LIMIT 1",
+    [SQL_READ_RUN] = "SELECT " RUN_COLUMNS "snapshot FROM run WHERE number = ?1",
+    [SQL_READ_LISTED_RUN] = "SELECT " RUN_COLUMNS "NULL FROM run WHERE number = ?1",
+    [SQL_READ_HISTORY] = HISTORY,
+    [SQL_READ_HISTORY_BACKWARD] = HISTORY "DESC",
+    [SQL_READ_READY] = READY "AND priority = ?4 AND sequence > ?5 UNION ALL " READY "AND priority > ?4 "
+                             "ORDER BY priority, sequence",
+    [SQL_READ_WAKEUPS] = WAKEUP "due = ?1 AND entity > ?2 UNION ALL " WAKEUP "due > ?1 ORDER BY due, entity",
+    [SQL_READ_OUTBOX] = "SELECT source_range, target_range, number, source_run, body FROM outbox "
+                        "WHERE (source_range, target_range, number) > (?1, ?2, ?3) "
+                        "ORDER BY source_range, target_range, number",
+    [SQL_READ_LINKS] =
+        "SELECT source_range, target_range, number, window FROM link ORDER BY source_range, target_range",
+    [SQL_READ_ENTITY] = "SELECT kind, key, state FROM entity WHERE kind = ?1 AND key = ?2",
+    [SQL_READ_ENTITIES] = "SELECT kind, key, state FROM entity WHERE kind = ?1 AND key > ?2 ORDER BY key",
+};
+
+static void configure_library(void)
+{
+    /* Refused when the process has used SQLite before, which costs a little speed and nothing else. */
+    (void)sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
+static int apply_settings(struct sqlite_connection *connection, int cache_kib, int busy_ms)
+{
+    char settings[256];
+    snprintf(settings, sizeof settings,
+             "PRAGMA page_size = %d; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size "
+             "= -%d; "
+             "PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 0; "
+             "PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF",
+             SQLITE_PAGE_SIZE, cache_kib);
+    sqlite3_busy_timeout(connection->handle, busy_ms);
+    sqlite3_extended_result_codes(connection->handle, 1);
+    (void)sqlite3_limit(connection->handle, SQLITE_LIMIT_LENGTH, STORE_ROW_SIZE_MAX + (1 << 20));
+    return sqlite3_exec(connection->handle, settings, NULL, NULL, NULL);
+}
+
+enum status sqlite_connection_open(struct sqlite_connection *connection, const char *path, int cache_kib,
+                                   int busy_ms, struct error *error)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, configure_library);
+    *connection = (struct sqlite_connection){ .path = path };
+    int code = sqlite3_open_v2(path, &connection->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (code == SQLITE_OK)
+        code = apply_settings(connection, cache_kib, busy_ms);
+    if (code == SQLITE_OK)
+        return ST_OK;
+    enum status status = (code & 0xFF) == SQLITE_NOTADB    ? ST_FAILED_PRECONDITION
+                         : (code & 0xFF) == SQLITE_CORRUPT ? ST_DATA_LOSS
+                                                           : ST_UNAVAILABLE;
+    (void)sqlite_error(connection, status, "cannot open the store", error);
+    sqlite_connection_close(connection);
+    return status;
+}
+
+void sqlite_connection_close(struct sqlite_connection *connection)
+{
+    for (int i = 0; i < SQL_STATEMENT_COUNT; i++) {
+        sqlite3_finalize(connection->statements[i]);
+        connection->statements[i] = NULL;
+    }
+    sqlite3_close(connection->handle);
+    connection->handle = NULL;
+}
+
+int sqlite_statement(struct sqlite_connection *connection, enum sqlite_statement which,
+                     sqlite3_stmt **ret_statement)
+{
+    sqlite3_stmt **statement = &connection->statements[which];
+    if (*statement == NULL) {
+        int code = sqlite3_prepare_v3(connection->handle, statements[which], -1, SQLITE_PREPARE_PERSISTENT,
+                                      statement, NULL);
+        if (code != SQLITE_OK)
+            return code;
+    }
+    *ret_statement = *statement;
+    return SQLITE_OK;
+}
+
+int sqlite_run(struct sqlite_connection *connection, enum sqlite_statement which)
+{
+    sqlite3_stmt *statement;
+    int           code = sqlite_statement(connection, which, &statement);
+    if (code != SQLITE_OK)
+        return code;
+    (void)sqlite3_step(statement);
+    return sqlite3_reset(statement);
+}
+
+enum status sqlite_error(const struct sqlite_connection *connection, enum status status, const char *what,
+                         struct error *error)
+{
+    return error_set(error, status, "%s %s: %s (SQLite code %d)", what, connection->path,
+                     sqlite3_errmsg(connection->handle), sqlite3_extended_errcode(connection->handle));
+}
+
+/* --- Binding. Values are borrowed until the statement is reset (SQLITE_STATIC): the batch outlives its transaction --- */
+
+static void bound(struct sqlite_binder *binder, int code)
+{
+    if (binder->code == SQLITE_OK)
+        binder->code = code;
+}
+
+void sqlite_bind_number(struct sqlite_binder *binder, int64_t value)
+{
+    bound(binder, sqlite3_bind_int64(binder->statement, ++binder->index, value));
+}
+
+void sqlite_bind_number_if(struct sqlite_binder *binder, bool set, int64_t value)
+{
+    if (set)
+        sqlite_bind_number(binder, value);
+    else
+        bound(binder, sqlite3_bind_null(binder->statement, ++binder->index));
+}
+
+void sqlite_bind_text(struct sqlite_binder *binder, struct bytes text)
+{
+    bound(binder, sqlite3_bind_text64(binder->statement, ++binder->index,
+                                      text.size == 0 ? "" : (const char *)text.base, text.size, SQLITE_STATIC,
+                                      SQLITE_UTF8));
+}
+
+void sqlite_bind_text_if_set(struct sqlite_binder *binder, struct bytes text)
+{
+    if (text.size != 0)
+        sqlite_bind_text(binder, text);
+    else
+        bound(binder, sqlite3_bind_null(binder->statement, ++binder->index));
+}
+
+void sqlite_bind_blob(struct sqlite_binder *binder, struct bytes blob)
+{
+    bound(binder,
+          sqlite3_bind_blob64(binder->statement, ++binder->index,
+                              blob.size == 0 ? (const void *)"" : blob.base, blob.size, SQLITE_STATIC));
+}
+
+void sqlite_bind_blob_if_set(struct sqlite_binder *binder, struct bytes blob)
+{
+    if (blob.size != 0)
+        sqlite_bind_blob(binder, blob);
+    else
+        bound(binder, sqlite3_bind_null(binder->statement, ++binder->index));
+}
+
+void sqlite_bind_uuid_if_set(struct sqlite_binder *binder, const struct uuid *uuid)
+{
+    static const struct uuid unset;
+    bool                     set = memcmp(uuid, &unset, sizeof unset) != 0;
+    sqlite_bind_blob_if_set(binder, set ? bytes_of(uuid->byte, sizeof uuid->byte) : BYTES_EMPTY);
+}
