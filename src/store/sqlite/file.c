@@ -77,13 +77,15 @@ void sqlite_file_close(struct sqlite_file *file)
     *file = (struct sqlite_file){ .lock = -1 };
 }
 
-enum status sqlite_ballast_take(const struct sqlite_file *file, struct error *error)
+enum status sqlite_ballast_take(const struct sqlite_file *file, bool with_room, struct error *error)
 {
     int ballast = open(file->ballast_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (ballast < 0)
         return error_set(error, ST_RESOURCE_EXHAUSTED, "cannot set space aside in %s: %s", file->ballast_path,
                          strerror(errno));
-    int failed = posix_fallocate(ballast, 0, BALLAST_SIZE);
+    int failed = posix_fallocate(ballast, 0, with_room ? 2 * BALLAST_SIZE : BALLAST_SIZE);
+    if (failed == 0 && ftruncate(ballast, BALLAST_SIZE) != 0)
+        failed = errno;
     close(ballast);
     if (failed == 0)
         return ST_OK;

@@ -107,7 +107,7 @@ enum status store_sqlite_open(const struct store_sqlite_options *options, struct
     if (status != ST_OK)
         goto no_lists;
     /* A disk that is nearly full is found out by the first write that does not fit. */
-    (void)sqlite_ballast_take(&sqlite->file, NULL);
+    (void)sqlite_ballast_take(&sqlite->file, false, NULL);
     sqlite_writer_start(&sqlite->writer);
     *ret_store = &sqlite->store;
     return ST_OK;

@@ -92,8 +92,8 @@ struct sqlite_file {
 /* Takes the lock and makes the file, readable by its owner only. */
 enum status sqlite_file_open(struct sqlite_file *file, const char *path, struct error *error) MUST_USE;
 void        sqlite_file_close(struct sqlite_file *file);
-/* Space set aside; ST_RESOURCE_EXHAUSTED when there is none. */
-enum status sqlite_ballast_take(const struct sqlite_file *file, struct error *error);
+/* Sets space aside, if there is as much again when `with_room`; ST_RESOURCE_EXHAUSTED when there is not. */
+enum status sqlite_ballast_take(const struct sqlite_file *file, bool with_room, struct error *error);
 void        sqlite_ballast_release(const struct sqlite_file *file);
 /* Brings the schema up to this release's; refuses a newer one and files that are not ours. */
 enum status sqlite_migrate(struct sqlite_connection *connection, struct error *error) MUST_USE;

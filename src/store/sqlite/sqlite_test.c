@@ -490,8 +490,8 @@ TEST(a_full_disk_refuses_writes_and_recovers_without_a_restart)
         snprintf(filler, sizeof filler, "%s/filler", directory);
         int file;
         if (!own_mounts() || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-            mount("tmpfs", directory, "tmpfs", 0, "size=40m,mode=0700") != 0 ||
-            (file = open(filler, O_CREAT | O_WRONLY, 0600)) < 0 || posix_fallocate(file, 0, 16 << 20) != 0)
+            mount("tmpfs", directory, "tmpfs", 0, "size=44m,mode=0700") != 0 ||
+            (file = open(filler, O_CREAT | O_WRONLY, 0600)) < 0 || posix_fallocate(file, 0, 20 << 20) != 0)
             _exit(77);
         close(file);
         check_full_disk(); /* a failed check longjmps out of the child's copy of this test and exits with failure */

@@ -315,12 +315,13 @@ static enum status write_probe(struct sqlite_writer *writer, struct error *error
     return code == SQLITE_OK ? ST_OK : status_of(failed(writer, code, "cannot write to the store", error));
 }
 
-/* The space set aside is taken again first: without it the next shortage could not be survived. */
+/* The space set aside is taken again first, because the next shortage could not be survived without it; and with room to
+ * spare, or the little that was given up would look like space that came back. */
 static void probe(struct sqlite_writer *writer, struct probe *probe)
 {
     struct group none = { .count = 0 };
     error_clear(&probe->error);
-    probe->status = sqlite_ballast_take(&writer->store->file, &probe->error);
+    probe->status = sqlite_ballast_take(&writer->store->file, true, &probe->error);
     if (probe->status == ST_OK)
         probe->status =
             status_of(transact(writer, &none, false, &probe->error)); /* nobody else has written */
