@@ -17,7 +17,7 @@
 /* Shared by all connections of a server or client. */
 struct http2_scratch {
     uint8_t      *read;
-    struct buffer write;
+    struct buffer write; /* what one flush gathers; data callbacks may append to it too */
     uint64_t      bytes_read, bytes_written, writes;
 };
 void http2_scratch_init(struct http2_scratch *scratch);

@@ -6,6 +6,7 @@
 
 /* Peers hold metadata to about 16 KiB; a detail that is larger than this would lose the code and the message too. */
 #define DETAILS_SIZE_MAX (48 * 1024)
+#define FRAME_HEAD_SIZE  9
 #define LEFTOVER_NS      (5 * NS_PER_S)
 
 /* A header whose name and value both outlive the submission: nothing is copied. */
@@ -82,31 +83,46 @@ void wire_stream_stop_request(struct wire_stream *stream)
     http2_dirty(&stream->connection->http2);
 }
 
-static ssize_t pull(nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint32_t *flags,
+/* Says how much there is; wire_stream_send_data copies it. nghttp2's own frame buffer stays untouched that way, which
+ * keeps three pages of every connection unused for ever. */
+static ssize_t pull(nghttp2_session *session, int32_t id, uint8_t *to UNUSED, size_t size, uint32_t *flags,
                     nghttp2_data_source *source, void *context UNUSED)
 {
     struct wire_stream *stream = source->ptr;
-    size_t              count = MIN(size, stream->reply.size - stream->reply_sent);
+    size_t              left = stream->reply.size - stream->reply_sent, count = MIN(size, left);
+    if (left == 0 && !stream->reply_ended)
+        return NGHTTP2_ERR_DEFERRED;
     if (count > 0)
-        memcpy(to, stream->reply.base + stream->reply_sent, count);
-    stream->reply_sent += count;
-    stream->connection->reply_bytes -= count;
-    if (stream->reply_sent < stream->reply.size)
+        *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (count < left || !stream->reply_ended)
         return (ssize_t)count;
-    stream->reply_sent = 0;
-    buffer_release(&stream->reply);
-    if (!stream->reply_ended)
-        return count > 0 ? (ssize_t)count : NGHTTP2_ERR_DEFERRED;
-    if (stream->is_plain_http) {
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (stream->is_plain_http)
         return (ssize_t)count;
-    }
     nghttp2_nv trailers[STATUS_HEADERS_MAX];
     size_t     trailer_count = status_headers(stream, stream->end, trailers);
-    *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
     if (nghttp2_submit_trailer(session, id, trailers, trailer_count) != 0)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     return (ssize_t)count;
+}
+
+int wire_stream_send_data(nghttp2_session *session UNUSED, nghttp2_frame *frame, const uint8_t *head, size_t size,
+                          nghttp2_data_source *source, void *context UNUSED)
+{
+    struct wire_stream *stream = source->ptr;
+    struct buffer      *write = &stream->server->scratch.write;
+    assert(frame->data.padlen == 0); /* we never ask for padding */
+    assert(size <= stream->reply.size - stream->reply_sent);
+    buffer_append(write, bytes_of(head, FRAME_HEAD_SIZE));
+    buffer_append(write, bytes_of(stream->reply.base + stream->reply_sent, size));
+    stream->reply_sent += size;
+    stream->connection->reply_bytes -= size;
+    if (stream->reply_sent == stream->reply.size) {
+        stream->reply_sent = 0;
+        buffer_release(&stream->reply);
+    }
+    return 0;
 }
 
 /* HEADERS once, or a nudge to pull on. */

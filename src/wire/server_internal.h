@@ -146,6 +146,9 @@ void wire_stream_refuse_http(struct wire_stream *stream);
 void wire_stream_end_sent(struct wire_stream *stream);
 /* Tells a peer that still sends its request, though it has the answer, to stop. */
 void wire_stream_stop_request(struct wire_stream *stream);
+/* nghttp2's callback: appends a DATA frame to what is being written. */
+int wire_stream_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head, size_t size,
+                          nghttp2_data_source *source, void *context);
 /* What was queued is no longer owed. */
 void wire_stream_drop_reply(struct wire_stream *stream);
 extern const struct call_operations wire_stream_operations;

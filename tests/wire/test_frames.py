@@ -251,6 +251,8 @@ def test_a_reader_that_opens_no_window_gets_nothing_and_blocks_nobody(server, ra
     assert reply.data == b""
     assert server.call("Echo", b"others") == b"others"
     connection.send(http2.window_update(stream, 10))
+    while len(reply.data) < 10:
+        connection.read()
     connection.ping()
     assert len(reply.data) == 10
     connection.send(http2.window_update(stream, 200000))
