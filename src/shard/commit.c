@@ -340,7 +340,7 @@ static void refused(struct lane *lane, struct batch *batch)
     LIST_FOR_EACH(change, &batch->changes, struct change, link) {
         struct chain *chain = change->entity->chain;
         assert(chain->group_batch == batch->id);
-        if (!batch->store.refused[chain->group] || chain_is_quarantined(chain))
+        if (!batch->store.refused[chain->group] || chain_is_quarantined(lane, chain))
             continue;
         fail_outputs_of(lane, &batch->outputs, chain, reason);
         fail_outputs_of(lane, &lane->open->outputs, chain, reason);

@@ -250,9 +250,9 @@ void chain_mark_quarantined(struct lane *lane, struct chain *chain, const char *
     lane->quarantined_count++;
 }
 
-bool chain_is_quarantined(const struct chain *chain)
+bool chain_is_quarantined(const struct lane *lane, const struct chain *chain)
 {
-    return list_linked(&chain->quarantined);
+    return list_linked(&chain->quarantined) && lane->monotonic < chain->quarantined_until;
 }
 
 void cache_forget_all(struct lane *lane)

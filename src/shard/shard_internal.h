@@ -259,7 +259,7 @@ void           chain_touch(struct lane *lane, struct chain *chain);
 /* For a while every request to it fails INTERNAL; its runs are the caller's to forget. */
 void           chain_mark_quarantined(struct lane *lane, struct chain *chain, const char *reason);
 void           chain_forget(struct lane *lane, struct chain *chain);
-bool           chain_is_quarantined(const struct chain *chain);
+bool           chain_is_quarantined(const struct lane *lane, const struct chain *chain);
 struct entity *entity_new(struct lane *lane, struct chain *chain, const struct entity_kind *kind,
                           const struct entity_identity *identity);
 /* From now on requests find it, and it may be evicted. */
