@@ -488,6 +488,19 @@ void matching_forget_sticky(struct matching *matching, const struct queue_name *
         queue_match(queue->family->workflow);
 }
 
+void matching_forget_sticky_name(struct matching *matching, int64_t namespace_number, struct bytes name)
+{
+    struct table_iterator iterator = { 0 };
+    for (struct table_link *at; (at = table_iterate(&matching->queues, &iterator)) != NULL;) {
+        struct matching_queue *queue = CONTAINER_OF(at, struct matching_queue, table);
+        if (!queue->sticky || queue->family->namespace_number != namespace_number || !bytes_equal(queue->name, name))
+            continue;
+        queue->forgotten = true;
+        if (queue->family->workflow != NULL)
+            queue_match(queue->family->workflow);
+    }
+}
+
 void matching_each_poller(struct matching *matching, struct bytes worker_instance_key,
                           void (*each)(void *context, struct poller *poller), void *context)
 {

@@ -87,6 +87,8 @@ void        matching_direct_cancel(struct direct_task *direct); /* safe when it 
 bool matching_alive(const struct matching *matching, const struct queue_name *name);
 /* A worker shut down: its sticky queue counts as dead from now on, until it is polled again. */
 void matching_forget_sticky(struct matching *matching, const struct queue_name *name);
+/* The same when the normal queue is not known: a walk over the lane's queues. */
+void matching_forget_sticky_name(struct matching *matching, int64_t namespace_number, struct bytes name);
 /* Calls `each` for every waiting poller with this worker instance key; it may cancel the poller. */
 void matching_each_poller(struct matching *matching, struct bytes worker_instance_key,
                           void (*each)(void *context, struct poller *poller), void *context);

@@ -1,0 +1,227 @@
+/* api.c: one object per lane, and the points where runtime and matching meet. */
+#include "api/api_internal.h"
+#include "base/hash.h"
+
+/* --- offers between lanes --- */
+
+struct offer {
+    struct message     message;
+    struct api_lane   *from, *to;
+    struct store_ready task; /* its slices stand behind the struct */
+};
+
+static struct bytes offer_copy(uint8_t **at, struct bytes slice)
+{
+    struct bytes copy = bytes_of(*at, slice.size);
+    if (slice.size != 0)
+        memcpy(*at, slice.base, slice.size);
+    *at += slice.size;
+    return copy;
+}
+
+static void offer_arrived(struct message *message)
+{
+    struct offer *offer = CONTAINER_OF(message, struct offer, message);
+    matching_offer(offer->to->matching, &offer->task);
+    atomic_fetch_sub_explicit(&offer->from->offers_out, 1, memory_order_relaxed);
+    free(offer);
+}
+
+/* A hint: past the limit it is dropped, and the other lane's queues read their rows again. */
+static void offer_send(struct api_lane *from, struct api_lane *to, const struct store_ready *task)
+{
+    if (atomic_fetch_add_explicit(&from->offers_out, 1, memory_order_relaxed) >= OFFERS_MAX) {
+        atomic_fetch_sub_explicit(&from->offers_out, 1, memory_order_relaxed);
+        atomic_store_explicit(&to->offers_lost, true, memory_order_release);
+        return;
+    }
+    size_t size = task->queue.size + task->normal_queue.size + task->fairness_key.size + task->version.size +
+                  task->workflow_id.size;
+    struct offer *offer = xmalloc(sizeof *offer + size);
+    uint8_t      *at = (uint8_t *)(offer + 1);
+    *offer = (struct offer){ .message.run = offer_arrived, .from = from, .to = to, .task = *task };
+    offer->task.queue = offer_copy(&at, task->queue);
+    offer->task.normal_queue = offer_copy(&at, task->normal_queue);
+    offer->task.fairness_key = offer_copy(&at, task->fairness_key);
+    offer->task.version = offer_copy(&at, task->version);
+    offer->task.workflow_id = offer_copy(&at, task->workflow_id);
+    lane_post(to->lane, &offer->message);
+}
+
+/* --- hooks --- */
+
+static struct request *hook_reserve(void *context UNUSED, struct lane *lane, const struct store_ready *task)
+{
+    struct api_lane *self = api_lane_of(lane);
+    return self == NULL ? NULL : poll_reserve(self, task);
+}
+
+static void hook_offer(void *context UNUSED, struct lane *lane, const struct store_ready *task)
+{
+    struct api_lane *self = api_lane_of(lane);
+    if (self == NULL)
+        return;
+    struct bytes     normal = task->normal_queue.size != 0 ? task->normal_queue : task->queue;
+    struct api_lane *to = api_lane_of(runtime_queue_lane(self->api->runtime, task->namespace_number, normal));
+    if (to == self)
+        matching_offer(self->matching, task);
+    else
+        offer_send(self, to, task);
+}
+
+/* A task that another lane's queue holds is found stale when it is taken; that is rare, and harmless. */
+static void hook_withdraw(void *context UNUSED, struct lane *lane, store_number sequence)
+{
+    struct api_lane *self = api_lane_of(lane);
+    if (self != NULL)
+        matching_withdraw(self->matching, sequence);
+}
+
+static void hook_released(void *context UNUSED, struct lane *lane, store_number run, int64_t last_event_id, bool open)
+{
+    struct api_lane *self = api_lane_of(lane);
+    if (self == NULL)
+        return;
+    wait_released(self, run, last_event_id, open);
+    query_released(self, run);
+}
+
+static void hook_forgotten(void *context UNUSED, struct lane *lane)
+{
+    struct api_lane *self = api_lane_of(lane);
+    if (self == NULL)
+        return;
+    wait_forgotten(self);
+    query_forgotten(self);
+    matching_mark_dirty(self->matching);
+}
+
+struct lane_hooks api_hooks(void)
+{
+    return (struct lane_hooks){ .reserve = hook_reserve,
+                                .offer = hook_offer,
+                                .withdraw = hook_withdraw,
+                                .released = hook_released,
+                                .forgotten = hook_forgotten };
+}
+
+/* --- life --- */
+
+static void lane_init(struct api *api, struct api_lane *self, struct lane *lane, const struct api_options *options)
+{
+    self->api = api;
+    self->lane = lane;
+    self->matching = matching_new(lane, options->window_size);
+    if (options->seed == 0)
+        random_seed_from_system(&self->random);
+    else
+        random_seed(&self->random, hash_combine(options->seed, lane_index(lane) + 1));
+    heap_init(&self->timers);
+    list_init(&self->waiting);
+    list_init(&self->pool);
+    list_init(&self->all_waits);
+    table_init(&self->waits);
+    table_init(&self->queries_by_id);
+    table_init(&self->queries_by_run);
+    self->counts = xcalloc(PB_METHOD_COUNT, sizeof self->counts[0]);
+    lane_set_user(lane, self);
+}
+
+/* Where each request keeps its namespace, so that it can be checked before anything else. */
+static void find_namespace_fields(struct api *api)
+{
+    api->namespace_offsets = xcalloc(PB_METHOD_COUNT, sizeof api->namespace_offsets[0]);
+    for (size_t i = 0; i < pb_method_count; i++) {
+        const struct pb_method *method = &pb_methods[i];
+        const struct pb_field  *fields = pb_message_fields(method->request);
+        bool                    found = false;
+        for (size_t k = 0; k < method->request->field_count && !found; k++) {
+            if (strcmp(pb_field_name(&fields[k]), "namespace") != 0 || fields[k].kind != PB_STRING)
+                continue;
+            api->namespace_offsets[method->index] = fields[k].offset;
+            found = true;
+        }
+        assert(found || rpc_entry(method->index)->need == NAMESPACE_NONE);
+    }
+}
+
+struct api *api_new(struct runtime *runtime, const struct api_options *options)
+{
+    struct api *api = xcalloc(1, sizeof *api);
+    api->runtime = runtime;
+    api->limits = options->limits != NULL ? *options->limits : limits_default;
+    api->cluster_name = options->cluster_name != NULL ? options->cluster_name : "active";
+    api->store_name = options->store_name != NULL ? options->store_name : "";
+    api->lane_count = runtime_lane_count(runtime);
+    api->lanes = xcalloc(api->lane_count, sizeof api->lanes[0]);
+    find_namespace_fields(api);
+    for (uint32_t i = 0; i < api->lane_count; i++)
+        lane_init(api, &api->lanes[i], runtime_lane(runtime, i), options);
+    struct uuid id = uuid_random(&api->lanes[0].random);
+    uuid_print(&id, api->cluster_id_text);
+    api->cluster_id = bytes_of(api->cluster_id_text, sizeof api->cluster_id_text);
+    api->boot = (uint32_t)random_next(&api->lanes[0].random);
+    return api;
+}
+
+void api_free(struct api *api)
+{
+    if (api == NULL)
+        return;
+    for (uint32_t i = 0; i < api->lane_count; i++) {
+        matching_free(api->lanes[i].matching);
+        api_lane_release(&api->lanes[i]);
+        lane_set_user(api->lanes[i].lane, NULL);
+    }
+    free(api->lanes);
+    free(api->namespace_offsets);
+    free(api);
+}
+
+void api_call(struct lane *lane, struct call *call)
+{
+    rpc_start(api_lane_of(lane), call);
+}
+
+bool api_is_method(struct bytes path)
+{
+    return bytes_starts_with(path, BYTES("/temporal.api.workflowservice.v1.WorkflowService/")) ||
+           bytes_starts_with(path, BYTES("/temporal.api.operatorservice.v1.OperatorService/"));
+}
+
+void api_lane_turn(struct lane *lane)
+{
+    struct api_lane *self = api_lane_of(lane);
+    if (atomic_load_explicit(&self->offers_lost, memory_order_relaxed) &&
+        atomic_exchange_explicit(&self->offers_lost, false, memory_order_acquire))
+        matching_mark_dirty(self->matching);
+    api_timers_fire(self);
+    matching_turn(self->matching);
+}
+
+int64_t api_lane_next_due(struct lane *lane)
+{
+    struct api_lane *self = api_lane_of(lane);
+    return MIN(api_timers_due(self), matching_next_due(self->matching));
+}
+
+void api_drain(struct lane *lane)
+{
+    struct api_lane *self = api_lane_of(lane);
+    self->draining = true;
+    LIST_FOR_EACH (rpc, &self->waiting, struct rpc, waiting)
+        rpc->expire(rpc);
+}
+
+bool api_idle(struct lane *lane)
+{
+    const struct api_lane *self = api_lane_of(lane);
+    return self->rpc_count == 0 && self->errands == 0 && matching_idle(self->matching);
+}
+
+void api_lane_counts(struct lane *lane, size_t method, uint64_t ret_counts[API_CODE_COUNT])
+{
+    const struct api_lane *self = api_lane_of(lane);
+    assert(method < PB_METHOD_COUNT);
+    memcpy(ret_counts, self->counts[method], sizeof self->counts[0]);
+}

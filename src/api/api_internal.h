@@ -1,0 +1,365 @@
+/* api_internal.h: a call on its way through the server, and what a lane keeps for its calls. For src/api only.
+ *
+ * A call becomes a struct rpc on its home lane. When it has business elsewhere (a queue's lane, a run's owner) it travels:
+ * rpc_move. Exactly one lane works on an rpc at a time, `at`; only that lane touches it, but for what home needs to tell it
+ * that the peer is gone. rpc_reply and rpc_fail bring it home from wherever it is.
+ *
+ *   arrives -> decoded, checked -> [request to the engine] -> [moves, waits] -> answer, at home -> freed
+ */
+#ifndef API_API_INTERNAL_H
+#define API_API_INTERNAL_H
+#include <stdatomic.h>
+
+#include "api/api.h"
+#include "api/namespace_kind.h"
+#include "base/heap.h"
+#include "base/random.h"
+#include "base/table.h"
+#include "codec/pb.h"
+#include "codec/pb_time.h"
+#include "engine/workflow.h"
+#include "matching/matching.h"
+
+#define POLL_HOLD_NS       (60 * NS_PER_S) /* an empty answer leaves after it */
+#define HISTORY_HOLD_NS    (20 * NS_PER_S)
+#define HOLD_MARGIN_NS     (1 * NS_PER_S)  /* and at least this long before the caller's deadline */
+#define QUERY_HOLD_NS      (30 * NS_PER_S) /* of queries without a deadline */
+#define HISTORY_PAGE_MAX   256             /* events */
+#define HISTORY_PAGE_SIZE  (4U << 20)      /* bytes; a page ends with the batch that reaches one of them */
+#define LIST_PAGE_MAX      1000
+#define LIST_PAGE_SIZE     (4U << 20)
+#define NAMESPACE_PAGE_MAX 100
+#define WAITERS_MAX        32768           /* long polls of history per lane */
+#define OFFERS_MAX         4096            /* offers on their way to other lanes, per lane */
+#define STALE_MAX          32              /* stale tasks that one poll takes in */
+#define RPC_POOL_MAX       256             /* idle ones kept per lane */
+#define PAGE_TOKEN_FORMAT  1
+
+struct api_lane;
+struct rpc;
+
+struct api_timer {
+    struct heap_link link;
+    void (*fire)(struct api_timer *timer);
+};
+
+/* The caller's namespace, copied: configurations live for one turn only. */
+struct rpc_namespace {
+    int64_t      number;
+    struct bytes id, name;
+    int32_t      state;
+};
+
+/* Which task an answer hands over; taken back when nobody can receive it. */
+enum handed_task { HANDED_NONE, HANDED_WORKFLOW_TASK, HANDED_ACTIVITY_TASK };
+
+struct rpc_poll {
+    struct poller        poller;
+    struct queue_name    name;
+    enum store_task_kind kind;
+    bool                 reserved; /* the start under way was fused into the task's own transition */
+    unsigned             stale_count;
+    int64_t              expires; /* monotonic */
+    struct bytes         build_id, deployment_name;
+};
+struct rpc_wait {
+    struct table_link link; /* by run */
+    struct list       all;
+    bool              linked;
+    store_number      run;
+    int64_t           event_id; /* wakes when it is durable; INT64_MAX: only when the run closes */
+};
+struct rpc_history {
+    struct rpc_wait     wait;
+    struct history_read read;
+    struct token_HistoryPage *token; /* NULL: a first call */
+    bool                waits, close_only, reverse, reader_sees_virtual_events;
+    int64_t             next, last; /* event ids of the range still to be read */
+    int64_t             expires;
+    size_t              page_size;
+    struct bytes        run_id_text;
+};
+enum query_state { QUERY_IDLE, QUERY_BUFFERED, QUERY_ATTACHED, QUERY_WAITING, QUERY_ASSIGNED };
+struct rpc_query {
+    struct table_link  by_id, by_run;
+    bool               id_linked, run_linked;
+    uint64_t           number; /* of this query on its lane */
+    enum query_state   state;
+    struct direct_task direct;
+    bool               sticky_phase; /* dispatched to the sticky queue, not yet to the normal one */
+    bool               deciding, decide_again;
+    int64_t            expires; /* monotonic */
+    store_number       run;
+    struct bytes       id_text; /* as in queries{} of a workflow task */
+};
+struct rpc_list {
+    struct store_read read;
+    struct bytes      query; /* the token goes with it */
+};
+/* A workflow task whose history is being put together; continues with `ready`. */
+struct rpc_delivery {
+    struct history_read read;
+    const struct workflow_delivery *delivery;
+    struct workflowservice_PollWorkflowTaskQueueResponse *response;
+    struct api_lane *back; /* where the rpc was before it fetched queries */
+    void (*ready)(struct rpc *rpc);
+};
+
+struct rpc {
+    struct workflow_request work; /* one at a time */
+    struct message          message, gone_message;
+    struct lane            *gone_message_lane; /* where gone_message is going */
+    struct list             waiting; /* among the long polls of `at`, which end at a drain */
+    struct call            *call;    /* home only; the decoded request lives in its arena until the answer */
+    struct api_lane        *home;
+    _Atomic(struct api_lane *) at;
+    const struct pb_method *method;
+    const struct rpc_entry *entry;
+    struct arena            arena; /* results; unbounded, because what is made within the server has limits of its own */
+    const void             *request;
+    struct rpc_namespace    ns;
+    void (*arrived)(struct rpc *rpc);   /* after a move, on the new lane */
+    void (*gone_here)(struct rpc *rpc); /* the peer went away while the rpc waits on `at`; NULL: it is busy */
+    void (*expire)(struct rpc *rpc);    /* while `waiting`: answer empty now */
+    struct api_timer        timer;
+    bool                    gone_seen;      /* as `at` knows it */
+    bool                    gone_in_flight; /* home's: gone_message is on its way */
+    bool                    ended;          /* home's: answered; freed when nothing is under way any more */
+    unsigned                returns;        /* home's: tasks being taken back */
+    struct error            error;
+    const void             *response; /* of method->response */
+    enum handed_task        handed;
+    struct task_ref         handed_task;
+    struct rpc_delivery     delivery;
+    union {
+        struct rpc_poll    poll;
+        struct rpc_history history;
+        struct rpc_query   query;
+        struct rpc_list    list;
+        struct namespaces_request namespaces;
+    };
+};
+
+enum namespace_need {
+    NAMESPACE_NONE,     /* the request has no such field, or may name one that is not there */
+    NAMESPACE_REQUIRED, /* known, before any other field is looked at */
+    NAMESPACE_TOKEN,    /* may be empty: then the token says which */
+};
+/* One line of the table of methods. */
+struct rpc_entry {
+    void (*handle)(struct rpc *rpc); /* NULL: not implemented */
+    enum namespace_need need;
+    enum api_support    support;
+    const char         *note;
+};
+/* By PB_METHOD_ index; entries of services that wire answers itself have no handler. */
+const struct rpc_entry *rpc_entry(uint16_t method);
+
+struct offer; /* a ready row on its way to its queue's lane */
+struct api_lane {
+    struct api      *api;
+    struct lane     *lane;
+    struct matching *matching;
+    struct random    random;
+    struct heap      timers;
+    struct list      waiting; /* rpc.waiting */
+    struct list      pool;    /* idle rpcs, by their `waiting` link */
+    size_t           pool_count, rpc_count;
+    bool             draining;
+    struct table     waits, queries_by_id, queries_by_run;
+    struct list      all_waits;
+    size_t           wait_count;
+    uint64_t         query_number;
+    atomic_size_t    offers_out;  /* of this lane, on their way elsewhere */
+    atomic_bool      offers_lost; /* to this lane: queues read again */
+    struct buffer    scratch;
+    uint64_t       (*counts)[API_CODE_COUNT]; /* by method */
+    size_t           errands; /* requests without a call: namespaces at start, tasks taken back */
+};
+struct api {
+    struct runtime     *runtime;
+    struct limits       limits;
+    const char         *cluster_name, *store_name;
+    struct bytes        cluster_id;
+    char                cluster_id_text[UUID_TEXT_SIZE];
+    uint32_t            boot; /* in query ids: those of an earlier process are nobody's */
+    uint32_t            lane_count;
+    struct api_lane    *lanes;
+    uint16_t           *namespace_offsets; /* of the field `namespace` in each method's request */
+};
+
+static inline struct api_lane *api_lane_of(struct lane *lane)
+{
+    return lane_user(lane);
+}
+static inline struct api_lane *rpc_at(const struct rpc *rpc)
+{
+    return atomic_load_explicit(&rpc->at, memory_order_acquire);
+}
+static inline struct lane *rpc_lane(const struct rpc *rpc)
+{
+    return rpc_at(rpc)->lane;
+}
+static inline struct rpc *rpc_of_work(struct request *request)
+{
+    return CONTAINER_OF(CONTAINER_OF(request, struct workflow_request, base), struct rpc, work);
+}
+
+/* --- rpc.c: the way of a call --- */
+void rpc_start(struct api_lane *lane, struct call *call);
+void rpc_set_namespace(struct rpc *rpc, const struct namespace_config *config);
+/* Answers. `response` is a struct of method->response in one of the rpc's arenas; NULL: an empty message. */
+void rpc_reply(struct rpc *rpc, const void *response);
+void rpc_fail(struct rpc *rpc, enum status code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void rpc_fail_error(struct rpc *rpc, const struct error *error);
+/* Goes on with `arrived` on that lane, at once when it is already there. */
+void rpc_move(struct rpc *rpc, struct lane *lane, void (*arrived)(struct rpc *rpc));
+/* Among the long polls of its lane; expire is called at a drain (from the lane's own thread). */
+void rpc_wait(struct rpc *rpc, void (*expire)(struct rpc *rpc), void (*gone_here)(struct rpc *rpc));
+void rpc_wake(struct rpc *rpc);
+void rpc_set_timer(struct rpc *rpc, int64_t monotonic, void (*fire)(struct api_timer *timer));
+void rpc_clear_timer(struct rpc *rpc);
+/* The deadline of the hold: now + hold, or the margin before the caller's deadline when that is sooner. Home only. */
+int64_t rpc_hold_until(const struct rpc *rpc, int64_t hold_ns);
+/* The task that nobody received is back. */
+void    rpc_returned(struct rpc *rpc);
+void    api_lane_release(struct api_lane *lane);
+int64_t api_timers_due(struct api_lane *lane);
+void    api_timers_fire(struct api_lane *lane);
+
+/* --- request.c: asking the engine --- */
+/* Clears rpc->work and addresses it: the run when run_id is set, else the current one. */
+void rpc_address(struct rpc *rpc, int command, struct bytes workflow_id, const struct uuid *run_id);
+void rpc_submit(struct rpc *rpc, void (*done)(struct request *request));
+/* The usual end: the engine's error, or rpc->work.response. */
+void rpc_answer(struct request *request);
+/* The lane that owns (the rpc's namespace, workflow id). */
+struct lane *rpc_owner(const struct rpc *rpc, struct bytes workflow_id);
+/* Takes back what the answer would have handed over. Home only. */
+void rpc_take_back(struct rpc *rpc);
+
+/* --- errors.c --- */
+void error_detail(struct error *error, struct arena *arena, const struct pb_message *type, const void *record);
+enum status error_namespace_not_found(struct error *error, struct arena *arena, struct bytes name);
+enum status error_exhausted(struct error *error, struct arena *arena, int32_t cause, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* --- client_version.c --- */
+/* FAILED_PRECONDITION or INVALID_ARGUMENT for clients that are too old or want a newer server. */
+enum status client_version_check(const struct call *call, struct arena *arena, struct error *error) MUST_USE;
+bool        client_is_reader_of_plain_history(const struct call *call); /* temporal-cli, temporal-ui */
+
+/* --- check.c: what needs no state --- */
+#define ID_SIZE_MAX 1000
+enum status check_id(const char *field, struct bytes value, struct error *error) MUST_USE;          /* set, not too long */
+enum status check_id_optional(const char *field, struct bytes value, struct error *error) MUST_USE; /* not too long */
+enum status check_payload(const struct rpc *rpc, const char *field, struct bytes value, struct error *error) MUST_USE;
+enum status check_run_id(struct bytes run_id, bool *ret_set, struct uuid *ret_run_id, struct error *error) MUST_USE;
+struct execution_ref {
+    struct bytes workflow_id;
+    bool         has_run_id;
+    struct uuid  run_id;
+};
+enum status check_execution(const struct common_WorkflowExecution *execution, struct execution_ref *ret_execution,
+                            struct error *error) MUST_USE;
+enum status check_task_queue(const struct taskqueue_TaskQueue *queue, struct error *error) MUST_USE;
+enum status check_retry_policy(const struct common_RetryPolicy *policy, struct error *error) MUST_USE;
+enum status check_links(const struct bytes *links, size_t count, struct rpc *rpc, struct error *error) MUST_USE;
+enum status check_priority(struct bytes priority, struct rpc *rpc, struct error *error) MUST_USE;
+/* Token of a task: decodes, and sees that it fits the request's namespace (which an empty one takes from the token). */
+enum status check_token(struct rpc *rpc, struct bytes token, struct task_ref *ret_task, struct error *error) MUST_USE;
+
+/* --- search_attributes.c --- */
+struct search_attribute {
+    struct bytes name;
+    int32_t      type; /* temporal.api.enums.v1.IndexedValueType */
+    bool         settable;
+};
+extern const struct search_attribute system_attributes[];
+extern const size_t                  system_attribute_count;
+/* Names known, settable and values of their type: INVALID_ARGUMENT naming the attribute. */
+enum status search_attributes_check(struct rpc *rpc, struct bytes attributes, struct error *error) MUST_USE;
+/* The same attributes with metadata "type" on each payload, as typed readers need. */
+struct bytes search_attributes_typed(struct rpc *rpc, struct bytes attributes);
+
+/* --- wait.c: long polls of history --- */
+/* INVALID when the lane holds too many. The waiter is on the run's owner lane. */
+enum status wait_add(struct rpc *rpc, struct rpc_wait *wait, store_number run, int64_t event_id, struct error *error) MUST_USE;
+void        wait_remove(struct rpc *rpc, struct rpc_wait *wait);
+void        wait_released(struct api_lane *lane, store_number run, int64_t last_event_id, bool open);
+void        wait_forgotten(struct api_lane *lane);
+/* Called by wait.c when the event is there (or the run closed). */
+void history_woken(struct rpc_wait *wait);
+void history_forgotten(struct rpc_wait *wait);
+
+/* --- delivery.c: workflow tasks with their history --- */
+/* Fills history, token and queries of `response`; then `ready`, on the same lane. On failure the rpc is failed and the
+ * task taken back. */
+void delivery_begin(struct rpc *rpc, const struct workflow_delivery *delivery,
+                    struct workflowservice_PollWorkflowTaskQueueResponse *response, void (*ready)(struct rpc *rpc));
+/* A copy of a task reference in another arena. */
+struct task_ref task_ref_copy(const struct task_ref *task, struct arena *arena);
+
+/* --- poll.c --- */
+void poll_workflow_task(struct rpc *rpc);
+void poll_activity_task(struct rpc *rpc);
+/* For the hooks. */
+struct request *poll_reserve(struct api_lane *lane, const struct store_ready *task);
+/* Answers open polls of a worker that shuts down. */
+void poll_shutdown_worker(struct api_lane *lane, struct bytes worker_instance_key);
+
+/* --- query.c --- */
+void query_workflow(struct rpc *rpc);
+void respond_query_task_completed(struct rpc *rpc);
+void query_released(struct api_lane *lane, store_number run);
+void query_forgotten(struct api_lane *lane);
+/* Buffered queries of a run ride on the workflow task that was just started; on the run's owner lane. */
+void query_attach(struct api_lane *lane, store_number run, struct workflowservice_PollWorkflowTaskQueueResponse *response,
+                  struct arena *arena);
+bool query_is_buffered(const struct api_lane *lane, store_number run);
+/* The answers that came with a completed workflow task. */
+void query_results(struct rpc *rpc, const struct workflowservice_RespondWorkflowTaskCompletedRequest *request);
+/* A direct query as a task for the poller. */
+void query_fill_task(struct direct_task *direct, struct rpc *poll, struct workflowservice_PollWorkflowTaskQueueResponse *response,
+                     struct workflow_delivery *ret_delivery);
+
+/* --- handlers, by family --- */
+void start_workflow(struct rpc *rpc);
+void signal_with_start_workflow(struct rpc *rpc);
+void signal_workflow(struct rpc *rpc);
+void request_cancel_workflow(struct rpc *rpc);
+void terminate_workflow(struct rpc *rpc);
+void respond_workflow_task_completed(struct rpc *rpc);
+void respond_workflow_task_failed(struct rpc *rpc);
+void respond_activity_task_completed(struct rpc *rpc);
+void respond_activity_task_failed(struct rpc *rpc);
+void respond_activity_task_canceled(struct rpc *rpc);
+void record_activity_task_heartbeat(struct rpc *rpc);
+void respond_activity_task_completed_by_id(struct rpc *rpc);
+void respond_activity_task_failed_by_id(struct rpc *rpc);
+void respond_activity_task_canceled_by_id(struct rpc *rpc);
+void record_activity_task_heartbeat_by_id(struct rpc *rpc);
+void get_workflow_history(struct rpc *rpc);
+void get_workflow_history_reverse(struct rpc *rpc);
+void describe_workflow(struct rpc *rpc);
+void list_workflows(struct rpc *rpc);
+void scan_workflows(struct rpc *rpc);
+void list_open_workflows(struct rpc *rpc);
+void list_closed_workflows(struct rpc *rpc);
+void count_workflows(struct rpc *rpc);
+void get_search_attributes(struct rpc *rpc);
+void get_system_info(struct rpc *rpc);
+void get_cluster_info(struct rpc *rpc);
+void list_clusters(struct rpc *rpc);
+void reset_sticky_task_queue(struct rpc *rpc);
+void shutdown_worker(struct rpc *rpc);
+void describe_task_queue(struct rpc *rpc);
+void register_namespace(struct rpc *rpc);
+void describe_namespace(struct rpc *rpc);
+void list_namespaces(struct rpc *rpc);
+void update_namespace(struct rpc *rpc);
+void deprecate_namespace(struct rpc *rpc);
+void add_search_attributes(struct rpc *rpc);
+void remove_search_attributes(struct rpc *rpc);
+void list_search_attributes(struct rpc *rpc);
+#endif

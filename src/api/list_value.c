@@ -1,0 +1,270 @@
+/* list_value.c: columns of list queries, and what literals mean for them. */
+#include "api/list_filter.h"
+#include "base/random.h"
+#include "pb/enums.pb.h"
+
+static const struct list_column columns[] = {
+    { "WorkflowId", STORE_COLUMN_WORKFLOW_ID, LIST_KEYWORD },
+    { "WorkflowType", STORE_COLUMN_WORKFLOW_TYPE, LIST_KEYWORD },
+    { "TaskQueue", STORE_COLUMN_TASK_QUEUE, LIST_KEYWORD },
+    { "ParentWorkflowId", STORE_COLUMN_PARENT_WORKFLOW_ID, LIST_KEYWORD },
+    { "RootWorkflowId", STORE_COLUMN_ROOT_WORKFLOW_ID, LIST_KEYWORD },
+    { "RunId", STORE_COLUMN_RUN_ID, LIST_UUID },
+    { "ParentRunId", STORE_COLUMN_PARENT_RUN_ID, LIST_UUID },
+    { "RootRunId", STORE_COLUMN_ROOT_RUN_ID, LIST_UUID },
+    { "ExecutionStatus", STORE_COLUMN_STATUS, LIST_STATUS },
+    { "StartTime", STORE_COLUMN_START_TIME, LIST_TIME },
+    { "ExecutionTime", STORE_COLUMN_EXECUTION_TIME, LIST_TIME },
+    { "CloseTime", STORE_COLUMN_CLOSE_TIME, LIST_TIME },
+    { "HistoryLength", STORE_COLUMN_HISTORY_LENGTH, LIST_INT },
+    { "HistorySizeBytes", STORE_COLUMN_HISTORY_SIZE, LIST_INT },
+    { "StateTransitionCount", STORE_COLUMN_STATE_TRANSITIONS, LIST_INT },
+    { "ExecutionDuration", STORE_COLUMN_EXECUTION_DURATION, LIST_DURATION },
+};
+static const struct {
+    const char *name;
+    int32_t     status;
+} statuses[] = {
+    { "Running", enums_WORKFLOW_EXECUTION_STATUS_RUNNING },
+    { "Completed", enums_WORKFLOW_EXECUTION_STATUS_COMPLETED },
+    { "Failed", enums_WORKFLOW_EXECUTION_STATUS_FAILED },
+    { "Canceled", enums_WORKFLOW_EXECUTION_STATUS_CANCELED },
+    { "Terminated", enums_WORKFLOW_EXECUTION_STATUS_TERMINATED },
+    { "ContinuedAsNew", enums_WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW },
+    { "TimedOut", enums_WORKFLOW_EXECUTION_STATUS_TIMED_OUT },
+    { "Paused", enums_WORKFLOW_EXECUTION_STATUS_PAUSED },
+};
+
+bool list_column_find(struct bytes name, struct list_column *ret_column)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(columns); i++) {
+        if (bytes_equal_text(name, columns[i].name)) {
+            *ret_column = columns[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *list_type_name(enum list_type type)
+{
+    static const char *const names[] = { "Keyword", "Keyword", "a status", "Datetime", "Int", "a duration" };
+    return names[type];
+}
+
+const char *list_status_name(int64_t status)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(statuses); i++) {
+        if (statuses[i].status == status)
+            return statuses[i].name;
+    }
+    return NULL;
+}
+
+/* --- numbers --- */
+
+static bool take_digits(struct bytes *text, size_t least, size_t most, int64_t *ret_value)
+{
+    int64_t value = 0;
+    size_t  count = 0;
+    for (; count < most && count < text->size && text->base[count] >= '0' && text->base[count] <= '9'; count++) {
+        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, text->base[count] - '0', &value))
+            return false;
+    }
+    if (count < least)
+        return false;
+    *text = bytes_of(text->base + count, text->size - count);
+    *ret_value = value;
+    return true;
+}
+
+static bool take_character(struct bytes *text, char character)
+{
+    if (text->size == 0 || text->base[0] != (uint8_t)character)
+        return false;
+    *text = bytes_of(text->base + 1, text->size - 1);
+    return true;
+}
+
+static bool parse_integer(struct bytes text, int64_t *ret_value)
+{
+    bool negative = take_character(&text, '-');
+    if (!take_digits(&text, 1, SIZE_MAX, ret_value) || text.size != 0)
+        return false;
+    *ret_value = negative ? -*ret_value : *ret_value;
+    return true;
+}
+
+/* Digits after a point, as parts of `unit`; further digits than the unit holds are dropped. */
+static bool take_fraction(struct bytes *text, int64_t unit, int64_t *ret_value)
+{
+    *ret_value = 0;
+    if (!take_character(text, '.'))
+        return true;
+    size_t count = 0;
+    for (; count < text->size && text->base[count] >= '0' && text->base[count] <= '9'; count++) {
+        unit /= 10;
+        *ret_value += (text->base[count] - '0') * unit;
+    }
+    *text = bytes_of(text->base + count, text->size - count);
+    return count != 0;
+}
+
+/* --- times --- */
+
+static int64_t days_from_civil(int64_t year, int64_t month, int64_t day)
+{
+    year -= month <= 2;
+    int64_t era = (year >= 0 ? year : year - 399) / 400;
+    int64_t year_of_era = year - era * 400;
+    int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    return era * 146097 + day_of_era - 719468;
+}
+
+static bool take_zone(struct bytes *text, int64_t *ret_seconds)
+{
+    int64_t hours, minutes;
+    *ret_seconds = 0;
+    if (take_character(text, 'Z') || take_character(text, 'z'))
+        return true;
+    bool west = take_character(text, '-');
+    if (!west && !take_character(text, '+'))
+        return false;
+    if (!take_digits(text, 2, 2, &hours) || !take_character(text, ':') || !take_digits(text, 2, 2, &minutes) || hours > 23 ||
+        minutes > 59)
+        return false;
+    *ret_seconds = (west ? -1 : 1) * (hours * 3600 + minutes * 60);
+    return true;
+}
+
+static int64_t days_in_month(int64_t year, int64_t month)
+{
+    return days_from_civil(month == 12 ? year + 1 : year, month == 12 ? 1 : month + 1, 1) - days_from_civil(year, month, 1);
+}
+
+/* RFC 3339, as nanoseconds; years that 64 bits do not hold stop at the ends. */
+static bool parse_time(struct bytes text, int64_t *ret_ns)
+{
+    int64_t year, month, day, hour, minute, second, fraction, zone;
+    if (!take_digits(&text, 4, 4, &year) || !take_character(&text, '-') || !take_digits(&text, 2, 2, &month) ||
+        !take_character(&text, '-') || !take_digits(&text, 2, 2, &day) ||
+        (!take_character(&text, 'T') && !take_character(&text, 't') && !take_character(&text, ' ')) ||
+        !take_digits(&text, 2, 2, &hour) || !take_character(&text, ':') || !take_digits(&text, 2, 2, &minute) ||
+        !take_character(&text, ':') || !take_digits(&text, 2, 2, &second) || !take_fraction(&text, NS_PER_S, &fraction) ||
+        !take_zone(&text, &zone) || text.size != 0)
+        return false;
+    if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) || hour > 23 || minute > 59 || second > 60)
+        return false;
+    int64_t seconds = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - zone;
+    if (__builtin_mul_overflow(seconds, NS_PER_S, ret_ns) || __builtin_add_overflow(*ret_ns, fraction, ret_ns))
+        *ret_ns = seconds < 0 ? INT64_MIN : INT64_MAX;
+    return true;
+}
+
+/* --- durations: "1h30m", "HH:MM:SS" --- */
+
+static bool parse_clock(struct bytes text, int64_t *ret_ns)
+{
+    int64_t hours, minutes, seconds;
+    if (!take_digits(&text, 1, 6, &hours) || !take_character(&text, ':') || !take_digits(&text, 2, 2, &minutes) ||
+        !take_character(&text, ':') || !take_digits(&text, 2, 2, &seconds) || text.size != 0 || minutes > 59 || seconds > 59)
+        return false;
+    *ret_ns = (hours * 3600 + minutes * 60 + seconds) * NS_PER_S;
+    return true;
+}
+
+static bool take_unit(struct bytes *text, int64_t *ret_unit)
+{
+    static const struct {
+        const char *name;
+        int64_t     ns;
+    } units[] = { { "ns", 1 },      { "us", NS_PER_US },      { "\xC2\xB5s", NS_PER_US }, { "ms", NS_PER_MS }, { "s", NS_PER_S },
+                  { "m", 60 * NS_PER_S }, { "h", 3600 * NS_PER_S }, { "d", 86400 * NS_PER_S } };
+    for (size_t i = 0; i < ARRAY_COUNT(units); i++) {
+        struct bytes name = bytes_of_text(units[i].name);
+        if (!bytes_starts_with(*text, name))
+            continue;
+        *text = bytes_of(text->base + name.size, text->size - name.size);
+        *ret_unit = units[i].ns;
+        return true;
+    }
+    return false;
+}
+
+static bool parse_duration(struct bytes text, int64_t *ret_ns)
+{
+    if (parse_clock(text, ret_ns))
+        return true;
+    bool    negative = take_character(&text, '-');
+    int64_t total = 0;
+    if (text.size == 0)
+        return false;
+    while (text.size != 0) {
+        int64_t      whole, unit, fraction, part;
+        if (!take_digits(&text, 1, SIZE_MAX, &whole))
+            return false;
+        if (!take_fraction(&text, NS_PER_S, &fraction) || !take_unit(&text, &unit))
+            return false;
+        if (__builtin_mul_overflow(whole, unit, &part) || __builtin_add_overflow(total, part, &total))
+            return false;
+        /* The fraction is in billionths of the unit. */
+        total += (int64_t)((__int128)fraction * unit / NS_PER_S);
+    }
+    *ret_ns = negative ? -total : total;
+    return true;
+}
+
+/* --- values --- */
+
+static bool number_value(int64_t number, struct store_value *ret_value)
+{
+    *ret_value = (struct store_value){ .number = number };
+    return true;
+}
+
+static bool convert_status(enum list_literal literal, struct bytes text, struct store_value *ret_value)
+{
+    int64_t number;
+    if (literal == LITERAL_INTEGER)
+        return parse_integer(text, &number) && number >= 0 && number <= INT32_MAX && number_value(number, ret_value);
+    for (size_t i = 0; literal == LITERAL_STRING && i < ARRAY_COUNT(statuses); i++) {
+        if (bytes_equal_text(text, statuses[i].name))
+            return number_value(statuses[i].status, ret_value);
+    }
+    return false;
+}
+
+static bool convert_text(const struct list_column *column, enum list_literal literal, struct bytes text, struct arena *arena,
+                         struct store_value *ret_value)
+{
+    struct uuid id;
+    if (literal != LITERAL_STRING)
+        return false;
+    *ret_value = (struct store_value){ .is_text = true, .text = text };
+    /* What is no UUID equals none: it stays as it is, and no id of 16 bytes has 36. */
+    if (column->type == LIST_UUID && uuid_parse(text, &id))
+        ret_value->text = arena_copy(arena, bytes_of(id.byte, sizeof id.byte));
+    return true;
+}
+
+bool list_value_convert(const struct list_column *column, enum list_literal literal, struct bytes text, struct arena *arena,
+                        struct store_value *ret_value)
+{
+    int64_t number;
+    switch (column->type) {
+    case LIST_KEYWORD:
+    case LIST_UUID: return convert_text(column, literal, text, arena, ret_value);
+    case LIST_STATUS: return convert_status(literal, text, ret_value);
+    case LIST_TIME:
+        if (literal == LITERAL_STRING)
+            return parse_time(text, &number) && number_value(number, ret_value);
+        return literal == LITERAL_INTEGER && parse_integer(text, &number) && number_value(number, ret_value);
+    case LIST_DURATION:
+        if (literal == LITERAL_STRING)
+            return parse_duration(text, &number) && number_value(number, ret_value);
+        return literal == LITERAL_INTEGER && parse_integer(text, &number) && number_value(number, ret_value);
+    case LIST_INT: return literal == LITERAL_INTEGER && parse_integer(text, &number) && number_value(number, ret_value);
+    }
+    return false;
+}

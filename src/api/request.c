@@ -1,0 +1,63 @@
+/* request.c: calls as requests to entities. */
+#include "api/api_internal.h"
+
+struct lane *rpc_owner(const struct rpc *rpc, struct bytes workflow_id)
+{
+    return runtime_owner(rpc->home->api->runtime, rpc->ns.number, workflow_id);
+}
+
+void rpc_address(struct rpc *rpc, int command, struct bytes workflow_id, const struct uuid *run_id)
+{
+    memset(&rpc->work, 0, sizeof rpc->work);
+    struct request *request = &rpc->work.base;
+    list_init(&request->link);
+    request->arena = &rpc->arena;
+    request->kind = ENTITY_WORKFLOW;
+    request->namespace_number = rpc->ns.number;
+    request->business_id = workflow_id;
+    request->command = command;
+    if (run_id != NULL) {
+        request->has_run_id = true;
+        request->run_id = *run_id;
+    }
+    rpc->work.input = rpc->request;
+}
+
+void rpc_submit(struct rpc *rpc, void (*done)(struct request *request))
+{
+    rpc->work.base.done = done;
+    lane_submit(rpc_lane(rpc), &rpc->work.base);
+}
+
+void rpc_answer(struct request *request)
+{
+    struct rpc *rpc = rpc_of_work(request);
+    if (request->error.code != ST_OK)
+        rpc_fail_error(rpc, &request->error);
+    else
+        rpc_reply(rpc, rpc->work.response);
+}
+
+/* --- tasks that nobody received --- */
+
+static void taken_back(struct request *request)
+{
+    struct rpc *rpc = rpc_of_work(request);
+    assert(rpc->returns == 1);
+    rpc->returns = 0;
+    /* A refusal is fine: the task ended otherwise, or its timeout will find it. */
+    rpc_returned(rpc);
+}
+
+void rpc_take_back(struct rpc *rpc)
+{
+    struct task_ref task = rpc->handed_task;
+    int command = rpc->handed == HANDED_WORKFLOW_TASK ? WORKFLOW_TASK_RETURN : ACTIVITY_TASK_RETURN;
+    rpc->handed = HANDED_NONE;
+    rpc->returns = 1;
+    rpc->request = NULL; /* it went with the call */
+    rpc_address(rpc, command, task.workflow_id, &task.run_id);
+    rpc->work.token = task;
+    rpc->work.activity.task = task;
+    rpc_submit(rpc, taken_back);
+}

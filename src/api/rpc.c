@@ -1,0 +1,350 @@
+/* rpc.c: the way of a call: from the wire, over lanes, to its one answer. */
+#include "api/api_internal.h"
+#include "base/log.h"
+
+/* --- pool --- */
+
+static struct rpc *rpc_new(struct api_lane *lane)
+{
+    struct list *idle = list_take_first(&lane->pool);
+    struct rpc  *rpc;
+    struct arena arena;
+    if (idle != NULL) {
+        rpc = LIST_ENTRY(idle, struct rpc, waiting);
+        lane->pool_count--;
+        arena = rpc->arena;
+    } else {
+        rpc = xmalloc(sizeof *rpc);
+        arena_init(&arena, SIZE_MAX);
+    }
+    memset(rpc, 0, sizeof *rpc);
+    rpc->arena = arena;
+    rpc->home = lane;
+    atomic_store_explicit(&rpc->at, lane, memory_order_relaxed);
+    list_init(&rpc->waiting);
+    heap_link_init(&rpc->timer.link);
+    lane->rpc_count++;
+    return rpc;
+}
+
+static void rpc_free(struct rpc *rpc)
+{
+    struct api_lane *lane = rpc->home;
+    assert(rpc_at(rpc) == lane);
+    assert(!heap_linked(&rpc->timer.link));
+    assert(!list_linked(&rpc->waiting));
+    lane->rpc_count--;
+    if (lane->pool_count >= RPC_POOL_MAX) {
+        arena_release(&rpc->arena);
+        free(rpc);
+        return;
+    }
+    arena_reset(&rpc->arena);
+    list_append(&lane->pool, &rpc->waiting);
+    lane->pool_count++;
+}
+
+void api_lane_release(struct api_lane *lane)
+{
+    assert(lane->rpc_count == 0);
+    for (struct list *idle; (idle = list_take_first(&lane->pool)) != NULL;) {
+        struct rpc *rpc = LIST_ENTRY(idle, struct rpc, waiting);
+        arena_release(&rpc->arena);
+        free(rpc);
+    }
+    buffer_release(&lane->scratch);
+    heap_release(&lane->timers);
+    table_release(&lane->waits);
+    table_release(&lane->queries_by_id);
+    table_release(&lane->queries_by_run);
+    free(lane->counts);
+}
+
+/* --- timers: monotonic, one per rpc --- */
+
+void rpc_set_timer(struct rpc *rpc, int64_t monotonic, void (*fire)(struct api_timer *timer))
+{
+    rpc_clear_timer(rpc);
+    rpc->timer.fire = fire;
+    heap_push(&rpc_at(rpc)->timers, &rpc->timer.link, monotonic, 0);
+}
+
+void rpc_clear_timer(struct rpc *rpc)
+{
+    if (heap_linked(&rpc->timer.link))
+        heap_remove(&rpc_at(rpc)->timers, &rpc->timer.link);
+}
+
+int64_t api_timers_due(struct api_lane *lane)
+{
+    const struct heap_link *first = heap_first(&lane->timers);
+    if (first == NULL)
+        return TIME_NEVER;
+    return time_add(lane_now(lane->lane), first->due - lane_monotonic(lane->lane));
+}
+
+void api_timers_fire(struct api_lane *lane)
+{
+    int64_t now = lane_monotonic(lane->lane);
+    for (unsigned bound = 0; bound < 1024; bound++) {
+        struct heap_link *first = heap_first(&lane->timers);
+        if (first == NULL || first->due > now)
+            return;
+        struct api_timer *timer = CONTAINER_OF(first, struct api_timer, link);
+        heap_remove(&lane->timers, first);
+        timer->fire(timer);
+    }
+}
+
+int64_t rpc_hold_until(const struct rpc *rpc, int64_t hold_ns)
+{
+    int64_t until = time_add(lane_monotonic(rpc->home->lane), hold_ns);
+    if (rpc->call->deadline_ns == TIME_NEVER)
+        return until;
+    return MIN(until, rpc->call->deadline_ns - HOLD_MARGIN_NS);
+}
+
+/* --- long polls --- */
+
+void rpc_wait(struct rpc *rpc, void (*expire)(struct rpc *rpc), void (*gone_here)(struct rpc *rpc))
+{
+    assert(!list_linked(&rpc->waiting));
+    rpc->expire = expire;
+    rpc->gone_here = gone_here;
+    list_append(&rpc_at(rpc)->waiting, &rpc->waiting);
+}
+
+void rpc_wake(struct rpc *rpc)
+{
+    list_remove(&rpc->waiting);
+    rpc->expire = NULL;
+    rpc->gone_here = NULL;
+    rpc_clear_timer(rpc);
+}
+
+/* --- moving --- */
+
+static void rpc_arrive(struct message *message)
+{
+    struct rpc *rpc = CONTAINER_OF(message, struct rpc, message);
+    rpc->arrived(rpc);
+}
+
+void rpc_move(struct rpc *rpc, struct lane *lane, void (*arrived)(struct rpc *rpc))
+{
+    assert(!heap_linked(&rpc->timer.link));
+    assert(!list_linked(&rpc->waiting));
+    rpc->gone_here = NULL;
+    if (rpc_at(rpc) == rpc->home && rpc->call != NULL && rpc->call->gone)
+        rpc->gone_seen = true;
+    if (rpc_lane(rpc) == lane) {
+        arrived(rpc);
+        return;
+    }
+    rpc->arrived = arrived;
+    rpc->message.run = rpc_arrive;
+    atomic_store_explicit(&rpc->at, api_lane_of(lane), memory_order_release);
+    lane_post(lane, &rpc->message);
+}
+
+/* --- the peer goes away --- */
+
+static void rpc_maybe_free(struct rpc *rpc)
+{
+    if (rpc->ended && !rpc->gone_in_flight && rpc->returns == 0)
+        rpc_free(rpc);
+}
+
+void rpc_returned(struct rpc *rpc)
+{
+    assert(rpc->ended);
+    rpc_maybe_free(rpc);
+}
+
+static void gone_deliver(struct rpc *rpc)
+{
+    rpc->gone_seen = true;
+    if (rpc->gone_here != NULL)
+        rpc->gone_here(rpc);
+}
+
+static void gone_home(struct message *message)
+{
+    struct rpc *rpc = CONTAINER_OF(message, struct rpc, gone_message);
+    rpc->gone_in_flight = false;
+    if (rpc->ended)
+        rpc_maybe_free(rpc);
+    else if (rpc_at(rpc) == rpc->home)
+        gone_deliver(rpc);
+    else
+        rpc->gone_in_flight = false; /* it moved on after the word reached it; it knows */
+}
+
+/* Follows the rpc from lane to lane; on the lane that works on it, it is told. Then the message goes home. */
+static void gone_arrive(struct message *message)
+{
+    struct rpc      *rpc = CONTAINER_OF(message, struct rpc, gone_message);
+    struct api_lane *at = rpc_at(rpc);
+    struct lane     *here = rpc->gone_message_lane;
+    if (at != rpc->home && at->lane != here) {
+        rpc->gone_message_lane = at->lane;
+        lane_post(at->lane, message);
+        return;
+    }
+    message->run = gone_home;
+    struct lane *home = rpc->home->lane;
+    if (at != rpc->home)
+        gone_deliver(rpc);
+    lane_post(home, message);
+}
+
+static void on_gone(struct call *call)
+{
+    struct rpc      *rpc = call->handler;
+    struct api_lane *at = rpc_at(rpc);
+    assert(!rpc->ended);
+    if (at == rpc->home) {
+        gone_deliver(rpc);
+        return;
+    }
+    assert(!rpc->gone_in_flight);
+    rpc->gone_in_flight = true;
+    rpc->gone_message.run = gone_arrive;
+    rpc->gone_message_lane = at->lane;
+    lane_post(at->lane, &rpc->gone_message);
+}
+
+/* --- the answer --- */
+
+static void rpc_end(struct rpc *rpc)
+{
+    struct api_lane *lane = rpc->home;
+    struct call     *call = rpc->call;
+    assert(rpc_at(rpc) == lane);
+    rpc->ended = true;
+    if (rpc->method != NULL && (size_t)rpc->error.code < API_CODE_COUNT)
+        lane->counts[rpc->method->index][rpc->error.code]++;
+    bool alive = call->operations->alive(call);
+    if (rpc->error.code != ST_OK) {
+        if (rpc->error.code == ST_INTERNAL || rpc->error.code == ST_DATA_LOSS)
+            log_error("rpc.failed", "method=%s namespace=%.*s workflow_id=%.*s error=%s",
+                      rpc->method == NULL ? "?" : (const char *)rpc->method->name.base, BYTES_FMT(rpc->ns.name),
+                      BYTES_FMT(rpc->work.base.business_id), rpc->error.message);
+        call_fail(call, &rpc->error);
+    } else {
+        buffer_clear(&lane->scratch);
+        if (rpc->response != NULL)
+            pb_encode(rpc->method->response, rpc->response, &lane->scratch);
+        call_reply(call, buffer_bytes(&lane->scratch));
+        if (lane->scratch.capacity > (1U << 20))
+            buffer_release(&lane->scratch);
+    }
+    rpc->call = NULL;
+    /* A task that nobody received goes back at once; a failed answer never carried one. */
+    if (rpc->handed != HANDED_NONE && (!alive || rpc->error.code != ST_OK))
+        rpc_take_back(rpc);
+    rpc_maybe_free(rpc);
+}
+
+static void rpc_finish(struct rpc *rpc)
+{
+    if (list_linked(&rpc->waiting))
+        rpc_wake(rpc);
+    rpc_clear_timer(rpc);
+    rpc_move(rpc, rpc->home->lane, rpc_end);
+}
+
+void rpc_reply(struct rpc *rpc, const void *response)
+{
+    error_clear(&rpc->error);
+    rpc->response = response;
+    rpc_finish(rpc);
+}
+
+void rpc_fail(struct rpc *rpc, enum status code, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    error_setv(&rpc->error, code, format, arguments);
+    va_end(arguments);
+    rpc_finish(rpc);
+}
+
+void rpc_fail_error(struct rpc *rpc, const struct error *error)
+{
+    assert(error->code != ST_OK);
+    if (&rpc->error != error)
+        rpc->error = *error;
+    rpc_finish(rpc);
+}
+
+/* --- the way in --- */
+
+static const struct namespace_config *namespace_find(struct api_lane *lane, struct bytes name)
+{
+    const struct namespace_config *config = lane_namespace_by_name(lane->lane, name);
+    if (config != NULL && config->state == enums_NAMESPACE_STATE_DELETED)
+        return NULL;
+    return config;
+}
+
+void rpc_set_namespace(struct rpc *rpc, const struct namespace_config *config)
+{
+    rpc->ns = (struct rpc_namespace){ .number = config->number,
+                                      .id = arena_copy(&rpc->arena, config->id),
+                                      .name = arena_copy(&rpc->arena, config->name),
+                                      .state = config->state };
+}
+
+static enum status namespace_check(struct rpc *rpc)
+{
+    uint16_t offset = rpc->home->api->namespace_offsets[rpc->method->index];
+    if (rpc->entry->need == NAMESPACE_NONE)
+        return ST_OK;
+    struct bytes name;
+    memcpy(&name, (const char *)rpc->request + offset, sizeof name);
+    if (name.size == 0) {
+        if (rpc->entry->need == NAMESPACE_TOKEN)
+            return ST_OK;
+        return error_set(&rpc->error, ST_INVALID_ARGUMENT, "Namespace is not set on request.");
+    }
+    const struct namespace_config *config = namespace_find(rpc->home, name);
+    if (config == NULL)
+        return error_namespace_not_found(&rpc->error, &rpc->arena, name);
+    rpc_set_namespace(rpc, config);
+    return ST_OK;
+}
+
+static enum status rpc_open(struct rpc *rpc)
+{
+    struct call *call = rpc->call;
+    rpc->method = pb_method_find(call->path);
+    if (rpc->method == NULL)
+        return error_set(&rpc->error, ST_UNIMPLEMENTED, "unknown method %.*s", BYTES_FMT(call->path));
+    rpc->entry = rpc_entry(rpc->method->index);
+    if (rpc->entry->handle == NULL)
+        return error_set(&rpc->error, ST_UNIMPLEMENTED, "%s is not implemented", (const char *)rpc->method->name.base);
+    enum status status = client_version_check(call, &rpc->arena, &rpc->error);
+    if (status != ST_OK)
+        return status;
+    void *request = arena_zalloc(call->arena, 1, rpc->method->request->size);
+    if (request == NULL)
+        return error_set(&rpc->error, ST_RESOURCE_EXHAUSTED, "the request needs more memory than a call may use");
+    status = pb_decode_within(rpc->method->request, call->request, REQUEST_DEPTH_MAX, call->arena, request, &rpc->error);
+    if (status != ST_OK)
+        return status;
+    rpc->request = request;
+    return namespace_check(rpc);
+}
+
+void rpc_start(struct api_lane *lane, struct call *call)
+{
+    struct rpc *rpc = rpc_new(lane);
+    rpc->call = call;
+    call->handler = rpc;
+    call->on_gone = on_gone;
+    if (rpc_open(rpc) != ST_OK)
+        rpc_finish(rpc);
+    else
+        rpc->entry->handle(rpc);
+}
