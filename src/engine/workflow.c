@@ -135,6 +135,13 @@ static bool workflow_is_open(const void *state)
     return execution_is_open(state);
 }
 
+/* While the disk is full and while the server drains, only these are refused. */
+static bool workflow_adds_work(const struct request *request)
+{
+    return request->command == WORKFLOW_START || request->command == WORKFLOW_SIGNAL_WITH_START ||
+           request->command == WORKFLOW_SIGNAL;
+}
+
 const struct entity_kind workflow_kind = {
     .id = ENTITY_WORKFLOW,
     .name = "workflow",
@@ -149,4 +156,5 @@ const struct entity_kind workflow_kind = {
     .next_due = workflow_next_due,
     .last_event_time = workflow_last_event_time,
     .is_open = workflow_is_open,
+    .adds_work = workflow_adds_work,
 };
