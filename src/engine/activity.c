@@ -159,9 +159,9 @@ activity_response(const struct execution *state, const struct activity *activity
     struct bytes details = activity_details(activity);
     if (details.size != 0)
         response->heartbeat_details = arena_copy(arena, details);
-    response->scheduled_time = timestamp_of_ns(arena, activity->first_scheduled_time);
-    response->current_attempt_scheduled_time = timestamp_of_ns(arena, activity->scheduled_time);
-    response->started_time = timestamp_of_ns(arena, activity->started_time);
+    response->scheduled_time = timestamp_or_null(arena, activity->first_scheduled_time);
+    response->current_attempt_scheduled_time = timestamp_or_null(arena, activity->scheduled_time);
+    response->started_time = timestamp_or_null(arena, activity->started_time);
     response->attempt = activity->attempt;
     response->schedule_to_close_timeout = duration_of_ns(arena, activity->schedule_to_close);
     response->start_to_close_timeout = duration_of_ns(arena, activity->start_to_close);
@@ -231,7 +231,7 @@ static void activity_end(struct draft *draft, const struct activity *activity, s
             attributes.last_failure = activity->last_failure;
         struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_ACTIVITY_TASK_STARTED, &attributes);
         if (activity->started_time != 0)
-            event.event_time = timestamp_of_ns(draft->arena, activity->started_time);
+            event.event_time = timestamp_or_null(draft->arena, activity->started_time);
         int64_t next = draft->state->next_event_id;
         draft_arrive(draft, &event);
         *started_event_id = task_is_started(draft->state) ? 0 : next; /* 0: known at the flush */

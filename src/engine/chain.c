@@ -49,7 +49,7 @@ static struct workflow_ResetPoints *points_of(const struct execution *state, str
         info->build_id = point->build_id;
         info->run_id = point->run_id.size != 0 ? point->run_id : uuid_text(arena, &state->run_id);
         info->first_workflow_task_completed_id = point->completed_event_id;
-        info->create_time = timestamp_of_ns(arena, point->create_time);
+        info->create_time = timestamp_or_null(arena, point->create_time);
         info->resettable = true;
     }
     return points;

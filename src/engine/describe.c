@@ -24,7 +24,7 @@ static struct workflow_ResetPoints *reset_points(const struct execution *live, s
         info->build_id = arena_copy(arena, point->build_id);
         info->run_id = point->run_id.size != 0 ? arena_copy(arena, point->run_id) : uuid_text(arena, &live->run_id);
         info->first_workflow_task_completed_id = point->completed_event_id;
-        info->create_time = timestamp_of_ns(arena, point->create_time);
+        info->create_time = timestamp_or_null(arena, point->create_time);
         info->resettable = true;
     }
     return points;
@@ -36,9 +36,9 @@ static void describe_info(const struct execution *live, const struct env *env, s
     info->execution = execution_message(live, arena);
     info->type = ARENA_NEW(arena, struct common_WorkflowType);
     info->type->name = arena_copy(arena, live->type);
-    info->start_time = timestamp_of_ns(arena, live->start_time);
-    info->execution_time = timestamp_of_ns(arena, live->execution_time);
-    info->close_time = timestamp_of_ns(arena, live->close_time);
+    info->start_time = timestamp_or_null(arena, live->start_time);
+    info->execution_time = timestamp_or_null(arena, live->execution_time);
+    info->close_time = timestamp_or_null(arena, live->close_time);
     info->status = live->status;
     info->history_length = live->next_event_id - 1;
     info->history_size_bytes = live->history_size;
@@ -92,10 +92,10 @@ static void describe_activity(const struct activity *activity, const struct env 
     info->state = activity_state(activity);
     info->attempt = activity->attempt;
     info->maximum_attempts = policy->maximum_attempts;
-    info->scheduled_time = timestamp_of_ns(arena, activity->scheduled_time);
-    info->last_started_time = timestamp_of_ns(arena, activity->started_time);
-    info->last_attempt_complete_time = timestamp_of_ns(arena, activity->last_attempt_complete_time);
-    info->last_heartbeat_time = timestamp_of_ns(
+    info->scheduled_time = timestamp_or_null(arena, activity->scheduled_time);
+    info->last_started_time = timestamp_or_null(arena, activity->started_time);
+    info->last_attempt_complete_time = timestamp_or_null(arena, activity->last_attempt_complete_time);
+    info->last_heartbeat_time = timestamp_or_null(
         arena, MAX(activity->heartbeat_time,
                    activity->volatile_heartbeat > activity->started_time ? activity->volatile_heartbeat : 0));
     info->last_worker_identity = arena_copy(arena, activity->identity);
@@ -106,9 +106,9 @@ static void describe_activity(const struct activity *activity, const struct env 
         info->last_failure = arena_copy(arena, activity->last_failure);
     if (activity->schedule_to_close != 0)
         info->expiration_time =
-            timestamp_of_ns(arena, time_add(activity->first_scheduled_time, activity->schedule_to_close));
+            timestamp_or_null(arena, time_add(activity->first_scheduled_time, activity->schedule_to_close));
     if (activity->started_time == 0 && activity->scheduled_time > env->now) {
-        info->next_attempt_schedule_time = timestamp_of_ns(arena, activity->scheduled_time);
+        info->next_attempt_schedule_time = timestamp_or_null(arena, activity->scheduled_time);
         info->current_retry_interval =
             duration_of_ns(arena, activity->scheduled_time - activity->last_attempt_complete_time);
     }
@@ -126,9 +126,9 @@ static void describe_task(const struct execution *live, struct arena *arena,
     struct workflow_PendingWorkflowTaskInfo *info = ARENA_NEW(arena, struct workflow_PendingWorkflowTaskInfo);
     info->state = task->started_time != 0 ? enums_PENDING_WORKFLOW_TASK_STATE_STARTED
                                           : enums_PENDING_WORKFLOW_TASK_STATE_SCHEDULED;
-    info->scheduled_time = timestamp_of_ns(arena, task->scheduled_time);
-    info->original_scheduled_time = timestamp_of_ns(arena, task->original_scheduled_time);
-    info->started_time = timestamp_of_ns(arena, task->started_time);
+    info->scheduled_time = timestamp_or_null(arena, task->scheduled_time);
+    info->original_scheduled_time = timestamp_or_null(arena, task->original_scheduled_time);
+    info->started_time = timestamp_or_null(arena, task->started_time);
     info->attempt = task->attempt;
     response->pending_workflow_task = info;
 }
@@ -148,10 +148,10 @@ static struct workflow_WorkflowExecutionExtendedInfo *describe_extended(const st
 {
     struct workflow_WorkflowExecutionExtendedInfo *info = ARENA_NEW(arena, struct workflow_WorkflowExecutionExtendedInfo);
     size_t                                         count = live->attached_count + 1;
-    info->execution_expiration_time = timestamp_of_ns(arena, live->execution_expiration);
-    info->run_expiration_time = timestamp_of_ns(arena, live->run_expiration);
+    info->execution_expiration_time = timestamp_or_null(arena, live->execution_expiration);
+    info->run_expiration_time = timestamp_or_null(arena, live->run_expiration);
     info->cancel_requested = live->cancel_requested;
-    info->original_start_time = timestamp_of_ns(arena, live->start_time);
+    info->original_start_time = timestamp_or_null(arena, live->start_time);
     info->request_id_infos =
         ARENA_NEW_ARRAY(arena, struct workflow_WorkflowExecutionExtendedInfo_RequestIdInfosEntry, count);
     info->request_id_infos_count = count;

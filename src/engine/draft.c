@@ -41,7 +41,7 @@ static int64_t event_write(struct draft *draft, struct history_HistoryEvent *eve
     event->event_id = draft->state->next_event_id;
     event->task_id = event->event_id;
     if (event->event_time == NULL)
-        event->event_time = timestamp_of_ns(draft->arena, draft->env->now);
+        event->event_time = timestamp_or_null(draft->arena, draft->env->now);
     struct bytes encoded = event_encode(event, draft->arena);
     *APPEND(draft, event) = encoded;
     struct fold  fold = { .state = draft->state, .arena = draft->arena, .flush_left = draft->flush_left };
@@ -77,7 +77,7 @@ void draft_buffer(struct draft *draft, struct history_HistoryEvent *event)
 {
     assert(event_has(event->event_type, EVENT_BUFFERED));
     if (event->event_time == NULL)
-        event->event_time = timestamp_of_ns(draft->arena, draft->env->now);
+        event->event_time = timestamp_or_null(draft->arena, draft->env->now);
     struct bytes encoded = event_encode(event, draft->arena);
     draft_change(draft, (struct state_Change){ .kind_case = CHANGE_BUFFERED, .buffered = encoded });
 }

@@ -136,26 +136,9 @@ int64_t ns_of_timestamp(const struct google_Timestamp *timestamp)
     return timestamp == NULL ? 0 : ns_of(timestamp->seconds, timestamp->nanos);
 }
 
-struct google_Duration *duration_of_ns(struct arena *arena, int64_t ns)
+struct google_Timestamp *timestamp_or_null(struct arena *arena, int64_t ns)
 {
-    struct google_Duration *duration = ARENA_NEW(arena, struct google_Duration);
-    duration->seconds = ns / NS_PER_S;
-    duration->nanos = (int32_t)(ns % NS_PER_S);
-    return duration;
-}
-
-struct google_Timestamp *timestamp_of_ns(struct arena *arena, int64_t ns)
-{
-    if (ns == 0)
-        return NULL;
-    struct google_Timestamp *timestamp = ARENA_NEW(arena, struct google_Timestamp);
-    timestamp->seconds = ns / NS_PER_S;
-    timestamp->nanos = (int32_t)(ns % NS_PER_S);
-    if (timestamp->nanos < 0) { /* before 1970 */
-        timestamp->nanos += (int32_t)NS_PER_S;
-        timestamp->seconds--;
-    }
-    return timestamp;
+    return ns == 0 ? NULL : timestamp_of_ns(arena, ns);
 }
 
 int64_t event_time(const struct history_HistoryEvent *event)

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "codec/pb.h"
+#include "codec/pb_time.h"
 #include "pb/all.pb.h"
 
 enum event_flags {
@@ -43,8 +44,7 @@ int64_t event_time(const struct history_HistoryEvent *event);
 /* --- times: saturating; NULL is 0 --- */
 int64_t                  ns_of_duration(const struct google_Duration *duration);
 int64_t                  ns_of_timestamp(const struct google_Timestamp *timestamp);
-struct google_Duration  *duration_of_ns(struct arena *arena, int64_t ns);
-struct google_Timestamp *timestamp_of_ns(struct arena *arena, int64_t ns); /* NULL for 0 */
+struct google_Timestamp *timestamp_or_null(struct arena *arena, int64_t ns); /* NULL for 0 */
 
 struct bytes uuid_text(struct arena *arena, const struct uuid *uuid);
 #endif

@@ -132,7 +132,7 @@ static void start_timeouts(struct start *start)
     start->started.workflow_task_timeout = duration_of_ns(arena, task);
     if (execution != 0)
         start->started.workflow_execution_expiration_time =
-            timestamp_of_ns(arena, time_add(start->env->now, execution));
+            timestamp_or_null(arena, time_add(start->env->now, execution));
 }
 
 /* `created`: the new run's draft, or NULL when nothing was created. */

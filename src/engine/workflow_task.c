@@ -298,7 +298,7 @@ size_t task_virtual_events(const struct execution *state, struct arena *arena, s
     };
     struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, &scheduled);
     event.event_id = event.task_id = task_scheduled_event_id(state);
-    event.event_time = timestamp_of_ns(arena, task->scheduled_time);
+    event.event_time = timestamp_or_null(arena, task->scheduled_time);
     events[0] = event_encode(&event, arena);
     *ret_events = events;
     if (task->started_time == 0)
@@ -306,7 +306,7 @@ size_t task_virtual_events(const struct execution *state, struct arena *arena, s
     struct history_WorkflowTaskStartedEventAttributes started = started_attributes(state, arena);
     event = event_make(enums_EVENT_TYPE_WORKFLOW_TASK_STARTED, &started);
     event.event_id = event.task_id = task_started_event_id(state);
-    event.event_time = timestamp_of_ns(arena, task->started_time);
+    event.event_time = timestamp_or_null(arena, task->started_time);
     events[1] = event_encode(&event, arena);
     return 2;
 }
@@ -334,8 +334,8 @@ struct workflowservice_PollWorkflowTaskQueueResponse *task_response(const struct
         response->task_token = task_token_encode(&token, arena);
         response->started_event_id = task_started_event_id(state);
         response->attempt = state->task.attempt;
-        response->scheduled_time = timestamp_of_ns(arena, state->task.scheduled_time);
-        response->started_time = timestamp_of_ns(arena, state->task.started_time);
+        response->scheduled_time = timestamp_or_null(arena, state->task.scheduled_time);
+        response->started_time = timestamp_or_null(arena, state->task.started_time);
     }
     return response;
 }
