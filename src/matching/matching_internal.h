@@ -37,7 +37,8 @@ struct matching_queue {
     struct recent_poller    recent[MATCHING_HISTORY_MAX];
     size_t                  recent_count;
     uint64_t                offered, dispatched;
-    struct store_read       read; /* one at a time: while window.refilling */
+    struct message          sealed; /* a refill reads after all that was decided before it is durable */
+    struct store_read       read;   /* one at a time: while window.refilling */
     struct arena            read_arena;
 };
 /* One ready row in memory. The slices of `task` point behind the struct. */

@@ -47,10 +47,11 @@ static void refill_done(struct message *message)
     queue_schedule(queue);
 }
 
-static void refill_begin(struct matching_queue *queue)
+/* Every batch that was sealed before the refill began is durable. */
+static void refill_read(struct message *message)
 {
-    struct matching *matching = queue->matching;
-    window_refill_begin(&queue->window);
+    struct matching_queue *queue = CONTAINER_OF(message, struct matching_queue, sealed);
+    struct matching       *matching = queue->matching;
     queue->read = (struct store_read){
         .kind = STORE_READ_READY,
         .namespace_number = queue->family->namespace_number,
@@ -64,9 +65,16 @@ static void refill_begin(struct matching_queue *queue)
         .home = lane_mailbox(matching->lane),
         .message.run = refill_done,
     };
-    matching->reads++;
-    matching->refills++;
     store_read(matching->store, &queue->read);
+}
+
+static void refill_begin(struct matching_queue *queue)
+{
+    window_refill_begin(&queue->window);
+    queue->matching->reads++;
+    queue->matching->refills++;
+    queue->sealed.run = refill_read;
+    lane_after_sealed(queue->matching->lane, &queue->sealed);
 }
 
 static void queue_look(struct matching_queue *queue)
