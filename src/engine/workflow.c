@@ -71,8 +71,10 @@ static void workflow_decide(const void *state, struct request *base, struct env 
     if (live == NULL && answer_absence(request, entry->without_run, false))
         return;
     if (live != NULL) {
-        request->run_id = live->run_id;
-        request->run_number = live->number;
+        if (base->command != WORKFLOW_DUE) { /* which is the runtime's own, a bare struct request */
+            request->run_id = live->run_id;
+            request->run_number = live->number;
+        }
         if (!execution_is_open(live) && answer_absence(request, entry->without_open, true))
             return;
     }
