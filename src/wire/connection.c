@@ -245,8 +245,11 @@ static void check_alive(struct wire_connection *connection)
 {
     struct wire_server *server = connection->server;
     int64_t             now = loop_now(server->loop), read_at = connection->http2.last_read_ns;
-    if (connection->ping_sent_ns != TIME_NEVER && read_at < connection->ping_sent_ns) {
-        http2_kill(&connection->http2); /* it was asked, and had its time */
+    bool silent = connection->ping_sent_ns != TIME_NEVER && read_at < connection->ping_sent_ns;
+    bool stuck = connection->http2.pending.size > 0 &&
+                 now >= time_add(connection->http2.last_write_ns, server->options.limits.send_ns);
+    if (silent || stuck) { /* it was asked and had its time, or it talks and never listens */
+        http2_kill(&connection->http2);
         return;
     }
     connection->ping_sent_ns = TIME_NEVER;

@@ -95,6 +95,14 @@ static void write_failed(struct http2 *http2)
     http2->dead = true;
 }
 
+static void wrote(struct http2 *http2, size_t size)
+{
+    http2->scratch->bytes_written += size;
+    http2->scratch->writes++;
+    if (size > 0)
+        http2->last_write_ns = loop_now(http2->loop);
+}
+
 /* True when nothing is left over from an earlier turn. */
 static bool write_pending(struct http2 *http2)
 {
@@ -107,8 +115,7 @@ static bool write_pending(struct http2 *http2)
             write_failed(http2);
             return false;
         }
-        http2->scratch->bytes_written += (uint64_t)count;
-        http2->scratch->writes++;
+        wrote(http2, (size_t)count);
         http2->pending_sent += (size_t)count;
     }
     buffer_release(&http2->pending);
@@ -145,8 +152,7 @@ static bool write_once(struct http2 *http2)
         return false;
     }
     size_t sent = count == TRANSPORT_AGAIN ? 0 : (size_t)count;
-    http2->scratch->bytes_written += sent;
-    http2->scratch->writes++;
+    wrote(http2, sent);
     if (sent == write->size)
         return write->size >= WRITE_SIZE;
     buffer_append(&http2->pending, bytes_of(write->base + sent, write->size - sent));
@@ -194,7 +200,7 @@ void http2_init(struct http2 *http2, struct loop *loop, struct http2_scratch *sc
     loop_deferred_init(&http2->flush, flush);
     loop_timer_init(&http2->linger, lingered);
     buffer_init(&http2->pending);
-    http2->last_read_ns = loop_now(loop);
+    http2->last_read_ns = http2->last_write_ns = loop_now(loop);
     http2->watch = loop_watch_new(loop, fd, ready, http2);
     loop_watch_set(http2->watch, LOOP_READ);
 }

@@ -32,7 +32,7 @@ struct http2 {
     nghttp2_session      *session;
     struct buffer         pending; /* refused by the socket */
     size_t                pending_sent;
-    int64_t               last_read_ns;
+    int64_t               last_read_ns, last_write_ns;
     struct loop_timer     linger;
     bool                  dead; /* the end of this turn closes it */
     bool                  over; /* nothing is sent or understood any more */

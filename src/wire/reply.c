@@ -83,6 +83,14 @@ void wire_stream_stop_request(struct wire_stream *stream)
     http2_dirty(&stream->connection->http2);
 }
 
+/* What waits unsent, of the connection and of the server. */
+static void reply_bytes_add(struct wire_stream *stream, ptrdiff_t size)
+{
+    stream->connection->reply_bytes += (size_t)size;
+    stream->server->reply_bytes += (size_t)size;
+    assert(stream->server->reply_bytes >= stream->connection->reply_bytes);
+}
+
 /* Says how much there is; wire_stream_send_data copies it. nghttp2's own frame buffer stays untouched that way, which
  * keeps three pages of every connection unused for ever. */
 static ssize_t pull(nghttp2_session *session, int32_t id, uint8_t *to UNUSED, size_t size, uint32_t *flags,
@@ -117,7 +125,7 @@ int wire_stream_send_data(nghttp2_session *session UNUSED, nghttp2_frame *frame,
     buffer_append(write, bytes_of(head, FRAME_HEAD_SIZE));
     buffer_append(write, bytes_of(stream->reply.base + stream->reply_sent, size));
     stream->reply_sent += size;
-    stream->connection->reply_bytes -= size;
+    reply_bytes_add(stream, -(ptrdiff_t)size);
     if (stream->reply_sent == stream->reply.size) {
         stream->reply_sent = 0;
         buffer_release(&stream->reply);
@@ -151,7 +159,7 @@ static void append_framed(struct wire_stream *stream, bool packed, struct bytes 
     buffer_reserve(&stream->reply, sizeof prefix + message.size);
     buffer_append(&stream->reply, bytes_of(prefix, sizeof prefix));
     buffer_append(&stream->reply, message);
-    stream->connection->reply_bytes += stream->reply.size - before;
+    reply_bytes_add(stream, (ptrdiff_t)(stream->reply.size - before));
 }
 
 void wire_stream_send(struct wire_stream *stream, struct bytes message)
@@ -160,10 +168,12 @@ void wire_stream_send(struct wire_stream *stream, struct bytes message)
     assert(stream->stage != STREAM_REPLYING);
     assert(stream->connection != NULL);
     if (stream->connection->reply_bytes + message.size > server->options.limits.reply_bytes_max ||
+        server->reply_bytes + message.size > server->options.limits.reply_bytes_total_max ||
         message.size > UINT32_MAX / 2) {
         struct error error;
-        error_set(&error, ST_RESOURCE_EXHAUSTED, "the answer has %zu bytes, and %zu bytes wait unread on this connection",
-                  message.size, stream->connection->reply_bytes);
+        (void)error_set(&error, ST_RESOURCE_EXHAUSTED,
+                        "the answer has %zu bytes, and %zu bytes wait unread on this connection", message.size,
+                        stream->connection->reply_bytes);
         wire_stream_fail(stream, &error);
         return;
     }
@@ -228,7 +238,7 @@ void wire_stream_refuse_http(struct wire_stream *stream)
     stream->response_begun = true;
     stream->reply_ended = true;
     buffer_append(&stream->reply, text);
-    stream->connection->reply_bytes += text.size;
+    reply_bytes_add(stream, (ptrdiff_t)text.size);
     http2_dirty(&stream->connection->http2);
     if (nghttp2_submit_response(stream->connection->http2.session, stream->id, headers, 3, &provider) != 0)
         http2_kill(&stream->connection->http2);
@@ -238,7 +248,7 @@ void wire_stream_refuse_http(struct wire_stream *stream)
 void wire_stream_drop_reply(struct wire_stream *stream)
 {
     if (stream->connection != NULL)
-        stream->connection->reply_bytes -= stream->reply.size - stream->reply_sent;
+        reply_bytes_add(stream, -(ptrdiff_t)(stream->reply.size - stream->reply_sent));
     stream->reply_sent = 0;
     buffer_release(&stream->reply);
 }

@@ -130,6 +130,7 @@ static void due(struct loop_timer *timer)
             break;
         } /* else the caller gave up, or reads too slowly to wait for it */
         nghttp2_submit_rst_stream(stream->connection->http2.session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_CANCEL);
+        wire_stream_drop_reply(stream); /* nghttp2 pulls no more; the reset itself may have to wait for the socket */
         http2_dirty(&stream->connection->http2);
         break;
     }

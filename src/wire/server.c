@@ -19,6 +19,7 @@ static void limits_fill(struct wire_server_limits *limits)
     DEFAULT(request_bytes_max, 256 * MIB);
     DEFAULT(reply_bytes_soft_max, 16 * MIB);
     DEFAULT(reply_bytes_max, 64 * MIB);
+    DEFAULT(reply_bytes_total_max, 512 * MIB);
     DEFAULT(gzip_reply_size_min, 1024);
     DEFAULT(keepalive_ns, 60 * NS_PER_S);
     DEFAULT(keepalive_timeout_ns, 20 * NS_PER_S);
@@ -88,6 +89,7 @@ void wire_server_free(struct wire_server *server)
     assert(server->counters.calls_open == 0);
     assert(server->stream_count == 0);
     assert(server->request_bytes == 0);
+    assert(server->reply_bytes == 0);
     loop_defer_cancel(server->loop, &server->drained_later);
     wire_stream_spare_release(server);
     nghttp2_session_callbacks_del(server->callbacks);

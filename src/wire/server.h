@@ -24,6 +24,7 @@ struct wire_server_limits {
     size_t  request_bytes_max;          /* 256 MiB of unfinished and running requests together */
     size_t  reply_bytes_soft_max;       /* 16 MiB unsent on one connection: its new calls are refused */
     size_t  reply_bytes_max;            /* 64 MiB unsent on one connection: replies become RESOURCE_EXHAUSTED */
+    size_t  reply_bytes_total_max;      /* 512 MiB unsent on all connections: the same */
     size_t  gzip_reply_size_min;        /* 1 KiB; SIZE_MAX: never compress */
     int64_t keepalive_ns;               /* 60 s without a byte from the peer: ping */
     int64_t keepalive_timeout_ns;       /* 20 s without an answer to that: close */

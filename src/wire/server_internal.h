@@ -30,7 +30,7 @@ struct wire_server {
     struct buffer               packed; /* scratch of compressing and of header values */
     struct list                 connections;
     struct list                 spare; /* streams to use again */
-    size_t                      spare_count, stream_count, request_bytes;
+    size_t                      spare_count, stream_count, request_bytes, reply_bytes;
     bool                        draining;
     void (*drained)(void *context);
     void                *drained_context;

@@ -256,6 +256,7 @@ static bool limit_set(struct wire_server_limits *limits, const char *argument)
         { "request_bytes_max", &limits->request_bytes_max, NULL },
         { "reply_bytes_soft_max", &limits->reply_bytes_soft_max, NULL },
         { "reply_bytes_max", &limits->reply_bytes_max, NULL },
+        { "reply_bytes_total_max", &limits->reply_bytes_total_max, NULL },
         { "gzip_reply_size_min", &limits->gzip_reply_size_min, NULL },
         { "keepalive_ms", NULL, &limits->keepalive_ns },
         { "keepalive_timeout_ms", NULL, &limits->keepalive_timeout_ns },

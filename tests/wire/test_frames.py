@@ -281,6 +281,31 @@ def test_unread_replies_are_bounded(start_server, connect):
     assert connection.wait(stream).status == OK
 
 
+def test_unread_replies_of_all_connections_are_bounded_together(start_server, connect):
+    echo = start_server(f"reply_bytes_total_max={3 * MIB}")
+    connections = [connect(echo, window=0, refill=False) for _ in range(5)]
+    streams = [connection.request(ECHO, message(b"r" * 900000)) for connection in connections]
+    for connection in connections:
+        connection.ping()
+    ended = [reply.ended and reply.status for reply in (c.replies[s] for c, s in zip(connections, streams))]
+    assert ended == [False, False, False, RESOURCE_EXHAUSTED, RESOURCE_EXHAUSTED]
+    connections[0].close()
+    echo.wait_for("connections_open", 5)  # four of them, and the one that asks
+    again = connections[3].request(ECHO, message(b"r" * 900000))
+    connections[3].send(http2.window_update(again, MIB))
+    assert connections[3].wait(again).data == message(b"r" * 900000)
+
+
+def test_a_peer_that_talks_and_never_listens_is_closed(start_server, connect):
+    echo = start_server("keepalive_ms=100", "keepalive_timeout_ms=300", "send_ms=300")
+    connection = connect(echo, window=2**31 - 1)
+    stream = connection.start(BIG)
+    connection.send(http2.frame(http2.DATA, http2.END_STREAM, stream, message(str(32 * MIB).encode())))
+    while echo.stats()["connections_open"] == 2:
+        connection.send(http2.frame(http2.PING, http2.ACK, 0, b"unasked!"))
+    assert echo.stats()["connections_open"] == 1
+
+
 def test_a_reader_that_never_opens_its_window_is_left_after_a_while(start_server, connect):
     echo = start_server("send_ms=200")
     connection = connect(echo, window=0, refill=False)
