@@ -144,9 +144,12 @@ static bool workflow_adds_work(const struct request *request)
            request->command == WORKFLOW_SIGNAL;
 }
 
+static_assert(offsetof(struct workflow_request, base) == 0, "the runtime makes DUE requests by request_size");
+
 const struct entity_kind workflow_kind = {
     .id = ENTITY_WORKFLOW,
     .name = "workflow",
+    .request_size = sizeof(struct workflow_request),
     .state_new = workflow_state_new,
     .state_free = workflow_state_free,
     .state_size = workflow_state_size,

@@ -144,6 +144,7 @@ struct transition_record {
 struct entity_kind {
     enum entity_kind_id id;
     const char         *name;
+    size_t              request_size; /* of the kind's struct around struct request, which must be its first member */
     void *(*state_new)(const struct entity_identity *identity); /* identity's bytes are copied as needed */
     void (*state_free)(void *state);
     size_t (*state_size)(const void *state); /* bytes of memory, roughly, in constant time */

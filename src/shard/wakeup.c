@@ -1,12 +1,13 @@
 /* wakeup.c: due times. One row per entity, kept lazily; a window of them in memory; a request when one comes. */
 #include "shard/shard_internal.h"
 
-/* An internal request: the time of an entity has come. Pooled; its arena is reset with each use. */
+/* An internal request: the time of an entity has come. Pooled; its arena is reset with each use. The request stands last,
+ * because the kind's own struct around it is larger (kind->request_size) and decide writes its answers there. */
 struct due_request {
-    struct request request;
     struct list    all; /* in lane->due_all */
     struct arena   arena;
     int64_t        due;
+    struct request request;
 };
 
 struct wakeup_read {
@@ -51,21 +52,24 @@ static void due_done(struct request *request)
 
 static void submit_due(struct lane *lane, const struct wakeup_item *item)
 {
-    struct list        *free_one = list_take_first(&lane->due_free);
-    struct due_request *due;
+    const struct entity_kind *kind = runtime_kind(lane->runtime, runtime_log_kind(lane->runtime));
+    size_t                    request_size = MAX(kind->request_size, sizeof(struct request));
+    struct list              *free_one = list_take_first(&lane->due_free);
+    struct due_request       *due;
     if (free_one != NULL) {
         due = CONTAINER_OF(LIST_ENTRY(free_one, struct request, link), struct due_request, request);
     } else {
-        due = xcalloc(1, sizeof(*due));
+        due = xcalloc(1, offsetof(struct due_request, request) + request_size);
         arena_init(&due->arena, SIZE_MAX);
         list_append(&lane->due_all, &due->all);
     }
     lane->due_running++;
     lane->statistics.wakeups++;
     due->due = item->due;
+    memset(&due->request, 0, request_size);
     due->request = (struct request){
         .arena = &due->arena,
-        .kind = runtime_log_kind(lane->runtime),
+        .kind = kind->id,
         .namespace_number = item->namespace_number,
         .business_id = arena_copy(&due->arena, item->business_id),
         .command = ENTITY_COMMAND_DUE,
