@@ -5,7 +5,9 @@
  * at most one mailbox at a time; until it has run, it belongs to the mailbox.
  *
  * Thread: mailbox_post from any; mailbox_take from the receiver only. `wake` is called after a post into an empty box, on
- * the posting thread, and must be thread-safe (an eventfd write; in a simulation a flag).
+ * the posting thread, and must be thread-safe (an eventfd write; in a simulation a flag). The receiver may be quicker than
+ * the wake, so what `wake_context` names must outlive the senders; the mailbox itself need not. `wake` is set before
+ * the first post and does not change while there are senders.
  */
 #ifndef BASE_MAILBOX_H
 #define BASE_MAILBOX_H

@@ -24,29 +24,12 @@ const struct limits limits_default = {
     .workflow_task_timeout_max_ns = 120 * NS_PER_S,
 };
 
-/* Where a thread without a lane waits for the store, or for lanes that it turns itself. */
+/* Where a thread without a lane waits for the store. */
 struct waiter {
     pthread_mutex_t mutex;
     pthread_cond_t  condition;
     bool            woken;
 };
-
-static void waiter_init(struct waiter *waiter)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_mutex_init(&waiter->mutex, NULL);
-    pthread_cond_init(&waiter->condition, &attributes);
-    pthread_condattr_destroy(&attributes);
-    waiter->woken = false;
-}
-
-static void waiter_release(struct waiter *waiter)
-{
-    pthread_cond_destroy(&waiter->condition);
-    pthread_mutex_destroy(&waiter->mutex);
-}
 
 static void waiter_wake(void *context)
 {
@@ -57,44 +40,29 @@ static void waiter_wake(void *context)
     pthread_mutex_unlock(&waiter->mutex);
 }
 
-/* At most a few milliseconds: a lane may also wait for a time. */
-static void waiter_sleep(struct waiter *waiter)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += 2 * NS_PER_MS;
-    if (until.tv_nsec >= NS_PER_S) {
-        until.tv_nsec -= NS_PER_S;
-        until.tv_sec++;
-    }
-    pthread_mutex_lock(&waiter->mutex);
-    if (!waiter->woken)
-        (void)pthread_cond_timedwait(&waiter->condition, &waiter->mutex, &until);
-    waiter->woken = false;
-    pthread_mutex_unlock(&waiter->mutex);
-}
-
 static void read_answered(struct message *message UNUSED) {}
 
 void runtime_read_blocking(struct runtime *runtime, struct store_read *read)
 {
-    struct waiter  waiter;
+    struct waiter  waiter = { .woken = false };
     struct mailbox mailbox;
-    waiter_init(&waiter);
+    pthread_mutex_init(&waiter.mutex, NULL);
+    pthread_cond_init(&waiter.condition, NULL);
     mailbox_init(&mailbox, waiter_wake, &waiter);
     read->home = &mailbox;
     read->message.run = read_answered;
     store_read(runtime->options.store, read);
-    while (mailbox_take(&mailbox) == NULL) {
-        if (runtime->options.wait != NULL)
-            runtime->options.wait(runtime->options.wait_context);
-        else
-            waiter_sleep(&waiter);
-    }
-    /* The store posts under no lock of ours: its wake may still be on its way out of the mutex. */
+    while (runtime->options.wait != NULL && atomic_load(&mailbox.newest) == NULL)
+        runtime->options.wait(runtime->options.wait_context);
+    /* For the wake, not for the message: the message is there first, and whoever wakes still needs the waiter. */
     pthread_mutex_lock(&waiter.mutex);
+    while (!waiter.woken)
+        pthread_cond_wait(&waiter.condition, &waiter.mutex);
     pthread_mutex_unlock(&waiter.mutex);
-    waiter_release(&waiter);
+    struct message *answer = mailbox_take(&mailbox);
+    assert(answer == &read->message);
+    pthread_cond_destroy(&waiter.condition);
+    pthread_mutex_destroy(&waiter.mutex);
 }
 
 /* How far time had come when the store was last written: neither now nor the numbers may be below it. */
@@ -226,12 +194,10 @@ void runtime_free(struct runtime *runtime)
 
 void runtime_settle(struct runtime *runtime)
 {
-    struct waiter waiter;
-    waiter_init(&waiter);
-    for (uint32_t i = 0; i < runtime->lane_count; i++) {
+    /* The lanes' hosts stay who wakes them: threads of the store may be reading that at this moment. So this one looks. */
+    const struct timespec look = { .tv_nsec = NS_PER_MS };
+    for (uint32_t i = 0; i < runtime->lane_count; i++)
         runtime->lanes[i]->settling = true;
-        lane_set_host(runtime->lanes[i], waiter_wake, &waiter);
-    }
     for (;;) {
         bool idle = true;
         for (uint32_t i = 0; i < runtime->lane_count; i++)
@@ -239,17 +205,12 @@ void runtime_settle(struct runtime *runtime)
         for (uint32_t i = 0; i < runtime->lane_count; i++)
             idle = idle && (lane_idle(runtime->lanes[i]) || runtime->lanes[i]->dead);
         if (idle)
-            break;
+            return;
         if (runtime->options.wait != NULL)
             runtime->options.wait(runtime->options.wait_context);
         else
-            waiter_sleep(&waiter);
+            nanosleep(&look, NULL);
     }
-    pthread_mutex_lock(&waiter.mutex);
-    pthread_mutex_unlock(&waiter.mutex);
-    for (uint32_t i = 0; i < runtime->lane_count; i++)
-        lane_set_host(runtime->lanes[i], NULL, NULL);
-    waiter_release(&waiter);
 }
 
 struct lane *runtime_lane(struct runtime *runtime, uint32_t index)
