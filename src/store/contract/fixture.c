@@ -6,12 +6,29 @@ static void wake(void *context)
     sem_post(context);
 }
 
-void fixture_open(struct fixture *fixture, const struct store_contract_subject *subject)
+static void lane_init(struct fixture *fixture)
 {
-    *fixture = (struct fixture){ .subject = subject };
     CHECK_EQ(sem_init(&fixture->wake, 0, 0), 0);
     mailbox_init(&fixture->mailbox, wake, &fixture->wake);
     arena_init(&fixture->arena, SIZE_MAX);
+}
+
+void fixture_lane(struct fixture *fixture, const struct fixture *of)
+{
+    *fixture = (struct fixture){ .subject = of->subject, .store = of->store };
+    lane_init(fixture);
+}
+
+void fixture_lane_release(struct fixture *fixture)
+{
+    arena_release(&fixture->arena);
+    sem_destroy(&fixture->wake);
+}
+
+void fixture_open(struct fixture *fixture, const struct store_contract_subject *subject)
+{
+    *fixture = (struct fixture){ .subject = subject };
+    lane_init(fixture);
     fixture->store = subject->open(subject);
     assert_non_null(fixture->store);
 }
@@ -29,8 +46,7 @@ void fixture_release(struct fixture *fixture)
     store_close(fixture->store);
     if (fixture->subject->remove != NULL)
         fixture->subject->remove(fixture->subject);
-    arena_release(&fixture->arena);
-    sem_destroy(&fixture->wake);
+    fixture_lane_release(fixture);
 }
 
 void fixture_reopen(struct fixture *fixture)

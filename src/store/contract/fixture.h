@@ -22,6 +22,9 @@ void fixture_init(struct fixture *fixture, void **state);
 void fixture_release(struct fixture *fixture);
 /* Closes the store and opens it again at the same place. */
 void fixture_reopen(struct fixture *fixture);
+/* Another lane of the same store, for a thread of its own. */
+void fixture_lane(struct fixture *fixture, const struct fixture *of);
+void fixture_lane_release(struct fixture *fixture);
 /* Runs answers until `*done`. */
 void fixture_wait(struct fixture *fixture, const bool *done);
 

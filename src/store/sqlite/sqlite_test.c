@@ -2,6 +2,7 @@
 #include "store/sqlite.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <sqlite3.h>
@@ -234,6 +235,68 @@ TEST(a_write_by_someone_else_stops_the_store)
     CHECK_EQ(store_probe(f.store, NULL), ST_UNAVAILABLE);
     CHECK(!fixture_load(&f, 2).found);
     store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
+/* --- Several lanes at once --- */
+
+struct lane {
+    struct fixture fixture;
+    pthread_t      thread;
+    store_number   first;
+    int            failures; /* checks of cmocka are for the test's own thread */
+};
+
+/* Each lane writes runs of its own and reads back what it was told is durable. */
+static void *lane_main(void *context)
+{
+    struct lane     *lane = context;
+    struct operation operation;
+    operation_init(&operation, &lane->fixture);
+    for (store_number number = lane->first; number < lane->first + 60; number++) {
+        operation_insert_run(&operation, 0, number, "shared");
+        operation_insert_transition(&operation, 0, number, 1, BYTES("events"), "delta");
+        operation_insert_run(&operation, 1, lane->first, "shared"); /* refused, but for the first time */
+        if (number == lane->first)
+            operation.batch.write_count--;
+        enum store_outcome outcome = operation_commit(&operation);
+        lane->failures += outcome != (number == lane->first ? STORE_DURABLE : STORE_REFUSED);
+        store_batch_clear(&operation.batch);
+        struct store_read load = { .kind = STORE_READ_RUN, .number = number, .with_history = true };
+        struct store_read list = { .kind = STORE_READ_LIST, .namespace_number = NAMESPACE, .limit = 300 };
+        fixture_read(&lane->fixture, &load);
+        lane->failures += load.status != ST_OK || load.transition_count != 1;
+        fixture_read(&lane->fixture, &list);
+        bool listed = false;
+        for (size_t i = 0; i < list.run_count; i++)
+            listed = listed || list.runs[i].number == number;
+        lane->failures += list.status != ST_OK || !listed;
+        arena_reset(&lane->fixture.arena);
+    }
+    store_batch_release(&operation.batch);
+    return NULL;
+}
+
+TEST(lanes_write_and_read_at_the_same_time)
+{
+    enum { LANES = 4 };
+    struct fixture f;
+    struct lane    lanes[LANES];
+    fixture_init(&f, &sqlite_state);
+    for (int i = 0; i < LANES; i++) {
+        lanes[i] = (struct lane){ .first = 1000 * (i + 1) };
+        fixture_lane(&lanes[i].fixture, &f);
+        CHECK_EQ(pthread_create(&lanes[i].thread, NULL, lane_main, &lanes[i]), 0);
+    }
+    for (int i = 0; i < LANES; i++) {
+        CHECK_EQ(pthread_join(lanes[i].thread, NULL), 0);
+        CHECK_INT(lanes[i].failures, 0);
+        fixture_lane_release(&lanes[i].fixture);
+    }
+    struct store_read count = { .kind = STORE_READ_COUNT, .namespace_number = NAMESPACE, .group_column = -1 };
+    fixture_read(&f, &count);
+    CHECK_INT(count.count, 60 * LANES);
+    CHECK_EQ(store_probe(f.store, NULL), ST_OK);
     fixture_release(&f);
 }
 
