@@ -79,7 +79,8 @@ static void acceptable(void *context, unsigned what UNUSED)
 
 static int listen_on(const struct addrinfo *address)
 {
-    int fd = socket(address->ai_family, address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address->ai_protocol);
+    int fd =
+        socket(address->ai_family, address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address->ai_protocol);
     int one = 1;
     if (fd < 0)
         return -1;
@@ -94,7 +95,7 @@ static int listen_on(const struct addrinfo *address)
 
 static uint16_t bound_port(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = { 0 };
     socklen_t               size = sizeof address;
     if (getsockname(fd, (struct sockaddr *)&address, &size) != 0)
         return 0;
@@ -103,23 +104,27 @@ static uint16_t bound_port(int fd)
     return ntohs(((struct sockaddr_in *)&address)->sin_port);
 }
 
-enum status listener_new(const struct listener_options *options, struct listener **ret_listener, struct error *error)
+enum status listener_new(const struct listener_options *options, struct listener **ret_listener,
+                         struct error *error)
 {
     assert(options->target_count > 0);
     assert(options->host != NULL);
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV }, *found = NULL;
-    char            port[8];
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV },
+                    *found = NULL;
+    char port[8];
     snprintf(port, sizeof port, "%u", options->port);
     int failure = getaddrinfo(options->host, port, &hints, &found);
     if (failure != 0)
-        return error_set(error, ST_UNAVAILABLE, "cannot listen on %s:%s: %s", options->host, port, gai_strerror(failure));
+        return error_set(error, ST_UNAVAILABLE, "cannot listen on %s:%s: %s", options->host, port,
+                         gai_strerror(failure));
     int fd = -1;
     for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next)
         fd = listen_on(at);
     int reason = errno;
     freeaddrinfo(found);
     if (fd < 0)
-        return error_set(error, ST_UNAVAILABLE, "cannot listen on %s:%s: %s", options->host, port, strerror(reason));
+        return error_set(error, ST_UNAVAILABLE, "cannot listen on %s:%s: %s", options->host, port,
+                         strerror(reason));
 
     struct listener *listener = xcalloc(1, sizeof *listener);
     listener->loop = options->loop;

@@ -13,20 +13,21 @@
 
 struct listener_target {
     struct mailbox *mailbox; /* of the lane's loop; NULL: adopt at once (the lane is the accepting one) */
-    void (*adopt)(void *context, int fd); /* non-blocking, close-on-exec, TCP_NODELAY; now the adopter's to close */
+    void (*adopt)(void *context,
+                  int   fd); /* non-blocking, close-on-exec, TCP_NODELAY; now the adopter's to close */
     void *context;
 };
 struct listener_options {
     struct loop                  *loop;
-    const char                   *host; /* a numeric address or a name; never NULL */
-    uint16_t                      port; /* 0: any free one, see listener_port */
+    const char                   *host;    /* a numeric address or a name; never NULL */
+    uint16_t                      port;    /* 0: any free one, see listener_port */
     const struct listener_target *targets; /* copied */
     size_t                        target_count;
 };
 struct listener;
 /* Fails with UNAVAILABLE and the system's words when the address cannot be had. */
-enum status listener_new(const struct listener_options *options, struct listener **ret_listener, struct error *error)
-    MUST_USE;
+enum status listener_new(const struct listener_options *options, struct listener **ret_listener,
+                         struct error *error) MUST_USE;
 /* Stops accepting; hand-overs on their way still arrive. NULL is fine. */
 void     listener_free(struct listener *listener);
 uint16_t listener_port(const struct listener *listener);

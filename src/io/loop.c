@@ -32,9 +32,7 @@ struct loop {
 };
 
 /* Both descriptors are watched edge-triggered, so a wake-up needs no read to be taken back. */
-static void woken(evutil_socket_t fd UNUSED, short what UNUSED, void *context UNUSED)
-{
-}
+static void woken(evutil_socket_t fd UNUSED, short what UNUSED, void *context UNUSED) {}
 
 static bool watch_own_fd(struct loop *loop, int fd, struct event **ret_event)
 {
@@ -194,7 +192,7 @@ static void run_timers(struct loop *loop)
 
 static void run_deferred(struct loop *loop)
 {
-    struct list  now, *link;
+    struct list now, *link;
     list_init(&now);
     list_splice(&now, &loop->deferred);
     while ((link = list_take_first(&now)) != NULL) {
@@ -256,7 +254,8 @@ static void watch_ready(evutil_socket_t fd UNUSED, short what, void *context)
     watch->ready(watch->context, ((what & EV_READ) ? LOOP_READ : 0u) | ((what & EV_WRITE) ? LOOP_WRITE : 0u));
 }
 
-struct loop_watch *loop_watch_new(struct loop *loop, int fd, void (*ready)(void *context, unsigned what), void *context)
+struct loop_watch *loop_watch_new(struct loop *loop, int fd, void (*ready)(void *context, unsigned what),
+                                  void *context)
 {
     struct loop_watch *watch = xcalloc(1, sizeof *watch);
     *watch = (struct loop_watch){ .loop = loop, .ready = ready, .context = context, .fd = fd };
@@ -271,7 +270,8 @@ void loop_watch_set(struct loop_watch *watch, unsigned what)
     assert(loop_is_mine(watch->loop));
     if (what == watch->what)
         return;
-    short events = (short)(EV_PERSIST | ((what & LOOP_READ) ? EV_READ : 0) | ((what & LOOP_WRITE) ? EV_WRITE : 0));
+    short events =
+        (short)(EV_PERSIST | ((what & LOOP_READ) ? EV_READ : 0) | ((what & LOOP_WRITE) ? EV_WRITE : 0));
     event_del(watch->event);
     event_assign(watch->event, watch->loop->base, watch->fd, events, watch_ready, watch);
     if (what != 0 && event_add(watch->event, NULL) != 0)

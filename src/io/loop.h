@@ -19,7 +19,8 @@
 
 struct loop;
 struct loop_options {
-    const struct clock *clock; /* NULL: the system's. Only its monotonic half is read; it must run at the real pace */
+    const struct clock
+        *clock; /* NULL: the system's. Only its monotonic half is read; it must run at the real pace */
     /* Called in every turn after sockets, mailbox and timers, before the deferred work; may be NULL. */
     void (*turn)(void *context);
     void *context;
@@ -45,7 +46,8 @@ bool loop_is_mine(const struct loop *loop);
 /* --- timers: never early, resolution of the system's. --- */
 struct loop_timer {
     struct heap_link link;
-    void (*fire)(struct loop_timer *timer); /* the timer is out of the loop by then and may be set again; NULL: only turn */
+    void (*fire)(struct loop_timer
+                     *timer); /* the timer is out of the loop by then and may be set again; NULL: only turn */
 };
 static inline void loop_timer_init(struct loop_timer *timer, void (*fire)(struct loop_timer *timer))
 {
@@ -61,7 +63,8 @@ struct loop_deferred {
     struct list link;
     void (*run)(struct loop_deferred *deferred);
 };
-static inline void loop_deferred_init(struct loop_deferred *deferred, void (*run)(struct loop_deferred *deferred))
+static inline void loop_deferred_init(struct loop_deferred *deferred,
+                                      void (*run)(struct loop_deferred *deferred))
 {
     list_init(&deferred->link);
     deferred->run = run;
@@ -74,7 +77,8 @@ void loop_defer_cancel(struct loop *loop, struct loop_deferred *deferred);
 /* --- watches: level-triggered readiness of descriptors. --- */
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 struct loop_watch; /* one per descriptor */
-struct loop_watch *loop_watch_new(struct loop *loop, int fd, void (*ready)(void *context, unsigned what), void *context);
+struct loop_watch *loop_watch_new(struct loop *loop, int fd, void (*ready)(void *context, unsigned what),
+                                  void *context);
 /* What to wait for: LOOP_READ | LOOP_WRITE; 0 rests. Cheap when nothing changes. */
 void loop_watch_set(struct loop_watch *watch, unsigned what);
 /* Does not close the descriptor. NULL is fine. */

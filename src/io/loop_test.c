@@ -44,7 +44,7 @@ static void deferred_note_and_stop(struct loop_deferred *deferred UNUSED)
     loop_stop(loop);
 }
 static struct loop_deferred deferred;
-static void timer_note_and_defer(struct loop_timer *timer UNUSED)
+static void                 timer_note_and_defer(struct loop_timer *timer UNUSED)
 {
     note('w');
     loop_defer(loop, &deferred);
@@ -66,7 +66,7 @@ TEST(a_turn_is_messages_then_timers_then_the_host_then_deferred_work)
 }
 
 static struct loop_timer timers[3];
-static void timer_fires(struct loop_timer *timer)
+static void              timer_fires(struct loop_timer *timer)
 {
     CHECK(timer->link.due <= clock_monotonic_ns(&clock_system) || timer->link.due == 0);
     note((char)('0' + (timer - timers)));
@@ -91,7 +91,7 @@ TEST(timers_fire_in_order_and_cleared_ones_not)
 }
 
 static int64_t exact_due;
-static void exact_fires(struct loop_timer *timer UNUSED)
+static void    exact_fires(struct loop_timer *timer UNUSED)
 {
     CHECK(clock_monotonic_ns(&clock_system) >= exact_due);
     note('x');
@@ -116,7 +116,7 @@ TEST(a_timer_is_never_early)
 }
 
 static struct loop_deferred again;
-static void defer_again(struct loop_deferred *one)
+static void                 defer_again(struct loop_deferred *one)
 {
     note('d');
     if (seen.size < 6)
@@ -207,7 +207,8 @@ TEST(addresses_are_read_strictly)
     CHECK(address_parse("[::1]:0", host, sizeof host, &port));
     CHECK_TEXT(host, "::1");
     CHECK_EQ(port, 0);
-    const char *bad[] = { "", ":", "a", "a:", ":1", "a:65536", "a:-1", "a:1x", "::1:7233", "[]:1", "[::1:1", "0123456789abcdef:1" };
+    const char *bad[] = { "",     ":",    "a",        "a:",   ":1",     "a:65536",
+                          "a:-1", "a:1x", "::1:7233", "[]:1", "[::1:1", "0123456789abcdef:1" };
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
         CHECK(!address_parse(bad[i], host, sizeof host, &port));
 }

@@ -25,7 +25,7 @@ struct transport_operations {
     void (*close)(struct transport *transport);
 };
 /* Takes over a connected, non-blocking socket. */
-void transport_init_plain(struct transport *transport, int fd);
+void                  transport_init_plain(struct transport *transport, int fd);
 static inline ssize_t transport_read(struct transport *transport, void *to, size_t size)
 {
     return transport->operations->read(transport, to, size);

@@ -61,7 +61,8 @@ static void abandon(struct wire_client_call *call, enum status code, const char 
     struct client_connection *connection = call->connection;
     if (connection != NULL) {
         nghttp2_session_set_stream_user_data(connection->http2.session, call->stream_id, NULL);
-        nghttp2_submit_rst_stream(connection->http2.session, NGHTTP2_FLAG_NONE, call->stream_id, NGHTTP2_CANCEL);
+        nghttp2_submit_rst_stream(connection->http2.session, NGHTTP2_FLAG_NONE, call->stream_id,
+                                  NGHTTP2_CANCEL);
         http2_dirty(&connection->http2);
     }
     finish(call, error_set(&call->error, code, "%s", words), BYTES_EMPTY);
@@ -75,25 +76,35 @@ static void timed_out(struct loop_timer *timer)
 static enum status status_of_http(int http_status)
 {
     switch (http_status) {
-    case 400: return ST_INTERNAL;
-    case 401: return ST_UNAUTHENTICATED;
-    case 403: return ST_PERMISSION_DENIED;
-    case 404: return ST_UNIMPLEMENTED;
+    case 400:
+        return ST_INTERNAL;
+    case 401:
+        return ST_UNAUTHENTICATED;
+    case 403:
+        return ST_PERMISSION_DENIED;
+    case 404:
+        return ST_UNIMPLEMENTED;
     case 429:
     case 502:
     case 503:
-    case 504: return ST_UNAVAILABLE;
-    default: return ST_UNKNOWN;
+    case 504:
+        return ST_UNAVAILABLE;
+    default:
+        return ST_UNKNOWN;
     }
 }
 
 static enum status status_of_reset(uint32_t code)
 {
     switch (code) {
-    case NGHTTP2_REFUSED_STREAM: return ST_UNAVAILABLE;
-    case NGHTTP2_CANCEL: return ST_CANCELLED;
-    case NGHTTP2_ENHANCE_YOUR_CALM: return ST_RESOURCE_EXHAUSTED;
-    default: return ST_INTERNAL;
+    case NGHTTP2_REFUSED_STREAM:
+        return ST_UNAVAILABLE;
+    case NGHTTP2_CANCEL:
+        return ST_CANCELLED;
+    case NGHTTP2_ENHANCE_YOUR_CALM:
+        return ST_RESOURCE_EXHAUSTED;
+    default:
+        return ST_INTERNAL;
     }
 }
 
@@ -105,8 +116,8 @@ static void conclude(struct wire_client_call *call, uint32_t reset_code)
             (void)error_set(&call->error, status_of_reset(reset_code), "the server reset the stream: %s",
                             nghttp2_http2_strerror(reset_code));
         else if (call->http_status != 200)
-            (void)error_set(&call->error, status_of_http(call->http_status), "the server answered with HTTP status %d",
-                            call->http_status);
+            (void)error_set(&call->error, status_of_http(call->http_status),
+                            "the server answered with HTTP status %d", call->http_status);
         else
             (void)error_set(&call->error, ST_INTERNAL, "the server's answer has no status");
     } else if (call->error.code == ST_OK) {
@@ -143,7 +154,8 @@ static void read_message(struct wire_client_call *call, struct bytes value)
     buffer_init(&text);
     grpc_percent_decode(value, &text);
     enum status code = call->error.code; /* it may have come before */
-    (void)error_set(&call->error, code, "%.*s", (int)MIN(text.size, (size_t)ERROR_MESSAGE_SIZE_MAX), (const char *)text.base);
+    (void)error_set(&call->error, code, "%.*s", (int)MIN(text.size, (size_t)ERROR_MESSAGE_SIZE_MAX),
+                    (const char *)text.base);
     buffer_release(&text);
 }
 
@@ -159,8 +171,9 @@ static void read_details(struct wire_client_call *call, struct bytes value)
     arena_release(&arena);
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_size,
-                     const uint8_t *value, size_t value_size, uint8_t flags UNUSED, void *context UNUSED)
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags UNUSED,
+                     void *context UNUSED)
 {
     struct wire_client_call *call = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     struct bytes             key = bytes_of(name, name_size), text = bytes_of(value, value_size);
@@ -177,8 +190,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     return 0;
 }
 
-static int on_data(nghttp2_session *session, uint8_t flags UNUSED, int32_t id, const uint8_t *data, size_t size,
-                   void *context UNUSED)
+static int on_data(nghttp2_session *session, uint8_t flags UNUSED, int32_t id, const uint8_t *data,
+                   size_t size, void *context UNUSED)
 {
     struct wire_client_call *call = nghttp2_session_get_stream_user_data(session, id);
     if (call == NULL)
@@ -214,7 +227,8 @@ static int on_frame(nghttp2_session *session UNUSED, const nghttp2_frame *frame,
 }
 
 /* A request that never made it out of the queue: its HEADERS could not be sent (after GOAWAY). */
-static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int code UNUSED, void *context UNUSED)
+static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int code UNUSED,
+                       void *context UNUSED)
 {
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
@@ -265,8 +279,8 @@ static void over(struct http2 *http2)
         nghttp2_session_set_stream_user_data(http2->session, call->stream_id, NULL);
         int reason = http2->transport.reason;
         (void)error_set(&call->error, ST_UNAVAILABLE, "%s %s:%u: %s",
-                        http2->last_read_ns == 0 ? "cannot reach" : "lost the connection to", client->host, client->port,
-                        reason == 0 ? "the server closed it" : strerror(reason));
+                        http2->last_read_ns == 0 ? "cannot reach" : "lost the connection to", client->host,
+                        client->port, reason == 0 ? "the server closed it" : strerror(reason));
         finish(call, ST_UNAVAILABLE, BYTES_EMPTY);
     }
 }
@@ -287,7 +301,8 @@ static int dial(struct wire_client *client, struct error *error)
     snprintf(port, sizeof port, "%u", client->port);
     int failure = getaddrinfo(client->host, port, &hints, &found);
     if (failure != 0) {
-        (void)error_set(error, ST_UNAVAILABLE, "cannot reach %s:%s: %s", client->host, port, gai_strerror(failure));
+        (void)error_set(error, ST_UNAVAILABLE, "cannot reach %s:%s: %s", client->host, port,
+                        gai_strerror(failure));
         return -1;
     }
     int fd = -1, reason = 0, one = 1;
@@ -301,7 +316,8 @@ static int dial(struct wire_client *client, struct error *error)
     }
     freeaddrinfo(found);
     if (fd < 0)
-        (void)error_set(error, ST_UNAVAILABLE, "cannot reach %s:%s: %s", client->host, port, strerror(reason));
+        (void)error_set(error, ST_UNAVAILABLE, "cannot reach %s:%s: %s", client->host, port,
+                        strerror(reason));
     else
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     return fd;
@@ -376,14 +392,16 @@ struct wire_client *wire_client_new(const struct wire_client_options *options)
     arena_init(&client->arena, SIZE_MAX);
     arena_init(&client->call_arena, SIZE_MAX);
     client->host = strdup(options->host);
-    client->authority = (char *)(uintptr_t)arena_printf(&client->arena, "%s:%u", options->host, options->port).base;
+    client->authority =
+        (char *)(uintptr_t)arena_printf(&client->arena, "%s:%u", options->host, options->port).base;
     client->port = options->port;
     client->reply_size_max = options->reply_size_max == 0 ? REPLY_SIZE_DEFAULT : options->reply_size_max;
     client->metadata_count = options->metadata_count;
     client->metadata = ARENA_NEW_ARRAY(&client->arena, struct metadata, options->metadata_count + 1);
     for (size_t i = 0; i < options->metadata_count; i++) {
         client->metadata[i].name = arena_copy(&client->arena, options->metadata[i].name);
-        client->metadata[i].value = arena_copy(&client->arena, binary_or_text(&client->arena, &options->metadata[i]));
+        client->metadata[i].value =
+            arena_copy(&client->arena, binary_or_text(&client->arena, &options->metadata[i]));
     }
     client->callbacks = callbacks_new();
     http2_scratch_init(&client->scratch);
@@ -397,8 +415,7 @@ void wire_client_free(struct wire_client *client)
 {
     if (client == NULL)
         return;
-    LIST_FOR_EACH(connection, &client->connections, struct client_connection, link)
-    {
+    LIST_FOR_EACH (connection, &client->connections, struct client_connection, link) {
         while (!list_empty(&connection->calls))
             wire_client_cancel(client, LIST_ENTRY(connection->calls.next, struct wire_client_call, link));
         connection->http2.on_ended(&connection->http2);
@@ -417,8 +434,8 @@ void wire_client_free(struct wire_client *client)
 
 static nghttp2_nv header(struct bytes name, struct bytes value)
 {
-    return (nghttp2_nv){ (uint8_t *)(uintptr_t)name.base, (uint8_t *)(uintptr_t)value.base, name.size, value.size,
-                         NGHTTP2_NV_FLAG_NONE };
+    return (nghttp2_nv){ (uint8_t *)(uintptr_t)name.base, (uint8_t *)(uintptr_t)value.base, name.size,
+                         value.size, NGHTTP2_NV_FLAG_NONE };
 }
 
 static size_t headers_fill(struct wire_client *client, struct wire_client_call *call,
@@ -433,7 +450,8 @@ static size_t headers_fill(struct wire_client *client, struct wire_client_call *
     to[count++] = header(BYTES("te"), BYTES("trailers"));
     to[count++] = header(BYTES("user-agent"), BYTES("grpc-c-perdure/" PERDURE_VERSION));
     if (call->timeout_ns != TIME_NEVER) {
-        to[count] = header(BYTES("grpc-timeout"), bytes_of(timeout, grpc_timeout_print(call->timeout_ns, timeout)));
+        to[count] =
+            header(BYTES("grpc-timeout"), bytes_of(timeout, grpc_timeout_print(call->timeout_ns, timeout)));
         to[count++].flags |= NGHTTP2_NV_FLAG_NO_INDEX;
     }
     for (size_t i = 0; i < client->metadata_count; i++)
@@ -474,9 +492,11 @@ void wire_client_start(struct wire_client *client, struct wire_client_call *call
     nghttp2_nv            headers[8 + 2 * WIRE_CLIENT_METADATA_MAX];
     size_t                count = headers_fill(client, call, timeout, headers);
     nghttp2_data_provider provider = { .read_callback = pull };
-    call->stream_id = nghttp2_submit_request(connection->http2.session, NULL, headers, count, &provider, call);
+    call->stream_id =
+        nghttp2_submit_request(connection->http2.session, NULL, headers, count, &provider, call);
     arena_reset(&client->call_arena);
-    if (call->stream_id < 0) { /* its stream ids are used up: this one fails, the next gets a new connection */
+    if (call->stream_id <
+        0) { /* its stream ids are used up: this one fails, the next gets a new connection */
         retire(connection);
         (void)error_set(&call->error, ST_UNAVAILABLE, "%s", nghttp2_strerror(call->stream_id));
         list_append(&client->refused, &call->link);
@@ -507,7 +527,8 @@ struct blocking {
     enum status             status;
 };
 
-static void blocking_done(struct wire_client_call *call, enum status status, struct bytes reply, const struct error *error)
+static void blocking_done(struct wire_client_call *call, enum status status, struct bytes reply,
+                          const struct error *error)
 {
     struct blocking *blocking = CONTAINER_OF(call, struct blocking, call);
     blocking->status = status;

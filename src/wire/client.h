@@ -32,12 +32,13 @@ void wire_client_free(struct wire_client *client);
 /* --- many in flight. The struct is the caller's and stays where it is from start until `done` is called. --- */
 struct wire_client_call {
     struct bytes           path;
-    struct bytes           request; /* copied by wire_client_start */
+    struct bytes           request;  /* copied by wire_client_start */
     const struct metadata *metadata; /* read by wire_client_start only */
     size_t                 metadata_count;
     int64_t                timeout_ns; /* also sent as grpc-timeout; TIME_NEVER: none */
     /* Once, never from within wire_client_start; may start further calls, not free the client. `reply` and the error's detail are valid during the call only. */
-    void (*done)(struct wire_client_call *call, enum status status, struct bytes reply, const struct error *error);
+    void (*done)(struct wire_client_call *call, enum status status, struct bytes reply,
+                 const struct error *error);
     void *context;
 
     /* wire's */

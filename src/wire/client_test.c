@@ -28,7 +28,10 @@ static void on_call(void *context UNUSED, struct call *call)
     if (bytes_equal(call->path, BYTES("/t/echo"))) {
         call_reply(call, call->request);
     } else if (bytes_equal(call->path, BYTES("/t/metadata"))) {
-        call_reply(call, call_metadata(call, (const char *)arena_printf(call->arena, "%.*s%c", BYTES_FMT(call->request), 0).base));
+        call_reply(
+            call,
+            call_metadata(
+                call, (const char *)arena_printf(call->arena, "%.*s%c", BYTES_FMT(call->request), 0).base));
     } else if (bytes_equal(call->path, BYTES("/t/hold"))) {
         held = call;
         call->on_gone = on_gone;
@@ -55,7 +58,9 @@ static uint16_t start(void)
     serving = loop_new(&(struct loop_options){ 0 });
     server = wire_server_new(&(struct wire_server_options){ .loop = serving, .on_call = on_call });
     struct listener_target target = { NULL, wire_server_adopt, server };
-    CHECK_EQ(listener_new(&(struct listener_options){ serving, "127.0.0.1", 0, &target, 1 }, &listener, &error), ST_OK);
+    CHECK_EQ(
+        listener_new(&(struct listener_options){ serving, "127.0.0.1", 0, &target, 1 }, &listener, &error),
+        ST_OK);
     uint16_t port = listener_port(listener);
     CHECK_EQ(pthread_create(&thread, NULL, serve, NULL), 0);
     arena_init(&arena, SIZE_MAX);
@@ -76,10 +81,11 @@ static struct wire_client *client_of(uint16_t port, struct loop *loop)
     return wire_client_new(&(struct wire_client_options){ .loop = loop, .host = "127.0.0.1", .port = port });
 }
 
-static enum status call(struct wire_client *client, const char *path, struct bytes request, struct bytes *ret_reply,
-                        struct error *error)
+static enum status call(struct wire_client *client, const char *path, struct bytes request,
+                        struct bytes *ret_reply, struct error *error)
 {
-    return wire_client_call(client, bytes_of_text(path), request, NULL, 0, 20 * NS_PER_S, &arena, ret_reply, error);
+    return wire_client_call(client, bytes_of_text(path), request, NULL, 0, 20 * NS_PER_S, &arena, ret_reply,
+                            error);
 }
 
 TEST(one_call_after_the_other)
@@ -119,13 +125,16 @@ TEST(metadata_of_client_and_call_goes_along)
 {
     uint16_t              port = start();
     const struct metadata fixed = { BYTES("x-fixed"), BYTES("f") };
-    const struct metadata own[] = { { BYTES("x-own"), BYTES("o") }, { BYTES("x-own-bin"), BYTES("\x00\xFF") } };
+    const struct metadata own[] = { { BYTES("x-own"), BYTES("o") },
+                                    { BYTES("x-own-bin"), BYTES("\x00\xFF") } };
     struct wire_client   *client = wire_client_new(&(struct wire_client_options){
           .host = "127.0.0.1", .port = port, .metadata = &fixed, .metadata_count = 1 });
     const struct metadata wanted[] = { fixed, own[0], own[1] };
     for (size_t i = 0; i < ARRAY_COUNT(wanted); i++) {
         struct bytes reply;
-        CHECK_EQ(wire_client_call(client, BYTES("/t/metadata"), wanted[i].name, own, 2, TIME_NEVER, &arena, &reply, NULL), ST_OK);
+        CHECK_EQ(wire_client_call(client, BYTES("/t/metadata"), wanted[i].name, own, 2, TIME_NEVER, &arena,
+                                  &reply, NULL),
+                 ST_OK);
         CHECK_BYTES(reply, wanted[i].value);
     }
     wire_client_free(client);
@@ -138,7 +147,8 @@ TEST(a_deadline_ends_the_call_at_both_ends)
     struct wire_client *client = client_of(start(), NULL);
     struct error        error;
     struct bytes        reply;
-    CHECK_EQ(wire_client_call(client, BYTES("/t/hold"), BYTES_EMPTY, NULL, 0, 20 * NS_PER_MS, &arena, &reply, &error),
+    CHECK_EQ(wire_client_call(client, BYTES("/t/hold"), BYTES_EMPTY, NULL, 0, 20 * NS_PER_MS, &arena, &reply,
+                              &error),
              ST_DEADLINE_EXCEEDED);
     CHECK_EQ(call(client, "/t/echo", BYTES("next"), &reply, &error), ST_OK);
     wire_client_free(client);
@@ -153,8 +163,9 @@ TEST(no_server_and_a_server_that_leaves)
     struct wire_client *client = client_of(port, NULL);
     struct error        error;
     struct bytes        reply;
-    CHECK_EQ(call(client, "/t/leave", BYTES_EMPTY, &reply, &error), ST_UNAVAILABLE); /* closed before the answer left */
-    CHECK_EQ(call(client, "/t/echo", BYTES("again"), &reply, &error), ST_OK);        /* on a new connection */
+    CHECK_EQ(call(client, "/t/leave", BYTES_EMPTY, &reply, &error),
+             ST_UNAVAILABLE); /* closed before the answer left */
+    CHECK_EQ(call(client, "/t/echo", BYTES("again"), &reply, &error), ST_OK); /* on a new connection */
     stop_server();
     CHECK_EQ(call(client, "/t/echo", BYTES("nobody"), &reply, &error), ST_UNAVAILABLE);
     CHECK_EQ(call(client, "/t/echo", BYTES("nobody"), &reply, &error), ST_UNAVAILABLE);
@@ -171,7 +182,8 @@ static struct wire_client_call calls[MANY];
 static size_t                  ok_count, cancelled_count, other_count;
 static struct loop            *calling;
 
-static void many_done(struct wire_client_call *one, enum status status, struct bytes reply, const struct error *error UNUSED)
+static void many_done(struct wire_client_call *one, enum status status, struct bytes reply,
+                      const struct error *error UNUSED)
 {
     uint32_t number = (uint32_t)(one - calls);
     if (status == ST_OK && reply.size == sizeof number && memcmp(reply.base, &number, sizeof number) == 0)
@@ -190,8 +202,10 @@ TEST(many_in_flight_and_some_cancelled)
     calling = loop_new(&(struct loop_options){ 0 });
     struct wire_client *client = client_of(port, calling);
     for (uint32_t i = 0; i < MANY; i++) {
-        calls[i] = (struct wire_client_call){ .path = i % 5 == 0 ? BYTES("/t/hold") : BYTES("/t/echo"), .done = many_done,
-                                              .request = bytes_of(&i, sizeof i), .timeout_ns = TIME_NEVER };
+        calls[i] = (struct wire_client_call){ .path = i % 5 == 0 ? BYTES("/t/hold") : BYTES("/t/echo"),
+                                              .done = many_done,
+                                              .request = bytes_of(&i, sizeof i),
+                                              .timeout_ns = TIME_NEVER };
         wire_client_start(client, &calls[i]);
     }
     for (size_t i = 0; i < MANY; i += 5)

@@ -68,12 +68,17 @@ static bool may_be_late(const struct wire_connection *connection, int32_t id)
 static int64_t frame_cost(struct wire_connection *connection, const nghttp2_frame_hd *frame)
 {
     switch (frame->type) {
-    case NGHTTP2_DATA: return frame->length == 0 && !(frame->flags & NGHTTP2_FLAG_END_STREAM);
+    case NGHTTP2_DATA:
+        return frame->length == 0 && !(frame->flags & NGHTTP2_FLAG_END_STREAM);
     case NGHTTP2_SETTINGS:
-    case NGHTTP2_PING: return !(frame->flags & NGHTTP2_FLAG_ACK);
-    case NGHTTP2_HEADERS: return 0;
-    case NGHTTP2_WINDOW_UPDATE: return connection->updates_due-- <= 0;
-    default: return 1;
+    case NGHTTP2_PING:
+        return !(frame->flags & NGHTTP2_FLAG_ACK);
+    case NGHTTP2_HEADERS:
+        return 0;
+    case NGHTTP2_WINDOW_UPDATE:
+        return connection->updates_due-- <= 0;
+    default:
+        return 1;
     }
 }
 
@@ -87,8 +92,9 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *fram
         wire_connection_calm(connection, cost);
     if (frame->type == NGHTTP2_PRIORITY && id == 0)
         error = NGHTTP2_PROTOCOL_ERROR; /* nghttp2 does not look at them when priorities are off */
-    if ((frame->type == NGHTTP2_DATA || frame->type == NGHTTP2_HEADERS) && id % 2 == 1 && id <= connection->last_id &&
-        nghttp2_session_find_stream(session, id) == NULL && !may_be_late(connection, id))
+    if ((frame->type == NGHTTP2_DATA || frame->type == NGHTTP2_HEADERS) && id % 2 == 1 &&
+        id <= connection->last_id && nghttp2_session_find_stream(session, id) == NULL &&
+        !may_be_late(connection, id))
         error = NGHTTP2_STREAM_CLOSED;
     if (error != NGHTTP2_NO_ERROR) {
         nghttp2_session_terminate_session(session, error);
@@ -110,8 +116,9 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return 0;
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_size,
-                     const uint8_t *value, size_t value_size, uint8_t flags UNUSED, void *context UNUSED)
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags UNUSED,
+                     void *context UNUSED)
 {
     struct wire_stream *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (stream != NULL)
@@ -119,8 +126,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     return 0;
 }
 
-static int on_data(nghttp2_session *session, uint8_t flags UNUSED, int32_t id, const uint8_t *data, size_t size,
-                   void *context UNUSED)
+static int on_data(nghttp2_session *session, uint8_t flags UNUSED, int32_t id, const uint8_t *data,
+                   size_t size, void *context UNUSED)
 {
     struct wire_stream *stream = nghttp2_session_get_stream_user_data(session, id);
     if (stream != NULL)
@@ -134,8 +141,8 @@ static void leave_now(struct wire_connection *connection)
         return;
     connection->phase = CONNECTION_LEFT;
     nghttp2_session *session = connection->http2.session;
-    nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session), NGHTTP2_NO_ERROR,
-                          NULL, 0);
+    nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session),
+                          NGHTTP2_NO_ERROR, NULL, 0);
     http2_dirty(&connection->http2);
 }
 
@@ -147,7 +154,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
             leave_now(connection); /* the peer knows by now; what it started before is in */
         return 0;
     }
-    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_RST_STREAM)
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA &&
+        frame->hd.type != NGHTTP2_RST_STREAM)
         return 0;
     struct wire_stream *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (stream == NULL)
@@ -174,7 +182,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code U
     return 0;
 }
 
-static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int code UNUSED, void *context)
+static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int code UNUSED,
+                            void *context)
 {
     if (nghttp2_session_get_stream_user_data(session, frame->hd.stream_id) == NULL)
         remember_reset(context, frame->hd.stream_id); /* refused before it became a stream of ours */
@@ -245,8 +254,8 @@ static void check_alive(struct wire_connection *connection)
 {
     struct wire_server *server = connection->server;
     int64_t             now = loop_now(server->loop), read_at = connection->http2.last_read_ns;
-    bool silent = connection->ping_sent_ns != TIME_NEVER && read_at < connection->ping_sent_ns;
-    bool stuck = connection->http2.pending.size > 0 &&
+    bool                silent = connection->ping_sent_ns != TIME_NEVER && read_at < connection->ping_sent_ns;
+    bool                stuck = connection->http2.pending.size > 0 &&
                  now >= time_add(connection->http2.last_write_ns, server->options.limits.send_ns);
     if (silent || stuck) { /* it was asked and had its time, or it talks and never listens */
         http2_kill(&connection->http2);
@@ -260,14 +269,17 @@ static void check_alive(struct wire_connection *connection)
     connection->ping_sent_ns = now;
     nghttp2_submit_ping(connection->http2.session, NGHTTP2_FLAG_NONE, ping_alive);
     http2_dirty(&connection->http2);
-    loop_timer_set(server->loop, &connection->timer, time_add(now, server->options.limits.keepalive_timeout_ns));
+    loop_timer_set(server->loop, &connection->timer,
+                   time_add(now, server->options.limits.keepalive_timeout_ns));
 }
 
 static void connection_due(struct loop_timer *timer)
 {
     struct wire_connection *connection = CONTAINER_OF(timer, struct wire_connection, timer);
     switch (connection->phase) {
-    case CONNECTION_NEW: http2_kill(&connection->http2); return;
+    case CONNECTION_NEW:
+        http2_kill(&connection->http2);
+        return;
     case CONNECTION_OPEN:
         if (connection->age_due <= loop_now(connection->server->loop))
             wire_connection_leave(connection);
@@ -277,8 +289,9 @@ static void connection_due(struct loop_timer *timer)
     case CONNECTION_LEAVING: /* no answer to the ping: do not wait longer */
         leave_now(connection);
         connection->age_due = TIME_NEVER;
-        loop_timer_set(connection->server->loop, &connection->timer,
-                       time_add(loop_now(connection->server->loop), connection->server->options.limits.keepalive_ns));
+        loop_timer_set(
+            connection->server->loop, &connection->timer,
+            time_add(loop_now(connection->server->loop), connection->server->options.limits.keepalive_ns));
         return;
     case CONNECTION_LEFT: /* calls still run; is the peer still there? */
         check_alive(connection);
@@ -296,10 +309,10 @@ static const char http1_answer[] = "HTTP/1.1 400 Bad Request\r\n"
 /* Settings wait for the first bytes, so that a peer that speaks something else gets words and not frames. */
 static bool first_bytes(struct http2 *http2, struct bytes bytes)
 {
-    static const struct bytes magic = { (const uint8_t *)NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN };
-    struct wire_connection   *connection = of_http2(http2);
+    static const struct bytes  magic = { (const uint8_t *)NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN };
+    struct wire_connection    *connection = of_http2(http2);
     struct wire_server_limits *limits = &connection->server->options.limits;
-    size_t                    shared = MIN(bytes.size, magic.size);
+    size_t                     shared = MIN(bytes.size, magic.size);
     if (memcmp(bytes.base, magic.base, shared) != 0) {
         if (memmem(bytes.base, bytes.size, " HTTP/1.", 8) != NULL)
             (void)transport_write(&http2->transport, http1_answer, sizeof http1_answer - 1);
@@ -349,7 +362,8 @@ void wire_connection_new(struct wire_server *server, int fd)
     connection->http2.first_bytes = first_bytes;
     connection->http2.on_over = over;
     connection->http2.on_ended = ended;
-    if (nghttp2_session_server_new2(&connection->http2.session, server->callbacks, connection, server->session_options) != 0)
+    if (nghttp2_session_server_new2(&connection->http2.session, server->callbacks, connection,
+                                    server->session_options) != 0)
         panic("out of memory");
     connection->server = server;
     connection->calm = CALM_BURST;

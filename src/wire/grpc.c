@@ -8,13 +8,20 @@
 static int64_t unit_ns(uint8_t unit)
 {
     switch (unit) {
-    case 'H': return 3600 * NS_PER_S;
-    case 'M': return 60 * NS_PER_S;
-    case 'S': return NS_PER_S;
-    case 'm': return NS_PER_MS;
-    case 'u': return NS_PER_US;
-    case 'n': return 1;
-    default: return 0;
+    case 'H':
+        return 3600 * NS_PER_S;
+    case 'M':
+        return 60 * NS_PER_S;
+    case 'S':
+        return NS_PER_S;
+    case 'm':
+        return NS_PER_MS;
+    case 'u':
+        return NS_PER_US;
+    case 'n':
+        return 1;
+    default:
+        return 0;
     }
 }
 
@@ -253,14 +260,20 @@ static bool field_read(struct bytes *from, uint64_t *ret_number, struct bytes *r
     *ret_number = tag >> 3;
     *ret_value = BYTES_EMPTY;
     switch (tag & 7) {
-    case 0: return varint_read(from, &skip);
-    case 1: skip = 8; break;
-    case 5: skip = 4; break;
+    case 0:
+        return varint_read(from, &skip);
+    case 1:
+        skip = 8;
+        break;
+    case 5:
+        skip = 4;
+        break;
     case 2:
         if (!varint_read(from, &skip))
             return false;
         break;
-    default: return false;
+    default:
+        return false;
     }
     if (skip > from->size)
         return false;

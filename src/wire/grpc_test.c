@@ -131,7 +131,8 @@ TEST(a_status_with_a_detail_comes_back)
     CHECK(grpc_status_decode(buffer_bytes(&wire), &type, &detail));
     CHECK_BYTES(type, error.detail_type);
     CHECK_BYTES(detail, error.detail);
-    for (size_t cut = 0; cut < wire.size; cut++) /* a cut one is refused or has no detail; never read past its end */
+    for (size_t cut = 0; cut < wire.size;
+         cut++) /* a cut one is refused or has no detail; never read past its end */
         (void)!grpc_status_decode(bytes_of(wire.base, cut), &type, &detail);
     buffer_release(&wire);
 }

@@ -26,9 +26,11 @@ static size_t claimed_size(struct bytes packed)
     return (size_t)at[0] | (size_t)at[1] << 8 | (size_t)at[2] << 16 | (size_t)at[3] << 24;
 }
 
-enum status gzip_unpack(struct gzip *gzip, struct bytes packed, size_t size_max, struct buffer *to, struct error *error)
+enum status gzip_unpack(struct gzip *gzip, struct bytes packed, size_t size_max, struct buffer *to,
+                        struct error *error)
 {
-    int outcome = gzip->inflater_made ? inflateReset(&gzip->inflater) : inflateInit2(&gzip->inflater, GZIP_WINDOW);
+    int outcome =
+        gzip->inflater_made ? inflateReset(&gzip->inflater) : inflateInit2(&gzip->inflater, GZIP_WINDOW);
     if (outcome != Z_OK)
         panic("zlib has no memory for a decompressor");
     gzip->inflater_made = true;
@@ -46,8 +48,9 @@ enum status gzip_unpack(struct gzip *gzip, struct bytes packed, size_t size_max,
         to->size += got;
         unpacked += got;
         if (unpacked > size_max)
-            return error_set(error, ST_RESOURCE_EXHAUSTED, "grpc: received message larger than max (%zu vs. %zu)",
-                             MAX(claimed, unpacked), size_max);
+            return error_set(error, ST_RESOURCE_EXHAUSTED,
+                             "grpc: received message larger than max (%zu vs. %zu)", MAX(claimed, unpacked),
+                             size_max);
         if (outcome == Z_STREAM_END)
             break;
         if (outcome != Z_OK || (got == 0 && stream->avail_in == 0))
@@ -56,15 +59,16 @@ enum status gzip_unpack(struct gzip *gzip, struct bytes packed, size_t size_max,
         room = MAX(unpacked, (size_t)4096);
     }
     if (stream->avail_in != 0)
-        return error_set(error, ST_INTERNAL, "grpc: failed to decompress the received message: data after its end");
+        return error_set(error, ST_INTERNAL,
+                         "grpc: failed to decompress the received message: data after its end");
     return ST_OK;
 }
 
 void gzip_pack(struct gzip *gzip, struct bytes plain, struct buffer *to)
 {
-    int outcome = gzip->deflater_made
-                      ? deflateReset(&gzip->deflater)
-                      : deflateInit2(&gzip->deflater, Z_BEST_SPEED, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY);
+    int outcome = gzip->deflater_made ? deflateReset(&gzip->deflater)
+                                      : deflateInit2(&gzip->deflater, Z_BEST_SPEED, Z_DEFLATED, GZIP_WINDOW,
+                                                     8, Z_DEFAULT_STRATEGY);
     if (outcome != Z_OK)
         panic("zlib has no memory for a compressor");
     gzip->deflater_made = true;

@@ -17,8 +17,8 @@ struct gzip {
 void gzip_init(struct gzip *gzip);
 void gzip_release(struct gzip *gzip);
 /* Appends the unpacked bytes. RESOURCE_EXHAUSTED above `size_max`, INTERNAL for what is not exactly one gzip stream. */
-enum status gzip_unpack(struct gzip *gzip, struct bytes packed, size_t size_max, struct buffer *to, struct error *error)
-    MUST_USE;
+enum status gzip_unpack(struct gzip *gzip, struct bytes packed, size_t size_max, struct buffer *to,
+                        struct error *error) MUST_USE;
 /* Appends the packed bytes; fast rather than small. */
 void gzip_pack(struct gzip *gzip, struct bytes plain, struct buffer *to);
 #endif

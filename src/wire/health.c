@@ -73,7 +73,8 @@ static void list_message(struct wire_stream *stream, struct bytes message)
     struct health_HealthListResponse_StatusesEntry entries[HEALTH_NAMES_MAX];
     for (size_t i = 0; i < server->health_count; i++) {
         values[i] = (struct health_HealthCheckResponse){ .status = serving_status(&server->health[i]) };
-        entries[i] = (struct health_HealthListResponse_StatusesEntry){ bytes_of_text(server->health[i].name), &values[i] };
+        entries[i] = (struct health_HealthListResponse_StatusesEntry){ bytes_of_text(server->health[i].name),
+                                                                       &values[i] };
     }
     struct health_HealthListResponse response = { entries, server->health_count };
     struct buffer                    wire;
@@ -114,8 +115,7 @@ static void watch_half_closed(struct wire_stream *stream)
 
 static void tell_watchers(struct wire_server *server, const struct health_name *name)
 {
-    LIST_FOR_EACH(stream, &server->health_watchers, struct wire_stream, service_link)
-    {
+    LIST_FOR_EACH (stream, &server->health_watchers, struct wire_stream, service_link) {
         if (!bytes_equal_text(stream->service_name, name->name))
             continue;
         if (stream->reply.size < WATCH_UNSENT_MAX) {

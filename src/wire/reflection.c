@@ -12,10 +12,12 @@ static bool answers(struct wire_server *server, const struct pb_method *method)
 {
     if (wire_service_find(method->path) != NULL)
         return true;
-    return server->options.is_method != NULL && server->options.is_method(server->options.context, method->path);
+    return server->options.is_method != NULL &&
+           server->options.is_method(server->options.context, method->path);
 }
 
-static void list_services(struct wire_server *server, struct arena *arena, struct reflection_ServerReflectionResponse *to)
+static void list_services(struct wire_server *server, struct arena *arena,
+                          struct reflection_ServerReflectionResponse *to)
 {
     struct reflection_ListServiceResponse *list = ARENA_NEW(arena, struct reflection_ListServiceResponse);
     list->service = ARENA_NEW_ARRAY(arena, struct reflection_ServiceResponse, SERVICES_MAX);
@@ -46,7 +48,8 @@ static void set_file(struct arena *arena, bool found, struct bytes file, struct 
         set_error(arena, ST_NOT_FOUND, "not in the schema", name, to);
         return;
     }
-    struct reflection_FileDescriptorResponse *response = ARENA_NEW(arena, struct reflection_FileDescriptorResponse);
+    struct reflection_FileDescriptorResponse *response =
+        ARENA_NEW(arena, struct reflection_FileDescriptorResponse);
     response->file_descriptor_proto = ARENA_NEW(arena, struct bytes);
     response->file_descriptor_proto[0] = file;
     response->file_descriptor_proto_count = 1;
@@ -54,7 +57,8 @@ static void set_file(struct arena *arena, bool found, struct bytes file, struct 
     to->file_descriptor_response = response;
 }
 
-static void answer(struct wire_server *server, struct arena *arena, struct reflection_ServerReflectionRequest *request,
+static void answer(struct wire_server *server, struct arena *arena,
+                   struct reflection_ServerReflectionRequest  *request,
                    struct reflection_ServerReflectionResponse *to)
 {
     struct bytes file = BYTES_EMPTY;
@@ -69,7 +73,8 @@ static void answer(struct wire_server *server, struct arena *arena, struct refle
         set_file(arena, found, file, request->file_containing_symbol, to);
         return;
     case 5: /* proto3 has no extensions */
-        set_error(arena, ST_NOT_FOUND, "no extension of", request->file_containing_extension->containing_type, to);
+        set_error(arena, ST_NOT_FOUND, "no extension of", request->file_containing_extension->containing_type,
+                  to);
         return;
     case 6:
         if (pb_message_find(request->all_extension_numbers_of_type) == NULL) {
@@ -80,8 +85,12 @@ static void answer(struct wire_server *server, struct arena *arena, struct refle
         to->all_extension_numbers_response = ARENA_NEW(arena, struct reflection_ExtensionNumberResponse);
         to->all_extension_numbers_response->base_type_name = request->all_extension_numbers_of_type;
         return;
-    case 7: list_services(server, arena, to); return;
-    default: set_error(arena, ST_INVALID_ARGUMENT, "the request asks nothing", BYTES_EMPTY, to); return;
+    case 7:
+        list_services(server, arena, to);
+        return;
+    default:
+        set_error(arena, ST_INVALID_ARGUMENT, "the request asks nothing", BYTES_EMPTY, to);
+        return;
     }
 }
 
@@ -101,7 +110,8 @@ static void info_message(struct wire_stream *stream, struct bytes message)
     if (message.size > REQUEST_MEMORY_MAX / 4) {
         (void)error_set(&error, ST_INVALID_ARGUMENT, "a reflection request of %zu bytes", message.size);
         wire_stream_fail(stream, &error);
-    } else if (pb_decode(&pb_reflection_ServerReflectionRequest, message, &arena, &request, &error) != ST_OK) {
+    } else if (pb_decode(&pb_reflection_ServerReflectionRequest, message, &arena, &request, &error) !=
+               ST_OK) {
         wire_stream_fail(stream, &error);
     } else {
         struct buffer wire;

@@ -12,11 +12,11 @@
 /* A header whose name and value both outlive the submission: nothing is copied. */
 static nghttp2_nv header(struct bytes name, struct bytes value, uint8_t flags)
 {
-    return (nghttp2_nv){ (uint8_t *)(uintptr_t)name.base, (uint8_t *)(uintptr_t)value.base, name.size, value.size,
-                         (uint8_t)(flags | NGHTTP2_NV_FLAG_NO_COPY_NAME) };
+    return (nghttp2_nv){ (uint8_t *)(uintptr_t)name.base, (uint8_t *)(uintptr_t)value.base, name.size,
+                         value.size, (uint8_t)(flags | NGHTTP2_NV_FLAG_NO_COPY_NAME) };
 }
-#define FIXED    NGHTTP2_NV_FLAG_NO_COPY_VALUE
-#define PASSING  NGHTTP2_NV_FLAG_NO_INDEX /* copied by nghttp2, and kept out of the compression table */
+#define FIXED   NGHTTP2_NV_FLAG_NO_COPY_VALUE
+#define PASSING NGHTTP2_NV_FLAG_NO_INDEX /* copied by nghttp2, and kept out of the compression table */
 
 static const struct bytes code_texts[] = {
     { (const uint8_t *)"0", 1 },  { (const uint8_t *)"1", 1 },  { (const uint8_t *)"2", 1 },
@@ -31,7 +31,9 @@ static const struct bytes code_texts[] = {
 #define STATUS_HEADERS_MAX 4
 static size_t status_headers(struct wire_stream *stream, const struct error *error, nghttp2_nv *to)
 {
-    unsigned code = error == NULL ? ST_OK : (unsigned)error->code < ARRAY_COUNT(code_texts) ? (unsigned)error->code : ST_UNKNOWN;
+    unsigned code = error == NULL                                     ? ST_OK
+                    : (unsigned)error->code < ARRAY_COUNT(code_texts) ? (unsigned)error->code
+                                                                      : ST_UNKNOWN;
     to[0] = header(BYTES("grpc-status"), code_texts[code], FIXED);
     if (error == NULL)
         return 1;
@@ -63,7 +65,8 @@ static void all_said(struct wire_stream *stream)
     stream->stage = STREAM_REPLYING;
     list_remove(&stream->service_link);
     if (!heap_linked(&stream->timer.link))
-        loop_timer_set(server->loop, &stream->timer, time_add(loop_now(server->loop), server->options.limits.send_ns));
+        loop_timer_set(server->loop, &stream->timer,
+                       time_add(loop_now(server->loop), server->options.limits.send_ns));
 }
 
 void wire_stream_end_sent(struct wire_stream *stream)
@@ -72,14 +75,16 @@ void wire_stream_end_sent(struct wire_stream *stream)
         return;
     /* The rest of a small request is let in and forgotten; a reset at once would make some clients miss the answer. */
     stream->end_sent = true;
-    loop_timer_set(stream->server->loop, &stream->timer, time_add(loop_now(stream->server->loop), LEFTOVER_NS));
+    loop_timer_set(stream->server->loop, &stream->timer,
+                   time_add(loop_now(stream->server->loop), LEFTOVER_NS));
 }
 
 void wire_stream_stop_request(struct wire_stream *stream)
 {
     /* Only after the end was sent: nghttp2 sends nothing more on a stream once its reset is queued. */
     assert(stream->end_sent);
-    nghttp2_submit_rst_stream(stream->connection->http2.session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
+    nghttp2_submit_rst_stream(stream->connection->http2.session, NGHTTP2_FLAG_NONE, stream->id,
+                              NGHTTP2_NO_ERROR);
     http2_dirty(&stream->connection->http2);
 }
 
@@ -115,8 +120,8 @@ static ssize_t pull(nghttp2_session *session, int32_t id, uint8_t *to UNUSED, si
     return (ssize_t)count;
 }
 
-int wire_stream_send_data(nghttp2_session *session UNUSED, nghttp2_frame *frame, const uint8_t *head, size_t size,
-                          nghttp2_data_source *source, void *context UNUSED)
+int wire_stream_send_data(nghttp2_session *session UNUSED, nghttp2_frame *frame, const uint8_t *head,
+                          size_t size, nghttp2_data_source *source, void *context UNUSED)
 {
     struct wire_stream *stream = source->ptr;
     struct buffer      *write = &stream->server->scratch.write;
@@ -139,13 +144,14 @@ static void announce(struct wire_stream *stream)
     nghttp2_session *session = stream->connection->http2.session;
     http2_dirty(&stream->connection->http2);
     if (stream->response_begun) {
-        nghttp2_session_resume_data(session, stream->id); /* fails only when it is not deferred: then it pulls anyway */
+        nghttp2_session_resume_data(
+            session, stream->id); /* fails only when it is not deferred: then it pulls anyway */
         return;
     }
     stream->response_begun = true;
-    nghttp2_nv headers[3] = { header(BYTES(":status"), BYTES("200"), FIXED),
-                              header(BYTES("content-type"), BYTES("application/grpc"), FIXED),
-                              header(BYTES("grpc-encoding"), BYTES("gzip"), FIXED) };
+    nghttp2_nv            headers[3] = { header(BYTES(":status"), BYTES("200"), FIXED),
+                                         header(BYTES("content-type"), BYTES("application/grpc"), FIXED),
+                                         header(BYTES("grpc-encoding"), BYTES("gzip"), FIXED) };
     nghttp2_data_provider provider = { .source.ptr = stream, .read_callback = pull };
     if (nghttp2_submit_response(session, stream->id, headers, stream->reply_packed ? 3 : 2, &provider) != 0)
         http2_kill(&stream->connection->http2); /* only when its memory or stream ids are out */
@@ -172,12 +178,13 @@ void wire_stream_send(struct wire_stream *stream, struct bytes message)
         message.size > UINT32_MAX / 2) {
         struct error error;
         (void)error_set(&error, ST_RESOURCE_EXHAUSTED,
-                        "the answer has %zu bytes, and %zu bytes wait unread on this connection", message.size,
-                        stream->connection->reply_bytes);
+                        "the answer has %zu bytes, and %zu bytes wait unread on this connection",
+                        message.size, stream->connection->reply_bytes);
         wire_stream_fail(stream, &error);
         return;
     }
-    if (!stream->response_begun && stream->accepts_gzip && message.size >= server->options.limits.gzip_reply_size_min) {
+    if (!stream->response_begun && stream->accepts_gzip &&
+        message.size >= server->options.limits.gzip_reply_size_min) {
         buffer_clear(&server->packed);
         gzip_pack(&server->gzip, message, &server->packed);
         if (server->packed.size < message.size) {
@@ -231,9 +238,10 @@ void wire_stream_fail(struct wire_stream *stream, const struct error *error)
 void wire_stream_refuse_http(struct wire_stream *stream)
 {
     static const struct bytes text = { (const uint8_t *)"gRPC calls are POST requests\n", 29 };
-    nghttp2_nv headers[3] = { header(BYTES(":status"), BYTES("405"), FIXED), header(BYTES("allow"), BYTES("POST"), FIXED),
-                              header(BYTES("content-type"), BYTES("text/plain"), FIXED) };
-    nghttp2_data_provider provider = { .source.ptr = stream, .read_callback = pull };
+    nghttp2_nv                headers[3] = { header(BYTES(":status"), BYTES("405"), FIXED),
+                                             header(BYTES("allow"), BYTES("POST"), FIXED),
+                                             header(BYTES("content-type"), BYTES("text/plain"), FIXED) };
+    nghttp2_data_provider     provider = { .source.ptr = stream, .read_callback = pull };
     stream->is_plain_http = true;
     stream->response_begun = true;
     stream->reply_ended = true;

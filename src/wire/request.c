@@ -4,7 +4,8 @@
 #include "wire/grpc.h"
 #include "wire/server_internal.h"
 
-#define ARENA_MESSAGE_SIZE_MAX (16 * 1024) /* larger messages grow as they come: a claimed size costs nobody memory */
+/* Larger messages grow as they come: a claimed size costs nobody memory. */
+#define ARENA_MESSAGE_SIZE_MAX (16 * 1024)
 #define BODY_SIZE_FIRST        (64 * 1024)
 #define LEFTOVER_MAX           (64 * 1024)
 #define SPARE_MAX              256
@@ -62,12 +63,12 @@ void wire_stream_free(struct wire_stream *stream)
 
 void wire_stream_spare_release(struct wire_server *server)
 {
-    struct list *link;
-    while ((link = list_take_first(&server->spare)) != NULL) {
-        struct wire_stream *stream = LIST_ENTRY(link, struct wire_stream, link);
+    LIST_FOR_EACH (stream, &server->spare, struct wire_stream, link) {
         arena_release(&stream->arena);
         free(stream);
     }
+    list_init(&server->spare);
+    server->spare_count = 0;
 }
 
 void wire_stream_gone(struct wire_stream *stream)
@@ -129,8 +130,10 @@ static void due(struct loop_timer *timer)
             wire_stream_stop_request(stream);
             break;
         } /* else the caller gave up, or reads too slowly to wait for it */
-        nghttp2_submit_rst_stream(stream->connection->http2.session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_CANCEL);
-        wire_stream_drop_reply(stream); /* nghttp2 pulls no more; the reset itself may have to wait for the socket */
+        nghttp2_submit_rst_stream(stream->connection->http2.session, NGHTTP2_FLAG_NONE, stream->id,
+                                  NGHTTP2_CANCEL);
+        wire_stream_drop_reply(
+            stream); /* nghttp2 pulls no more; the reset itself may have to wait for the socket */
         http2_dirty(&stream->connection->http2);
         break;
     }
@@ -156,9 +159,10 @@ static void metadata_add(struct wire_stream *stream, struct bytes name, struct b
 static void metadata_add_binary(struct wire_stream *stream, struct bytes name, struct bytes value)
 {
     for (size_t start = 0; start <= value.size;) {
-        const uint8_t *comma = start == value.size ? NULL : memchr(value.base + start, ',', value.size - start);
-        size_t         end = comma == NULL ? value.size : (size_t)(comma - value.base);
-        struct bytes   data;
+        const uint8_t *comma =
+            start == value.size ? NULL : memchr(value.base + start, ',', value.size - start);
+        size_t       end = comma == NULL ? value.size : (size_t)(comma - value.base);
+        struct bytes data;
         if (!grpc_base64_decode(bytes_of(value.base + start, end - start), &stream->arena, &data)) {
             stream->fault = FAULT_BINARY;
             return;
@@ -243,17 +247,19 @@ static void fail_unknown(struct wire_stream *stream)
     }
     struct bytes service = bytes_of(path.base + 1, slash - 1);
     struct bytes method = bytes_of(path.base + slash + 1, path.size - slash - 1);
-    fail(stream, ST_UNIMPLEMENTED, "unknown method %.*s for service %.*s", BYTES_FMT(method), BYTES_FMT(service));
+    fail(stream, ST_UNIMPLEMENTED, "unknown method %.*s for service %.*s", BYTES_FMT(method),
+         BYTES_FMT(service));
 }
 
 /* False when the stream was refused. */
 static bool headers_acceptable(struct wire_stream *stream)
 {
-    struct wire_server       *server = stream->server;
+    struct wire_server        *server = stream->server;
     struct wire_server_limits *limits = &server->options.limits;
     if (stream->fault == FAULT_TOO_LARGE) {
         stream->is_grpc = true; /* the type may be among those that were not looked at */
-        fail(stream, ST_RESOURCE_EXHAUSTED, "the metadata is larger than %zu bytes", limits->header_list_size_max);
+        fail(stream, ST_RESOURCE_EXHAUSTED, "the metadata is larger than %zu bytes",
+             limits->header_list_size_max);
         return false;
     }
     if (!stream->is_post) {
@@ -313,7 +319,8 @@ void wire_stream_headers_done(struct wire_stream *stream)
 static bool charge(struct wire_stream *stream, size_t size)
 {
     struct wire_server *server = stream->server;
-    if (size > server->options.limits.request_bytes_max - MIN(server->request_bytes, server->options.limits.request_bytes_max)) {
+    if (size > server->options.limits.request_bytes_max -
+                   MIN(server->request_bytes, server->options.limits.request_bytes_max)) {
         fail(stream, ST_RESOURCE_EXHAUSTED, "the server holds too many bytes of requests");
         return false;
     }
@@ -324,7 +331,8 @@ static bool charge(struct wire_stream *stream, size_t size)
 
 static bool prefix_acceptable(struct wire_stream *stream)
 {
-    size_t size = grpc_prefix_size(stream->prefix), size_max = stream->server->options.limits.message_size_max;
+    size_t size = grpc_prefix_size(stream->prefix),
+           size_max = stream->server->options.limits.message_size_max;
     if (stream->prefix[0] > 1) {
         fail(stream, ST_INTERNAL, "grpc: malformed message: flags %u", stream->prefix[0]);
         return false;
@@ -339,7 +347,8 @@ static bool prefix_acceptable(struct wire_stream *stream)
         return false;
     }
     if (size > size_max) {
-        fail(stream, ST_RESOURCE_EXHAUSTED, "grpc: received message larger than max (%zu vs. %zu)", size, size_max);
+        fail(stream, ST_RESOURCE_EXHAUSTED, "grpc: received message larger than max (%zu vs. %zu)", size,
+             size_max);
         return false;
     }
     return true;
@@ -377,7 +386,8 @@ static bool unpack(struct wire_stream *stream, struct bytes *message)
     struct error        error;
     struct buffer       unpacked;
     buffer_init(&unpacked);
-    if (gzip_unpack(&server->gzip, *message, server->options.limits.message_size_max, &unpacked, &error) != ST_OK) {
+    if (gzip_unpack(&server->gzip, *message, server->options.limits.message_size_max, &unpacked, &error) !=
+        ST_OK) {
         buffer_release(&unpacked);
         wire_stream_fail(stream, &error);
         return false;
@@ -458,8 +468,9 @@ void wire_stream_request_done(struct wire_stream *stream)
         return;
     }
     if (!stream->message_done) {
-        fail(stream, ST_INTERNAL, stream->prefix_got == 0 ? "grpc: a unary call without a message"
-                                                          : "grpc: the message ends before its length says");
+        fail(stream, ST_INTERNAL,
+             stream->prefix_got == 0 ? "grpc: a unary call without a message"
+                                     : "grpc: the message ends before its length says");
         return;
     }
     stream->stage = STREAM_RUNNING;

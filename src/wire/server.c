@@ -28,7 +28,8 @@ static void limits_fill(struct wire_server_limits *limits)
     DEFAULT(send_ns, 120 * NS_PER_S);
 #undef DEFAULT
     assert(limits->message_size_max < UINT32_MAX);
-    assert(limits->call_memory_max >= limits->header_list_size_max * 8 + MIB); /* what wire itself takes of it */
+    assert(limits->call_memory_max >=
+           limits->header_list_size_max * 8 + MIB); /* what wire itself takes of it */
 }
 
 static nghttp2_option *session_options_new(void)
@@ -77,8 +78,7 @@ void wire_server_free(struct wire_server *server)
 {
     if (server == NULL)
         return;
-    LIST_FOR_EACH(connection, &server->connections, struct wire_connection, link)
-    {
+    LIST_FOR_EACH (connection, &server->connections, struct wire_connection, link) {
         struct http2 *http2 = &connection->http2;
         if (!http2->over) {
             http2->over = true;
@@ -116,16 +116,16 @@ void wire_server_drain(struct wire_server *server, void (*drained)(void *context
     server->draining = true;
     server->drained = drained;
     server->drained_context = context;
-    LIST_FOR_EACH(connection, &server->connections, struct wire_connection, link)
-    wire_connection_leave(connection);
+    LIST_FOR_EACH (connection, &server->connections, struct wire_connection, link)
+        wire_connection_leave(connection);
     if (list_empty(&server->connections))
         loop_defer(server->loop, &server->drained_later);
 }
 
 void wire_server_close_all(struct wire_server *server)
 {
-    LIST_FOR_EACH(connection, &server->connections, struct wire_connection, link)
-    http2_kill(&connection->http2);
+    LIST_FOR_EACH (connection, &server->connections, struct wire_connection, link)
+        http2_kill(&connection->http2);
 }
 
 const struct wire_server_counters *wire_server_counters(const struct wire_server *server)

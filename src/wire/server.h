@@ -23,15 +23,15 @@ struct wire_server_limits {
     size_t  call_memory_max;            /* 64 MiB: the budget of a call's arena */
     size_t  request_bytes_max;          /* 256 MiB of unfinished and running requests together */
     size_t  reply_bytes_soft_max;       /* 16 MiB unsent on one connection: its new calls are refused */
-    size_t  reply_bytes_max;            /* 64 MiB unsent on one connection: replies become RESOURCE_EXHAUSTED */
-    size_t  reply_bytes_total_max;      /* 512 MiB unsent on all connections: the same */
-    size_t  gzip_reply_size_min;        /* 1 KiB; SIZE_MAX: never compress */
-    int64_t keepalive_ns;               /* 60 s without a byte from the peer: ping */
-    int64_t keepalive_timeout_ns;       /* 20 s without an answer to that: close */
-    int64_t handshake_ns;               /* 10 s for the connection preface */
-    int64_t request_ns;                 /* 60 s for the whole body of a unary request */
-    int64_t send_ns;                    /* 120 s for a peer to take a finished reply */
-    int64_t connection_age_ns;          /* none; then GOAWAY, and calls may still end */
+    size_t  reply_bytes_max;       /* 64 MiB unsent on one connection: replies become RESOURCE_EXHAUSTED */
+    size_t  reply_bytes_total_max; /* 512 MiB unsent on all connections: the same */
+    size_t  gzip_reply_size_min;   /* 1 KiB; SIZE_MAX: never compress */
+    int64_t keepalive_ns;          /* 60 s without a byte from the peer: ping */
+    int64_t keepalive_timeout_ns;  /* 20 s without an answer to that: close */
+    int64_t handshake_ns;          /* 10 s for the connection preface */
+    int64_t request_ns;            /* 60 s for the whole body of a unary request */
+    int64_t send_ns;               /* 120 s for a peer to take a finished reply */
+    int64_t connection_age_ns;     /* none; then GOAWAY, and calls may still end */
 };
 struct wire_server_options {
     struct loop *loop;
@@ -43,8 +43,8 @@ struct wire_server_options {
     struct wire_server_limits limits;
 };
 struct wire_server_counters {
-    uint64_t connections_accepted, connections_refused, calls_started, calls_failed, calls_gone, bytes_read, bytes_written,
-        writes, connections_calmed; /* peers sent away for flooding */
+    uint64_t connections_accepted, connections_refused, calls_started, calls_failed, calls_gone, bytes_read,
+        bytes_written, writes, connections_calmed; /* peers sent away for flooding */
     size_t connections_open, calls_open;
 };
 

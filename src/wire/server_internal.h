@@ -50,10 +50,10 @@ struct wire_connection {
     struct list         link, streams;
     struct loop_timer   timer; /* handshake, keepalive, age, the grace of a GOAWAY: whichever is next */
     int64_t             age_due, calm_at;
-    int64_t             calm;        /* what is left of the peer's allowance of frames that cost more than they say */
-    int64_t             updates_due; /* window updates that the data we sent explains */
-    size_t              reply_bytes; /* unsent, in all streams */
-    int64_t             ping_sent_ns; /* TIME_NEVER: no keepalive ping is out */
+    int64_t calm;         /* what is left of the peer's allowance of frames that cost more than they say */
+    int64_t updates_due;  /* window updates that the data we sent explains */
+    size_t  reply_bytes;  /* unsent, in all streams */
+    int64_t ping_sent_ns; /* TIME_NEVER: no keepalive ping is out */
     enum connection_phase phase;
     int32_t               last_id;     /* the highest stream that the peer has opened */
     uint32_t              reset_count; /* streams that we ended while the peer was sending: */
@@ -73,38 +73,38 @@ enum stream_fault { FAULT_NONE, FAULT_TOO_LARGE, FAULT_TIMEOUT, FAULT_BINARY };
 struct wire_stream {
     struct call                       call; /* what api sees */
     struct wire_server               *server;
-    struct wire_connection           *connection; /* NULL once the HTTP/2 stream is closed */
-    const struct wire_service_method *method;     /* NULL: on_call's */
-    struct list                       link;         /* of connection->streams; of server->spare */
-    struct list                       service_link; /* the service's own */
-    struct bytes                      service_name; /* the service's own; lives in the arena */
+    struct wire_connection           *connection;    /* NULL once the HTTP/2 stream is closed */
+    const struct wire_service_method *method;        /* NULL: on_call's */
+    struct list                       link;          /* of connection->streams; of server->spare */
+    struct list                       service_link;  /* the service's own */
+    struct bytes                      service_name;  /* the service's own; lives in the arena */
     bool                              service_asked; /* a first message has come */
     struct loop_timer                 timer;
     struct arena                      arena;
     int64_t                           timeout_ns;
     int32_t                           id;
     /* request */
-    struct buffer body;          /* of messages that are too large for the arena, and of streaming methods */
-    uint8_t      *message;       /* where the message goes: into body or the arena */
-    size_t        message_got;
-    size_t        charged;       /* part of server->request_bytes */
-    size_t        leftover;      /* bytes that came after the answer */
-    size_t        header_size, metadata_capacity;
-    struct bytes  request_encoding; /* only when it is ENCODING_OTHER */
-    uint8_t       prefix[5], prefix_got;
+    struct buffer        body;    /* of messages that are too large for the arena, and of streaming methods */
+    uint8_t             *message; /* where the message goes: into body or the arena */
+    size_t               message_got;
+    size_t               charged;  /* part of server->request_bytes */
+    size_t               leftover; /* bytes that came after the answer */
+    size_t               header_size, metadata_capacity;
+    struct bytes         request_encoding; /* only when it is ENCODING_OTHER */
+    uint8_t              prefix[5], prefix_got;
     enum stream_stage    stage;
     enum stream_encoding encoding;
     enum stream_fault    fault;
-    bool is_post, is_grpc, accepts_gzip;
-    bool is_plain_http;  /* the answer is no gRPC either */
-    bool peer_reset;     /* RST_STREAM came */
-    bool end_sent;       /* our END_STREAM is out while the request still comes */
-    bool message_done;   /* unary: its one message is complete */
-    bool request_done;   /* END_STREAM was seen */
-    bool call_out;       /* api has it and must answer */
-    bool response_begun; /* HEADERS were submitted */
-    bool reply_packed;   /* the response says grpc-encoding: gzip */
-    bool reply_ended;    /* no more messages; the trailers follow */
+    bool                 is_post, is_grpc, accepts_gzip;
+    bool                 is_plain_http;  /* the answer is no gRPC either */
+    bool                 peer_reset;     /* RST_STREAM came */
+    bool                 end_sent;       /* our END_STREAM is out while the request still comes */
+    bool                 message_done;   /* unary: its one message is complete */
+    bool                 request_done;   /* END_STREAM was seen */
+    bool                 call_out;       /* api has it and must answer */
+    bool                 response_begun; /* HEADERS were submitted */
+    bool                 reply_packed;   /* the response says grpc-encoding: gzip */
+    bool                 reply_ended;    /* no more messages; the trailers follow */
     /* reply */
     struct buffer reply;
     size_t        reply_sent;
@@ -112,8 +112,8 @@ struct wire_stream {
 };
 
 /* connection.c */
-void wire_connection_new(struct wire_server *server, int fd);
-void wire_connection_leave(struct wire_connection *connection);
+void                       wire_connection_new(struct wire_server *server, int fd);
+void                       wire_connection_leave(struct wire_connection *connection);
 nghttp2_session_callbacks *wire_connection_callbacks(void);
 /* Takes from the peer's allowance; when it is spent the peer is sent away. */
 void wire_connection_calm(struct wire_connection *connection, int64_t cost);
@@ -122,10 +122,10 @@ void wire_connection_reward(struct wire_connection *connection);
 
 /* request.c: from headers to a call */
 struct wire_stream *wire_stream_new(struct wire_connection *connection, int32_t id);
-void wire_stream_header(struct wire_stream *stream, struct bytes name, struct bytes value);
-void wire_stream_headers_done(struct wire_stream *stream);
-void wire_stream_body(struct wire_stream *stream, struct bytes data);
-void wire_stream_request_done(struct wire_stream *stream);
+void                wire_stream_header(struct wire_stream *stream, struct bytes name, struct bytes value);
+void                wire_stream_headers_done(struct wire_stream *stream);
+void                wire_stream_body(struct wire_stream *stream, struct bytes data);
+void                wire_stream_request_done(struct wire_stream *stream);
 /* The HTTP/2 stream is closed, for whatever reason; frees it when no call is out. */
 void wire_stream_closed(struct wire_stream *stream);
 /* Closed and answered. */
@@ -150,7 +150,7 @@ void wire_stream_stop_request(struct wire_stream *stream);
 int wire_stream_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head, size_t size,
                           nghttp2_data_source *source, void *context);
 /* What was queued is no longer owed. */
-void wire_stream_drop_reply(struct wire_stream *stream);
+void                                wire_stream_drop_reply(struct wire_stream *stream);
 extern const struct call_operations wire_stream_operations;
 
 /* health.c, reflection.c */

@@ -48,7 +48,8 @@ static int64_t cpu_ns(clockid_t clock)
 }
 
 static void start(struct bench *bench, size_t slot);
-static void done(struct wire_client_call *call, enum status status, struct bytes reply, const struct error *error)
+static void done(struct wire_client_call *call, enum status status, struct bytes reply,
+                 const struct error *error)
 {
     struct bench *bench = call->context;
     size_t        slot = (size_t)(call - bench->calls);
@@ -56,7 +57,8 @@ static void done(struct wire_client_call *call, enum status status, struct bytes
         if (bench->failed++ == 0)
             fprintf(stderr, "a call failed: %s\n", error == NULL ? "another size" : error->message);
     }
-    bench->latency_us[bench->finished++] = (uint32_t)((clock_monotonic_ns(&clock_system) - bench->started_ns[slot]) / NS_PER_US);
+    bench->latency_us[bench->finished++] =
+        (uint32_t)((clock_monotonic_ns(&clock_system) - bench->started_ns[slot]) / NS_PER_US);
     if (bench->started < bench->total)
         start(bench, slot);
     else if (bench->finished == bench->total)
@@ -70,7 +72,11 @@ static void start(struct bench *bench, size_t slot)
     bench->started_ns[slot] = clock_monotonic_ns(&clock_system);
     *call = (struct wire_client_call){
         .path = BYTES("/temporal.api.workflowservice.v1.WorkflowService/RespondWorkflowTaskCompleted"),
-        .request = bench->body, .timeout_ns = 10 * NS_PER_S, .done = done, .context = bench };
+        .request = bench->body,
+        .timeout_ns = 10 * NS_PER_S,
+        .done = done,
+        .context = bench
+    };
     wire_client_start(bench->clients[slot % CONNECTIONS], call);
 }
 
@@ -83,7 +89,8 @@ static int order(const void *a, const void *b)
 int main(int argc, char **argv)
 {
     static struct bench bench;
-    size_t in_flight = argc > 1 ? strtoul(argv[1], NULL, 10) : 16, body_size = argc > 3 ? strtoul(argv[3], NULL, 10) : 300;
+    size_t              in_flight = argc > 1 ? strtoul(argv[1], NULL, 10) : 16,
+           body_size = argc > 3 ? strtoul(argv[3], NULL, 10) : 300;
     bench.total = argc > 2 ? strtoul(argv[2], NULL, 10) : 200000;
     size_t most = MIN(bench.total, (size_t)IN_FLIGHT_MAX);
     in_flight = MIN(MAX(in_flight, (size_t)1), most);
@@ -91,12 +98,14 @@ int main(int argc, char **argv)
     uint8_t *body = xcalloc(body_size + 1, 1);
     bench.body = bytes_of(body, body_size);
 
-    struct loop           *serving = loop_new(&(struct loop_options){ 0 });
-    struct wire_server    *server = wire_server_new(&(struct wire_server_options){ .loop = serving, .on_call = on_call });
+    struct loop        *serving = loop_new(&(struct loop_options){ 0 });
+    struct wire_server *server =
+        wire_server_new(&(struct wire_server_options){ .loop = serving, .on_call = on_call });
     struct listener_target target = { NULL, wire_server_adopt, server };
     struct listener       *listener;
     struct error           error;
-    if (listener_new(&(struct listener_options){ serving, "127.0.0.1", 0, &target, 1 }, &listener, &error) != ST_OK)
+    if (listener_new(&(struct listener_options){ serving, "127.0.0.1", 0, &target, 1 }, &listener, &error) !=
+        ST_OK)
         panic("%s", error.message);
     pthread_t thread;
     clockid_t server_clock;
@@ -105,8 +114,12 @@ int main(int argc, char **argv)
 
     bench.loop = loop_new(&(struct loop_options){ 0 });
     for (size_t i = 0; i < CONNECTIONS; i++)
-        bench.clients[i] = wire_client_new(&(struct wire_client_options){ .loop = bench.loop, .host = "127.0.0.1",
-            .port = listener_port(listener), .metadata = entries, .metadata_count = ARRAY_COUNT(entries) });
+        bench.clients[i] =
+            wire_client_new(&(struct wire_client_options){ .loop = bench.loop,
+                                                           .host = "127.0.0.1",
+                                                           .port = listener_port(listener),
+                                                           .metadata = entries,
+                                                           .metadata_count = ARRAY_COUNT(entries) });
     int64_t wall = clock_monotonic_ns(&clock_system), server_cpu = cpu_ns(server_clock);
     int64_t client_cpu = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
     for (size_t i = 0; i < in_flight; i++)
@@ -120,10 +133,13 @@ int main(int argc, char **argv)
     pthread_join(thread, NULL);
     qsort(bench.latency_us, bench.total, sizeof *bench.latency_us, order);
     double calls = (double)bench.total;
-    printf("in flight %zu: %.0f calls/s, server %.2f us/call, client %.2f us/call, p50 %u us, p99 %u us, %.2f writes/call, "
-           "%zu failed\n", in_flight, calls * 1e9 / (double)wall, (double)server_cpu / 1e3 / calls,
-           (double)client_cpu / 1e3 / calls, bench.latency_us[bench.total / 2], bench.latency_us[bench.total * 99 / 100],
-           (double)wire_server_counters(server)->writes / calls, bench.failed);
+    printf("in flight %zu: %.0f calls/s, server %.2f us/call, client %.2f us/call, p50 %u us, p99 %u us, "
+           "%.2f writes/call, "
+           "%zu failed\n",
+           in_flight, calls * 1e9 / (double)wall, (double)server_cpu / 1e3 / calls,
+           (double)client_cpu / 1e3 / calls, bench.latency_us[bench.total / 2],
+           bench.latency_us[bench.total * 99 / 100], (double)wire_server_counters(server)->writes / calls,
+           bench.failed);
     for (size_t i = 0; i < CONNECTIONS; i++)
         wire_client_free(bench.clients[i]);
     loop_free(bench.loop);

@@ -82,7 +82,8 @@ static void fail(struct lane *lane UNUSED, struct call *call)
     char         text[4096], type[256] = "", detail[256] = "";
     unsigned     code = 0;
     int          rest = 0;
-    snprintf(text, sizeof text, "%.*s", (int)MIN(call->request.size, sizeof text - 1), (const char *)call->request.base);
+    snprintf(text, sizeof text, "%.*s", (int)MIN(call->request.size, sizeof text - 1),
+             (const char *)call->request.base);
     if (sscanf(text, "%u %255s %255s %n", &code, type, detail, &rest) < 3 || code == 0)
         code = ST_INTERNAL;
     (void)error_set(&error, (enum status)code, "%s", text + rest);
@@ -155,11 +156,13 @@ static void stats(struct lane *lane, struct call *call)
     const struct wire_server_counters *counters = wire_server_counters(lane->server);
     struct buffer                      text = { 0 };
     size_t                             held = 0;
-    LIST_FOR_EACH(one, &lane->held, struct hold, link)
-    held++;
-    buffer_printf(&text, "connections_open %zu\nconnections_accepted %" PRIu64 "\nconnections_refused %" PRIu64 "\n",
+    LIST_FOR_EACH (one, &lane->held, struct hold, link)
+        held++;
+    buffer_printf(&text,
+                  "connections_open %zu\nconnections_accepted %" PRIu64 "\nconnections_refused %" PRIu64 "\n",
                   counters->connections_open, counters->connections_accepted, counters->connections_refused);
-    buffer_printf(&text, "connections_calmed %" PRIu64 "\ncalls_started %" PRIu64 "\ncalls_gone %" PRIu64 "\n",
+    buffer_printf(&text,
+                  "connections_calmed %" PRIu64 "\ncalls_started %" PRIu64 "\ncalls_gone %" PRIu64 "\n",
                   counters->connections_calmed, counters->calls_started, counters->calls_gone);
     buffer_printf(&text, "calls_open %zu\nwrites %" PRIu64 "\nheld %zu\nheld_gone %" PRIu64 "\nrss_kib %zu\n",
                   counters->calls_open, counters->writes, held, lane->held_gone, resident_kib());
@@ -171,7 +174,8 @@ static void serving(struct lane *lane, struct call *call)
     char     name[128] = "";
     unsigned yes = 0;
     char     text[160];
-    snprintf(text, sizeof text, "%.*s", (int)MIN(call->request.size, sizeof text - 1), (const char *)call->request.base);
+    snprintf(text, sizeof text, "%.*s", (int)MIN(call->request.size, sizeof text - 1),
+             (const char *)call->request.base);
     if (sscanf(text, "%127s %u", name, &yes) == 2)
         wire_server_set_serving(lane->server, strcmp(name, "-") == 0 ? "" : name, yes != 0);
     call_reply(call, BYTES_EMPTY);
@@ -188,8 +192,9 @@ static const struct {
     const char *name;
     void (*handle)(struct lane *lane, struct call *call);
 } methods[] = {
-    { "Echo", echo },     { "Big", big },   { "Random", random_bytes }, { "Fail", fail },       { "Metadata", metadata },
-    { "Hold", hold },     { "Release", release }, { "Stats", stats },   { "Serving", serving }, { "Lane", lane_number },
+    { "Echo", echo },         { "Big", big },          { "Random", random_bytes }, { "Fail", fail },
+    { "Metadata", metadata }, { "Hold", hold },        { "Release", release },     { "Stats", stats },
+    { "Serving", serving },   { "Lane", lane_number },
 };
 
 static size_t method_of(struct bytes path)
@@ -204,7 +209,8 @@ static size_t method_of(struct bytes path)
 
 static bool is_method(void *context UNUSED, struct bytes path)
 {
-    return method_of(path) < ARRAY_COUNT(methods) || bytes_starts_with(path, BYTES("/temporal.api.workflowservice."));
+    return method_of(path) < ARRAY_COUNT(methods) ||
+           bytes_starts_with(path, BYTES("/temporal.api.workflowservice."));
 }
 
 static void on_call(void *context, struct call *call)
@@ -267,7 +273,8 @@ static bool limit_set(struct wire_server_limits *limits, const char *argument)
     };
     const char *equals = strchr(argument, '=');
     for (size_t i = 0; equals != NULL && i < ARRAY_COUNT(names); i++) {
-        if (strlen(names[i].name) != (size_t)(equals - argument) || memcmp(names[i].name, argument, (size_t)(equals - argument)) != 0)
+        if (strlen(names[i].name) != (size_t)(equals - argument) ||
+            memcmp(names[i].name, argument, (size_t)(equals - argument)) != 0)
             continue;
         size_t value = number_of(bytes_of_text(equals + 1));
         if (names[i].size != NULL)
@@ -288,8 +295,12 @@ static void lane_init(struct lane *lane, int number, const struct wire_server_li
     lane->loop = loop_new(&(struct loop_options){ 0 });
     if (lane->loop == NULL)
         panic("no loop: %s", strerror(errno));
-    lane->server = wire_server_new(&(struct wire_server_options){
-        .loop = lane->loop, .home = lane, .on_call = on_call, .is_method = is_method, .context = lane, .limits = *limits });
+    lane->server = wire_server_new(&(struct wire_server_options){ .loop = lane->loop,
+                                                                  .home = lane,
+                                                                  .on_call = on_call,
+                                                                  .is_method = is_method,
+                                                                  .context = lane,
+                                                                  .limits = *limits });
     wire_server_set_serving(lane->server, "", true);
     wire_server_set_serving(lane->server, "temporal.api.workflowservice.v1.WorkflowService", true);
 }
@@ -315,7 +326,8 @@ int main(int argc, char **argv)
     struct listener_target targets[LANES_MAX];
     for (size_t i = 0; i < lane_count; i++) {
         lane_init(&lanes[i], (int)i, &limits);
-        targets[i] = (struct listener_target){ i == 0 ? NULL : loop_mailbox(lanes[i].loop), wire_server_adopt, lanes[i].server };
+        targets[i] = (struct listener_target){ i == 0 ? NULL : loop_mailbox(lanes[i].loop), wire_server_adopt,
+                                               lanes[i].server };
     }
     struct error            error;
     struct listener_options options = { lanes[0].loop, "127.0.0.1", port, targets, lane_count };
