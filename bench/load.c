@@ -35,7 +35,7 @@ struct load {
     struct load_poller *pollers;
     size_t              poller_count;
     struct buffer       scratch;
-    size_t              completions;
+    size_t              completions, polls_failed;
     struct samples      lateness;
     bool                stopping;
     /* the run */
@@ -233,7 +233,7 @@ static void polled(struct wire_client_call *call, enum status status, struct byt
     struct error        problem;
     arena_reset(&poller->arena);
     if (status != ST_OK) {
-        if (!load->stopping)
+        if (!load->stopping && load->polls_failed++ == 0)
             fprintf(stderr, "bench: a poll failed: %s\n", error->message);
         return;
     }

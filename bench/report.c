@@ -61,7 +61,7 @@ size_t report_end(struct report *report)
         for (size_t i = 0; i < report->goal_count; i++) {
             const struct goal *goal = &report->goals[i];
             missed += !is_met(goal);
-            report_line(report, "| %s | %s %.6g %s | %.4g | **%.4g** | %.4g | %s |", goal->what,
+            report_line(report, "| %s | %s %.4g %s | %.4g | **%.4g** | %.4g | %s |", goal->what,
                         goal->kind == AT_MOST ? "at most" : "at least", goal->limit, goal->unit,
                         goal->measured.min, goal->measured.median, goal->measured.max,
                         is_met(goal) ? "met" : "**missed**");
