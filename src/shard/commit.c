@@ -364,6 +364,7 @@ static void refused(struct lane *lane, struct batch *batch)
             namespaces_rebuild(lane);
         } else {
             chain_forget(lane, chain);
+            wakeup_look_again(lane, QUARANTINE_NS); /* one that was taken may have been answered by what was refused */
         }
         at = batch->changes.next;
     }

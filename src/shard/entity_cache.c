@@ -236,6 +236,7 @@ void chain_forget(struct lane *lane, struct chain *chain)
     chain->last_batch = 0;
     chain->joined_batch = 0;
     chain->incarnation++;
+    lane->forgets++;
     chain_inactive(lane, chain);
 }
 

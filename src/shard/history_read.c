@@ -38,6 +38,7 @@ struct scan {
     struct bytes *events;
     size_t        count, capacity, size;
     bool          done;
+    uint64_t      forgets; /* of the lane, when memory was pinned */
     struct error  error;
     /* for whom: one of them */
     struct request      *request;
@@ -205,7 +206,9 @@ static void scan_over(struct scan *scan)
         lane_fail(lane, scan->request, scan->error.code == ST_DATA_LOSS ? ST_DATA_LOSS : ST_UNAVAILABLE,
                   "the history could not be read: %s", scan->error.message);
     } else {
-        request_ready(scan);
+        /* Something was forgotten meanwhile, perhaps the very events that were pinned: without them it asks again. */
+        if (scan->forgets == lane->forgets)
+            request_ready(scan);
         request_process(lane, scan->request);
     }
     scan_free(scan);
@@ -330,6 +333,7 @@ static void scan_submit(struct lane *lane, const struct scan *template)
 {
     struct scan *scan = xmalloc(sizeof(*scan));
     *scan = *template;
+    scan->forgets = lane->forgets;
     scan->cold.start = scan_start;
     list_init(&scan->link);
     list_append(&lane->scans, &scan->link);

@@ -788,6 +788,111 @@ TEST(a_volatile_change_writes_nothing)
     fixture_release(&fixture);
 }
 
+/* The timer's row says 10 s (it is lazy); at 10 s it is to be set to 30 s, in a batch that the store refuses. */
+TEST(a_wake_up_that_was_moved_in_a_refused_batch_still_fires)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, true, 1);
+    (void)fixture_call(&fixture, "other", LEDGER_START, 1, 0);
+    (void)fixture_call(&fixture, "bad", LEDGER_START, 1, 0);
+    (void)fixture_call(&fixture, "bad", LEDGER_TIMER, 2, 10 * NS_PER_S);
+    (void)fixture_call(&fixture, "bad", LEDGER_TIMER, 3, 30 * NS_PER_S);
+    struct ledger_request *other = fixture_submit(&fixture, "other", LEDGER_ADD, 4, 1);
+    until_batch(&fixture, fixture.store.batches + 1); /* in flight, so that what follows is one batch */
+    fixture_advance(&fixture, 10 * NS_PER_S);
+    fixture_turn(&fixture);
+    struct ledger_request *poison = fixture_request("bad", LEDGER_ADD);
+    poison->request_id = 5;
+    poison->padding = 17 << 20;
+    lane_submit(runtime_lane(fixture.runtime, 0), &poison->base);
+    fixture_run(&fixture);
+    CHECK_INT(other->base.error.code, ST_OK);
+    CHECK_INT(poison->base.error.code, ST_INTERNAL);
+    for (int i = 0; i < 63; i++) {
+        fixture_advance(&fixture, 2 * NS_PER_S);
+        fixture_run(&fixture);
+    }
+    CHECK_EQ(fixture_call(&fixture, "bad", LEDGER_READ, 0, 0).last_event_id, 2);
+    fixture_forget(other);
+    fixture_forget(poison);
+    fixture_release(&fixture);
+}
+
+static int damaged_reads;
+static void damage_again(struct store_read *read)
+{
+    damaged_reads++;
+    damage(read);
+}
+
+TEST(timers_of_others_do_not_wait_for_a_damaged_run)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, false, 1);
+    (void)fixture_call(&fixture, "bad", LEDGER_START, 1, 0);
+    (void)fixture_call(&fixture, "bad", LEDGER_TIMER, 2, NS_PER_S);
+    (void)fixture_call(&fixture, "bad", LEDGER_ADD, 3, 1);
+    for (int i = 0; i < 20; i++) {
+        char id[16];
+        snprintf(id, sizeof(id), "w%d", i);
+        (void)fixture_call(&fixture, id, LEDGER_START, 1, 0);
+        (void)fixture_call(&fixture, id, LEDGER_ADD, 2, 1);
+        (void)fixture_call(&fixture, id, LEDGER_TIMER, 3, 5 * NS_PER_S);
+    }
+    fixture_crash(&fixture);
+    fixture_run(&fixture);
+    damaged_reads = 0;
+    fixture.store.tamper = damage_again;
+    fixture_advance(&fixture, NS_PER_S);
+    fixture_run(&fixture); /* the damaged one is due, fails, and is quarantined */
+    CHECK_INT(damaged_reads, 1);
+    fixture_advance(&fixture, 4 * NS_PER_S);
+    fixture_run(&fixture);
+    for (int i = 0; i < 20; i++) {
+        char id[16];
+        snprintf(id, sizeof(id), "w%d", i);
+        CHECK_EQ(fixture_call(&fixture, id, LEDGER_READ, 0, 0).last_event_id, 3);
+    }
+    fixture_advance(&fixture, 61 * NS_PER_S); /* the read was bad, the row is not: it fires when it can */
+    fixture_run(&fixture);
+    fixture_advance(&fixture, 61 * NS_PER_S);
+    fixture_run(&fixture);
+    CHECK_EQ(fixture_call(&fixture, "bad", LEDGER_READ, 0, 0).last_event_id, 3);
+    fixture_release(&fixture);
+}
+
+/* A decision waits for old events while the newest ones, on which it rests, are lost with their batch. */
+TEST(events_that_were_forgotten_do_not_reach_a_decision)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, true, 1);
+    (void)fixture_call(&fixture, "a", LEDGER_START, 1, 0);
+    for (uint64_t i = 0; i < 3; i++) {
+        struct ledger_request *add = fixture_request("a", LEDGER_ADD);
+        add->request_id = 2 + i;
+        add->amount = 1;
+        add->padding = 20 << 10; /* the tail in memory does not hold them all */
+        lane_submit(runtime_lane(fixture.runtime, 0), &add->base);
+        fixture_run(&fixture);
+        CHECK_INT(add->answers, 1);
+        fixture_forget(add);
+    }
+    script(&fixture, 2, STORE_FULL);
+    struct ledger_request *lost = fixture_submit(&fixture, "a", LEDGER_ADD, 9, 1000);
+    struct ledger_request *sum = fixture_submit(&fixture, "a", LEDGER_SUM, 0, 0);
+    for (int i = 0; i < 5; i++)
+        fixture_turn(&fixture); /* the store has refused twice, and has not yet read */
+    CHECK_INT(lost->base.error.code, ST_RESOURCE_EXHAUSTED);
+    CHECK_INT(sum->answers, 0);
+    fixture_run(&fixture);
+    CHECK_INT(sum->answers, 1);
+    CHECK_INT(sum->base.error.code, ST_OK);
+    CHECK_EQ(sum->sum, 3);
+    fixture_forget(lost);
+    fixture_forget(sum);
+    fixture_release(&fixture);
+}
+
 /* --- lanes --- */
 
 TEST(requests_find_the_lane_of_their_workflow_and_come_home)

@@ -188,6 +188,7 @@ struct lane {
     struct table by_key, by_number;
     struct list  lru, active, quarantined;
     size_t       active_count, quarantined_count, entity_bytes;
+    uint64_t     forgets; /* chains forgotten: what was pinned of undurable events before may never have happened */
     /* commit */
     struct batch  batches[2];
     struct batch *open, *flight; /* flight: NULL: none */
@@ -202,7 +203,8 @@ struct lane {
     /* wake-ups */
     struct window      wakeups;
     struct wakeup_read *wakeup_read;
-    int64_t             wakeup_retry_at;
+    int64_t             wakeup_retry_at; /* a refill failed: not again before this */
+    int64_t             due_retry_at; /* wake-ups that were taken, and whose rows are still there, are looked for again */
     struct list         wakeup_reads, due_free, due_all;
     size_t              due_running;
     /* namespaces */
@@ -305,6 +307,8 @@ void    wakeup_decide(struct lane *lane, struct chain *chain, struct entity *ent
 void    wakeup_refill(struct lane *lane);
 void    wakeup_released(struct entity *entity, const struct change *change);
 int64_t wakeup_next_due(const struct lane *lane);
+/* Wake-ups may have been taken for what was forgotten: their rows are looked for after `wait`. */
+void    wakeup_look_again(struct lane *lane, int64_t wait);
 void    wakeup_forget_all(struct lane *lane);
 
 /* --- namespaces.c --- */

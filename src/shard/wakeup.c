@@ -38,13 +38,21 @@ static struct window_link *item_new(store_number entity, int64_t due, int64_t na
 
 /* --- firing --- */
 
+void wakeup_look_again(struct lane *lane, int64_t wait)
+{
+    lane->due_retry_at = MIN(lane->due_retry_at, time_add(lane->now, wait));
+}
+
 static void due_done(struct request *request)
 {
     struct due_request *due = CONTAINER_OF(request, struct due_request, request);
     struct lane        *lane = request->home;
-    if (request->error.code != ST_OK && lane->wakeup_retry_at == TIME_NEVER)
-        /* Its row is still there: what could not be done now (a read failed, a full disk) is found again later. */
-        lane->wakeup_retry_at = time_add(lane->now, RETRY_NS);
+    /* Its row is still there: what could not be done now (a read failed, a full disk) is found again later; what is
+     * quarantined not before that ends, or one damaged run would have all rows of the lane read again every second. */
+    if (request->error.code == ST_INTERNAL || request->error.code == ST_DATA_LOSS)
+        wakeup_look_again(lane, QUARANTINE_NS);
+    else if (request->error.code != ST_OK)
+        wakeup_look_again(lane, RETRY_NS);
     lane->due_running--;
     arena_reset(&due->arena);
     list_append(&lane->due_free, &request->link);
@@ -84,8 +92,10 @@ void wakeup_fire(struct lane *lane)
 {
     if (lane->read_only || lane->settling)
         return;
-    if (lane->wakeup_retry_at <= lane->now) {
+    if (lane->wakeup_retry_at <= lane->now)
         lane->wakeup_retry_at = TIME_NEVER;
+    if (lane->due_retry_at <= lane->now) {
+        lane->due_retry_at = TIME_NEVER;
         window_mark_dirty(&lane->wakeups);
     }
     for (unsigned i = 0; i < TURN_WAKEUPS_MAX && lane->due_running < TURN_WAKEUPS_MAX; i++) {
@@ -217,7 +227,7 @@ int64_t wakeup_next_due(const struct lane *lane)
     if (lane->read_only || lane->settling)
         return TIME_NEVER;
     const struct window_link *link = window_first(&lane->wakeups);
-    int64_t                   due = lane->wakeup_retry_at;
+    int64_t                   due = MIN(lane->wakeup_retry_at, lane->due_retry_at);
     if (link != NULL && lane->due_running < TURN_WAKEUPS_MAX)
         due = MIN(due, link->key.major);
     return due;
@@ -226,7 +236,7 @@ int64_t wakeup_next_due(const struct lane *lane)
 void wakeup_init(struct lane *lane)
 {
     window_init(&lane->wakeups, lane->runtime->options.window_size, item_free);
-    lane->wakeup_retry_at = TIME_NEVER;
+    lane->wakeup_retry_at = lane->due_retry_at = TIME_NEVER;
     list_init(&lane->due_free);
     list_init(&lane->due_all);
     list_init(&lane->wakeup_reads);
