@@ -278,9 +278,9 @@ struct search_attribute {
 extern const struct search_attribute system_attributes[];
 extern const size_t                  system_attribute_count;
 /* Names known, settable and values of their type: INVALID_ARGUMENT naming the attribute. */
-enum status rpc_search_attributes_check(struct rpc *rpc, struct bytes attributes, struct error *error) MUST_USE;
+enum status rpc_rpc_check_search_attributes(struct rpc *rpc, struct bytes attributes, struct error *error) MUST_USE;
 /* The same attributes with metadata "type" on each payload, as typed readers need. */
-struct bytes rpc_search_attributes_typed(struct rpc *rpc, struct bytes attributes);
+struct bytes rpc_rpc_typed_search_attributes(struct rpc *rpc, struct bytes attributes);
 
 /* --- wait.c: long polls of history --- */
 /* INVALID when the lane holds too many. The waiter is on the run's owner lane. */

@@ -255,7 +255,7 @@ static enum status check_one(struct rpc *rpc, struct bytes name, struct bytes va
     return ST_OK;
 }
 
-enum status rpc_search_attributes_check(struct rpc *rpc, struct bytes encoded, struct error *error)
+enum status rpc_rpc_check_search_attributes(struct rpc *rpc, struct bytes encoded, struct error *error)
 {
     struct common_SearchAttributes attributes;
     struct state_Namespace         record;
@@ -297,7 +297,7 @@ static struct bytes payload_typed(struct rpc *rpc, struct bytes value, int32_t t
     return pb_encode_arena(&pb_common_Payload, &payload, &rpc->arena);
 }
 
-struct bytes rpc_search_attributes_typed(struct rpc *rpc, struct bytes encoded)
+struct bytes rpc_rpc_typed_search_attributes(struct rpc *rpc, struct bytes encoded)
 {
     struct common_SearchAttributes attributes;
     struct state_Namespace         record;
