@@ -1,0 +1,306 @@
+/* random_test.c: random requests against the engine; the harness checks its invariants after every one.
+ *
+ * A failing seed is printed and repeats exactly.
+ */
+#include "engine/engine_harness.h"
+
+#define STEPS        20000
+#define STEPS_WORLD  400
+#define TOKENS_MAX   6
+
+struct player {
+    struct world       *w;
+    struct task_ref     tasks[TOKENS_MAX];
+    struct activity_ref activities[TOKENS_MAX];
+    size_t              task_count, activity_count;
+    uint64_t            next_name;
+};
+
+static uint64_t below(struct player *p, uint64_t bound)
+{
+    return random_below(&p->w->random, bound);
+}
+static bool chance(struct player *p, uint64_t percent)
+{
+    return below(p, 100) < percent;
+}
+static const char *name(struct player *p, const char *prefix, uint64_t variants)
+{
+    struct bytes text = arena_printf(&p->w->keep, "%s%" PRIu64, prefix, below(p, variants));
+    char        *copy = ARENA_NEW_ARRAY(&p->w->keep, char, text.size + 1);
+    memcpy(copy, text.base, text.size);
+    return copy;
+}
+static struct google_Duration *seconds(struct player *p, uint64_t bound)
+{
+    return duration_of_ns(&p->w->arena, (int64_t)below(p, bound) * NS_PER_S);
+}
+
+static struct common_RetryPolicy *policy(struct player *p)
+{
+    struct common_RetryPolicy *made = ARENA_NEW(&p->w->arena, struct common_RetryPolicy);
+    made->maximum_attempts = (int32_t)below(p, 4);
+    if (chance(p, 20)) {
+        made->non_retryable_error_types = ARENA_NEW_ARRAY(&p->w->arena, struct bytes, 1);
+        made->non_retryable_error_types[0] = BYTES("f1");
+        made->non_retryable_error_types_count = 1;
+    }
+    return made;
+}
+
+static void play_start(struct player *p)
+{
+    struct world *w = p->w;
+    struct workflowservice_StartWorkflowExecutionRequest *input = world_start_request(w, name(p, "start-", 5));
+    input->workflow_id_reuse_policy = (int32_t)below(p, 5);
+    input->workflow_id_conflict_policy = (int32_t)below(p, 4);
+    input->request_eager_execution = chance(p, 20);
+    if (chance(p, 30))
+        input->workflow_run_timeout = seconds(p, 200);
+    if (chance(p, 20))
+        input->workflow_execution_timeout = seconds(p, 400);
+    if (chance(p, 30))
+        input->retry_policy = policy(p);
+    if (chance(p, 15))
+        input->cron_schedule = BYTES("@every 20s");
+    else if (chance(p, 15))
+        input->workflow_start_delay = seconds(p, 20);
+    if (chance(p, 20)) {
+        input->on_conflict_options = ARENA_NEW(&w->arena, struct workflow_OnConflictOptions);
+        input->on_conflict_options->attach_request_id = true;
+    }
+    if (world_start_send(w) != NULL && w->request.has_delivery && p->task_count < TOKENS_MAX)
+        p->tasks[p->task_count++] = w->request.delivery.task;
+}
+
+static void play_signal_with_start(struct player *p)
+{
+    struct world            *w = p->w;
+    struct workflow_request *request = world_request(w, WORKFLOW_SIGNAL_WITH_START);
+    struct workflowservice_SignalWithStartWorkflowExecutionRequest *input =
+        ARENA_NEW(&w->arena, struct workflowservice_SignalWithStartWorkflowExecutionRequest);
+    input->workflow_id = BYTES("wf");
+    input->workflow_type = ARENA_NEW(&w->arena, struct common_WorkflowType);
+    input->workflow_type->name = BYTES("Type");
+    input->task_queue = ARENA_NEW(&w->arena, struct taskqueue_TaskQueue);
+    input->task_queue->name = BYTES("queue");
+    input->signal_name = BYTES("sws");
+    input->request_id = bytes_of_text(name(p, "start-", 5));
+    input->workflow_id_conflict_policy = chance(p, 10) ? enums_WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING : 0;
+    request->input = input;
+    world_step(w, world_current(w));
+}
+
+static void play_commands(struct player *p, struct workflowservice_RespondWorkflowTaskCompletedRequest *input)
+{
+    struct world *w = p->w;
+    size_t        count = (size_t)below(p, 5);
+    for (size_t i = 0; i < count; i++) {
+        switch (below(p, 9)) {
+        case 0:
+        case 1:
+        case 2: {
+            struct command_ScheduleActivityTaskCommandAttributes *activity = command_activity(w, input, name(p, "a", 40));
+            activity->request_eager_execution = chance(p, 20);
+            if (chance(p, 50))
+                activity->retry_policy = policy(p);
+            if (chance(p, 30))
+                activity->schedule_to_close_timeout = seconds(p, 60);
+            if (chance(p, 30))
+                activity->heartbeat_timeout = seconds(p, 10);
+            if (chance(p, 20))
+                activity->schedule_to_start_timeout = seconds(p, 10);
+            break;
+        }
+        case 3:
+        case 4:
+            command_timer(w, input, name(p, "t", 12), (int64_t)below(p, 30) * NS_PER_S);
+            break;
+        case 5:
+            command_cancel_timer(w, input, name(p, "t", 12));
+            break;
+        case 6: {
+            const struct execution *state = world_state(w);
+            int64_t id = state->activity_count != 0
+                             ? state->activities[below(p, state->activity_count)].scheduled_event_id
+                             : (int64_t)below(p, 50);
+            command_cancel_activity(w, input, id);
+            break;
+        }
+        case 7:
+            command_marker(w, input);
+            break;
+        default: {
+            struct command_Command *command = command_add(input, enums_COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES);
+            struct common_Memo_FieldsEntry field = { .key = bytes_of_text(name(p, "k", 3)) };
+            struct common_Payload payload = { .data = chance(p, 30) ? BYTES("null") : BYTES("1") };
+            struct common_Memo    memo = { .fields = &field, .fields_count = 1 };
+            field.value = pb_encode_arena(&pb_common_Payload, &payload, &w->arena);
+            command->attributes_case = 17;
+            command->modify_workflow_properties_command_attributes =
+                ARENA_NEW(&w->arena, struct command_ModifyWorkflowPropertiesCommandAttributes);
+            command->modify_workflow_properties_command_attributes->upserted_memo =
+                pb_encode_arena(&pb_common_Memo, &memo, &w->arena);
+            break;
+        }
+        }
+    }
+    if (!chance(p, 4))
+        return;
+    switch (below(p, 3)) {
+    case 0:
+        command_complete(w, input);
+        break;
+    case 1:
+        command_fail(w, input, app_failure(&w->arena, name(p, "f", 3)));
+        break;
+    default:
+        command_continue(w, input);
+        break;
+    }
+}
+
+static struct task_ref take_task(struct player *p)
+{
+    size_t          at = (size_t)below(p, p->task_count);
+    struct task_ref task = p->tasks[at];
+    if (!chance(p, 10)) /* now and then it is used twice */
+        p->tasks[at] = p->tasks[--p->task_count];
+    task.workflow_id = BYTES("wf");
+    task.namespace_id = BYTES(WORLD_NAMESPACE_ID);
+    return task;
+}
+
+static void play_task(struct player *p)
+{
+    struct world *w = p->w;
+    if (p->task_count == 0) {
+        if (world_poll_as(w, chance(p, 20), &p->tasks[0]))
+            p->task_count = 1;
+        return;
+    }
+    struct task_ref task = take_task(p);
+    switch (below(p, 12)) {
+    case 0:
+        world_task_fail(w, task);
+        return;
+    case 1:
+        world_request(w, WORKFLOW_TASK_RETURN)->token = task;
+        world_step(w, world_current(w));
+        return;
+    case 2:
+        return; /* lost: it times out */
+    default:
+        break;
+    }
+    struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, task);
+    input->return_new_workflow_task = chance(p, 60);
+    input->force_create_new_workflow_task = chance(p, 10);
+    if (chance(p, 60))
+        completion_sticky(w, input);
+    play_commands(p, input);
+    if (world_send(w) == ST_OK && w->request.has_delivery && p->task_count < TOKENS_MAX)
+        p->tasks[p->task_count++] = w->request.delivery.task;
+}
+
+static void play_activity(struct player *p)
+{
+    struct world *w = p->w;
+    if (p->activity_count == 0 || (p->activity_count < TOKENS_MAX && chance(p, 30))) {
+        if (world_poll_activity_if(w, &p->activities[p->activity_count]))
+            p->activity_count++;
+        return;
+    }
+    size_t              at = (size_t)below(p, p->activity_count);
+    struct activity_ref ref = p->activities[at];
+    if (chance(p, 5)) {
+        ref.by_id = true;
+        ref.activity_id = bytes_of_text(name(p, "a", 40));
+    }
+    static const int kinds[] = { ACTIVITY_TASK_COMPLETE, ACTIVITY_TASK_FAIL, ACTIVITY_TASK_CANCEL, ACTIVITY_TASK_HEARTBEAT };
+    int              kind = kinds[below(p, 4)];
+    if (chance(p, 5)) {
+        world_request(w, ACTIVITY_TASK_RETURN)->token = ref.task;
+        world_step(w, world_current(w));
+    } else {
+        struct bytes payload = kind == ACTIVITY_TASK_FAIL ? app_failure(&w->keep, name(p, "f", 3))
+                               : chance(p, 50)            ? payloads_of(&w->keep, "1")
+                                                          : BYTES_EMPTY;
+        world_activity(w, kind, ref, payload);
+    }
+    if (kind != ACTIVITY_TASK_HEARTBEAT && !chance(p, 10))
+        p->activities[at] = p->activities[--p->activity_count];
+}
+
+static void play_read(struct player *p)
+{
+    struct world            *w = p->w;
+    static const int         kinds[] = { WORKFLOW_DESCRIBE, WORKFLOW_HISTORY, WORKFLOW_QUERY };
+    struct workflow_request *request = world_request(w, kinds[below(p, 3)]);
+    request->reader_sees_virtual_events = true;
+    request->input = ARENA_NEW(&w->arena, struct workflowservice_QueryWorkflowRequest);
+    world_step(w, world_current(w));
+    CHECK(!w->last_changed);
+}
+
+static void play(struct player *p)
+{
+    struct world *w = p->w;
+    uint64_t      dice = below(p, 100);
+    if (world_current(w) == NULL || (world_state(w)->close_time != 0 && dice < 70))
+        chance(p, 70) ? play_start(p) : play_signal_with_start(p);
+    else if (dice < 3)
+        play_start(p);
+    else if (dice < 5)
+        play_signal_with_start(p);
+    else if (dice < 15)
+        world_signal(w, "s", chance(p, 50) ? name(p, "signal-", 30) : "");
+    else if (dice < 17)
+        world_cancel(w);
+    else if (dice == 17 && chance(p, 30))
+        world_terminate(w);
+    else if (dice < 20)
+        world_advance(w, (int64_t)below(p, 8) * NS_PER_S), world_due(w);
+    else if (dice < 25)
+        world_advance(w, (int64_t)below(p, 900) * NS_PER_MS), world_due(w);
+    else if (dice < 27)
+        play_read(p);
+    else if (dice < 29) {
+        world_request(w, WORKFLOW_RESET_STICKY);
+        world_step(w, world_current(w));
+    } else if (dice < 60)
+        play_activity(p);
+    else
+        play_task(p);
+}
+
+static size_t play_world(uint64_t seed)
+{
+    struct player p = { .w = world_new(seed) };
+    p.w->refold_every = 5;
+    p.w->limits.buffered_events_max = 6;
+    p.w->limits.pending_activities_max = 6;
+    p.w->limits.signals_max = 60;
+    p.w->limits.history_events_max = 500;
+    p.w->limits.suggest_events = 100;
+    while (p.w->steps < STEPS_WORLD && p.w->run_count < WORLD_RUNS_MAX - 1)
+        play(&p);
+    size_t steps = p.w->steps;
+    world_free(p.w);
+    return steps;
+}
+
+TEST(random_requests_keep_the_invariants)
+{
+    const char *given = getenv("ENGINE_SEED");
+    if (given != NULL) {
+        play_world(strtoull(given, NULL, 10));
+        return;
+    }
+    size_t steps = 0;
+    for (uint64_t seed = 1; steps < STEPS; seed++) {
+        print_message("seed %" PRIu64 "\n", seed);
+        steps += play_world(seed);
+    }
+    CHECK(steps >= STEPS);
+}
