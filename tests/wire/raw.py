@@ -135,11 +135,13 @@ class Raw:
         self.send(frame(RST_STREAM, 0, stream, code.to_bytes(4, "big")))
 
     def ping(self) -> None:
-        """Returns when the server has seen everything that was sent before, and has answered what it answers at once."""
-        wanted = self.pongs + 1
-        self.send(frame(PING, 0, 0, b"in order"))
-        while self.pongs < wanted and not self.closed:
-            self.read()
+        """Returns when the server has seen everything that was sent before, and what it answered at once is here. An
+        answer to a ping overtakes what leaves with it, so there are two."""
+        for _ in range(2):
+            wanted = self.pongs + 1
+            self.send(frame(PING, 0, 0, b"in order"))
+            while self.pongs < wanted and not self.closed:
+                self.read()
 
     # --- in ---
 

@@ -284,8 +284,9 @@ def test_unread_replies_are_bounded(start_server, connect):
 def test_unread_replies_of_all_connections_are_bounded_together(start_server, connect):
     echo = start_server(f"reply_bytes_total_max={3 * MIB}")
     connections = [connect(echo, window=0, refill=False) for _ in range(5)]
-    streams = [connection.request(ECHO, message(b"r" * 900000)) for connection in connections]
+    streams = []
     for connection in connections:
+        streams.append(connection.request(ECHO, message(b"r" * 900000)))
         connection.ping()
     ended = [reply.ended and reply.status for reply in (c.replies[s] for c, s in zip(connections, streams))]
     assert ended == [False, False, False, RESOURCE_EXHAUSTED, RESOURCE_EXHAUSTED]
