@@ -233,7 +233,7 @@ static void rpc_end(struct rpc *rpc)
         call_fail(call, &rpc->error);
     } else {
         buffer_clear(&lane->scratch);
-        if (rpc->response != NULL)
+        if (rpc->response != NULL && rpc->method != NULL)
             pb_encode(rpc->method->response, rpc->response, &lane->scratch);
         call_reply(call, buffer_bytes(&lane->scratch));
         if (lane->scratch.capacity > (1U << 20))

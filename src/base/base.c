@@ -1,4 +1,5 @@
 /* base.c: statuses, allocation that cannot fail, and the end of the process. */
+#define ERROR_SET_DEFINED_HERE
 #include "base/base.h"
 
 #include <stdio.h>

@@ -49,6 +49,10 @@ struct error {
 enum status error_set(struct error *error, enum status code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 enum status error_setv(struct error *error, enum status code, const char *format, va_list arguments);
+#if defined(__clang_analyzer__) && !defined(ERROR_SET_DEFINED_HERE)
+/* The analyzer looks at one file at a time: this tells it that what is returned is the code. */
+#define error_set(error, code, ...) ((void)(error_set)((error), (code), __VA_ARGS__), (enum status)(code))
+#endif
 void        error_clear(struct error *error);
 
 /* The canonical upper-case name, e.g. "NOT_FOUND"; "UNKNOWN" for a number that is none. */

@@ -191,6 +191,7 @@ static void scan_free(struct scan *scan)
 static void request_ready(struct scan *scan)
 {
     struct request *request = scan->request;
+    assert(request != NULL); /* a page has no decision that waits for it */
     request->cold = (struct event_range){ scan->first, scan->events, scan->count };
     arena_adopt(request->arena, &scan->arena);
 }
