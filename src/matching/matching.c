@@ -182,7 +182,7 @@ bool queue_dead(const struct matching_queue *queue)
 
 void queue_restock(struct matching_queue *queue)
 {
-    bool stocked = queue->sticky && window_first(&queue->window) != NULL;
+    bool stocked = queue->sticky && (window_first(&queue->window) != NULL || queue->window.more);
     if (stocked && !list_linked(&queue->stock))
         list_append(&queue->family->stocked, &queue->stock);
     else if (!stocked)
@@ -254,7 +254,7 @@ static struct matching_queue *source_of(struct matching_queue *queue)
     if (queue->family->workflow != queue)
         return best;
     LIST_FOR_EACH (sticky, &queue->family->stocked, struct matching_queue, stock) {
-        if (!queue_dead(sticky))
+        if (window_first(&sticky->window) == NULL || !queue_dead(sticky))
             continue;
         struct window_key key = window_first(&sticky->window)->key;
         if (best == NULL) {

@@ -17,7 +17,7 @@ struct matching_family {
     int64_t           namespace_number;
     struct bytes      normal;  /* owned */
     struct list       queues;  /* matching_queue.siblings */
-    struct list       stocked; /* sticky queues with items; matching_queue.stock */
+    struct list       stocked; /* sticky queues with items, in memory or perhaps on disk; matching_queue.stock */
     struct matching_queue *workflow; /* the normal workflow queue, when it is known */
 };
 struct matching_queue {

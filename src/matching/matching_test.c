@@ -371,6 +371,24 @@ TEST(rows_of_a_sticky_queue_nobody_knows_after_a_restart_go_to_the_normal_queue)
     matching_free(matching);
 }
 
+TEST(rows_of_a_sticky_queue_nobody_polled_wait_for_the_next_normal_poller)
+{
+    struct matching  *matching = begin(4);
+    struct queue_name normal = normal_name("q"), sticky = sticky_name("q-sticky", "q");
+    struct worker     early = worker_make("early"), late = worker_make("late");
+    poll_as(matching, &normal, &early);
+    answer(matching);
+    matching_cancel(matching, &early.poller);
+    struct store_ready row = row_make(&sticky, 7, 3);
+    row_store(&row);
+    matching_offer(matching, &row);
+    answer(matching);
+    poll_as(matching, &normal, &late);
+    answer(matching);
+    CHECK_INT(late.got, 7);
+    matching_free(matching);
+}
+
 TEST(a_query_goes_to_a_waiting_poller_or_waits_for_one)
 {
     struct matching   *matching = begin(4);
