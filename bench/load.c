@@ -88,6 +88,33 @@ static void responded(struct wire_client_call *call, enum status status, struct 
     poll_again(poller);
 }
 
+static void complete_activity(struct load_poller *poller, struct bytes task_token)
+{
+    struct workflowservice_RespondActivityTaskCompletedRequest request = { .task_token = task_token,
+                                                                           .namespace = BYTES("default"),
+                                                                           .identity = BYTES("bench") };
+    start_call(poller->load->worker, &poller->call, SERVICE "RespondActivityTaskCompleted",
+               encode(poller->load, &pb_workflowservice_RespondActivityTaskCompletedRequest, &request),
+               responded);
+}
+
+/* The answer to a completed workflow task, which may bring the activity that was asked for eagerly. */
+static void workflow_task_responded(struct wire_client_call *call, enum status status, struct bytes reply,
+                                    const struct error *error)
+{
+    struct load_poller *poller = CONTAINER_OF(call, struct load_poller, call);
+    struct workflowservice_RespondWorkflowTaskCompletedResponse response = { 0 };
+    struct error                                                problem;
+    arena_reset(&poller->arena);
+    if (status == ST_OK && pb_decode(&pb_workflowservice_RespondWorkflowTaskCompletedResponse, reply,
+                                     &poller->arena, &response, &problem) != ST_OK)
+        panic("undecodable answer: %s", problem.message);
+    if (response.activity_tasks_count > 0)
+        complete_activity(poller, response.activity_tasks[0].task_token);
+    else
+        responded(call, status, reply, error);
+}
+
 static struct command_Command *schedule_activity(struct arena *arena, int number, bool eager)
 {
     struct command_Command                               *command = ARENA_NEW(arena, struct command_Command);
@@ -209,7 +236,8 @@ static void answer_workflow_task(struct load_poller                             
         request.sticky_attributes = &sticky;
     }
     start_call(load->worker, &poller->call, SERVICE "RespondWorkflowTaskCompleted",
-               encode(load, &pb_workflowservice_RespondWorkflowTaskCompletedRequest, &request), responded);
+               encode(load, &pb_workflowservice_RespondWorkflowTaskCompletedRequest, &request),
+               workflow_task_responded);
 }
 
 static void answer_query(struct load_poller                                         *poller,
@@ -247,12 +275,7 @@ static void polled(struct wire_client_call *call, enum status status, struct byt
             poll_again(poller);
             return;
         }
-        struct workflowservice_RespondActivityTaskCompletedRequest request = { .task_token = task.task_token,
-                                                                               .namespace = BYTES("default"),
-                                                                               .identity = BYTES("bench") };
-        start_call(load->worker, &poller->call, SERVICE "RespondActivityTaskCompleted",
-                   encode(load, &pb_workflowservice_RespondActivityTaskCompletedRequest, &request),
-                   responded);
+        complete_activity(poller, task.task_token);
         return;
     }
     struct workflowservice_PollWorkflowTaskQueueResponse task = { 0 };

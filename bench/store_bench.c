@@ -1,6 +1,6 @@
 /* store_bench.c: what the SQLite store costs per one-activity workflow, without a server around it.
  *
- *   store_bench [DIRECTORY [SECONDS]]
+ *   store_bench [DIRECTORY [SECONDS [CHECKPOINT-MIB]]]
  *
  * One lane advances 1,024 workflows in turn, G of them by one transition per batch, one batch at a time: G is the number of
  * transitions that share a flush. The sizes are those of a real one-activity history. Prints one line per G. */
@@ -32,7 +32,7 @@ struct bench {
     } workflows[IN_FLIGHT];
     store_number next_number;
     size_t       at;
-    uint64_t     completed, batches;
+    uint64_t     transitions, batches;
     int64_t     *latencies; /* ns of each batch */
     uint8_t      bytes[512];
 };
@@ -100,11 +100,10 @@ static void advance(struct bench *bench, size_t which)
                                                     .events = bytes_of(bench->bytes, event_sizes[stage]),
                                                     .delta = bytes_of(bench->bytes, delta_sizes[stage]) };
     bench->batch.size += event_sizes[stage] + delta_sizes[stage] + 40;
-    if (stage == STAGES - 1) {
+    if (stage == STAGES - 1)
         add_run(bench, STORE_RUN_UPDATE, which);
-        bench->completed++;
-    }
     bench->workflows[which].stage = (stage + 1) % STAGES;
+    bench->transitions++;
 }
 
 static void commit(struct bench *bench, size_t transitions)
@@ -137,7 +136,7 @@ static void report(struct bench *bench, size_t transitions, int64_t wall_ns, int
     store_statistics(bench->store, &statistics);
     size_t count = MIN(bench->batches, (uint64_t)LATENCIES_MAX);
     qsort(bench->latencies, count, sizeof *bench->latencies, compare);
-    double workflows = (double)bench->completed;
+    double workflows = (double)bench->transitions / STAGES;
     printf("G=%-4zu %7.0f workflows/s  store CPU %6.1f us/workflow  batch p50 %5.0f us p99 %6.0f us max "
            "%6.0f us  "
            "checkpoints %" PRIu64 "\n",
@@ -157,12 +156,13 @@ static void remove_files(const char *path)
     }
 }
 
-static void run(const char *path, size_t transitions, int64_t duration_ns)
+static void run(const char *path, size_t transitions, int64_t duration_ns, int64_t checkpoint_size)
 {
     struct bench *bench = xcalloc(1, sizeof *bench);
     struct error  error;
     remove_files(path);
-    if (store_sqlite_open(&(struct store_sqlite_options){ .path = path }, &bench->store, &error) != ST_OK)
+    if (store_sqlite_open(&(struct store_sqlite_options){ .path = path, .checkpoint_size = checkpoint_size },
+                          &bench->store, &error) != ST_OK)
         panic("%s", error.message);
     bench->latencies = xcalloc(LATENCIES_MAX, sizeof *bench->latencies);
     sem_init(&bench->wake, 0, 0);
@@ -180,7 +180,7 @@ static void run(const char *path, size_t transitions, int64_t duration_ns)
     if (stat(path, &stat_of) == 0)
         printf("       at rest %.0f bytes/workflow of %" PRId64 "; lane CPU %.1f us/workflow\n",
                (double)stat_of.st_size / (double)bench->next_number, bench->next_number,
-               (double)lane_ns / 1e3 / (double)bench->completed);
+               (double)lane_ns / 1e3 * STAGES / (double)bench->transitions);
     store_batch_release(&bench->batch);
     sem_destroy(&bench->wake);
     free(bench->latencies);
@@ -192,9 +192,10 @@ int main(int argc, char **argv)
 {
     char path[256];
     snprintf(path, sizeof path, "%s/perdure-store-bench-%d.db", argc > 1 ? argv[1] : "/tmp", (int)getpid());
-    int64_t duration_ns = (argc > 2 ? atoll(argv[2]) : 3) * NS_PER_S;
-    run(path, 1, duration_ns);
-    run(path, 8, duration_ns);
-    run(path, 64, duration_ns);
+    int64_t duration_ns = (argc > 2 ? atoll(argv[2]) : 3) * NS_PER_S,
+            checkpoint_size = argc > 3 ? atoll(argv[3]) << 20 : 0;
+    run(path, 1, duration_ns, checkpoint_size);
+    run(path, 8, duration_ns, checkpoint_size);
+    run(path, 64, duration_ns, checkpoint_size);
     return 0;
 }
