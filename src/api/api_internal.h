@@ -73,7 +73,7 @@ struct rpc_history {
     struct rpc_wait     wait;
     struct history_read read;
     struct token_HistoryPage *token; /* NULL: a first call */
-    bool                waits, close_only, reverse, reader_sees_virtual_events;
+    bool                waits, close_only, reverse, reader_sees_virtual_events, follows_next_run;
     int64_t             next, last; /* event ids of the range still to be read */
     int64_t             expires;
     size_t              page_size;
@@ -248,6 +248,7 @@ enum status error_exhausted(struct error *error, struct arena *arena, int32_t ca
 /* FAILED_PRECONDITION or INVALID_ARGUMENT for clients that are too old or want a newer server. */
 enum status client_version_check(const struct call *call, struct arena *arena, struct error *error) MUST_USE;
 bool        client_is_reader_of_plain_history(const struct call *call); /* temporal-cli, temporal-ui */
+bool        client_has_feature(const struct call *call, const char *feature); /* in its supported-features list */
 
 /* --- check.c: what needs no state --- */
 #define ID_SIZE_MAX 1000

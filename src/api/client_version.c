@@ -171,3 +171,16 @@ bool client_is_reader_of_plain_history(const struct call *call)
     struct bytes name = call_metadata(call, "client-name");
     return bytes_equal_text(name, "temporal-cli") || bytes_equal_text(name, "temporal-ui");
 }
+
+bool client_has_feature(const struct call *call, const char *feature)
+{
+    struct bytes rest = call_metadata(call, "supported-features");
+    while (rest.size != 0) {
+        const uint8_t *comma = memchr(rest.base, ',', rest.size);
+        size_t         size = comma == NULL ? rest.size : (size_t)(comma - rest.base);
+        if (bytes_equal_text(bytes_of(rest.base, size), feature))
+            return true;
+        rest = comma == NULL ? BYTES_EMPTY : bytes_of(comma + 1, rest.size - size - 1);
+    }
+    return false;
+}

@@ -79,6 +79,43 @@ static void append_virtual(struct rpc *rpc, struct bytes **events, size_t *count
     *count += more_count;
 }
 
+/* --- callers that do not follow runs --- */
+
+/* The run that goes on where this close event ends; empty: none. Also what ended: a result or a failure. */
+static struct bytes run_after(const struct history_HistoryEvent *event, struct bytes *ret_result, struct bytes *ret_failure)
+{
+    switch (event->event_type) {
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
+        *ret_result = event->workflow_execution_completed_event_attributes->result;
+        return event->workflow_execution_completed_event_attributes->new_execution_run_id;
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
+        *ret_failure = event->workflow_execution_failed_event_attributes->failure;
+        return event->workflow_execution_failed_event_attributes->new_execution_run_id;
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT:
+        return event->workflow_execution_timed_out_event_attributes->new_execution_run_id;
+    default:
+        return BYTES_EMPTY;
+    }
+}
+
+/* Clients that do not announce follows-next-run-id know one way only to a next run: ContinuedAsNew. For them the close event
+ * of a run that was retried, or that cron follows, is told so; the stored event stays what it is. */
+static struct bytes closing_event(struct rpc *rpc, struct bytes encoded)
+{
+    struct history_HistoryEvent                            event;
+    struct history_WorkflowExecutionContinuedAsNewEventAttributes told = { 0 };
+    if (rpc->history.follows_next_run ||
+        pb_decode(&pb_history_HistoryEvent, encoded, &rpc->arena, &event, NULL) != ST_OK)
+        return encoded;
+    told.new_execution_run_id = run_after(&event, &told.last_completion_result, &told.failure);
+    if (told.new_execution_run_id.size == 0)
+        return encoded;
+    event.event_type = enums_EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW;
+    event.attributes_case = 33;
+    event.workflow_execution_continued_as_new_event_attributes = &told;
+    return pb_encode_arena(&pb_history_HistoryEvent, &event, &rpc->arena);
+}
+
 static void page_read(struct history_read *read)
 {
     struct rpc         *rpc = rpc_of_history(CONTAINER_OF(read, struct rpc_history, read));
@@ -97,6 +134,8 @@ static void page_read(struct history_read *read)
         if (self->waits && rpc->work.history.open)
             token = token_make(rpc, self->last + 1);
     }
+    if (self->close_only && count == 1)
+        events[0] = closing_event(rpc, events[0]);
     answer(rpc, events, count, self->close_only ? BYTES_EMPTY : token);
 }
 
@@ -286,6 +325,7 @@ void get_workflow_history(struct rpc *rpc)
     const struct workflowservice_GetWorkflowExecutionHistoryRequest *request = rpc->request;
     rpc->history.waits = request->wait_new_event;
     rpc->history.close_only = request->history_event_filter_type == enums_HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT;
+    rpc->history.follows_next_run = client_has_feature(rpc->call, "follows-next-run-id");
     history_begin(rpc, request->execution, request->maximum_page_size, request->next_page_token);
 }
 

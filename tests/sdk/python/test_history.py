@@ -196,6 +196,22 @@ async def test_waiting_across_runs_is_the_clients_job(env):
     await hand.rpc.TerminateWorkflowExecution(workflow_execution={"workflow_id": hand.workflow_id})
 
 
+async def test_who_does_not_follow_runs_is_told_of_the_next_one_as_continued_as_new(env):
+    hand = Hand(env)
+    first = (await hand.start(retry_policy=retry_policy(initial_interval=0.1))).run_id
+    await hand.step(fail_workflow(failure("f")))
+    page = await hand.rpc.GetWorkflowExecutionHistory(
+        execution=hand.execution(first), history_event_filter_type=CLOSE_EVENT, wait_new_event=True
+    )
+    [event] = page.history.events
+    assert types([event]) == ["ContinuedAsNew"]
+    told = event.workflow_execution_continued_as_new_event_attributes
+    assert told.new_execution_run_id and told.failure.message == "f"
+    everything = await hand.rpc.GetWorkflowExecutionHistory(execution=hand.execution(first))
+    assert types(everything.history.events)[-1] == "Failed"
+    await hand.rpc.TerminateWorkflowExecution(workflow_execution={"workflow_id": hand.workflow_id})
+
+
 async def test_a_started_task_shows_only_when_it_is_written(env):
     """Transient tasks have virtual events at the end of the last page, for everybody but the CLI and the UI."""
     hand = Hand(env)
