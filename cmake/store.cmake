@@ -13,3 +13,7 @@ add_library(perdure_store_contract STATIC EXCLUDE_FROM_ALL ${store_contract_sour
 target_compile_definitions(perdure_store_contract PRIVATE TESTING_CHECKS_ONLY)
 target_link_libraries(perdure_store_contract PUBLIC perdure_base PkgConfig::CMOCKA)
 set(PERDURE_TEST_EXTRA_store perdure_store_contract perdure_store)
+
+# What the store costs by itself: not part of `all`.
+add_executable(store_bench EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/store_bench.c)
+target_link_libraries(store_bench PRIVATE perdure_store)

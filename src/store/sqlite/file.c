@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "store/sqlite/schema.h"
 #include "store/sqlite/sqlite_internal.h"
 
@@ -37,9 +38,10 @@ static enum status take_lock(struct sqlite_file *file, struct error *error)
     }
     char own[32];
     int  size = snprintf(own, sizeof own, "%d\n", (int)getpid());
-    /* Who holds it is only for the message above. */
-    if (ftruncate(file->lock, 0) != 0 || pwrite(file->lock, own, (size_t)size, 0) != size)
-        (void)ftruncate(file->lock, 0);
+    /* Who holds it is only for the message above: a full disk must not keep a server from starting. */
+    ssize_t written = ftruncate(file->lock, 0) == 0 ? pwrite(file->lock, own, (size_t)size, 0) : -1;
+    if (written < 0)
+        log_debug("store-lock-unnamed", "path=%s", file->lock_path);
     return ST_OK;
 }
 
