@@ -99,7 +99,7 @@ static uint16_t bound_port(int fd)
     socklen_t               size = sizeof address;
     if (getsockname(fd, (struct sockaddr *)&address, &size) != 0)
         return 0;
-    if (address.ss_family == AF_INET6) /* NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult): it was filled */
+    if (address.ss_family == AF_INET6)
         return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
     return ntohs(((struct sockaddr_in *)&address)->sin_port);
 }
