@@ -73,7 +73,7 @@ enum status activity_schedule(struct draft *draft, const struct command_Schedule
                               int64_t task_completed_id, struct bytes user_metadata, int64_t *ret_scheduled_id,
                               struct error *error)
 {
-    struct timeouts           timeouts;
+    struct timeouts           timeouts = { 0 };
     struct common_RetryPolicy policy = { 0 };
     struct arena             *arena = draft->arena;
     enum status               status = schedule_check(draft, command, error);
