@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -22,6 +23,7 @@ static void spawn(struct server_process *server, const char *binary, const char 
     server->started_ns = clock_monotonic_ns(&clock_system);
     server->pid = fork();
     if (server->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a bench that is interrupted leaves no server behind */
         dup2(out[1], STDOUT_FILENO);
         execl(binary, binary, "server", "--grpc", address, "--http", "127.0.0.1:0", "--store", store,
               "--memory", memory, "--log-level", "warn", (char *)NULL);

@@ -4,3 +4,4 @@ list(FILTER bench_sources EXCLUDE REGEX "store_bench\\.c$")
 add_executable(perdure_bench EXCLUDE_FROM_ALL ${bench_sources})
 target_link_libraries(perdure_bench PRIVATE perdure_wire perdure_codec)
 target_compile_definitions(perdure_bench PRIVATE BENCH_SOURCE_DIRECTORY="${CMAKE_SOURCE_DIR}/bench")
+add_dependencies(tests perdure_bench) # so that it compiles whenever the tests do
