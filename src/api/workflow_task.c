@@ -41,6 +41,14 @@ static void completed(struct request *request)
     delivery_begin(rpc, &rpc->work.delivery, response->workflow_task, inline_ready);
 }
 
+static void complete(struct rpc *rpc)
+{
+    struct task_ref task = rpc->work.token;
+    rpc_address(rpc, WORKFLOW_TASK_COMPLETE, task.workflow_id, &task.run_id);
+    rpc->work.token = task;
+    rpc_submit(rpc, completed);
+}
+
 void respond_workflow_task_completed(struct rpc *rpc)
 {
     const struct workflowservice_RespondWorkflowTaskCompletedRequest *request = rpc->request;
@@ -56,9 +64,12 @@ void respond_workflow_task_completed(struct rpc *rpc)
         rpc_fail_error(rpc, &rpc->error);
         return;
     }
-    rpc_address(rpc, WORKFLOW_TASK_COMPLETE, task.workflow_id, &task.run_id);
     rpc->work.token = task;
-    rpc_submit(rpc, completed);
+    /* Answers to queries go with the transition: on the run's own lane nobody hears of that one before the queries do. */
+    if (request->query_results_count != 0)
+        rpc_move(rpc, rpc_owner(rpc, task.workflow_id), complete);
+    else
+        complete(rpc);
 }
 
 void respond_workflow_task_failed(struct rpc *rpc)
