@@ -11,6 +11,7 @@
 #define SPARE_MAX              256
 #define SPARE_ARENA_SIZE_MAX   (8 * 1024)
 #define METADATA_COUNT_FIRST   16
+#define HEADER_OVERHEAD        32 /* of each header, as HTTP/2 counts */
 
 /* --- streams come and go --- */
 
@@ -45,8 +46,8 @@ void wire_stream_free(struct wire_stream *stream)
     assert(!stream->call_out);
     assert(stream->connection == NULL);
     assert(!list_linked(&stream->service_link));
-    assert(server->request_bytes >= stream->charged);
-    server->request_bytes -= stream->charged;
+    assert(server->request_bytes >= stream->charged + stream->header_charged);
+    server->request_bytes -= stream->charged + stream->header_charged;
     server->stream_count--;
     buffer_release(&stream->body);
     arena_reset(&stream->arena);
@@ -141,6 +142,26 @@ static void due(struct loop_timer *timer)
 
 /* --- headers --- */
 
+/* False when the headers are larger than a request's may be, or all requests together hold too much. HPACK makes large
+ * headers out of a few bytes, so what they cost here is counted as bodies are. */
+static bool header_take(struct wire_stream *stream, size_t size)
+{
+    struct wire_server *server = stream->server;
+    size_t              size_max = server->options.limits.request_bytes_max;
+    stream->header_size += size;
+    if (stream->header_size > server->options.limits.header_list_size_max) {
+        stream->fault = FAULT_TOO_LARGE;
+        return false;
+    }
+    if (size > size_max - MIN(server->request_bytes, size_max)) {
+        stream->fault = FAULT_CROWDED;
+        return false;
+    }
+    server->request_bytes += size;
+    stream->header_charged += size;
+    return true;
+}
+
 static void metadata_add(struct wire_stream *stream, struct bytes name, struct bytes value)
 {
     struct call *call = &stream->call;
@@ -168,6 +189,8 @@ static void metadata_add_binary(struct wire_stream *stream, struct bytes name, s
             return;
         }
         metadata_add(stream, name, data);
+        if (comma != NULL && !header_take(stream, HEADER_OVERHEAD))
+            return; /* many values of nothing are as many headers */
         start = end + 1;
         while (start < value.size && value.base[start] == ' ')
             start++;
@@ -209,11 +232,8 @@ void wire_stream_header(struct wire_stream *stream, struct bytes name, struct by
 {
     if (stream->stage != STREAM_HEADERS)
         return; /* trailers of a request carry nothing that gRPC defines */
-    stream->header_size += name.size + value.size + 32; /* as HTTP/2 counts */
-    if (stream->header_size > stream->server->options.limits.header_list_size_max) {
-        stream->fault = FAULT_TOO_LARGE;
+    if (!header_take(stream, name.size + value.size + HEADER_OVERHEAD))
         return;
-    }
     if (name.size > 0 && name.base[0] == ':') {
         if (bytes_equal(name, BYTES(":path")))
             stream->call.path = arena_copy(&stream->arena, value);
@@ -260,6 +280,11 @@ static bool headers_acceptable(struct wire_stream *stream)
         stream->is_grpc = true; /* the type may be among those that were not looked at */
         fail(stream, ST_RESOURCE_EXHAUSTED, "the metadata is larger than %zu bytes",
              limits->header_list_size_max);
+        return false;
+    }
+    if (stream->fault == FAULT_CROWDED) {
+        stream->is_grpc = true;
+        fail(stream, ST_RESOURCE_EXHAUSTED, "the server holds too many bytes of requests");
         return false;
     }
     if (!stream->is_post) {

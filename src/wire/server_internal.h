@@ -68,7 +68,7 @@ enum stream_stage {
 };
 enum stream_encoding { ENCODING_NONE, ENCODING_GZIP, ENCODING_OTHER };
 /* What was wrong in the headers; the first one counts. */
-enum stream_fault { FAULT_NONE, FAULT_TOO_LARGE, FAULT_TIMEOUT, FAULT_BINARY };
+enum stream_fault { FAULT_NONE, FAULT_TOO_LARGE, FAULT_CROWDED, FAULT_TIMEOUT, FAULT_BINARY };
 
 struct wire_stream {
     struct call                       call; /* what api sees */
@@ -87,7 +87,7 @@ struct wire_stream {
     struct buffer        body;    /* of messages that are too large for the arena, and of streaming methods */
     uint8_t             *message; /* where the message goes: into body or the arena */
     size_t               message_got;
-    size_t               charged;  /* part of server->request_bytes */
+    size_t               charged, header_charged; /* parts of server->request_bytes */
     size_t               leftover; /* bytes that came after the answer */
     size_t               header_size, metadata_capacity;
     struct bytes         request_encoding; /* only when it is ENCODING_OTHER */

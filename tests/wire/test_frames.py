@@ -329,11 +329,12 @@ def test_a_socket_that_is_not_read_holds_what_it_may(start_server, connect):
 
 
 def test_requests_of_all_connections_are_bounded_together(start_server, connect):
-    echo = start_server(f"request_bytes_max={4 * MIB + 1000}")
+    echo = start_server(f"request_bytes_max={4 * MIB + 100 * 1024}")
     connections = [connect(echo) for _ in range(5)]
-    streams = [connection.request(HOLD, message(b"h" * MIB)) for connection in connections]
+    streams = []
     for connection in connections:
-        connection.ping()
+        streams.append(connection.request(HOLD, message(b"h" * MIB)))
+        connection.ping()  # all of it is there before the next one begins
     ended = [i for i in range(5) if connections[i].replies[streams[i]].ended]
     assert len(ended) == 1
     assert connections[ended[0]].replies[streams[ended[0]]].status == RESOURCE_EXHAUSTED
@@ -343,8 +344,32 @@ def test_requests_of_all_connections_are_bounded_together(start_server, connect)
     assert connections[0].call(ECHO, message(b"e" * MIB)).status == OK
 
 
+def test_headers_count_as_requests_do(start_server, connect):
+    """HPACK folds a header that comes again into a byte, so 4 KiB on the wire would be many MiB in memory."""
+    echo = start_server(f"request_bytes_max={2 * MIB}")
+    connection = connect(echo)
+    streams = [connection.start(HOLD, *[("x-same", "v" * 3000)] * 15) for _ in range(100)]
+    connection.ping()
+    refused = [stream for stream in streams if connection.replies[stream].ended]
+    assert 50 < len(refused) < 70  # each has 45 KiB
+    assert {connection.replies[stream].status for stream in refused} == {RESOURCE_EXHAUSTED}
+    assert connect(echo).call(ECHO, message(b"e" * 200_000)).status == RESOURCE_EXHAUSTED
+    for stream in streams:
+        connection.reset(stream)
+    connection.ping()
+    assert connect(echo).call(ECHO, message(b"e" * 200_000)).status == OK
+
+
+def test_commas_in_binary_metadata_are_headers(raw):
+    connection = raw()
+    assert connection.call(ECHO, message(b""), ("x-bin", "AA," * 1000)).status == OK
+    assert connection.call(ECHO, message(b""), ("x-bin", "," * 3000)).status == RESOURCE_EXHAUSTED
+    assert connection.call(ECHO, message(b"alive")).status == OK
+
+
 def test_calls_and_connections_have_limits(start_server, connect):
-    echo = start_server("calls_max=5", "connections_max=3")
+    echo = start_server("calls_max=5", "connections_max=4")
+    echo.stats()  # the connection beside is one of the four, and there before they are all taken
     connection = connect(echo)
     held = [connection.request(HOLD, message(b"")) for _ in range(5)]
     assert connection.call(ECHO, message(b"")).status == RESOURCE_EXHAUSTED
