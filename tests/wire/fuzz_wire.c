@@ -36,14 +36,18 @@ static void on_call(void *context, struct call *call)
     struct error error;
     (void)context;
     switch (call->path.size % 3) {
-    case 0: call_reply(call, call->request); break;
+    case 0:
+        call_reply(call, call->request);
+        break;
     case 1:
         (void)error_set(&error, ST_NOT_FOUND, "%.*s", BYTES_FMT(call->request));
         error.detail_type = call->path;
         error.detail = call->request;
         call_fail(call, &error);
         break;
-    default: call->on_gone = on_gone; break;
+    default:
+        call->on_gone = on_gone;
+        break;
     }
 }
 
@@ -71,10 +75,11 @@ static void next_piece(struct loop_deferred *deferred)
 static void setup(void)
 {
     loop = loop_new(&(struct loop_options){ 0 });
-    server = wire_server_new(&(struct wire_server_options){
-        .loop = loop,
-        .on_call = on_call,
-        .limits = { .message_size_max = 16 * 1024, .request_bytes_max = 64 * 1024, .gzip_reply_size_min = 64 } });
+    server = wire_server_new(&(struct wire_server_options){ .loop = loop,
+                                                            .on_call = on_call,
+                                                            .limits = { .message_size_max = 16 * 1024,
+                                                                        .request_bytes_max = 64 * 1024,
+                                                                        .gzip_reply_size_min = 64 } });
     wire_server_set_serving(server, "", true);
     loop_deferred_init(&step, next_piece);
 }
