@@ -19,6 +19,8 @@ struct store_sqlite_options {
     int         busy_ms;                    /* how long someone else's lock is waited for; 0: the default */
     int64_t     checkpoint_size; /* of the log from which on it is copied into the file; 0: the default */
     int64_t     log_size_max;    /* past which the writer waits for readers; 0: the default */
+    int64_t     list_slice_ns;   /* after which a list goes on in chunks; 0: the default; negative: at once */
+    int64_t     list_chunk_rows; /* of the index that it goes along; 0: the default */
 };
 enum status store_sqlite_open(const struct store_sqlite_options *options, struct store **ret_store,
                               struct error *error) MUST_USE;

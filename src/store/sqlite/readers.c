@@ -3,7 +3,15 @@
 
 #include "store/sqlite/sqlite_internal.h"
 
-#define CACHE_KIB 2048 /* the kernel's page cache has the rest */
+#define CACHE_KIB           2048  /* the kernel's page cache has the rest */
+#define STEPS_BETWEEN_LOOKS 20000 /* at the clock: about a millisecond of a query */
+
+/* SQLite asks now and then; not zero interrupts the query. */
+static int is_late(void *context)
+{
+    const struct sqlite_connection *connection = context;
+    return clock_monotonic_ns(&clock_system) > connection->deadline_ns;
+}
 
 static struct store_read *take(struct sqlite_readers *readers)
 {
@@ -49,6 +57,11 @@ enum status sqlite_readers_start(struct sqlite_readers *readers, struct sqlite_s
         if (status != ST_OK)
             return status;
         (void)sqlite3_exec(reader->connection.handle, "PRAGMA query_only = ON", NULL, NULL, NULL);
+        reader->connection.slice_ns = store->options.list_slice_ns;
+        reader->connection.chunk_rows = store->options.list_chunk_rows;
+        reader->connection.deadline_ns = TIME_NEVER;
+        sqlite3_progress_handler(reader->connection.handle, STEPS_BETWEEN_LOOKS, is_late,
+                                 &reader->connection);
         if (pthread_create(&reader->thread, NULL, reader_main, reader) != 0)
             panic("cannot start a reader of the store");
         readers->count++;

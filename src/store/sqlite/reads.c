@@ -2,6 +2,8 @@
  * for its read, never more. */
 #include "store/sqlite/sqlite_internal.h"
 
+#define READ_NS_MAX (30 * NS_PER_S) /* past it the one who asked has given up */
+
 /* SQLITE_ERROR comes up when the schema is not what it was made as. */
 static bool is_damage(int code)
 {
@@ -11,8 +13,30 @@ static bool is_damage(int code)
 
 void sqlite_read_failed(const struct sqlite_connection *connection, struct store_read *read, int code)
 {
+    if ((code & 0xFF) == SQLITE_INTERRUPT) {
+        read->status = error_set(&read->error, ST_DEADLINE_EXCEEDED,
+                                 "the store took longer than %d s to look through %s",
+                                 (int)(READ_NS_MAX / NS_PER_S), connection->path);
+        return;
+    }
     enum status status = is_damage(code) ? ST_DATA_LOSS : ST_UNAVAILABLE;
     read->status = sqlite_error(connection, status, "cannot read the store", &read->error);
+}
+
+void sqlite_read_slice(struct sqlite_connection *connection)
+{
+    connection->deadline_ns = clock_monotonic_ns(&clock_system) + connection->slice_ns;
+}
+
+void sqlite_read_whole(struct sqlite_connection *connection)
+{
+    connection->deadline_ns = clock_monotonic_ns(&clock_system) + READ_NS_MAX;
+}
+
+int sqlite_read_again(struct sqlite_connection *connection)
+{
+    int code = sqlite_run(connection, SQL_COMMIT);
+    return code == SQLITE_OK ? sqlite_run(connection, SQL_BEGIN_READ) : code;
 }
 
 void sqlite_damaged(const struct sqlite_connection *connection, struct store_read *read, const char *what,
@@ -383,6 +407,7 @@ static void read_by_kind(struct sqlite_connection *connection, struct store_read
 void sqlite_read(struct sqlite_connection *connection, struct store_read *read)
 {
     store_read_start(read);
+    sqlite_read_whole(connection);
     int code = sqlite_run(connection, SQL_BEGIN_READ);
     if (code != SQLITE_OK) {
         sqlite_read_failed(connection, read, code);
@@ -392,6 +417,6 @@ void sqlite_read(struct sqlite_connection *connection, struct store_read *read)
     code = sqlite_run(connection, SQL_COMMIT);
     if (code != SQLITE_OK && read->status == ST_OK)
         sqlite_read_failed(connection, read, code);
-    if (!sqlite3_get_autocommit(connection->handle))
+    if (!sqlite3_get_autocommit(connection->handle)) /* also after a deadline */
         sqlite3_exec(connection->handle, "ROLLBACK", NULL, NULL, NULL);
 }

@@ -2,12 +2,15 @@
 #include "store/sqlite/sqlite_internal.h"
 
 #define LOAD_THREADS      2
-#define LIST_THREADS      1
+#define LIST_THREADS      2
 #define LOADS_WAITING_MAX 65536
 #define LISTS_WAITING_MAX 1024
 #define BUSY_MS           1000
 #define CHECKPOINT_SIZE   (4 << 20)
 #define LOG_SIZE_MAX      (256 << 20)
+
+#define LIST_SLICE_NS   (250 * NS_PER_MS)
+#define LIST_CHUNK_ROWS 20000
 
 static struct sqlite_store *sqlite_of(struct store *store)
 {
@@ -70,6 +73,8 @@ static void set_defaults(struct store_sqlite_options *options)
     options->list_threads = options->list_threads > 0 ? options->list_threads : LIST_THREADS;
     options->busy_ms = options->busy_ms > 0 ? options->busy_ms : BUSY_MS;
     options->checkpoint_size = options->checkpoint_size > 0 ? options->checkpoint_size : CHECKPOINT_SIZE;
+    options->list_slice_ns = options->list_slice_ns != 0 ? options->list_slice_ns : LIST_SLICE_NS;
+    options->list_chunk_rows = options->list_chunk_rows > 0 ? options->list_chunk_rows : LIST_CHUNK_ROWS;
     options->log_size_max = options->log_size_max > 0 ? options->log_size_max : LOG_SIZE_MAX;
 }
 

@@ -58,6 +58,9 @@ struct sqlite_connection {
     sqlite3      *handle;
     const char   *path; /* borrowed from the store */
     sqlite3_stmt *statements[SQL_STATEMENT_COUNT];
+    /* Readers: how long one query may take before it is done in chunks of so many rows, and until when the one under way
+     * may; see lists.c. */
+    int64_t slice_ns, chunk_rows, deadline_ns;
 };
 enum status sqlite_connection_open(struct sqlite_connection *connection, const char *path, int cache_kib,
                                    int busy_ms, struct error *error) MUST_USE;
@@ -111,6 +114,11 @@ void sqlite_read_list(struct sqlite_connection *connection, struct store_read *r
 void sqlite_read_count(struct sqlite_connection *connection, struct store_read *read);
 /* Sets the read's status by an SQLite result code. */
 void sqlite_read_failed(const struct sqlite_connection *connection, struct store_read *read, int code);
+/* Ends the read's transaction and begins the next one. */
+int sqlite_read_again(struct sqlite_connection *connection) MUST_USE;
+/* From here on the connection's queries are interrupted after a slice, or only after what a whole read may take. */
+void sqlite_read_slice(struct sqlite_connection *connection);
+void sqlite_read_whole(struct sqlite_connection *connection);
 /* The run at the row of a SQL_READ_RUN-like statement; slices are borrowed from it. False: the row is damaged. */
 bool sqlite_decode_run(sqlite3_stmt *statement, struct store_run *ret_run);
 void sqlite_damaged(const struct sqlite_connection *connection, struct store_read *read, const char *what,

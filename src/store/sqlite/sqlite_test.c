@@ -68,8 +68,19 @@ static const struct store_contract_subject sqlite = {
 };
 static void *sqlite_state = (void *)(uintptr_t)&sqlite;
 
+/* Lists and counts in the smallest pieces. */
+static struct store *open_in_chunks(const struct store_contract_subject *subject UNUSED)
+{
+    return open_with(&(struct store_sqlite_options){ .list_slice_ns = -1, .list_chunk_rows = 7 });
+}
+
+static const struct store_contract_subject in_chunks = {
+    .name = "sqlite, lists in chunks", .open = open_in_chunks, .remove = remove_files, .durable = true
+};
+
 __attribute__((constructor)) static void add_contract(void)
 {
+    store_contract_add(&in_chunks, testing_tests, &testing_count, TEST_COUNT_MAX);
     store_contract_add(&sqlite, testing_tests, &testing_count, TEST_COUNT_MAX);
 }
 
@@ -468,6 +479,45 @@ TEST(a_reader_that_does_not_end_does_not_stop_the_writer_for_ever)
     struct store_statistics statistics;
     store_statistics(f.store, &statistics);
     CHECK(statistics.log_size < (20 << 20));
+    store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
+TEST(a_list_that_takes_long_goes_on_in_chunks)
+{
+    enum { RUNS = 4000 };
+    struct fixture   f;
+    struct operation operation;
+    remove_files(NULL);
+    fixture_open(&f, &sqlite);
+    store_close(f.store);
+    f.store = open_with(&(struct store_sqlite_options){ .list_slice_ns = 1, .list_chunk_rows = 500 });
+    operation_init(&operation, &f);
+    for (store_number number = 1; number <= RUNS; number++)
+        operation_insert_run(&operation, 0, number, "workflow");
+    operation_must_commit(&operation);
+    struct store_value  times[] = { { .number = 3000 }, { .number = 2000000 }, { .number = 3999000 } };
+    struct store_filter filter = { .column = STORE_COLUMN_START_TIME, .values = times, .value_count = 3 };
+    filter.operator= STORE_IN;
+    for (size_t limit = 0; limit < 4; limit++) {
+        struct store_read read = {
+            .kind = STORE_READ_LIST, .namespace_number = NAMESPACE, .filter = &filter, .limit = limit
+        };
+        fixture_read(&f, &read);
+        CHECK_EQ(read.status, ST_OK);
+        CHECK_EQ(read.run_count, limit == 0 ? 3 : limit);
+        CHECK_EQ(read.more, limit == 1 || limit == 2);
+        for (size_t i = 0; i < read.run_count; i++)
+            CHECK_INT(read.runs[i].start_time, times[2 - i].number);
+    }
+    struct store_read count = { .kind = STORE_READ_COUNT,
+                                .namespace_number = NAMESPACE,
+                                .group_column = STORE_COLUMN_TASK_QUEUE };
+    fixture_read(&f, &count);
+    CHECK_EQ(count.status, ST_OK);
+    CHECK_INT(count.count, RUNS);
+    CHECK_EQ(count.group_count, 2);
+    CHECK_INT(count.groups[0].count, RUNS / 2);
     store_batch_release(&operation.batch);
     fixture_release(&f);
 }
