@@ -17,25 +17,28 @@ struct timeouts {
     int64_t schedule_to_close, schedule_to_start, start_to_close, heartbeat;
 };
 
-static enum status timeouts_complete(const struct execution *state,
+static enum status timeouts_complete(const struct execution                                     *state,
                                      const struct command_ScheduleActivityTaskCommandAttributes *command,
                                      struct timeouts *ret, struct error *error)
 {
     struct timeouts t = { ns_of_duration(command->schedule_to_close_timeout),
                           ns_of_duration(command->schedule_to_start_timeout),
-                          ns_of_duration(command->start_to_close_timeout), ns_of_duration(command->heartbeat_timeout) };
+                          ns_of_duration(command->start_to_close_timeout),
+                          ns_of_duration(command->heartbeat_timeout) };
     if (t.schedule_to_close < 0 || t.schedule_to_start < 0 || t.start_to_close < 0 || t.heartbeat < 0)
         return error_set(error, ST_INVALID_ARGUMENT, "Activity timeouts cannot be negative. ActivityId=%.*s",
                          BYTES_FMT(command->activity_id));
     if (t.schedule_to_close == 0 && t.start_to_close == 0)
-        return error_set(error, ST_INVALID_ARGUMENT,
-                         "A valid StartToClose or ScheduleToCloseTimeout is not set on command. ActivityId=%.*s",
-                         BYTES_FMT(command->activity_id));
+        return error_set(
+            error, ST_INVALID_ARGUMENT,
+            "A valid StartToClose or ScheduleToCloseTimeout is not set on command. ActivityId=%.*s",
+            BYTES_FMT(command->activity_id));
     int64_t run = state->run_timeout;
     if (t.schedule_to_close != 0) {
-        t.schedule_to_start = t.schedule_to_start == 0 ? t.schedule_to_close
-                                                       : MIN(t.schedule_to_start, t.schedule_to_close);
-        t.start_to_close = t.start_to_close == 0 ? t.schedule_to_close : MIN(t.start_to_close, t.schedule_to_close);
+        t.schedule_to_start =
+            t.schedule_to_start == 0 ? t.schedule_to_close : MIN(t.schedule_to_start, t.schedule_to_close);
+        t.start_to_close =
+            t.start_to_close == 0 ? t.schedule_to_close : MIN(t.start_to_close, t.schedule_to_close);
     } else {
         t.schedule_to_close = run;
         if (t.schedule_to_start == 0)
@@ -51,27 +54,31 @@ static enum status timeouts_complete(const struct execution *state,
     return ST_OK;
 }
 
-static enum status schedule_check(struct draft *draft, const struct command_ScheduleActivityTaskCommandAttributes *command,
-                                  struct error *error)
+static enum status schedule_check(struct draft                                               *draft,
+                                  const struct command_ScheduleActivityTaskCommandAttributes *command,
+                                  struct error                                               *error)
 {
     size_t id_max = draft->env->limits->id_size_max;
     if (command->activity_id.size == 0 || command->activity_id.size > id_max)
-        return error_set(error, ST_INVALID_ARGUMENT, "ActivityId is not set or longer than %zu bytes on command.", id_max);
+        return error_set(error, ST_INVALID_ARGUMENT,
+                         "ActivityId is not set or longer than %zu bytes on command.", id_max);
     if (command->activity_type == NULL || command->activity_type->name.size == 0 ||
         command->activity_type->name.size > id_max)
         return error_set(error, ST_INVALID_ARGUMENT,
-                         "ActivityType is not set or longer than %zu bytes on command. ActivityId=%.*s", id_max,
-                         BYTES_FMT(command->activity_id));
-    if (command->task_queue == NULL || command->task_queue->name.size == 0 || command->task_queue->name.size > id_max)
+                         "ActivityType is not set or longer than %zu bytes on command. ActivityId=%.*s",
+                         id_max, BYTES_FMT(command->activity_id));
+    if (command->task_queue == NULL || command->task_queue->name.size == 0 ||
+        command->task_queue->name.size > id_max)
         return error_set(error, ST_INVALID_ARGUMENT,
                          "TaskQueue is not set or longer than %zu bytes on command. ActivityId=%.*s", id_max,
                          BYTES_FMT(command->activity_id));
     return ST_OK;
 }
 
-enum status activity_schedule(struct draft *draft, const struct command_ScheduleActivityTaskCommandAttributes *command,
-                              int64_t task_completed_id, struct bytes user_metadata, int64_t *ret_scheduled_id,
-                              struct error *error)
+enum status activity_schedule(struct draft                                               *draft,
+                              const struct command_ScheduleActivityTaskCommandAttributes *command,
+                              int64_t task_completed_id, struct bytes user_metadata,
+                              int64_t *ret_scheduled_id, struct error *error)
 {
     struct timeouts           timeouts = { 0 };
     struct common_RetryPolicy policy = { 0 };
@@ -85,7 +92,8 @@ enum status activity_schedule(struct draft *draft, const struct command_Schedule
         status = retry_policy_complete(&policy, arena, error);
     if (status != ST_OK)
         return status;
-    struct taskqueue_TaskQueue queue = { .name = command->task_queue->name, .kind = enums_TASK_QUEUE_KIND_NORMAL };
+    struct taskqueue_TaskQueue                          queue = { .name = command->task_queue->name,
+                                                                  .kind = enums_TASK_QUEUE_KIND_NORMAL };
     struct history_ActivityTaskScheduledEventAttributes scheduled = {
         .activity_id = command->activity_id,
         .activity_type = command->activity_type,
@@ -122,7 +130,8 @@ void activity_ready(struct draft *draft, int64_t scheduled_event_id, bool return
 
 /* --- start --- */
 
-static struct bytes activity_token(const struct execution *state, const struct activity *activity, struct arena *arena)
+static struct bytes activity_token(const struct execution *state, const struct activity *activity,
+                                   struct arena *arena)
 {
     struct task_ref token = {
         .namespace_id = state->namespace_id,
@@ -138,14 +147,15 @@ static struct bytes activity_token(const struct execution *state, const struct a
     return task_token_encode(&token, arena);
 }
 
-static struct workflowservice_PollActivityTaskQueueResponse *
-activity_response(const struct execution *state, const struct activity *activity, const struct env *env,
-                  const struct history_ActivityTaskScheduledEventAttributes *scheduled, struct arena *arena)
+static struct workflowservice_PollActivityTaskQueueResponse *activity_response(
+    const struct execution *state, const struct activity *activity, const struct env *env,
+    const struct history_ActivityTaskScheduledEventAttributes *scheduled, struct arena *arena)
 {
     struct workflowservice_PollActivityTaskQueueResponse *response =
         ARENA_NEW(arena, struct workflowservice_PollActivityTaskQueueResponse);
     response->task_token = activity_token(state, activity, arena);
-    response->workflow_namespace = env->namespace == NULL ? BYTES_EMPTY : arena_copy(arena, env->namespace->name);
+    response->workflow_namespace =
+        env->namespace == NULL ? BYTES_EMPTY : arena_copy(arena, env->namespace->name);
     response->workflow_type = ARENA_NEW(arena, struct common_WorkflowType);
     response->workflow_type->name = arena_copy(arena, state->type);
     response->workflow_execution = execution_message(state, arena);
@@ -155,7 +165,8 @@ activity_response(const struct execution *state, const struct activity *activity
     response->header = scheduled->header;
     response->input = scheduled->input;
     response->retry_policy = scheduled->retry_policy;
-    response->priority = scheduled->priority.size != 0 ? scheduled->priority : arena_copy(arena, state->priority);
+    response->priority =
+        scheduled->priority.size != 0 ? scheduled->priority : arena_copy(arena, state->priority);
     struct bytes details = activity_details(activity);
     if (details.size != 0)
         response->heartbeat_details = arena_copy(arena, details);
@@ -169,9 +180,9 @@ activity_response(const struct execution *state, const struct activity *activity
     return response;
 }
 
-struct workflowservice_PollActivityTaskQueueResponse *
-activity_start(struct draft *draft, int64_t scheduled_event_id, struct bytes identity, struct bytes request_id,
-               const struct history_ActivityTaskScheduledEventAttributes *scheduled)
+struct workflowservice_PollActivityTaskQueueResponse *activity_start(
+    struct draft *draft, int64_t scheduled_event_id, struct bytes identity, struct bytes request_id,
+    const struct history_ActivityTaskScheduledEventAttributes *scheduled)
 {
     const struct activity *activity = execution_activity(draft->state, scheduled_event_id);
     assert(activity != NULL && activity->started_time == 0);
@@ -189,7 +200,8 @@ void decide_activity_start(const struct execution *live, struct workflow_request
     const struct activity *activity = execution_activity(live, request->task.scheduled_event_id);
     bool again = activity != NULL && activity->started_time != 0 && request->poll.request_id.size != 0 &&
                  bytes_equal(activity->request_id, request->poll.request_id);
-    if (activity == NULL || (!again && (activity->sequence == 0 || activity->sequence != request->task.sequence))) {
+    if (activity == NULL ||
+        (!again && (activity->sequence == 0 || activity->sequence != request->task.sequence))) {
         request->stale = true;
         return;
     }
@@ -198,7 +210,8 @@ void decide_activity_start(const struct execution *live, struct workflow_request
         return;
     const struct history_ActivityTaskScheduledEventAttributes *scheduled = event_attributes(event);
     if (event->event_type != enums_EVENT_TYPE_ACTIVITY_TASK_SCHEDULED) {
-        error_set(&request->base.error, ST_DATA_LOSS, "event %" PRId64 " schedules no activity", event->event_id);
+        error_set(&request->base.error, ST_DATA_LOSS, "event %" PRId64 " schedules no activity",
+                  event->event_id);
         return;
     }
     if (again) {
@@ -215,8 +228,9 @@ void decide_activity_start(const struct execution *live, struct workflow_request
 /* --- ends --- */
 
 /* Started, then the end: both now, or both through the buffer. `end` gets the id of Started if that has one. */
-static void activity_end(struct draft *draft, const struct activity *activity, struct history_HistoryEvent *end,
-                         int64_t *started_event_id, struct bytes made_up_identity)
+static void activity_end(struct draft *draft, const struct activity *activity,
+                         struct history_HistoryEvent *end, int64_t *started_event_id,
+                         struct bytes made_up_identity)
 {
     bool started = activity->started_time != 0 || made_up_identity.base != NULL;
     draft_unready(draft, activity->sequence);
@@ -243,26 +257,30 @@ static void end_completed(struct draft *draft, const struct activity *activity, 
                           struct bytes identity, const struct common_WorkerVersionStamp *version)
 {
     struct history_ActivityTaskCompletedEventAttributes completed = { .result = result,
-                                                                      .scheduled_event_id = activity->scheduled_event_id,
+                                                                      .scheduled_event_id =
+                                                                          activity->scheduled_event_id,
                                                                       .identity = identity,
-                                                                      .worker_version = (void *)(uintptr_t)version };
+                                                                      .worker_version =
+                                                                          (void *)(uintptr_t)version };
     struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_ACTIVITY_TASK_COMPLETED, &completed);
     activity_end(draft, activity, &event, &completed.started_event_id,
                  identity.base != NULL ? identity : BYTES(""));
 }
 
-static void end_failed(struct draft *draft, const struct activity *activity, struct bytes failure, int32_t retry_state,
-                       struct bytes identity)
+static void end_failed(struct draft *draft, const struct activity *activity, struct bytes failure,
+                       int32_t retry_state, struct bytes identity)
 {
     struct history_ActivityTaskFailedEventAttributes failed = { .failure = failure,
-                                                                .scheduled_event_id = activity->scheduled_event_id,
+                                                                .scheduled_event_id =
+                                                                    activity->scheduled_event_id,
                                                                 .identity = identity,
                                                                 .retry_state = retry_state };
     struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_ACTIVITY_TASK_FAILED, &failed);
     activity_end(draft, activity, &event, &failed.started_event_id, BYTES_EMPTY);
 }
 
-static void end_timed_out(struct draft *draft, const struct activity *activity, int32_t type, int32_t retry_state)
+static void end_timed_out(struct draft *draft, const struct activity *activity, int32_t type,
+                          int32_t retry_state)
 {
     struct history_ActivityTaskTimedOutEventAttributes timed_out = {
         .failure = failure_timeout(draft->arena, type, activity_details(activity), activity->last_failure),
@@ -278,11 +296,12 @@ static void keep_details(struct draft *draft, const struct activity *activity)
 {
     if (activity->has_volatile_details)
         DRAFT_CHANGE(draft, CHANGE_ACTIVITY_HEARTBEAT, activity_heartbeat, state_ActivityHeartbeat,
-                     .scheduled_event_id = activity->scheduled_event_id, .details = activity->volatile_details,
-                     .has_details = true);
+                     .scheduled_event_id = activity->scheduled_event_id,
+                     .details = activity->volatile_details, .has_details = true);
 }
 
-static struct retry_answer ask_retry(struct draft *draft, const struct activity *activity, struct bytes failure)
+static struct retry_answer ask_retry(struct draft *draft, const struct activity *activity,
+                                     struct bytes failure)
 {
     struct retry_question question = { .policy = activity->retry_policy,
                                        .attempt = activity->attempt,
@@ -294,12 +313,14 @@ static struct retry_answer ask_retry(struct draft *draft, const struct activity 
     return retry_decide(&question, draft->arena);
 }
 
-static void activity_retry(struct draft *draft, const struct activity *activity, struct bytes failure, int64_t delay)
+static void activity_retry(struct draft *draft, const struct activity *activity, struct bytes failure,
+                           int64_t delay)
 {
     int64_t id = activity->scheduled_event_id;
     keep_details(draft, activity);
-    DRAFT_CHANGE(draft, CHANGE_ACTIVITY_RETRIED, activity_retried, state_ActivityRetried, .scheduled_event_id = id,
-                 .attempt = activity->attempt + 1, .scheduled_time = time_add(draft->env->now, delay),
+    DRAFT_CHANGE(draft, CHANGE_ACTIVITY_RETRIED, activity_retried, state_ActivityRetried,
+                 .scheduled_event_id = id, .attempt = activity->attempt + 1,
+                 .scheduled_time = time_add(draft->env->now, delay),
                  .last_failure = failure_bounded(draft->arena, failure, KEPT_FAILURE_SIZE_MAX, false));
     if (delay == 0)
         activity_ready(draft, id, false);
@@ -369,9 +390,12 @@ static const struct activity *activity_of(const struct execution *live, struct w
         if (activity != NULL && activity->started_time == 0 && !may_be_unstarted)
             activity = NULL;
     } else {
-        activity = ref->task.kind == STORE_TASK_ACTIVITY ? execution_activity(live, ref->task.scheduled_event_id) : NULL;
-        if (activity != NULL && (activity->started_time == 0 || activity->attempt != ref->task.attempt ||
-                                 activity->stamp != ref->task.stamp || activity->started_time != ref->task.started_time))
+        activity = ref->task.kind == STORE_TASK_ACTIVITY
+                       ? execution_activity(live, ref->task.scheduled_event_id)
+                       : NULL;
+        if (activity != NULL &&
+            (activity->started_time == 0 || activity->attempt != ref->task.attempt ||
+             activity->stamp != ref->task.stamp || activity->started_time != ref->task.started_time))
             activity = NULL;
     }
     if (activity == NULL)
@@ -405,7 +429,8 @@ static void finish(struct draft *draft, struct decision *decision)
 static struct bytes too_large(struct draft *draft, const char *what, size_t size)
 {
     return failure_server(draft->arena,
-                          arena_printf(draft->arena, "%s exceeds size limit: %zu bytes, at most %zu are allowed.", what,
+                          arena_printf(draft->arena,
+                                       "%s exceeds size limit: %zu bytes, at most %zu are allowed.", what,
                                        size, draft->env->limits->payload_size_max),
                           true, BYTES_EMPTY);
 }
@@ -449,8 +474,8 @@ void decide_activity_fail(const struct execution *live, struct workflow_request 
             too_large(&draft, "Heartbeat details", request->heartbeat_details.size);
     else if (request->heartbeat_details.size != 0)
         DRAFT_CHANGE(&draft, CHANGE_ACTIVITY_HEARTBEAT, activity_heartbeat, state_ActivityHeartbeat,
-                     .scheduled_event_id = activity->scheduled_event_id, .details = request->heartbeat_details,
-                     .has_details = true);
+                     .scheduled_event_id = activity->scheduled_event_id,
+                     .details = request->heartbeat_details, .has_details = true);
     struct bytes failure = request->payload;
     if (failure.size > env->limits->payload_size_max) {
         response->failures[response->failures_count++] = too_large(&draft, "Failure", failure.size);
@@ -495,8 +520,8 @@ void decide_activity_cancel(const struct execution *live, struct workflow_reques
     finish(&draft, decision);
 }
 
-void decide_activity_heartbeat(const struct execution *live, struct workflow_request *request, struct env *env,
-                               struct decision *decision)
+void decide_activity_heartbeat(const struct execution *live, struct workflow_request *request,
+                               struct env *env, struct decision *decision)
 {
     const struct activity *activity = activity_of(live, request, false);
     struct draft           draft;
@@ -521,6 +546,7 @@ void decide_activity_heartbeat(const struct execution *live, struct workflow_req
         return;
     }
     DRAFT_CHANGE(&draft, CHANGE_ACTIVITY_HEARTBEAT, activity_heartbeat, state_ActivityHeartbeat,
-                 .scheduled_event_id = activity->scheduled_event_id, .details = request->payload, .has_details = true);
+                 .scheduled_event_id = activity->scheduled_event_id, .details = request->payload,
+                 .has_details = true);
     decision_finish(&draft, decision);
 }

@@ -9,15 +9,16 @@
 #include "engine/draft.h"
 
 /* A schedule command, its timeouts and policy after defaulting. INVALID_ARGUMENT: why the command is bad. */
-enum status activity_schedule(struct draft *draft, const struct command_ScheduleActivityTaskCommandAttributes *command,
-                              int64_t task_completed_id, struct bytes user_metadata, int64_t *ret_scheduled_id,
-                              struct error *error) MUST_USE;
+enum status activity_schedule(struct draft                                               *draft,
+                              const struct command_ScheduleActivityTaskCommandAttributes *command,
+                              int64_t task_completed_id, struct bytes user_metadata,
+                              int64_t *ret_scheduled_id, struct error *error) MUST_USE;
 /* Makes a row for matching: the activity waits for a poller from now on. */
 void activity_ready(struct draft *draft, int64_t scheduled_event_id, bool returned);
 /* Starts it; the answer is complete but for input and header, which come with the Scheduled event's attributes. */
-struct workflowservice_PollActivityTaskQueueResponse *
-activity_start(struct draft *draft, int64_t scheduled_event_id, struct bytes identity, struct bytes request_id,
-               const struct history_ActivityTaskScheduledEventAttributes *scheduled);
+struct workflowservice_PollActivityTaskQueueResponse *activity_start(
+    struct draft *draft, int64_t scheduled_event_id, struct bytes identity, struct bytes request_id,
+    const struct history_ActivityTaskScheduledEventAttributes *scheduled);
 /* Ends one that was cancelled before it was started. The event goes through the buffer. */
 void activity_cancel_unstarted(struct draft *draft, const struct activity *activity, struct bytes identity);
 /* What is due for this one at env's now. */
@@ -34,6 +35,6 @@ void decide_activity_fail(const struct execution *live, struct workflow_request 
                           struct decision *decision);
 void decide_activity_cancel(const struct execution *live, struct workflow_request *request, struct env *env,
                             struct decision *decision);
-void decide_activity_heartbeat(const struct execution *live, struct workflow_request *request, struct env *env,
-                               struct decision *decision);
+void decide_activity_heartbeat(const struct execution *live, struct workflow_request *request,
+                               struct env *env, struct decision *decision);
 #endif

@@ -24,10 +24,12 @@ const struct history_HistoryEvent *cold_event(struct env *env, struct decision *
     return NULL;
 }
 
-void execution_terminate(struct draft *draft, struct bytes reason, struct bytes details, struct bytes identity)
+void execution_terminate(struct draft *draft, struct bytes reason, struct bytes details,
+                         struct bytes identity)
 {
     task_force_close(draft);
-    struct history_WorkflowExecutionTerminatedEventAttributes terminated = { .reason = reason, .identity = identity };
+    struct history_WorkflowExecutionTerminatedEventAttributes terminated = { .reason = reason,
+                                                                             .identity = identity };
     if (details.size != 0)
         terminated.details = details;
     draft_write(draft, enums_EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED, &terminated);
@@ -62,12 +64,12 @@ static int64_t backoff_at_least(const struct draft *draft, int64_t backoff)
 }
 
 struct next_run {
-    struct entity_identity identity;
-    struct bytes           run_id; /* text */
-    int32_t                initiator, retry_state;
-    int64_t                backoff;
-    const struct history_HistoryEvent                             *first_event;
-    struct history_WorkflowExecutionStartedEventAttributes         started;
+    struct entity_identity                                 identity;
+    struct bytes                                           run_id; /* text */
+    int32_t                                                initiator, retry_state;
+    int64_t                                                backoff;
+    const struct history_HistoryEvent                     *first_event;
+    struct history_WorkflowExecutionStartedEventAttributes started;
 };
 
 /* What all next runs have in common with the first event of this one. False: that event has to be fetched. */
@@ -82,7 +84,8 @@ static bool next_begin(struct draft *draft, struct decision *decision, int32_t i
     next->run_id = uuid_text(draft->arena, &next->identity.run_id);
     next->initiator = initiator;
     next->backoff = backoff;
-    next->started = *(const struct history_WorkflowExecutionStartedEventAttributes *)event_attributes(next->first_event);
+    next->started =
+        *(const struct history_WorkflowExecutionStartedEventAttributes *)event_attributes(next->first_event);
     struct history_WorkflowExecutionStartedEventAttributes *started = &next->started;
     started->identity = BYTES_EMPTY;
     started->eager_execution_accepted = false;
@@ -154,49 +157,55 @@ bool execution_time_out(struct draft *draft, struct decision *decision, bool who
     struct next_run next = { .retry_state = enums_RETRY_STATE_TIMEOUT };
     bool            follows = false;
     if (!whole_execution) {
-        struct bytes failure = failure_timeout(draft->arena, enums_TIMEOUT_TYPE_START_TO_CLOSE, BYTES_EMPTY, BYTES_EMPTY);
+        struct bytes failure =
+            failure_timeout(draft->arena, enums_TIMEOUT_TYPE_START_TO_CLOSE, BYTES_EMPTY, BYTES_EMPTY);
         if (!next_after_failure(draft, decision, failure, &next, &follows))
             return false;
     }
     task_force_close(draft);
     struct history_WorkflowExecutionTimedOutEventAttributes timed_out = { .retry_state = next.retry_state,
-                                                                          .new_execution_run_id = next.run_id };
+                                                                          .new_execution_run_id =
+                                                                              next.run_id };
     draft_write(draft, enums_EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT, &timed_out);
     if (follows)
         next_create(draft, decision, &next);
     return true;
 }
 
-static void write_with_metadata(struct draft *draft, int32_t type, const void *attributes, struct bytes user_metadata)
+static void write_with_metadata(struct draft *draft, int32_t type, const void *attributes,
+                                struct bytes user_metadata)
 {
     struct history_HistoryEvent event = event_make(type, attributes);
     event.user_metadata = user_metadata;
     draft_event(draft, &event);
 }
 
-bool execution_complete(struct draft *draft, struct decision *decision, int64_t task_completed_id, struct bytes result,
-                        struct bytes user_metadata)
+bool execution_complete(struct draft *draft, struct decision *decision, int64_t task_completed_id,
+                        struct bytes result, struct bytes user_metadata)
 {
     const struct execution *state = draft->state;
     struct next_run         next = { 0 };
-    int64_t backoff = state->cron.size == 0 ? -1 : cron_backoff(state->cron, state->execution_time, draft->env->now);
+    int64_t                 backoff =
+        state->cron.size == 0 ? -1 : cron_backoff(state->cron, state->execution_time, draft->env->now);
     if (backoff >= 0) {
         if (!next_begin(draft, decision, enums_CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE, backoff, &next))
             return false;
         next.started.last_completion_result = result;
         next.started.completion_callbacks_count = 0;
     }
-    struct history_WorkflowExecutionCompletedEventAttributes completed = {
-        .result = result, .workflow_task_completed_event_id = task_completed_id, .new_execution_run_id = next.run_id
-    };
+    struct history_WorkflowExecutionCompletedEventAttributes completed = { .result = result,
+                                                                           .workflow_task_completed_event_id =
+                                                                               task_completed_id,
+                                                                           .new_execution_run_id =
+                                                                               next.run_id };
     write_with_metadata(draft, enums_EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED, &completed, user_metadata);
     if (backoff >= 0)
         next_create(draft, decision, &next);
     return true;
 }
 
-bool execution_fail(struct draft *draft, struct decision *decision, int64_t task_completed_id, struct bytes failure,
-                    struct bytes user_metadata)
+bool execution_fail(struct draft *draft, struct decision *decision, int64_t task_completed_id,
+                    struct bytes failure, struct bytes user_metadata)
 {
     struct next_run next;
     bool            follows;
@@ -204,7 +213,8 @@ bool execution_fail(struct draft *draft, struct decision *decision, int64_t task
         return false;
     struct history_WorkflowExecutionFailedEventAttributes failed = { .failure = failure,
                                                                      .retry_state = next.retry_state,
-                                                                     .workflow_task_completed_event_id = task_completed_id,
+                                                                     .workflow_task_completed_event_id =
+                                                                         task_completed_id,
                                                                      .new_execution_run_id = next.run_id };
     write_with_metadata(draft, enums_EVENT_TYPE_WORKFLOW_EXECUTION_FAILED, &failed, user_metadata);
     if (follows)
@@ -237,7 +247,8 @@ static void continue_started(struct draft *draft, struct next_run *next,
     if (run_timeout <= 0)
         run_timeout = state->run_timeout;
     if (state->execution_timeout != 0)
-        run_timeout = run_timeout == 0 ? state->execution_timeout : MIN(run_timeout, state->execution_timeout);
+        run_timeout =
+            run_timeout == 0 ? state->execution_timeout : MIN(run_timeout, state->execution_timeout);
     int64_t task_timeout = ns_of_duration(command->workflow_task_timeout);
     if (task_timeout <= 0)
         task_timeout = state->task_timeout;
@@ -274,7 +285,8 @@ bool execution_continue_as_new(struct draft *draft, struct decision *decision, i
         .inherit_build_id = command->inherit_build_id,
         .initial_versioning_behavior = command->initial_versioning_behavior,
     };
-    write_with_metadata(draft, enums_EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW, &continued, user_metadata);
+    write_with_metadata(draft, enums_EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW, &continued,
+                        user_metadata);
     next_create(draft, decision, &next);
     return true;
 }

@@ -19,10 +19,10 @@
 #define CAUSE(name) enums_WORKFLOW_TASK_FAILED_CAUSE_##name
 
 struct completion {
-    struct draft             draft;
-    struct workflow_request *request;
-    struct decision         *decision;
-    int64_t                  completed_id;
+    struct draft                                                      draft;
+    struct workflow_request                                          *request;
+    struct decision                                                  *decision;
+    int64_t                                                           completed_id;
     const struct workflowservice_RespondWorkflowTaskCompletedRequest *input;
     int64_t *scheduled;       /* activities of this completion, by scheduled event id */
     bool    *scheduled_eager; /* and whether the worker would run them itself */
@@ -52,7 +52,8 @@ static bool fits(struct completion *completion, int32_t cause, const char *what,
     if (size <= size_max)
         return true;
     completion->terminates = true;
-    return bad(completion, cause, "%s exceeds size limit: %zu bytes, at most %zu are allowed.", what, size, size_max);
+    return bad(completion, cause, "%s exceeds size limit: %zu bytes, at most %zu are allowed.", what, size,
+               size_max);
 }
 
 static bool payload_fits(struct completion *completion, int32_t cause, const char *what, size_t size)
@@ -77,8 +78,8 @@ static bool run_schedule_activity(struct completion *completion, const struct co
     const struct command_ScheduleActivityTaskCommandAttributes *attributes =
         command->schedule_activity_task_command_attributes;
     struct draft *draft = &completion->draft;
-    if (!payload_fits(completion, CAUSE(BAD_SCHEDULE_ACTIVITY_ATTRIBUTES), "ScheduleActivityTaskCommandAttributes.Input",
-                      attributes->input.size))
+    if (!payload_fits(completion, CAUSE(BAD_SCHEDULE_ACTIVITY_ATTRIBUTES),
+                      "ScheduleActivityTaskCommandAttributes.Input", attributes->input.size))
         return false;
     if (execution_activity_by_id(draft->state, attributes->activity_id) != NULL)
         return bad(completion, CAUSE(SCHEDULE_ACTIVITY_DUPLICATE_ID), "an activity with id %.*s is pending",
@@ -194,7 +195,8 @@ static int64_t take_buffered_fire(struct completion *completion, struct bytes ti
             event->event_type != enums_EVENT_TYPE_TIMER_FIRED ||
             !bytes_equal(event->timer_fired_event_attributes->timer_id, timer_id))
             continue;
-        draft_change(draft, (struct state_Change){ .kind_case = CHANGE_BUFFERED_REMOVED, .buffered_removed = i });
+        draft_change(draft,
+                     (struct state_Change){ .kind_case = CHANGE_BUFFERED_REMOVED, .buffered_removed = i });
         return event->timer_fired_event_attributes->started_event_id;
     }
     return 0;
@@ -206,13 +208,15 @@ static bool run_cancel_timer(struct completion *completion, const struct command
     const struct timer *timer = execution_timer_by_id(completion->draft.state, id);
     int64_t started_event_id = timer != NULL ? timer->started_event_id : take_buffered_fire(completion, id);
     if (id.size == 0)
-        return bad(completion, CAUSE(BAD_CANCEL_TIMER_ATTRIBUTES), "TimerId is not set on CancelTimerCommand.");
+        return bad(completion, CAUSE(BAD_CANCEL_TIMER_ATTRIBUTES),
+                   "TimerId is not set on CancelTimerCommand.");
     if (started_event_id == 0)
-        return bad(completion, CAUSE(BAD_CANCEL_TIMER_ATTRIBUTES), "TIMER_UNKNOWN: no timer with id %.*s is pending",
-                   BYTES_FMT(id));
+        return bad(completion, CAUSE(BAD_CANCEL_TIMER_ATTRIBUTES),
+                   "TIMER_UNKNOWN: no timer with id %.*s is pending", BYTES_FMT(id));
     struct history_TimerCanceledEventAttributes canceled = { .timer_id = id,
                                                              .started_event_id = started_event_id,
-                                                             .workflow_task_completed_event_id = completion->completed_id,
+                                                             .workflow_task_completed_event_id =
+                                                                 completion->completed_id,
                                                              .identity = completion->input->identity };
     write(completion, command, enums_EVENT_TYPE_TIMER_CANCELED, &canceled);
     return true;
@@ -222,25 +226,29 @@ static bool run_cancel_timer(struct completion *completion, const struct command
 
 static bool run_record_marker(struct completion *completion, const struct command_Command *command)
 {
-    const struct command_RecordMarkerCommandAttributes *attributes = command->record_marker_command_attributes;
-    size_t                                              size = attributes->failure.size;
-    size_t                                              id_max = completion->draft.env->limits->id_size_max;
+    const struct command_RecordMarkerCommandAttributes *attributes =
+        command->record_marker_command_attributes;
+    size_t size = attributes->failure.size;
+    size_t id_max = completion->draft.env->limits->id_size_max;
     if (attributes->marker_name.size == 0 || attributes->marker_name.size > id_max)
         return bad(completion, CAUSE(BAD_RECORD_MARKER_ATTRIBUTES),
                    "MarkerName is not set or longer than %zu bytes on RecordMarkerCommand.", id_max);
-    struct history_MarkerRecordedEventAttributes_DetailsEntry *details = ARENA_NEW_ARRAY(
-        completion->draft.arena, struct history_MarkerRecordedEventAttributes_DetailsEntry, attributes->details_count + 1);
+    struct history_MarkerRecordedEventAttributes_DetailsEntry *details =
+        ARENA_NEW_ARRAY(completion->draft.arena, struct history_MarkerRecordedEventAttributes_DetailsEntry,
+                        attributes->details_count + 1);
     for (size_t i = 0; i < attributes->details_count; i++) {
         details[i].key = attributes->details[i].key;
         details[i].value = attributes->details[i].value;
         size += details[i].value.size;
     }
-    if (!payload_fits(completion, CAUSE(BAD_RECORD_MARKER_ATTRIBUTES), "RecordMarkerCommandAttributes.Details", size))
+    if (!payload_fits(completion, CAUSE(BAD_RECORD_MARKER_ATTRIBUTES),
+                      "RecordMarkerCommandAttributes.Details", size))
         return false;
     struct history_MarkerRecordedEventAttributes recorded = { .marker_name = attributes->marker_name,
                                                               .details = details,
                                                               .details_count = attributes->details_count,
-                                                              .workflow_task_completed_event_id = completion->completed_id,
+                                                              .workflow_task_completed_event_id =
+                                                                  completion->completed_id,
                                                               .header = attributes->header,
                                                               .failure = attributes->failure };
     struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_MARKER_RECORDED, &recorded);
@@ -251,7 +259,7 @@ static bool run_record_marker(struct completion *completion, const struct comman
 
 static bool run_upsert(struct completion *completion, const struct command_Command *command)
 {
-    struct bytes given = command->upsert_workflow_search_attributes_command_attributes->search_attributes;
+    struct bytes  given = command->upsert_workflow_search_attributes_command_attributes->search_attributes;
     struct draft *draft = &completion->draft;
     if (given.base == NULL)
         return bad(completion, CAUSE(BAD_SEARCH_ATTRIBUTES),
@@ -280,9 +288,9 @@ static bool run_modify_properties(struct completion *completion, const struct co
     if (!fits(completion, CAUSE(BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES), "Memo", MAX(merged, given.size),
               draft->env->limits->memo_size_max))
         return false;
-    struct history_WorkflowPropertiesModifiedEventAttributes modified = {
-        .workflow_task_completed_event_id = completion->completed_id, .upserted_memo = given
-    };
+    struct history_WorkflowPropertiesModifiedEventAttributes modified = { .workflow_task_completed_event_id =
+                                                                              completion->completed_id,
+                                                                          .upserted_memo = given };
     write(completion, command, enums_EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED, &modified);
     return true;
 }
@@ -295,8 +303,8 @@ static bool run_complete(struct completion *completion, const struct command_Com
     if (!payload_fits(completion, CAUSE(BAD_SCHEDULE_ACTIVITY_ATTRIBUTES), /* so clients know it */
                       "CompleteWorkflowExecutionCommandAttributes.Result", result.size))
         return false;
-    completion->needs = !execution_complete(&completion->draft, completion->decision, completion->completed_id, result,
-                                            command->user_metadata);
+    completion->needs = !execution_complete(&completion->draft, completion->decision,
+                                            completion->completed_id, result, command->user_metadata);
     return !completion->needs;
 }
 
@@ -309,8 +317,8 @@ static bool run_fail(struct completion *completion, const struct command_Command
     if (!payload_fits(completion, CAUSE(BAD_FAIL_WORKFLOW_EXECUTION_ATTRIBUTES),
                       "FailWorkflowExecutionCommandAttributes.Failure", failure.size))
         return false;
-    completion->needs = !execution_fail(&completion->draft, completion->decision, completion->completed_id, failure,
-                                        command->user_metadata);
+    completion->needs = !execution_fail(&completion->draft, completion->decision, completion->completed_id,
+                                        failure, command->user_metadata);
     return !completion->needs;
 }
 
@@ -320,14 +328,14 @@ static bool run_cancel(struct completion *completion, const struct command_Comma
     if (!payload_fits(completion, CAUSE(BAD_CANCEL_WORKFLOW_EXECUTION_ATTRIBUTES),
                       "CancelWorkflowExecutionCommandAttributes.Details", details.size))
         return false;
-    struct history_WorkflowExecutionCanceledEventAttributes canceled = {
-        .workflow_task_completed_event_id = completion->completed_id, .details = details
-    };
+    struct history_WorkflowExecutionCanceledEventAttributes canceled = { .workflow_task_completed_event_id =
+                                                                             completion->completed_id,
+                                                                         .details = details };
     write(completion, command, enums_EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED, &canceled);
     return true;
 }
 
-static bool continue_check(struct completion *completion,
+static bool continue_check(struct completion                                                    *completion,
                            const struct command_ContinueAsNewWorkflowExecutionCommandAttributes *attributes)
 {
     const int32_t cause = CAUSE(BAD_CONTINUE_AS_NEW_ATTRIBUTES);
@@ -335,16 +343,20 @@ static bool continue_check(struct completion *completion,
     size_t        id_max = draft->env->limits->id_size_max;
     if ((attributes->workflow_type != NULL && attributes->workflow_type->name.size > id_max) ||
         (attributes->task_queue != NULL && attributes->task_queue->name.size > id_max))
-        return bad(completion, cause, "WorkflowType or TaskQueue is longer than %zu bytes on command.", id_max);
-    if (ns_of_duration(attributes->workflow_run_timeout) < 0 || ns_of_duration(attributes->workflow_task_timeout) < 0 ||
+        return bad(completion, cause, "WorkflowType or TaskQueue is longer than %zu bytes on command.",
+                   id_max);
+    if (ns_of_duration(attributes->workflow_run_timeout) < 0 ||
+        ns_of_duration(attributes->workflow_task_timeout) < 0 ||
         ns_of_duration(attributes->backoff_start_interval) < 0)
-        return bad(completion, cause, "A timeout or the backoff is negative on ContinueAsNewWorkflowExecutionCommand.");
+        return bad(completion, cause,
+                   "A timeout or the backoff is negative on ContinueAsNewWorkflowExecutionCommand.");
     if (attributes->retry_policy != NULL &&
         retry_policy_complete(attributes->retry_policy, draft->arena, &completion->error) != ST_OK) {
         completion->cause = cause;
         return false;
     }
-    if (attributes->cron_schedule.size != 0 && cron_check(attributes->cron_schedule, &completion->error) != ST_OK) {
+    if (attributes->cron_schedule.size != 0 &&
+        cron_check(attributes->cron_schedule, &completion->error) != ST_OK) {
         completion->cause = cause;
         return false;
     }
@@ -355,8 +367,8 @@ static bool continue_check(struct completion *completion,
     }
     return payload_fits(completion, cause, "ContinueAsNewWorkflowExecutionCommandAttributes.Input",
                         attributes->input.size) &&
-           fits(completion, cause, "ContinueAsNewWorkflowExecutionCommandAttributes.Memo", attributes->memo.size,
-                draft->env->limits->memo_size_max);
+           fits(completion, cause, "ContinueAsNewWorkflowExecutionCommandAttributes.Memo",
+                attributes->memo.size, draft->env->limits->memo_size_max);
 }
 
 static bool run_continue_as_new(struct completion *completion, const struct command_Command *command)
@@ -365,8 +377,9 @@ static bool run_continue_as_new(struct completion *completion, const struct comm
         command->continue_as_new_workflow_execution_command_attributes;
     if (!continue_check(completion, attributes))
         return false;
-    completion->needs = !execution_continue_as_new(&completion->draft, completion->decision, completion->completed_id,
-                                                   attributes, command->user_metadata);
+    completion->needs =
+        !execution_continue_as_new(&completion->draft, completion->decision, completion->completed_id,
+                                   attributes, command->user_metadata);
     return !completion->needs;
 }
 
@@ -376,27 +389,31 @@ struct command_type {
     int32_t     type, field, bad_cause;
     bool        closes;
     const char *name;
-    bool (*run)(struct completion *completion, const struct command_Command *command); /* NULL: not supported yet */
+    bool (*run)(struct completion            *completion,
+                const struct command_Command *command); /* NULL: not supported yet */
 };
-#define COMMAND(name, field, cause, closes, run) \
+#define COMMAND(name, field, cause, closes, run)                                                             \
     { enums_COMMAND_TYPE_##name, field, CAUSE(cause), closes, #name, run }
 static const struct command_type command_types[] = {
     COMMAND(SCHEDULE_ACTIVITY_TASK, 2, BAD_SCHEDULE_ACTIVITY_ATTRIBUTES, false, run_schedule_activity),
     COMMAND(START_TIMER, 3, BAD_START_TIMER_ATTRIBUTES, false, run_start_timer),
     COMMAND(COMPLETE_WORKFLOW_EXECUTION, 4, BAD_COMPLETE_WORKFLOW_EXECUTION_ATTRIBUTES, true, run_complete),
     COMMAND(FAIL_WORKFLOW_EXECUTION, 5, BAD_FAIL_WORKFLOW_EXECUTION_ATTRIBUTES, true, run_fail),
-    COMMAND(REQUEST_CANCEL_ACTIVITY_TASK, 6, BAD_REQUEST_CANCEL_ACTIVITY_ATTRIBUTES, false, run_cancel_activity),
+    COMMAND(REQUEST_CANCEL_ACTIVITY_TASK, 6, BAD_REQUEST_CANCEL_ACTIVITY_ATTRIBUTES, false,
+            run_cancel_activity),
     COMMAND(CANCEL_TIMER, 7, BAD_CANCEL_TIMER_ATTRIBUTES, false, run_cancel_timer),
     COMMAND(CANCEL_WORKFLOW_EXECUTION, 8, BAD_CANCEL_WORKFLOW_EXECUTION_ATTRIBUTES, true, run_cancel),
-    COMMAND(REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION, 9, BAD_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_ATTRIBUTES,
-            false, NULL),
+    COMMAND(REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION, 9,
+            BAD_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_ATTRIBUTES, false, NULL),
     COMMAND(RECORD_MARKER, 10, BAD_RECORD_MARKER_ATTRIBUTES, false, run_record_marker),
-    COMMAND(CONTINUE_AS_NEW_WORKFLOW_EXECUTION, 11, BAD_CONTINUE_AS_NEW_ATTRIBUTES, true, run_continue_as_new),
+    COMMAND(CONTINUE_AS_NEW_WORKFLOW_EXECUTION, 11, BAD_CONTINUE_AS_NEW_ATTRIBUTES, true,
+            run_continue_as_new),
     COMMAND(START_CHILD_WORKFLOW_EXECUTION, 12, BAD_START_CHILD_EXECUTION_ATTRIBUTES, false, NULL),
     COMMAND(SIGNAL_EXTERNAL_WORKFLOW_EXECUTION, 13, BAD_SIGNAL_WORKFLOW_EXECUTION_ATTRIBUTES, false, NULL),
     COMMAND(UPSERT_WORKFLOW_SEARCH_ATTRIBUTES, 14, BAD_SEARCH_ATTRIBUTES, false, run_upsert),
     COMMAND(PROTOCOL_MESSAGE, 15, BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE, false, NULL),
-    COMMAND(MODIFY_WORKFLOW_PROPERTIES, 17, BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES, false, run_modify_properties),
+    COMMAND(MODIFY_WORKFLOW_PROPERTIES, 17, BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES, false,
+            run_modify_properties),
     COMMAND(SCHEDULE_NEXUS_OPERATION, 18, BAD_SCHEDULE_NEXUS_OPERATION_ATTRIBUTES, false, NULL),
     COMMAND(REQUEST_CANCEL_NEXUS_OPERATION, 19, BAD_REQUEST_CANCEL_NEXUS_OPERATION_ATTRIBUTES, false, NULL),
 };
@@ -411,12 +428,13 @@ static const struct command_type *command_type_find(int32_t type)
 
 /* What is wrong with the request itself: then nothing happens and the task stays where it is. */
 static enum status request_check(const struct workflowservice_RespondWorkflowTaskCompletedRequest *input,
-                                 struct error *error)
+                                 struct error                                                     *error)
 {
     for (size_t i = 0; i < input->commands_count; i++) {
         const struct command_type *type = command_type_find(input->commands[i].command_type);
         if (type == NULL)
-            return error_set(error, ST_INVALID_ARGUMENT, "Unknown command type: %d", input->commands[i].command_type);
+            return error_set(error, ST_INVALID_ARGUMENT, "Unknown command type: %d",
+                             input->commands[i].command_type);
         if (type->closes && i + 1 < input->commands_count)
             return error_set(error, ST_INVALID_ARGUMENT,
                              "Command %zu of %zu, %s, closes the workflow: it must be the last one.", i + 1,
@@ -433,8 +451,9 @@ static bool run_command(struct completion *completion, const struct command_Comm
     if (type->run == NULL)
         return bad(completion, type->bad_cause, "the command %s is not supported yet", type->name);
     if (type->closes && completion->draft.state->buffer_count > completion->draft.own_buffered)
-        return bad(completion, CAUSE(UNHANDLED_COMMAND),
-                   "something happened while the workflow task ran: the workflow has to see it before it closes");
+        return bad(
+            completion, CAUSE(UNHANDLED_COMMAND),
+            "something happened while the workflow task ran: the workflow has to see it before it closes");
     return type->run(completion, command);
 }
 
@@ -484,7 +503,8 @@ static void set_sticky(struct completion *completion)
 {
     const struct taskqueue_StickyExecutionAttributes *given = completion->input->sticky_attributes;
     struct draft                                     *draft = &completion->draft;
-    struct bytes queue = given == NULL || given->worker_task_queue == NULL ? BYTES_EMPTY : given->worker_task_queue->name;
+    struct bytes                                      queue =
+        given == NULL || given->worker_task_queue == NULL ? BYTES_EMPTY : given->worker_task_queue->name;
     int64_t timeout = queue.size == 0 ? 0 : MAX(ns_of_duration(given->schedule_to_start_timeout), 0);
     if (bytes_equal(queue, draft->state->sticky_queue) && timeout == draft->state->sticky_timeout)
         return;
@@ -492,12 +512,12 @@ static void set_sticky(struct completion *completion)
 }
 
 /* What was scheduled and is still wanted: to the worker itself, or to matching. */
-static void dispatch_activities(struct completion *completion,
+static void dispatch_activities(struct completion                                           *completion,
                                 struct workflowservice_RespondWorkflowTaskCompletedResponse *response)
 {
     struct draft *draft = &completion->draft;
-    response->activity_tasks = ARENA_NEW_ARRAY(draft->arena, struct workflowservice_PollActivityTaskQueueResponse,
-                                               completion->scheduled_count + 1);
+    response->activity_tasks = ARENA_NEW_ARRAY(
+        draft->arena, struct workflowservice_PollActivityTaskQueueResponse, completion->scheduled_count + 1);
     for (size_t i = 0; i < completion->scheduled_count; i++) {
         int64_t                id = completion->scheduled[i];
         const struct activity *activity = execution_activity(draft->state, id);
@@ -511,8 +531,8 @@ static void dispatch_activities(struct completion *completion,
         struct error                 error = { 0 };
         if (event_decode(draft->events[id - draft->first_event_id], draft->arena, &event, &error) != ST_OK)
             panic("an event just made does not decode: %s", error.message);
-        response->activity_tasks[response->activity_tasks_count++] =
-            *activity_start(draft, id, completion->input->identity, draft_uuid_text(draft), event_attributes(event));
+        response->activity_tasks[response->activity_tasks_count++] = *activity_start(
+            draft, id, completion->input->identity, draft_uuid_text(draft), event_attributes(event));
     }
 }
 
@@ -527,7 +547,7 @@ static void next_task(struct completion *completion, int64_t original_scheduled_
 {
     struct draft                                                     *draft = &completion->draft;
     const struct workflowservice_RespondWorkflowTaskCompletedRequest *input = completion->input;
-    bool flushed = draft_flush(draft) != 0;
+    bool                                                              flushed = draft_flush(draft) != 0;
     if (!flushed && !draft->wants_task && !input->force_create_new_workflow_task)
         return;
     task_schedule(draft, (struct task_schedule_options){
@@ -537,7 +557,8 @@ static void next_task(struct completion *completion, int64_t original_scheduled_
                          });
     if (!input->return_new_workflow_task)
         return;
-    task_start(draft, (struct task_start_options){ .identity = input->identity, .request_id = draft_uuid_text(draft) });
+    task_start(draft, (struct task_start_options){ .identity = input->identity,
+                                                   .request_id = draft_uuid_text(draft) });
     response->workflow_task = task_response(draft->state, draft->arena);
     completion->request->has_delivery = true;
     task_delivery(draft->state, draft->arena, false, &completion->request->delivery);
@@ -588,8 +609,8 @@ static void heartbeat_expired(struct completion *completion, const struct execut
 
 static void complete(struct completion *completion, const struct execution *live, struct env *env)
 {
-    struct workflow_request *request = completion->request;
-    struct draft            *draft = &completion->draft;
+    struct workflow_request                                     *request = completion->request;
+    struct draft                                                *draft = &completion->draft;
     struct workflowservice_RespondWorkflowTaskCompletedResponse *response =
         ARENA_NEW(request->base.arena, struct workflowservice_RespondWorkflowTaskCompletedResponse);
     write_completed(completion);
@@ -626,8 +647,7 @@ void decide_task_complete(const struct execution *live, struct workflow_request 
     }
     if (request_check(completion.input, &request->base.error) != ST_OK)
         return;
-    if (is_heartbeat(completion.input) &&
-        env->now - live->task.original_scheduled_time > HEARTBEAT_MAX_NS) {
+    if (is_heartbeat(completion.input) && env->now - live->task.original_scheduled_time > HEARTBEAT_MAX_NS) {
         heartbeat_expired(&completion, live, env);
         return;
     }

@@ -7,16 +7,16 @@
 
 #define SEARCH_YEARS  5
 #define CRON_ZONE_MAX 64
-#define SECOND_MS    1000.0
+#define SECOND_MS     1000.0
 
 struct cron_spec {
-    uint64_t minutes;     /* bit per minute; hours, days and so on likewise */
-    uint32_t hours, days; /* days 1-31 */
-    uint16_t months;      /* 1-12 */
-    uint8_t  weekdays;    /* 0 is Sunday */
-    bool     any_day, any_weekday; /* the field began with '*': then the other one alone decides, else either */
-    int64_t  interval_ns;          /* @every; 0: the fields above */
-    char     zone[CRON_ZONE_MAX];  /* IANA name; empty: UTC */
+    uint64_t minutes;            /* bit per minute; hours, days and so on likewise */
+    uint32_t hours, days;        /* days 1-31 */
+    uint16_t months;             /* 1-12 */
+    uint8_t  weekdays;           /* 0 is Sunday */
+    bool any_day, any_weekday;   /* the field began with '*': then the other one alone decides, else either */
+    int64_t interval_ns;         /* @every; 0: the fields above */
+    char    zone[CRON_ZONE_MAX]; /* IANA name; empty: UTC */
 };
 
 static const char *const month_names[] = { "jan", "feb", "mar", "apr", "may", "jun",
@@ -113,8 +113,8 @@ static bool parse_item(struct bytes item, const struct field_rule *rule, uint64_
     return true;
 }
 
-static enum status parse_field(struct bytes text, const struct field_rule *rule, uint64_t *ret_bits, bool *ret_any,
-                               struct error *error)
+static enum status parse_field(struct bytes text, const struct field_rule *rule, uint64_t *ret_bits,
+                               bool *ret_any, struct error *error)
 {
     struct bytes rest = text;
     *ret_bits = 0;
@@ -122,9 +122,11 @@ static enum status parse_field(struct bytes text, const struct field_rule *rule,
     do {
         struct bytes item = cut(&rest, ',');
         if (!parse_item(item, rule, ret_bits, ret_any))
-            return error_set(error, ST_INVALID_ARGUMENT, "invalid CronSchedule: %s \"%.*s\" (allowed: %u-%u, lists, ranges, /steps)",
+            return error_set(error, ST_INVALID_ARGUMENT,
+                             "invalid CronSchedule: %s \"%.*s\" (allowed: %u-%u, lists, ranges, /steps)",
                              rule->name, BYTES_FMT(text), rule->low, rule->high);
-    } while (rest.size != 0 || (rest.base != text.base && rest.base[-1] == ',' && rest.base == text.base + text.size));
+    } while (rest.size != 0 ||
+             (rest.base != text.base && rest.base[-1] == ',' && rest.base == text.base + text.size));
     return ST_OK;
 }
 
@@ -134,13 +136,14 @@ static bool parse_interval(struct bytes text, int64_t *ret_ns)
     static const struct {
         const char *name;
         int64_t     ns;
-    } units[] = { { "h", 3600 * NS_PER_S }, { "ms", NS_PER_MS }, { "m", 60 * NS_PER_S }, { "s", NS_PER_S },
-                  { "us", NS_PER_US },      { "ns", 1 } };
+    } units[] = { { "h", 3600 * NS_PER_S }, { "ms", NS_PER_MS }, { "m", 60 * NS_PER_S },
+                  { "s", NS_PER_S },        { "us", NS_PER_US }, { "ns", 1 } };
     int64_t total = 0;
     while (text.size != 0) {
         int64_t number = 0, fraction = 0, scale = 1;
         size_t  at = 0, digits = 0;
-        for (; at < text.size && text.base[at] >= '0' && text.base[at] <= '9' && number < INT64_MAX / 100; at++, digits++)
+        for (; at < text.size && text.base[at] >= '0' && text.base[at] <= '9' && number < INT64_MAX / 100;
+             at++, digits++)
             number = number * 10 + (text.base[at] - '0');
         if (at < text.size && text.base[at] == '.') {
             for (at++; at < text.size && text.base[at] >= '0' && text.base[at] <= '9'; at++, digits++) {
@@ -158,8 +161,10 @@ static bool parse_interval(struct bytes text, int64_t *ret_ns)
             return false;
         size_t  size = strlen(units[unit].name);
         int64_t part;
-        if (__builtin_mul_overflow(number, units[unit].ns, &part) || __builtin_add_overflow(total, part, &total) ||
-            __builtin_add_overflow(total, (int64_t)((double)fraction / (double)scale * (double)units[unit].ns), &total))
+        if (__builtin_mul_overflow(number, units[unit].ns, &part) ||
+            __builtin_add_overflow(total, part, &total) ||
+            __builtin_add_overflow(
+                total, (int64_t)((double)fraction / (double)scale * (double)units[unit].ns), &total))
             return false;
         text = bytes_of(text.base + size, text.size - size);
     }
@@ -167,7 +172,8 @@ static bool parse_interval(struct bytes text, int64_t *ret_ns)
     return total > 0;
 }
 
-static enum status parse_macro(struct bytes text, struct cron_spec *spec, struct bytes *ret_fields, struct error *error)
+static enum status parse_macro(struct bytes text, struct cron_spec *spec, struct bytes *ret_fields,
+                               struct error *error)
 {
     static const struct {
         const char *name, *fields;
@@ -180,7 +186,8 @@ static enum status parse_macro(struct bytes text, struct cron_spec *spec, struct
             return ST_OK;
         }
     }
-    if (bytes_starts_with(text, BYTES("@every ")) && parse_interval(bytes_of(text.base + 7, text.size - 7), &spec->interval_ns)) {
+    if (bytes_starts_with(text, BYTES("@every ")) &&
+        parse_interval(bytes_of(text.base + 7, text.size - 7), &spec->interval_ns)) {
         /* Below a second the grid would be finer than the backoff, which is in whole seconds. */
         spec->interval_ns = MAX(spec->interval_ns / NS_PER_S * NS_PER_S, NS_PER_S);
         return ST_OK;
@@ -201,9 +208,11 @@ static enum status parse_zone(struct bytes *text, struct cron_spec *spec, struct
     for (size_t i = 0; i < zone.size && i < CRON_ZONE_MAX - 1; i++)
         wide[i] = zone.base[i];
     if (zone.size != 0 && zone.size < CRON_ZONE_MAX)
-        (void)ucal_getCanonicalTimeZoneID(wide, (int32_t)zone.size, canonical, ARRAY_COUNT(canonical), &known, &code);
+        (void)ucal_getCanonicalTimeZoneID(wide, (int32_t)zone.size, canonical, ARRAY_COUNT(canonical), &known,
+                                          &code);
     if (U_FAILURE(code) || !known)
-        return error_set(error, ST_INVALID_ARGUMENT, "invalid CronSchedule: unknown time zone \"%.*s\"", BYTES_FMT(zone));
+        return error_set(error, ST_INVALID_ARGUMENT, "invalid CronSchedule: unknown time zone \"%.*s\"",
+                         BYTES_FMT(zone));
     memcpy(spec->zone, zone.base, zone.size);
     return ST_OK;
 }
@@ -238,8 +247,9 @@ static enum status parse(struct bytes text, struct cron_spec *ret_spec, struct e
             break;
     }
     if (spec.interval_ns == 0 && count != ARRAY_COUNT(rules))
-        return error_set(error, ST_INVALID_ARGUMENT,
-                         "invalid CronSchedule: expected 5 fields (minute hour day-of-month month day-of-week)");
+        return error_set(
+            error, ST_INVALID_ARGUMENT,
+            "invalid CronSchedule: expected 5 fields (minute hour day-of-month month day-of-week)");
     if (spec.interval_ns == 0) {
         spec.minutes = bits[0];
         spec.hours = (uint32_t)bits[1];

@@ -7,7 +7,12 @@
 
 static int64_t utc(int year, int month, int day, int hour, int minute, int second)
 {
-    struct tm parts = { .tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day, .tm_hour = hour, .tm_min = minute, .tm_sec = second };
+    struct tm parts = { .tm_year = year - 1900,
+                        .tm_mon = month - 1,
+                        .tm_mday = day,
+                        .tm_hour = hour,
+                        .tm_min = minute,
+                        .tm_sec = second };
     return (int64_t)timegm(&parts) * NS_PER_S;
 }
 
@@ -35,9 +40,11 @@ TEST(five_fields_find_the_next_slot)
 TEST(zones_follow_their_clock_changes)
 {
     /* New York: 2:30 does not exist on 2026-03-08; 1:30 comes twice on 2026-11-01. */
-    CHECK_EQ(next("CRON_TZ=America/New_York 30 2 * * *", utc(2026, 3, 8, 0, 0, 0)), utc(2026, 3, 9, 6, 30, 0));
+    CHECK_EQ(next("CRON_TZ=America/New_York 30 2 * * *", utc(2026, 3, 8, 0, 0, 0)),
+             utc(2026, 3, 9, 6, 30, 0));
     CHECK_EQ(next("TZ=America/New_York 0 9 * * *", utc(2026, 7, 1, 0, 0, 0)), utc(2026, 7, 1, 13, 0, 0));
-    CHECK_EQ(next("CRON_TZ=America/New_York 30 1 * * *", utc(2026, 11, 1, 0, 0, 0)), utc(2026, 11, 1, 5, 30, 0));
+    CHECK_EQ(next("CRON_TZ=America/New_York 30 1 * * *", utc(2026, 11, 1, 0, 0, 0)),
+             utc(2026, 11, 1, 5, 30, 0));
 }
 
 TEST(the_backoff_is_whole_seconds_on_the_grid_of_the_execution_time)
@@ -52,9 +59,23 @@ TEST(the_backoff_is_whole_seconds_on_the_grid_of_the_execution_time)
 
 TEST(bad_specifications_are_refused_by_name)
 {
-    static const char *const bad[] = { "",          "* * * *",      "* * * * * *", "60 * * * *", "* 24 * * *",     "* * 0 * *",
-                                       "* * * 13 *", "* * * * 8",    "a * * * *",   "*/0 * * * *", "5-1 * * * *",    "@every",
-                                       "@every 0s", "@every -1s",   "@fortnightly", "1,,2 * * * *", "1, * * * *",
+    static const char *const bad[] = { "",
+                                       "* * * *",
+                                       "* * * * * *",
+                                       "60 * * * *",
+                                       "* 24 * * *",
+                                       "* * 0 * *",
+                                       "* * * 13 *",
+                                       "* * * * 8",
+                                       "a * * * *",
+                                       "*/0 * * * *",
+                                       "5-1 * * * *",
+                                       "@every",
+                                       "@every 0s",
+                                       "@every -1s",
+                                       "@fortnightly",
+                                       "1,,2 * * * *",
+                                       "1, * * * *",
                                        "CRON_TZ=Mars/Olympus * * * * *" };
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         struct error error;

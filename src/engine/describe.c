@@ -1,8 +1,8 @@
 /* describe.c: everything that DescribeWorkflowExecution shows. */
 #include "engine/execution.h"
 #include "engine/query.h"
-#include "engine/search_attributes.h"
 #include "engine/retry.h"
+#include "engine/search_attributes.h"
 
 static struct taskqueue_TaskQueue *queue_of(struct arena *arena, struct bytes name)
 {
@@ -22,7 +22,8 @@ static struct workflow_ResetPoints *reset_points(const struct execution *live, s
         struct workflow_ResetPointInfo *info = &points->points[i];
         info->binary_checksum = arena_copy(arena, point->checksum);
         info->build_id = arena_copy(arena, point->build_id);
-        info->run_id = point->run_id.size != 0 ? arena_copy(arena, point->run_id) : uuid_text(arena, &live->run_id);
+        info->run_id =
+            point->run_id.size != 0 ? arena_copy(arena, point->run_id) : uuid_text(arena, &live->run_id);
         info->first_workflow_task_completed_id = point->completed_event_id;
         info->create_time = timestamp_or_null(arena, point->create_time);
         info->resettable = true;
@@ -61,7 +62,8 @@ static int32_t activity_state(const struct activity *activity)
 {
     if (activity->cancel_requested)
         return enums_PENDING_ACTIVITY_STATE_CANCEL_REQUESTED;
-    return activity->started_time != 0 ? enums_PENDING_ACTIVITY_STATE_STARTED : enums_PENDING_ACTIVITY_STATE_SCHEDULED;
+    return activity->started_time != 0 ? enums_PENDING_ACTIVITY_STATE_STARTED
+                                       : enums_PENDING_ACTIVITY_STATE_SCHEDULED;
 }
 
 static struct activity_ActivityOptions *activity_options(const struct activity *activity, struct arena *arena,
@@ -84,7 +86,8 @@ static void describe_activity(const struct activity *activity, const struct env 
 {
     struct common_RetryPolicy *policy = ARENA_NEW(arena, struct common_RetryPolicy);
     struct error               error;
-    if (pb_decode(&pb_common_RetryPolicy, arena_copy(arena, activity->retry_policy), arena, policy, &error) != ST_OK)
+    if (pb_decode(&pb_common_RetryPolicy, arena_copy(arena, activity->retry_policy), arena, policy, &error) !=
+        ST_OK)
         *policy = (struct common_RetryPolicy){ 0 };
     info->activity_id = arena_copy(arena, activity->activity_id);
     info->activity_type = ARENA_NEW(arena, struct common_ActivityType);
@@ -133,9 +136,11 @@ static void describe_task(const struct execution *live, struct arena *arena,
     response->pending_workflow_task = info;
 }
 
-static struct workflow_WorkflowExecutionConfig *describe_config(const struct execution *live, struct arena *arena)
+static struct workflow_WorkflowExecutionConfig *describe_config(const struct execution *live,
+                                                                struct arena           *arena)
 {
-    struct workflow_WorkflowExecutionConfig *config = ARENA_NEW(arena, struct workflow_WorkflowExecutionConfig);
+    struct workflow_WorkflowExecutionConfig *config =
+        ARENA_NEW(arena, struct workflow_WorkflowExecutionConfig);
     config->task_queue = queue_of(arena, live->queue);
     config->workflow_execution_timeout = duration_of_ns(arena, live->execution_timeout);
     config->workflow_run_timeout = duration_of_ns(arena, live->run_timeout);
@@ -144,10 +149,11 @@ static struct workflow_WorkflowExecutionConfig *describe_config(const struct exe
 }
 
 static struct workflow_WorkflowExecutionExtendedInfo *describe_extended(const struct execution *live,
-                                                                        struct arena *arena)
+                                                                        struct arena           *arena)
 {
-    struct workflow_WorkflowExecutionExtendedInfo *info = ARENA_NEW(arena, struct workflow_WorkflowExecutionExtendedInfo);
-    size_t                                         count = live->attached_count + 1;
+    struct workflow_WorkflowExecutionExtendedInfo *info =
+        ARENA_NEW(arena, struct workflow_WorkflowExecutionExtendedInfo);
+    size_t count = live->attached_count + 1;
     info->execution_expiration_time = timestamp_or_null(arena, live->execution_expiration);
     info->run_expiration_time = timestamp_or_null(arena, live->run_expiration);
     info->cancel_requested = live->cancel_requested;
@@ -159,7 +165,8 @@ static struct workflow_WorkflowExecutionExtendedInfo *describe_extended(const st
         struct workflow_RequestIdInfo *request = ARENA_NEW(arena, struct workflow_RequestIdInfo);
         bool                           is_start = i == 0;
         const struct attached_request *attached = is_start ? NULL : &live->attached[i - 1];
-        info->request_id_infos[i].key = arena_copy(arena, is_start ? live->start_request_id : attached->request_id);
+        info->request_id_infos[i].key =
+            arena_copy(arena, is_start ? live->start_request_id : attached->request_id);
         request->event_type = is_start ? enums_EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
                                        : enums_EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED;
         request->event_id = is_start ? 1 : attached->event_id;
@@ -172,7 +179,7 @@ static struct workflow_WorkflowExecutionExtendedInfo *describe_extended(const st
 void decide_describe(const struct execution *live, struct workflow_request *request, struct env *env,
                      struct decision *decision)
 {
-    struct arena *arena = request->base.arena;
+    struct arena                                             *arena = request->base.arena;
     struct workflowservice_DescribeWorkflowExecutionResponse *response =
         ARENA_NEW(arena, struct workflowservice_DescribeWorkflowExecutionResponse);
     response->execution_config = describe_config(live, arena);

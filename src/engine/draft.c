@@ -5,11 +5,13 @@
 
 void draft_begin(struct draft *draft, const struct execution *live, struct env *env, struct arena *arena)
 {
-    *draft = (struct draft){ .state = execution_draft(live, arena), .live = live, .env = env, .arena = arena };
+    *draft =
+        (struct draft){ .state = execution_draft(live, arena), .live = live, .env = env, .arena = arena };
     draft->first_event_id = live->next_event_id;
 }
 
-void draft_begin_new(struct draft *draft, const struct entity_identity *identity, struct env *env, struct arena *arena)
+void draft_begin_new(struct draft *draft, const struct entity_identity *identity, struct env *env,
+                     struct arena *arena)
 {
     *draft = (struct draft){ .state = execution_draft_new(identity, arena), .env = env, .arena = arena };
     draft->first_event_id = 1;
@@ -20,7 +22,7 @@ static void *append(struct draft *draft, void *array, size_t *count, size_t *cap
 {
     if (*count == *capacity) {
         size_t larger = *capacity == 0 ? 4 : *capacity * 2;
-        void  *copy = ARENA_NEW_ARRAY(draft->arena, uint8_t, larger * size);
+        void  *copy = ARENA_NEW_ARRAY(draft->arena, uint8_t, larger *size);
         if (*count != 0)
             memcpy(copy, array, *count * size);
         array = copy;
@@ -29,9 +31,9 @@ static void *append(struct draft *draft, void *array, size_t *count, size_t *cap
     ++*count;
     return array;
 }
-#define APPEND(draft, name)                                                                                    \
+#define APPEND(draft, name)                                                                                  \
     ((draft)->name##s = append((draft), (draft)->name##s, &(draft)->name##_count, &(draft)->name##_capacity, \
-                               sizeof(*(draft)->name##s)),                                                     \
+                               sizeof(*(draft)->name##s)),                                                   \
      &(draft)->name##s[(draft)->name##_count - 1])
 
 /* --- events --- */
@@ -100,7 +102,8 @@ static void patch_started_id(struct history_HistoryEvent *event, const int64_t (
     switch (event->event_type) {
     case enums_EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
         started_id = &((struct history_ActivityTaskCompletedEventAttributes *)attributes)->started_event_id;
-        scheduled_id = ((struct history_ActivityTaskCompletedEventAttributes *)attributes)->scheduled_event_id;
+        scheduled_id =
+            ((struct history_ActivityTaskCompletedEventAttributes *)attributes)->scheduled_event_id;
         break;
     case enums_EVENT_TYPE_ACTIVITY_TASK_FAILED:
         started_id = &((struct history_ActivityTaskFailedEventAttributes *)attributes)->started_event_id;
@@ -127,8 +130,9 @@ uint32_t draft_flush(struct draft *draft)
     uint32_t count = draft->state->buffer_count;
     if (count == 0)
         return 0;
-    struct history_HistoryEvent **events = ARENA_NEW_ARRAY(draft->arena, struct history_HistoryEvent *, count);
-    int64_t (*started)[2] = arena_must(arena_zalloc(draft->arena, count, sizeof(*started)));
+    struct history_HistoryEvent **events =
+        ARENA_NEW_ARRAY(draft->arena, struct history_HistoryEvent *, count);
+    int64_t(*started)[2] = arena_must(arena_zalloc(draft->arena, count, sizeof(*started)));
     size_t started_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct error error = { 0 };
@@ -171,7 +175,8 @@ void draft_change(struct draft *draft, struct state_Change change)
 struct store_ready *draft_ready(struct draft *draft, enum store_task_kind kind, struct bytes queue)
 {
     const struct execution *state = draft->state;
-    draft->ready = append(draft, draft->ready, &draft->ready_count, &draft->ready_capacity, sizeof(*draft->ready));
+    draft->ready =
+        append(draft, draft->ready, &draft->ready_count, &draft->ready_capacity, sizeof(*draft->ready));
     struct store_ready *row = &draft->ready[draft->ready_count - 1];
     *row = (struct store_ready){
         .sequence = env_number(draft->env),
@@ -188,7 +193,8 @@ struct store_ready *draft_ready(struct draft *draft, enum store_task_kind kind, 
 #define PRIORITY_DEFAULT 3
 #define PRIORITY_MAX     5
 
-void draft_row_priority(struct store_ready *row, struct bytes inherited, struct bytes own, struct arena *arena)
+void draft_row_priority(struct store_ready *row, struct bytes inherited, struct bytes own,
+                        struct arena *arena)
 {
     struct common_Priority priority = { 0 }, of_own = { 0 };
     struct error           error;

@@ -12,26 +12,27 @@
 #include "engine/workflow.h"
 
 struct draft {
-    struct execution    *state;
+    struct execution       *state;
     const struct execution *live; /* NULL for a run that is being created */
-    struct env          *env;
-    struct arena        *arena;
-    struct bytes        *events;
-    struct state_Change *changes;
-    struct store_ready  *ready;
-    store_number        *unready;
-    size_t event_count, event_capacity, change_count, change_capacity;
-    size_t ready_count, ready_capacity, unready_count, unready_capacity;
-    int64_t  first_event_id;
-    uint32_t flush_left;
+    struct env             *env;
+    struct arena           *arena;
+    struct bytes           *events;
+    struct state_Change    *changes;
+    struct store_ready     *ready;
+    store_number           *unready;
+    size_t                  event_count, event_capacity, change_count, change_capacity;
+    size_t                  ready_count, ready_capacity, unready_count, unready_capacity;
+    int64_t                 first_event_id;
+    uint32_t                flush_left;
     uint32_t own_buffered; /* of the buffer: put there by commands of the completion that is being decided */
     uint32_t uuids_taken;
-    bool     wants_task;   /* something happened that a worker must hear of */
-    bool     row_changed;  /* status, memo or search attributes: the run's row is written */
+    bool     wants_task;  /* something happened that a worker must hear of */
+    bool     row_changed; /* status, memo or search attributes: the run's row is written */
 };
 
 void draft_begin(struct draft *draft, const struct execution *live, struct env *env, struct arena *arena);
-void draft_begin_new(struct draft *draft, const struct entity_identity *identity, struct env *env, struct arena *arena);
+void draft_begin_new(struct draft *draft, const struct entity_identity *identity, struct env *env,
+                     struct arena *arena);
 static inline bool draft_is_empty(const struct draft *draft)
 {
     return draft->event_count == 0 && draft->change_count == 0;
@@ -50,17 +51,18 @@ uint32_t draft_flush(struct draft *draft);
 
 /* Notes a change; time is set to now unless it is set. */
 void draft_change(struct draft *draft, struct state_Change change);
-#define DRAFT_CHANGE(draft, KIND, member, type, ...)                                                   \
-    do {                                                                                               \
-        struct type *change_record = ARENA_NEW((draft)->arena, struct type);                           \
-        *change_record = (struct type){ __VA_ARGS__ };                                                 \
-        draft_change((draft), (struct state_Change){ .kind_case = (KIND), .member = change_record });  \
+#define DRAFT_CHANGE(draft, KIND, member, type, ...)                                                         \
+    do {                                                                                                     \
+        struct type *change_record = ARENA_NEW((draft)->arena, struct type);                                 \
+        *change_record = (struct type){ __VA_ARGS__ };                                                       \
+        draft_change((draft), (struct state_Change){ .kind_case = (KIND), .member = change_record });        \
     } while (0)
 
 struct store_ready *draft_ready(struct draft *draft, enum store_task_kind kind, struct bytes queue);
 /* Priority and fairness of a row from encoded Priorities: those of `own` go before those of `inherited`. */
-void draft_row_priority(struct store_ready *row, struct bytes inherited, struct bytes own, struct arena *arena);
-void                draft_unready(struct draft *draft, store_number sequence); /* 0: nothing */
+void draft_row_priority(struct store_ready *row, struct bytes inherited, struct bytes own,
+                        struct arena *arena);
+void draft_unready(struct draft *draft, store_number sequence); /* 0: nothing */
 
 /* Fresh from env's entropy: as often as wanted, the same again when decide is asked again. */
 struct uuid  draft_uuid(struct draft *draft);

@@ -42,7 +42,8 @@ static size_t items_collect(const struct execution *live, int64_t now, struct du
 
 static void fire(struct draft *draft, const struct due_item *item)
 {
-    struct history_TimerFiredEventAttributes fired = { .timer_id = item->timer_id, .started_event_id = item->event_id };
+    struct history_TimerFiredEventAttributes fired = { .timer_id = item->timer_id,
+                                                       .started_event_id = item->event_id };
     struct history_HistoryEvent              event = event_make(enums_EVENT_TYPE_TIMER_FIRED, &fired);
     draft_arrive(draft, &event);
 }
@@ -57,7 +58,8 @@ static void task_due(struct draft *draft)
     if (!task->is_pending)
         return;
     if (task->started_time == 0) {
-        if (task->is_sticky && state->sticky_timeout != 0 && time_add(task->scheduled_time, state->sticky_timeout) <= now)
+        if (task->is_sticky && state->sticky_timeout != 0 &&
+            time_add(task->scheduled_time, state->sticky_timeout) <= now)
             task_time_out_sticky(draft);
     } else if (time_add(task->started_time, task->timeout) <= now) {
         struct task_failure timed_out = { .timed_out = true, .counts = true };

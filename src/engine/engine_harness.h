@@ -17,33 +17,33 @@
 #include "engine/workflow_task.h"
 #include "shard/number.h"
 
-#define WORLD_RUNS_MAX 64
+#define WORLD_RUNS_MAX     64
 #define WORLD_NAMESPACE_ID "01234567-89ab-4def-8123-456789abcdef"
-#define WORLD_T0 (INT64_C(1800000000) * NS_PER_S)
+#define WORLD_T0           (INT64_C(1800000000) * NS_PER_S)
 
 struct world_row {
-    struct bytes events_encoded; /* unused: events below */
+    struct bytes  events_encoded; /* unused: events below */
     struct bytes *events;
     size_t        event_count;
     int64_t       first_event_id;
     struct bytes  delta;
 };
 struct world_run {
-    struct execution *state;
+    struct execution      *state;
     struct entity_identity identity;
-    struct world_row *rows;
-    size_t            row_count, row_capacity;
-    struct bytes     *events; /* all, by id - 1 */
-    size_t            event_count, event_capacity;
-    struct store_ready ready[4096];
-    size_t             ready_count;
-    struct store_run   row; /* the last one written */
-    bool               has_snapshot_row;
+    struct world_row      *rows;
+    size_t                 row_count, row_capacity;
+    struct bytes          *events; /* all, by id - 1 */
+    size_t                 event_count, event_capacity;
+    struct store_ready     ready[4096];
+    size_t                 ready_count;
+    struct store_run       row; /* the last one written */
+    bool                   has_snapshot_row;
 };
 struct world {
-    int64_t                 now;
-    struct number_source    numbers;
-    struct random           random;
+    int64_t              now;
+    struct number_source numbers;
+    struct random        random;
     struct namespace_config namespace;
     struct limits           limits;
     struct world_run       *runs[WORLD_RUNS_MAX];
@@ -62,8 +62,9 @@ static inline struct world *world_new(uint64_t seed)
     struct world *w = xcalloc(1, sizeof(*w));
     w->now = WORLD_T0;
     random_seed(&w->random, seed);
-    w->namespace = (struct namespace_config){ .number = 7, .id = BYTES(WORLD_NAMESPACE_ID), .name = BYTES("default") };
-    struct state_Namespace record = { .number = 7 };
+    w->namespace =
+        (struct namespace_config){ .number = 7, .id = BYTES(WORLD_NAMESPACE_ID), .name = BYTES("default") };
+    struct state_Namespace                       record = { .number = 7 };
     struct state_Namespace_SearchAttributesEntry custom = { .key = BYTES("CustomKeyword"),
                                                             .value = enums_INDEXED_VALUE_TYPE_KEYWORD };
     record.search_attributes = &custom;
@@ -128,7 +129,7 @@ static inline void world_check_refold(struct world *w, struct world_run *run, st
                                             .events = run->rows[i].events,
                                             .event_count = run->rows[i].event_count,
                                             .delta = run->rows[i].delta };
-        enum status status = execution_apply(folded, &record, &error);
+        enum status              status = execution_apply(folded, &record, &error);
         if (status != ST_OK)
             print_error("refold: %s\n", error.message);
         CHECK_INT(status, ST_OK);
@@ -270,10 +271,10 @@ static inline void world_create(struct world *w, const struct decision *decision
 /* Decides the prepared w->request on a run (NULL: there is none), as the runtime would. */
 static inline void world_step(struct world *w, struct world_run *run)
 {
-    struct decision decision = { 0 };
-    struct env      env = { .namespace = &w->namespace, .limits = &w->limits, .numbers = &w->numbers };
+    struct decision      decision = { 0 };
+    struct env           env = { .namespace = &w->namespace, .limits = &w->limits, .numbers = &w->numbers };
     struct number_source numbers = w->numbers;
-    struct bytes    before = BYTES_EMPTY;
+    struct bytes         before = BYTES_EMPTY;
     env.now = MAX(w->now, run == NULL ? 0 : run->state->last_event_time);
     for (int i = 0; i < 4; i++)
         env.entropy[i] = random_next(&w->random);
@@ -312,7 +313,9 @@ static inline void world_step(struct world *w, struct world_run *run)
 static inline struct workflow_request *world_request(struct world *w, int command)
 {
     arena_reset(&w->arena);
-    w->request = (struct workflow_request){ .base = { .command = command, .kind = ENTITY_WORKFLOW, .namespace_number = 7,
+    w->request = (struct workflow_request){ .base = { .command = command,
+                                                      .kind = ENTITY_WORKFLOW,
+                                                      .namespace_number = 7,
                                                       .business_id = BYTES("wf") } };
     return &w->request;
 }
@@ -353,14 +356,18 @@ static inline void world_next(struct world *w)
 static inline struct bytes payloads_of(struct arena *arena, const char *json)
 {
     struct common_Payload_MetadataEntry encoding = { .key = BYTES("encoding"), .value = BYTES("json/plain") };
-    struct common_Payload payload = { .metadata = &encoding, .metadata_count = 1, .data = bytes_of_text(json) };
-    struct bytes          encoded = pb_encode_arena(&pb_common_Payload, &payload, arena);
-    struct common_Payloads payloads = { .payloads = &encoded, .payloads_count = 1 };
+    struct common_Payload               payload = { .metadata = &encoding,
+                                                    .metadata_count = 1,
+                                                    .data = bytes_of_text(json) };
+    struct bytes                        encoded = pb_encode_arena(&pb_common_Payload, &payload, arena);
+    struct common_Payloads              payloads = { .payloads = &encoded, .payloads_count = 1 };
     return pb_encode_arena(&pb_common_Payloads, &payloads, arena);
 }
-static inline struct bytes app_failure_full(struct arena *arena, const char *type, bool non_retryable, int64_t next_delay)
+static inline struct bytes app_failure_full(struct arena *arena, const char *type, bool non_retryable,
+                                            int64_t next_delay)
 {
-    struct failure_ApplicationFailureInfo info = { .type = bytes_of_text(type), .non_retryable = non_retryable };
+    struct failure_ApplicationFailureInfo info = { .type = bytes_of_text(type),
+                                                   .non_retryable = non_retryable };
     if (next_delay >= 0)
         info.next_retry_delay = duration_of_ns(arena, next_delay);
     struct failure_Failure failure = { .message = bytes_of_text(type), .failure_info_case = 5 };
@@ -374,9 +381,10 @@ static inline struct bytes app_failure(struct arena *arena, const char *type)
 
 /* --- starts --- */
 
-static inline struct workflowservice_StartWorkflowExecutionRequest *world_start_request(struct world *w, const char *request_id)
+static inline struct workflowservice_StartWorkflowExecutionRequest *world_start_request(
+    struct world *w, const char *request_id)
 {
-    struct workflow_request *request = world_request(w, WORKFLOW_START);
+    struct workflow_request                              *request = world_request(w, WORKFLOW_START);
     struct workflowservice_StartWorkflowExecutionRequest *input =
         ARENA_NEW(&w->arena, struct workflowservice_StartWorkflowExecutionRequest);
     input->workflow_id = BYTES("wf");
@@ -402,7 +410,7 @@ static inline void world_start(struct world *w)
 }
 static inline enum status world_signal(struct world *w, const char *name, const char *request_id)
 {
-    struct workflow_request *request = world_request(w, WORKFLOW_SIGNAL);
+    struct workflow_request                               *request = world_request(w, WORKFLOW_SIGNAL);
     struct workflowservice_SignalWorkflowExecutionRequest *input =
         ARENA_NEW(&w->arena, struct workflowservice_SignalWorkflowExecutionRequest);
     input->signal_name = bytes_of_text(name);
@@ -423,7 +431,7 @@ static inline enum status world_cancel(struct world *w)
 }
 static inline enum status world_terminate(struct world *w)
 {
-    struct workflow_request *request = world_request(w, WORKFLOW_TERMINATE);
+    struct workflow_request                                  *request = world_request(w, WORKFLOW_TERMINATE);
     struct workflowservice_TerminateWorkflowExecutionRequest *input =
         ARENA_NEW(&w->arena, struct workflowservice_TerminateWorkflowExecutionRequest);
     input->reason = BYTES("stop");
@@ -458,8 +466,8 @@ static inline bool world_poll_as(struct world *w, bool normal_queue, struct task
     CHECK(!request->stale && request->has_delivery);
     *ret_token = request->delivery.task;
     const struct workflowservice_PollWorkflowTaskQueueResponse *response = request->response;
-    struct error error = { 0 };
-    struct task_ref decoded;
+    struct error                                                error = { 0 };
+    struct task_ref                                             decoded;
     CHECK_INT(task_token_decode(response->task_token, &w->arena, &decoded, &error), ST_OK);
     CHECK(task_matches(world_state(w), &decoded));
     return true;
@@ -475,7 +483,8 @@ struct commands {
     struct command_Command list[2100];
     size_t                 count;
 };
-static inline struct workflowservice_RespondWorkflowTaskCompletedRequest *world_completion(struct world *w, struct task_ref token)
+static inline struct workflowservice_RespondWorkflowTaskCompletedRequest *world_completion(
+    struct world *w, struct task_ref token)
 {
     struct workflow_request *request = world_request(w, WORKFLOW_TASK_COMPLETE);
     struct workflowservice_RespondWorkflowTaskCompletedRequest *input =
@@ -486,15 +495,15 @@ static inline struct workflowservice_RespondWorkflowTaskCompletedRequest *world_
     request->token = token;
     return input;
 }
-static inline struct command_Command *command_add(struct workflowservice_RespondWorkflowTaskCompletedRequest *input,
-                                                  int32_t type)
+static inline struct command_Command *command_add(
+    struct workflowservice_RespondWorkflowTaskCompletedRequest *input, int32_t type)
 {
     struct command_Command *command = &input->commands[input->commands_count++];
     command->command_type = type;
     return command;
 }
-static inline struct command_ScheduleActivityTaskCommandAttributes *
-command_activity(struct world *w, struct workflowservice_RespondWorkflowTaskCompletedRequest *input, const char *id)
+static inline struct command_ScheduleActivityTaskCommandAttributes *command_activity(
+    struct world *w, struct workflowservice_RespondWorkflowTaskCompletedRequest *input, const char *id)
 {
     struct command_Command *command = command_add(input, enums_COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK);
     struct command_ScheduleActivityTaskCommandAttributes *attributes =
@@ -510,25 +519,30 @@ command_activity(struct world *w, struct workflowservice_RespondWorkflowTaskComp
     attributes->input = payloads_of(&w->arena, "\"act\"");
     return attributes;
 }
-static inline void command_timer(struct world *w, struct workflowservice_RespondWorkflowTaskCompletedRequest *input,
+static inline void command_timer(struct world                                               *w,
+                                 struct workflowservice_RespondWorkflowTaskCompletedRequest *input,
                                  const char *id, int64_t ns)
 {
     struct command_Command *command = command_add(input, enums_COMMAND_TYPE_START_TIMER);
     command->attributes_case = 3;
-    command->start_timer_command_attributes = ARENA_NEW(&w->arena, struct command_StartTimerCommandAttributes);
+    command->start_timer_command_attributes =
+        ARENA_NEW(&w->arena, struct command_StartTimerCommandAttributes);
     command->start_timer_command_attributes->timer_id = bytes_of_text(id);
     command->start_timer_command_attributes->start_to_fire_timeout = duration_of_ns(&w->arena, ns);
 }
-static inline void command_cancel_timer(struct world *w, struct workflowservice_RespondWorkflowTaskCompletedRequest *input,
-                                        const char *id)
+static inline void command_cancel_timer(struct world                                               *w,
+                                        struct workflowservice_RespondWorkflowTaskCompletedRequest *input,
+                                        const char                                                 *id)
 {
     struct command_Command *command = command_add(input, enums_COMMAND_TYPE_CANCEL_TIMER);
     command->attributes_case = 7;
-    command->cancel_timer_command_attributes = ARENA_NEW(&w->arena, struct command_CancelTimerCommandAttributes);
+    command->cancel_timer_command_attributes =
+        ARENA_NEW(&w->arena, struct command_CancelTimerCommandAttributes);
     command->cancel_timer_command_attributes->timer_id = bytes_of_text(id);
 }
-static inline void command_cancel_activity(struct world *w,
-                                           struct workflowservice_RespondWorkflowTaskCompletedRequest *input, int64_t id)
+static inline void command_cancel_activity(struct world                                               *w,
+                                           struct workflowservice_RespondWorkflowTaskCompletedRequest *input,
+                                           int64_t                                                     id)
 {
     struct command_Command *command = command_add(input, enums_COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK);
     command->attributes_case = 6;
@@ -536,14 +550,17 @@ static inline void command_cancel_activity(struct world *w,
         ARENA_NEW(&w->arena, struct command_RequestCancelActivityTaskCommandAttributes);
     command->request_cancel_activity_task_command_attributes->scheduled_event_id = id;
 }
-static inline void command_marker(struct world *w, struct workflowservice_RespondWorkflowTaskCompletedRequest *input)
+static inline void command_marker(struct world                                               *w,
+                                  struct workflowservice_RespondWorkflowTaskCompletedRequest *input)
 {
     struct command_Command *command = command_add(input, enums_COMMAND_TYPE_RECORD_MARKER);
     command->attributes_case = 10;
-    command->record_marker_command_attributes = ARENA_NEW(&w->arena, struct command_RecordMarkerCommandAttributes);
+    command->record_marker_command_attributes =
+        ARENA_NEW(&w->arena, struct command_RecordMarkerCommandAttributes);
     command->record_marker_command_attributes->marker_name = BYTES("marker");
 }
-static inline void command_complete(struct world *w, struct workflowservice_RespondWorkflowTaskCompletedRequest *input)
+static inline void command_complete(struct world                                               *w,
+                                    struct workflowservice_RespondWorkflowTaskCompletedRequest *input)
 {
     struct command_Command *command = command_add(input, enums_COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION);
     command->attributes_case = 4;
@@ -551,8 +568,9 @@ static inline void command_complete(struct world *w, struct workflowservice_Resp
         ARENA_NEW(&w->arena, struct command_CompleteWorkflowExecutionCommandAttributes);
     command->complete_workflow_execution_command_attributes->result = payloads_of(&w->arena, "\"out\"");
 }
-static inline void command_fail(struct world *w, struct workflowservice_RespondWorkflowTaskCompletedRequest *input,
-                                struct bytes failure)
+static inline void command_fail(struct world                                               *w,
+                                struct workflowservice_RespondWorkflowTaskCompletedRequest *input,
+                                struct bytes                                                failure)
 {
     struct command_Command *command = command_add(input, enums_COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION);
     command->attributes_case = 5;
@@ -560,16 +578,18 @@ static inline void command_fail(struct world *w, struct workflowservice_RespondW
         ARENA_NEW(&w->arena, struct command_FailWorkflowExecutionCommandAttributes);
     command->fail_workflow_execution_command_attributes->failure = failure;
 }
-static inline struct command_ContinueAsNewWorkflowExecutionCommandAttributes *
-command_continue(struct world *w, struct workflowservice_RespondWorkflowTaskCompletedRequest *input)
+static inline struct command_ContinueAsNewWorkflowExecutionCommandAttributes *command_continue(
+    struct world *w, struct workflowservice_RespondWorkflowTaskCompletedRequest *input)
 {
-    struct command_Command *command = command_add(input, enums_COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION);
+    struct command_Command *command =
+        command_add(input, enums_COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION);
     command->attributes_case = 11;
     command->continue_as_new_workflow_execution_command_attributes =
         ARENA_NEW(&w->arena, struct command_ContinueAsNewWorkflowExecutionCommandAttributes);
     return command->continue_as_new_workflow_execution_command_attributes;
 }
-static inline void completion_sticky(struct world *w, struct workflowservice_RespondWorkflowTaskCompletedRequest *input)
+static inline void completion_sticky(struct world                                               *w,
+                                     struct workflowservice_RespondWorkflowTaskCompletedRequest *input)
 {
     input->sticky_attributes = ARENA_NEW(&w->arena, struct taskqueue_StickyExecutionAttributes);
     input->sticky_attributes->worker_task_queue = ARENA_NEW(&w->arena, struct taskqueue_TaskQueue);
@@ -588,7 +608,7 @@ static inline void world_complete_empty(struct world *w, struct task_ref token)
 }
 static inline enum status world_task_fail(struct world *w, struct task_ref token)
 {
-    struct workflow_request *request = world_request(w, WORKFLOW_TASK_FAIL);
+    struct workflow_request                                 *request = world_request(w, WORKFLOW_TASK_FAIL);
     struct workflowservice_RespondWorkflowTaskFailedRequest *input =
         ARENA_NEW(&w->arena, struct workflowservice_RespondWorkflowTaskFailedRequest);
     input->cause = enums_WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE;
@@ -618,7 +638,8 @@ static inline bool world_poll_activity_if(struct world *w, struct activity_ref *
     CHECK(response->input.size != 0);
     struct error error = { 0 };
     *ret = (struct activity_ref){ .identity = BYTES("worker") };
-    CHECK_INT(task_token_decode(arena_copy(&w->keep, response->task_token), &w->keep, &ret->task, &error), ST_OK);
+    CHECK_INT(task_token_decode(arena_copy(&w->keep, response->task_token), &w->keep, &ret->task, &error),
+              ST_OK);
     return true;
 }
 static inline struct activity_ref world_poll_activity(struct world *w)
@@ -627,7 +648,8 @@ static inline struct activity_ref world_poll_activity(struct world *w)
     CHECK(world_poll_activity_if(w, &ref));
     return ref;
 }
-static inline enum status world_activity(struct world *w, int command, struct activity_ref ref, struct bytes payload)
+static inline enum status world_activity(struct world *w, int command, struct activity_ref ref,
+                                         struct bytes payload)
 {
     /* payload is in w->keep or literal: world_request resets the step's arena */
     struct workflow_request *request = world_request(w, command);
@@ -653,7 +675,8 @@ static inline const char *short_name(const struct pb_enum *type, const char *pre
 }
 #define RETRY_STATE_TEXT(value) short_name(&pb_enum_enums_RetryState, "RETRY_STATE_", value)
 #define TIMEOUT_TEXT(value)     short_name(&pb_enum_enums_TimeoutType, "TIMEOUT_TYPE_", value)
-#define CAUSE_TEXT(value)       short_name(&pb_enum_enums_WorkflowTaskFailedCause, "WORKFLOW_TASK_FAILED_CAUSE_", value)
+#define CAUSE_TEXT(value)                                                                                    \
+    short_name(&pb_enum_enums_WorkflowTaskFailedCause, "WORKFLOW_TASK_FAILED_CAUSE_", value)
 
 /* "StartToClose<-HEARTBEAT": type of a failure and its causes. */
 static inline void failure_text(struct buffer *to, struct bytes encoded, struct arena *arena)
@@ -677,7 +700,8 @@ static inline void failure_text(struct buffer *to, struct bytes encoded, struct 
     }
 }
 
-static inline void event_text_attributes(struct buffer *to, const struct history_HistoryEvent *event, struct arena *arena)
+static inline void event_text_attributes(struct buffer *to, const struct history_HistoryEvent *event,
+                                         struct arena *arena)
 {
     const void *any = event_attributes(event);
     switch (event->event_type) {
@@ -687,7 +711,9 @@ static inline void event_text_attributes(struct buffer *to, const struct history
         break;
     }
     case enums_EVENT_TYPE_WORKFLOW_TASK_STARTED:
-        buffer_printf(to, "{%d}", (int)((const struct history_WorkflowTaskStartedEventAttributes *)any)->scheduled_event_id);
+        buffer_printf(
+            to, "{%d}",
+            (int)((const struct history_WorkflowTaskStartedEventAttributes *)any)->scheduled_event_id);
         break;
     case enums_EVENT_TYPE_WORKFLOW_TASK_COMPLETED: {
         const struct history_WorkflowTaskCompletedEventAttributes *a = any;
@@ -696,8 +722,8 @@ static inline void event_text_attributes(struct buffer *to, const struct history
     }
     case enums_EVENT_TYPE_WORKFLOW_TASK_FAILED: {
         const struct history_WorkflowTaskFailedEventAttributes *a = any;
-        buffer_printf(to, "{%d,%d,%s,%.*s", (int)a->scheduled_event_id, (int)a->started_event_id, CAUSE_TEXT(a->cause),
-                      BYTES_FMT(a->identity));
+        buffer_printf(to, "{%d,%d,%s,%.*s", (int)a->scheduled_event_id, (int)a->started_event_id,
+                      CAUSE_TEXT(a->cause), BYTES_FMT(a->identity));
         if (a->failure.size != 0)
             buffer_append_text(to, ",");
         failure_text(to, a->failure, arena);
@@ -706,12 +732,14 @@ static inline void event_text_attributes(struct buffer *to, const struct history
     }
     case enums_EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT: {
         const struct history_WorkflowTaskTimedOutEventAttributes *a = any;
-        buffer_printf(to, "{%d,%d,%s}", (int)a->scheduled_event_id, (int)a->started_event_id, TIMEOUT_TEXT(a->timeout_type));
+        buffer_printf(to, "{%d,%d,%s}", (int)a->scheduled_event_id, (int)a->started_event_id,
+                      TIMEOUT_TEXT(a->timeout_type));
         break;
     }
     case enums_EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: {
         const struct history_ActivityTaskScheduledEventAttributes *a = any;
-        buffer_printf(to, "{%.*s,wftc %d}", BYTES_FMT(a->activity_id), (int)a->workflow_task_completed_event_id);
+        buffer_printf(to, "{%.*s,wftc %d}", BYTES_FMT(a->activity_id),
+                      (int)a->workflow_task_completed_event_id);
         break;
     }
     case enums_EVENT_TYPE_ACTIVITY_TASK_STARTED: {
@@ -730,21 +758,24 @@ static inline void event_text_attributes(struct buffer *to, const struct history
     }
     case enums_EVENT_TYPE_ACTIVITY_TASK_FAILED: {
         const struct history_ActivityTaskFailedEventAttributes *a = any;
-        buffer_printf(to, "{%d,%d,%s,", (int)a->scheduled_event_id, (int)a->started_event_id, RETRY_STATE_TEXT(a->retry_state));
+        buffer_printf(to, "{%d,%d,%s,", (int)a->scheduled_event_id, (int)a->started_event_id,
+                      RETRY_STATE_TEXT(a->retry_state));
         failure_text(to, a->failure, arena);
         buffer_append_text(to, "}");
         break;
     }
     case enums_EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: {
         const struct history_ActivityTaskTimedOutEventAttributes *a = any;
-        buffer_printf(to, "{%d,%d,%s,", (int)a->scheduled_event_id, (int)a->started_event_id, RETRY_STATE_TEXT(a->retry_state));
+        buffer_printf(to, "{%d,%d,%s,", (int)a->scheduled_event_id, (int)a->started_event_id,
+                      RETRY_STATE_TEXT(a->retry_state));
         failure_text(to, a->failure, arena);
         buffer_append_text(to, "}");
         break;
     }
     case enums_EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED: {
         const struct history_ActivityTaskCancelRequestedEventAttributes *a = any;
-        buffer_printf(to, "{%d,wftc %d}", (int)a->scheduled_event_id, (int)a->workflow_task_completed_event_id);
+        buffer_printf(to, "{%d,wftc %d}", (int)a->scheduled_event_id,
+                      (int)a->workflow_task_completed_event_id);
         break;
     }
     case enums_EVENT_TYPE_ACTIVITY_TASK_CANCELED: {
@@ -770,20 +801,26 @@ static inline void event_text_attributes(struct buffer *to, const struct history
         break;
     }
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
-        buffer_printf(to, "{%.*s}", BYTES_FMT(((const struct history_WorkflowExecutionSignaledEventAttributes *)any)->signal_name));
+        buffer_printf(
+            to, "{%.*s}",
+            BYTES_FMT(((const struct history_WorkflowExecutionSignaledEventAttributes *)any)->signal_name));
         break;
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED:
-        buffer_printf(to, "{%.*s}", BYTES_FMT(((const struct history_WorkflowExecutionTerminatedEventAttributes *)any)->identity));
+        buffer_printf(
+            to, "{%.*s}",
+            BYTES_FMT(((const struct history_WorkflowExecutionTerminatedEventAttributes *)any)->identity));
         break;
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: {
         const struct history_WorkflowExecutionFailedEventAttributes *a = any;
         buffer_printf(to, "{%s%s,wftc %d}", RETRY_STATE_TEXT(a->retry_state),
-                      a->new_execution_run_id.size != 0 ? ",new run" : "", (int)a->workflow_task_completed_event_id);
+                      a->new_execution_run_id.size != 0 ? ",new run" : "",
+                      (int)a->workflow_task_completed_event_id);
         break;
     }
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: {
         const struct history_WorkflowExecutionTimedOutEventAttributes *a = any;
-        buffer_printf(to, "{%s%s}", RETRY_STATE_TEXT(a->retry_state), a->new_execution_run_id.size != 0 ? ",new run" : "");
+        buffer_printf(to, "{%s%s}", RETRY_STATE_TEXT(a->retry_state),
+                      a->new_execution_run_id.size != 0 ? ",new run" : "");
         break;
     }
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: {
@@ -822,7 +859,8 @@ static inline const char *world_history(struct world *w, int64_t from)
 {
     return world_history_of(w, world_current(w), from);
 }
-static inline const struct history_HistoryEvent *world_event(struct world *w, struct world_run *run, int64_t id)
+static inline const struct history_HistoryEvent *world_event(struct world *w, struct world_run *run,
+                                                             int64_t id)
 {
     struct history_HistoryEvent *event;
     struct error                 error = { 0 };

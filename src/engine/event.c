@@ -5,8 +5,9 @@
 #define END      (EVENT_BUFFERED | EVENT_END | EVENT_WAKES)
 #define CLOSE    EVENT_CLOSE
 #define WAKES    (EVENT_BUFFERED | EVENT_WAKES)
-#define ROW(name, field, flags, attributes) \
-    [enums_EVENT_TYPE_##name] = { enums_EVENT_TYPE_##name, field, flags, &pb_history_##attributes##EventAttributes }
+#define ROW(name, field, flags, attributes)                                                                  \
+    [enums_EVENT_TYPE_##                                                                                     \
+        name] = { enums_EVENT_TYPE_##name, field, flags, &pb_history_##attributes##EventAttributes }
 
 /* Indexed by type. */
 static const struct event_type event_types[] = {
@@ -34,8 +35,10 @@ static const struct event_type event_types[] = {
     ROW(WORKFLOW_EXECUTION_TERMINATED, 27, CLOSE, WorkflowExecutionTerminated),
     ROW(WORKFLOW_EXECUTION_CANCEL_REQUESTED, 28, WAKES, WorkflowExecutionCancelRequested),
     ROW(WORKFLOW_EXECUTION_CANCELED, 29, CLOSE, WorkflowExecutionCanceled),
-    ROW(REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED, 30, 0, RequestCancelExternalWorkflowExecutionInitiated),
-    ROW(REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED, 31, WAKES, RequestCancelExternalWorkflowExecutionFailed),
+    ROW(REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED, 30, 0,
+        RequestCancelExternalWorkflowExecutionInitiated),
+    ROW(REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED, 31, WAKES,
+        RequestCancelExternalWorkflowExecutionFailed),
     ROW(EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED, 32, WAKES, ExternalWorkflowExecutionCancelRequested),
     ROW(WORKFLOW_EXECUTION_CONTINUED_AS_NEW, 33, CLOSE, WorkflowExecutionContinuedAsNew),
     ROW(START_CHILD_WORKFLOW_EXECUTION_INITIATED, 34, 0, StartChildWorkflowExecutionInitiated),
@@ -111,7 +114,8 @@ enum status event_decode(struct bytes encoded, struct arena *arena, struct histo
     if (status != ST_OK)
         return error_set(error, ST_DATA_LOSS, "a stored event cannot be decoded: %s", why.message);
     if (event_attributes(event) == NULL)
-        return error_set(error, ST_DATA_LOSS, "a stored event of type %d has no attributes", event->event_type);
+        return error_set(error, ST_DATA_LOSS, "a stored event of type %d has no attributes",
+                         event->event_type);
     *ret_event = event;
     return ST_OK;
 }

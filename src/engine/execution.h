@@ -14,15 +14,16 @@ void decide_terminate(const struct execution *live, struct workflow_request *req
                       struct decision *decision);
 
 /* Ends the run here and now: a task in a worker's hands fails first, and the buffer is written. */
-void execution_terminate(struct draft *draft, struct bytes reason, struct bytes details, struct bytes identity);
+void execution_terminate(struct draft *draft, struct bytes reason, struct bytes details,
+                         struct bytes identity);
 
 /* The closes that may lead to a next run, which `decision` then creates. Each answers false when it needs the first event
  * and asked for it: the decision has to be given up and will be made again. */
 bool execution_time_out(struct draft *draft, struct decision *decision, bool whole_execution);
-bool execution_complete(struct draft *draft, struct decision *decision, int64_t task_completed_id, struct bytes result,
-                        struct bytes user_metadata);
-bool execution_fail(struct draft *draft, struct decision *decision, int64_t task_completed_id, struct bytes failure,
-                    struct bytes user_metadata);
+bool execution_complete(struct draft *draft, struct decision *decision, int64_t task_completed_id,
+                        struct bytes result, struct bytes user_metadata);
+bool execution_fail(struct draft *draft, struct decision *decision, int64_t task_completed_id,
+                    struct bytes failure, struct bytes user_metadata);
 bool execution_continue_as_new(struct draft *draft, struct decision *decision, int64_t task_completed_id,
                                const struct command_ContinueAsNewWorkflowExecutionCommandAttributes *command,
                                struct bytes user_metadata);
@@ -33,8 +34,10 @@ const struct history_HistoryEvent *cold_event(struct env *env, struct decision *
 
 struct common_WorkflowExecution *execution_message(const struct execution *state, struct arena *arena);
 /* Encoded link to an event of a run, or to whatever event a request id led to. */
-struct bytes link_to_event(struct arena *arena, const struct namespace_config *namespace, struct bytes workflow_id,
-                           struct bytes run_id, int64_t event_id, int32_t event_type);
-struct bytes link_to_request(struct arena *arena, const struct namespace_config *namespace, struct bytes workflow_id,
-                             struct bytes run_id, struct bytes request_id, int32_t event_type);
+struct bytes link_to_event(struct arena *arena, const struct namespace_config *namespace,
+                           struct bytes workflow_id, struct bytes run_id, int64_t event_id,
+                           int32_t event_type);
+struct bytes link_to_request(struct arena *arena, const struct namespace_config *namespace,
+                             struct bytes workflow_id, struct bytes run_id, struct bytes request_id,
+                             int32_t event_type);
 #endif

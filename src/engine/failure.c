@@ -6,7 +6,7 @@
 struct bytes failure_server(struct arena *arena, struct bytes message, bool non_retryable, struct bytes cause)
 {
     struct failure_ServerFailureInfo info = { .non_retryable = non_retryable };
-    struct failure_Failure           failure = { .message = message, .source = SOURCE_SERVER, .failure_info_case = 9 };
+    struct failure_Failure failure = { .message = message, .source = SOURCE_SERVER, .failure_info_case = 9 };
     failure.server_failure_info = &info;
     if (cause.size != 0)
         failure.cause = cause;
@@ -27,7 +27,8 @@ static struct bytes timeout_text(int32_t type)
     }
 }
 
-struct bytes failure_timeout(struct arena *arena, int32_t timeout_type, struct bytes heartbeat_details, struct bytes cause)
+struct bytes failure_timeout(struct arena *arena, int32_t timeout_type, struct bytes heartbeat_details,
+                             struct bytes cause)
 {
     struct failure_TimeoutFailureInfo info = { .timeout_type = timeout_type };
     struct failure_Failure            failure = { .message = timeout_text(timeout_type),
@@ -96,8 +97,8 @@ struct bytes cause_name(struct arena *arena, int32_t cause)
 
 /* --- errors --- */
 
-static enum status with_detail(struct error *error, struct arena *arena, enum status code, const char *message,
-                               const struct pb_message *type, const void *detail)
+static enum status with_detail(struct error *error, struct arena *arena, enum status code,
+                               const char *message, const struct pb_message *type, const void *detail)
 {
     error_set(error, code, "%s", message);
     error->detail_type = bytes_of_text(pb_message_name(type));
@@ -114,22 +115,26 @@ enum status error_not_found(struct error *error, struct arena *arena, const char
 enum status error_not_ready(struct error *error, struct arena *arena, const char *message)
 {
     struct errordetails_WorkflowNotReadyFailure detail = { 0 };
-    return with_detail(error, arena, ST_FAILED_PRECONDITION, message, &pb_errordetails_WorkflowNotReadyFailure, &detail);
+    return with_detail(error, arena, ST_FAILED_PRECONDITION, message,
+                       &pb_errordetails_WorkflowNotReadyFailure, &detail);
 }
 
 enum status error_busy(struct error *error, struct arena *arena, const char *message)
 {
-    struct errordetails_ResourceExhaustedFailure detail = { .cause = enums_RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW,
-                                                            .scope = enums_RESOURCE_EXHAUSTED_SCOPE_NAMESPACE };
-    return with_detail(error, arena, ST_RESOURCE_EXHAUSTED, message, &pb_errordetails_ResourceExhaustedFailure, &detail);
+    struct errordetails_ResourceExhaustedFailure detail = { .cause =
+                                                                enums_RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW,
+                                                            .scope =
+                                                                enums_RESOURCE_EXHAUSTED_SCOPE_NAMESPACE };
+    return with_detail(error, arena, ST_RESOURCE_EXHAUSTED, message,
+                       &pb_errordetails_ResourceExhaustedFailure, &detail);
 }
 
 enum status error_already_started(struct error *error, struct arena *arena, struct bytes start_request_id,
                                   struct bytes run_id, struct bytes first_run_id)
 {
-    struct errordetails_WorkflowExecutionAlreadyStartedFailure detail = { .start_request_id = start_request_id,
-                                                                          .run_id = run_id,
-                                                                          .first_execution_run_id = first_run_id };
+    struct errordetails_WorkflowExecutionAlreadyStartedFailure detail = {
+        .start_request_id = start_request_id, .run_id = run_id, .first_execution_run_id = first_run_id
+    };
     return with_detail(error, arena, ST_ALREADY_EXISTS, "Workflow execution already started",
                        &pb_errordetails_WorkflowExecutionAlreadyStartedFailure, &detail);
 }

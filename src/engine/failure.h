@@ -6,8 +6,10 @@
 #include "pb/all.pb.h"
 
 /* Encoded temporal.api.failure.v1.Failure, never with a NULL base. `cause` is encoded too; empty: none. */
-struct bytes failure_server(struct arena *arena, struct bytes message, bool non_retryable, struct bytes cause);
-struct bytes failure_timeout(struct arena *arena, int32_t timeout_type, struct bytes heartbeat_details, struct bytes cause);
+struct bytes failure_server(struct arena *arena, struct bytes message, bool non_retryable,
+                            struct bytes cause);
+struct bytes failure_timeout(struct arena *arena, int32_t timeout_type, struct bytes heartbeat_details,
+                             struct bytes cause);
 /* The failure itself if it fits; else a server failure around what is left of its text when cut to size_max bytes. */
 struct bytes failure_bounded(struct arena *arena, struct bytes failure, size_t size_max, bool non_retryable);
 

@@ -25,11 +25,12 @@ struct bytes fields_merge(struct bytes base, struct bytes changes, struct arena 
     if ((base.size != 0 && pb_decode(&pb_common_Memo, base, arena, &old, &error) != ST_OK) ||
         (changes.size != 0 && pb_decode(&pb_common_Memo, changes, arena, &new, &error) != ST_OK))
         return base;
-    merged.fields = arena_must(arena_zalloc(arena, old.fields_count + new.fields_count + 1, sizeof(*merged.fields)));
+    merged.fields =
+        arena_must(arena_zalloc(arena, old.fields_count + new.fields_count + 1, sizeof(*merged.fields)));
     for (size_t i = 0; i < old.fields_count + new.fields_count; i++) {
-        bool is_new = i >= old.fields_count;
+        bool                     is_new = i >= old.fields_count;
         __typeof__(*old.fields) *field = is_new ? &new.fields[i - old.fields_count] : &old.fields[i];
-        size_t at = 0;
+        size_t                   at = 0;
         while (at < merged.fields_count && !bytes_equal(merged.fields[at].key, field->key))
             at++;
         if (is_new && payload_removes(field->value, arena)) {
@@ -74,8 +75,10 @@ static enum status effect_started(struct fold *fold, const struct history_Histor
         return inconsistent(error, event->event_type);
     state->is_started = true;
     state->status = enums_WORKFLOW_EXECUTION_STATUS_RUNNING;
-    execution_set(state, &state->type, started->workflow_type == NULL ? BYTES_EMPTY : started->workflow_type->name);
-    execution_set(state, &state->queue, started->task_queue == NULL ? BYTES_EMPTY : started->task_queue->name);
+    execution_set(state, &state->type,
+                  started->workflow_type == NULL ? BYTES_EMPTY : started->workflow_type->name);
+    execution_set(state, &state->queue,
+                  started->task_queue == NULL ? BYTES_EMPTY : started->task_queue->name);
     if (!uuid_parse(started->first_execution_run_id, &state->first_run_id))
         state->first_run_id = state->run_id;
     if (!uuid_parse(started->original_execution_run_id, &state->original_run_id))
@@ -105,14 +108,15 @@ static enum status effect_started(struct fold *fold, const struct history_Histor
     return ST_OK;
 }
 
-static void effect_task_scheduled(struct execution *state, const struct history_HistoryEvent *event, int64_t id,
-                                  int64_t time)
+static void effect_task_scheduled(struct execution *state, const struct history_HistoryEvent *event,
+                                  int64_t id, int64_t time)
 {
     const struct history_WorkflowTaskScheduledEventAttributes *scheduled = event_attributes(event);
     execution_task_clear(state);
     state->task = (struct workflow_task){
         .is_pending = true,
-        .is_sticky = scheduled->task_queue != NULL && scheduled->task_queue->kind == enums_TASK_QUEUE_KIND_STICKY,
+        .is_sticky =
+            scheduled->task_queue != NULL && scheduled->task_queue->kind == enums_TASK_QUEUE_KIND_STICKY,
         .attempt = scheduled->attempt,
         .scheduled_event_id = id,
         .scheduled_time = time,
@@ -131,8 +135,8 @@ static uint32_t suggest_bits(const int32_t *reasons, size_t count)
     return bits;
 }
 
-static void task_started(struct execution *state, int64_t time, struct bytes identity, struct bytes request_id,
-                         int64_t history_size, uint32_t suggest)
+static void task_started(struct execution *state, int64_t time, struct bytes identity,
+                         struct bytes request_id, int64_t history_size, uint32_t suggest)
 {
     state->task.started_time = time;
     state->task.sequence = 0;
@@ -142,26 +146,29 @@ static void task_started(struct execution *state, int64_t time, struct bytes ide
     execution_set(state, &state->task.request_id, request_id);
 }
 
-static enum status effect_task_started(struct execution *state, const struct history_HistoryEvent *event, int64_t id,
-                                       int64_t time, struct error *error)
+static enum status effect_task_started(struct execution *state, const struct history_HistoryEvent *event,
+                                       int64_t id, int64_t time, struct error *error)
 {
     const struct history_WorkflowTaskStartedEventAttributes *started = event_attributes(event);
     if (!state->task.is_pending)
         return inconsistent(error, event->event_type);
     state->task.started_event_id = id;
     task_started(state, time, started->identity, started->request_id, started->history_size_bytes,
-                 suggest_bits(started->suggest_continue_as_new_reasons, started->suggest_continue_as_new_reasons_count));
+                 suggest_bits(started->suggest_continue_as_new_reasons,
+                              started->suggest_continue_as_new_reasons_count));
     return ST_OK;
 }
 
-static void effect_task_completed(struct execution *state, const struct history_HistoryEvent *event, int64_t id,
-                                  int64_t time)
+static void effect_task_completed(struct execution *state, const struct history_HistoryEvent *event,
+                                  int64_t id, int64_t time)
 {
     const struct history_WorkflowTaskCompletedEventAttributes *completed = event_attributes(event);
     execution_task_clear(state);
     state->previous_started_event_id = completed->started_event_id;
     state->close_blocked = false;
-    struct reset_point point = { .checksum = completed->binary_checksum, .completed_event_id = id, .create_time = time };
+    struct reset_point point = { .checksum = completed->binary_checksum,
+                                 .completed_event_id = id,
+                                 .create_time = time };
     if (completed->worker_version != NULL)
         point.build_id = completed->worker_version->build_id;
     if (completed->deployment_version != NULL)
@@ -181,16 +188,18 @@ static void task_ended(struct execution *state, bool close_blocked)
     state->close_blocked = close_blocked;
 }
 
-static enum status effect_activity_scheduled(struct fold *fold, const struct history_HistoryEvent *event, int64_t id,
-                                             int64_t time, struct error *error)
+static enum status effect_activity_scheduled(struct fold *fold, const struct history_HistoryEvent *event,
+                                             int64_t id, int64_t time, struct error *error)
 {
     const struct history_ActivityTaskScheduledEventAttributes *scheduled = event_attributes(event);
     struct execution                                          *state = fold->state;
     struct activity *activity = execution_activity_add(state, id, scheduled->activity_id);
     if (activity == NULL)
         return inconsistent(error, event->event_type);
-    execution_set(state, &activity->type, scheduled->activity_type == NULL ? BYTES_EMPTY : scheduled->activity_type->name);
-    execution_set(state, &activity->queue, scheduled->task_queue == NULL ? BYTES_EMPTY : scheduled->task_queue->name);
+    execution_set(state, &activity->type,
+                  scheduled->activity_type == NULL ? BYTES_EMPTY : scheduled->activity_type->name);
+    execution_set(state, &activity->queue,
+                  scheduled->task_queue == NULL ? BYTES_EMPTY : scheduled->task_queue->name);
     if (scheduled->retry_policy != NULL)
         execution_set(state, &activity->retry_policy,
                       pb_encode_arena(&pb_common_RetryPolicy, scheduled->retry_policy, fold->arena));
@@ -211,14 +220,16 @@ static void effect_closed(struct execution *state, int32_t status, int64_t time)
     state->close_time = time;
 }
 
-static void effect_timer_started(struct execution *state, const struct history_HistoryEvent *event, int64_t id,
-                                 int64_t time)
+static void effect_timer_started(struct execution *state, const struct history_HistoryEvent *event,
+                                 int64_t id, int64_t time)
 {
     const struct history_TimerStartedEventAttributes *started = event_attributes(event);
-    execution_timer_add(state, started->timer_id, id, time_add(time, ns_of_duration(started->start_to_fire_timeout)));
+    execution_timer_add(state, started->timer_id, id,
+                        time_add(time, ns_of_duration(started->start_to_fire_timeout)));
 }
 
-static void effect_cancel_requested(struct execution *state, const struct history_HistoryEvent *event, int64_t id)
+static void effect_cancel_requested(struct execution *state, const struct history_HistoryEvent *event,
+                                    int64_t id)
 {
     const struct history_ActivityTaskCancelRequestedEventAttributes *requested = event_attributes(event);
     struct activity *activity = execution_activity_write(state, requested->scheduled_event_id);
@@ -236,7 +247,8 @@ static void effect_signaled(struct execution *state, const struct history_Histor
         execution_signal_id_add(state, signaled->request_id);
 }
 
-static void effect_options_updated(struct execution *state, const struct history_HistoryEvent *event, int64_t id)
+static void effect_options_updated(struct execution *state, const struct history_HistoryEvent *event,
+                                   int64_t id)
 {
     const struct history_WorkflowExecutionOptionsUpdatedEventAttributes *updated = event_attributes(event);
     if (updated->attached_request_id.size != 0)
@@ -271,7 +283,8 @@ static void effect_of_arrival(struct fold *fold, const struct history_HistoryEve
         break;
     case enums_EVENT_TYPE_TIMER_FIRED:
         execution_timer_remove(
-            state, ((const struct history_TimerFiredEventAttributes *)event_attributes(event))->started_event_id);
+            state,
+            ((const struct history_TimerFiredEventAttributes *)event_attributes(event))->started_event_id);
         break;
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
         effect_signaled(state, event);
@@ -319,8 +332,8 @@ static int32_t status_of_close(int32_t event_type)
     }
 }
 
-static enum status effect(struct fold *fold, const struct history_HistoryEvent *event, int64_t id, int64_t time,
-                          struct error *error)
+static enum status effect(struct fold *fold, const struct history_HistoryEvent *event, int64_t id,
+                          int64_t time, struct error *error)
 {
     struct execution *state = fold->state;
     switch (event->event_type) {
@@ -352,7 +365,8 @@ static enum status effect(struct fold *fold, const struct history_HistoryEvent *
         return ST_OK;
     case enums_EVENT_TYPE_TIMER_CANCELED:
         execution_timer_remove(
-            state, ((const struct history_TimerCanceledEventAttributes *)event_attributes(event))->started_event_id);
+            state,
+            ((const struct history_TimerCanceledEventAttributes *)event_attributes(event))->started_event_id);
         return ST_OK;
     case enums_EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES:
     case enums_EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED:
@@ -367,7 +381,8 @@ static enum status effect(struct fold *fold, const struct history_HistoryEvent *
     }
 }
 
-enum status fold_event(struct fold *fold, const struct history_HistoryEvent *event, size_t size, struct error *error)
+enum status fold_event(struct fold *fold, const struct history_HistoryEvent *event, size_t size,
+                       struct error *error)
 {
     struct execution *state = fold->state;
     int64_t           time = event_time(event);
@@ -522,8 +537,8 @@ enum status fold_change(struct fold *fold, const struct state_Change *change, st
         return change_buffered(fold, change->buffered, error);
     case CHANGE_FLUSHED:
         if (change->flushed != state->buffer_count)
-            return error_set(error, ST_DATA_LOSS, "a flush of %u events with %u in the buffer", change->flushed,
-                             state->buffer_count);
+            return error_set(error, ST_DATA_LOSS, "a flush of %u events with %u in the buffer",
+                             change->flushed, state->buffer_count);
         fold->flush_left = change->flushed;
         execution_buffer_clear(state);
         return ST_OK;
@@ -537,7 +552,8 @@ enum status fold_change(struct fold *fold, const struct state_Change *change, st
     case CHANGE_TRANSIENT_STARTED:
     case CHANGE_TRANSIENT_ENDED:
         if (change->kind_case != CHANGE_TRANSIENT_SCHEDULED && !state->task.is_pending)
-            return error_set(error, ST_DATA_LOSS, "a stored change names a workflow task that is not pending");
+            return error_set(error, ST_DATA_LOSS,
+                             "a stored change names a workflow task that is not pending");
         change_task(state, change);
         return ST_OK;
     case CHANGE_STICKY:
@@ -560,7 +576,8 @@ static enum status apply_volatile(struct fold *fold, const struct state_Delta *d
 {
     for (size_t i = 0; i < delta->changes_count; i++) {
         if (delta->changes[i].kind_case != CHANGE_ACTIVITY_HEARTBEAT)
-            return error_set(error, ST_DATA_LOSS, "a volatile change of kind %d", delta->changes[i].kind_case);
+            return error_set(error, ST_DATA_LOSS, "a volatile change of kind %d",
+                             delta->changes[i].kind_case);
         enum status status = change_heartbeat(fold, &delta->changes[i], true, error);
         if (status != ST_OK)
             return status;
@@ -581,7 +598,7 @@ static enum status apply_in_order(struct fold *fold, const struct transition_rec
         if (event == record->event_count)
             break;
         struct history_HistoryEvent *decoded;
-        enum status                  status = event_decode(record->events[event], fold->arena, &decoded, error);
+        enum status status = event_decode(record->events[event], fold->arena, &decoded, error);
         if (status == ST_OK)
             status = fold_event(fold, decoded, record->events[event].size, error);
         if (status != ST_OK)
@@ -593,7 +610,8 @@ static enum status apply_in_order(struct fold *fold, const struct transition_rec
     return ST_OK;
 }
 
-enum status execution_apply(struct execution *execution, const struct transition_record *record, struct error *error)
+enum status execution_apply(struct execution *execution, const struct transition_record *record,
+                            struct error *error)
 {
     struct arena       arena;
     struct state_Delta delta = { 0 };
@@ -604,7 +622,8 @@ enum status execution_apply(struct execution *execution, const struct transition
         status = error_set(error, ST_DATA_LOSS, "a stored transition cannot be decoded: %s", why.message);
     } else {
         struct fold fold = { .state = execution, .arena = &arena };
-        status = delta.is_volatile ? apply_volatile(&fold, &delta, error) : apply_in_order(&fold, record, &delta, error);
+        status = delta.is_volatile ? apply_volatile(&fold, &delta, error)
+                                   : apply_in_order(&fold, record, &delta, error);
     }
     arena_release(&arena);
     return status;

@@ -27,7 +27,7 @@ enum change_kind {
 struct fold {
     struct execution *state;
     struct arena     *arena; /* scratch: of the fold for a live state, of the request for a draft */
-    uint32_t          flush_left; /* so many of the next events come out of the buffer: their effects took place */
+    uint32_t flush_left;     /* so many of the next events come out of the buffer: their effects took place */
 };
 enum status fold_event(struct fold *fold, const struct history_HistoryEvent *event, size_t size,
                        struct error *error) MUST_USE;
@@ -37,7 +37,8 @@ enum status fold_change(struct fold *fold, const struct state_Change *change, st
 enum status execution_apply(struct execution *execution, const struct transition_record *record,
                             struct error *error) MUST_USE;
 void        execution_snapshot(const struct execution *execution, struct buffer *to);
-enum status execution_restore(struct execution *execution, struct bytes snapshot, struct error *error) MUST_USE;
+enum status execution_restore(struct execution *execution, struct bytes snapshot,
+                              struct error *error) MUST_USE;
 
 /* Merges the fields of a Memo or SearchAttributes (both are one map): later values win, null and empty-list values remove.
  * Both and the result are encoded; never fails for messages that were checked. */

@@ -1,8 +1,9 @@
 /* history_test.c: histories as clients know them, event by event. */
 #include "engine/engine_harness.h"
 
-#define P "1 WORKFLOW_EXECUTION_STARTED\n2 WORKFLOW_TASK_SCHEDULED{queue,1}\n3 WORKFLOW_TASK_STARTED{2}\n" \
-          "4 WORKFLOW_TASK_COMPLETED{2,3}"
+#define P                                                                                                    \
+    "1 WORKFLOW_EXECUTION_STARTED\n2 WORKFLOW_TASK_SCHEDULED{queue,1}\n3 WORKFLOW_TASK_STARTED{2}\n"         \
+    "4 WORKFLOW_TASK_COMPLETED{2,3}"
 
 /* Started, and the first task is in a worker's hands. */
 static struct world *begun(struct task_ref *ret_token)
@@ -37,7 +38,8 @@ TEST(activity_success)
                                     "8 WORKFLOW_TASK_SCHEDULED{queue,1}");
     CHECK(event_time(world_event(w, world_current(w), 6)) == started);
     CHECK(event_time(world_event(w, world_current(w), 7)) == w->now);
-    const struct history_ActivityTaskScheduledEventAttributes *scheduled = event_attributes(world_event(w, world_current(w), 5));
+    const struct history_ActivityTaskScheduledEventAttributes *scheduled =
+        event_attributes(world_event(w, world_current(w), 5));
     CHECK(scheduled->schedule_to_close_timeout != NULL && scheduled->schedule_to_close_timeout->seconds == 0);
     CHECK(scheduled->heartbeat_timeout != NULL && scheduled->start_to_close_timeout->seconds == 10);
     CHECK_INT(scheduled->retry_policy->initial_interval->seconds, 1);
@@ -63,17 +65,19 @@ TEST(activity_retry_then_success)
     activity = world_poll_activity(w);
     CHECK_INT(activity.task.attempt, 2);
     CHECK_INT(world_activity_complete(w, activity), ST_OK);
-    CHECK_TEXT(world_history(w, 6), "6 ACTIVITY_TASK_STARTED{5,attempt 2,last f1}\n7 ACTIVITY_TASK_COMPLETED{5,6}\n"
-                                    "8 WORKFLOW_TASK_SCHEDULED{queue,1}");
+    CHECK_TEXT(world_history(w, 6),
+               "6 ACTIVITY_TASK_STARTED{5,attempt 2,last f1}\n7 ACTIVITY_TASK_COMPLETED{5,6}\n"
+               "8 WORKFLOW_TASK_SCHEDULED{queue,1}");
     world_free(w);
 }
 
 static struct world *with_retries(struct activity_ref *ret, int32_t attempts, int64_t schedule_to_close,
                                   int64_t schedule_to_start, int64_t heartbeat)
 {
-    struct task_ref token;
-    struct world   *w = begun(&token);
-    struct command_ScheduleActivityTaskCommandAttributes *attributes = command_activity(w, world_completion(w, token), "a");
+    struct task_ref                                       token;
+    struct world                                         *w = begun(&token);
+    struct command_ScheduleActivityTaskCommandAttributes *attributes =
+        command_activity(w, world_completion(w, token), "a");
     attributes->retry_policy = ARENA_NEW(&w->arena, struct common_RetryPolicy);
     attributes->retry_policy->maximum_attempts = attempts;
     if (schedule_to_close != 0)
@@ -123,13 +127,15 @@ TEST(activity_start_to_close_and_heartbeat_timeouts)
         activity = world_poll_activity(w);
         CHECK_INT(activity.task.attempt, 2);
         world_next(w);
-        CHECK_TEXT(world_history(w, 6),
-                   heartbeat ? "6 ACTIVITY_TASK_STARTED{5,attempt 2,last HEARTBEAT}\n"
-                               "7 ACTIVITY_TASK_TIMED_OUT{5,6,MAXIMUM_ATTEMPTS_REACHED,HEARTBEAT<-HEARTBEAT}\n"
-                               "8 WORKFLOW_TASK_SCHEDULED{queue,1}"
-                             : "6 ACTIVITY_TASK_STARTED{5,attempt 2,last START_TO_CLOSE}\n"
-                               "7 ACTIVITY_TASK_TIMED_OUT{5,6,MAXIMUM_ATTEMPTS_REACHED,START_TO_CLOSE<-START_TO_CLOSE}\n"
-                               "8 WORKFLOW_TASK_SCHEDULED{queue,1}");
+        CHECK_TEXT(
+            world_history(w, 6),
+            heartbeat
+                ? "6 ACTIVITY_TASK_STARTED{5,attempt 2,last HEARTBEAT}\n"
+                  "7 ACTIVITY_TASK_TIMED_OUT{5,6,MAXIMUM_ATTEMPTS_REACHED,HEARTBEAT<-HEARTBEAT}\n"
+                  "8 WORKFLOW_TASK_SCHEDULED{queue,1}"
+                : "6 ACTIVITY_TASK_STARTED{5,attempt 2,last START_TO_CLOSE}\n"
+                  "7 ACTIVITY_TASK_TIMED_OUT{5,6,MAXIMUM_ATTEMPTS_REACHED,START_TO_CLOSE<-START_TO_CLOSE}\n"
+                  "8 WORKFLOW_TASK_SCHEDULED{queue,1}");
         world_free(w);
     }
 }
@@ -170,8 +176,9 @@ TEST(activity_without_room_to_retry)
     world_free(w);
     w = with_retries(&activity, 0, NS_PER_S / 2, 0, 0);
     CHECK_INT(world_activity_fail(w, activity, app_failure(&w->keep, "f1")), ST_OK);
-    CHECK_TEXT(world_history(w, 6), "6 ACTIVITY_TASK_STARTED{5,attempt 1}\n7 ACTIVITY_TASK_FAILED{5,6,TIMEOUT,f1}\n"
-                                    "8 WORKFLOW_TASK_SCHEDULED{queue,1}");
+    CHECK_TEXT(world_history(w, 6),
+               "6 ACTIVITY_TASK_STARTED{5,attempt 1}\n7 ACTIVITY_TASK_FAILED{5,6,TIMEOUT,f1}\n"
+               "8 WORKFLOW_TASK_SCHEDULED{queue,1}");
     world_free(w);
 }
 
@@ -187,11 +194,12 @@ TEST(activity_cancelled_before_it_started)
     command_cancel_activity(w, input, 5);
     command_marker(w, input);
     CHECK_INT(world_send(w), ST_OK);
-    CHECK_TEXT(world_history(w, 5), "5 ACTIVITY_TASK_SCHEDULED{a,wftc 4}\n6 WORKFLOW_EXECUTION_SIGNALED{s}\n"
-                                    "7 WORKFLOW_TASK_SCHEDULED{queue,1}\n8 WORKFLOW_TASK_STARTED{7}\n"
-                                    "9 WORKFLOW_TASK_COMPLETED{7,8}\n10 ACTIVITY_TASK_CANCEL_REQUESTED{5,wftc 9}\n"
-                                    "11 MARKER_RECORDED\n12 ACTIVITY_TASK_CANCELED{5,0,requested 10}\n"
-                                    "13 WORKFLOW_TASK_SCHEDULED{queue,1}");
+    CHECK_TEXT(world_history(w, 5),
+               "5 ACTIVITY_TASK_SCHEDULED{a,wftc 4}\n6 WORKFLOW_EXECUTION_SIGNALED{s}\n"
+               "7 WORKFLOW_TASK_SCHEDULED{queue,1}\n8 WORKFLOW_TASK_STARTED{7}\n"
+               "9 WORKFLOW_TASK_COMPLETED{7,8}\n10 ACTIVITY_TASK_CANCEL_REQUESTED{5,wftc 9}\n"
+               "11 MARKER_RECORDED\n12 ACTIVITY_TASK_CANCELED{5,0,requested 10}\n"
+               "13 WORKFLOW_TASK_SCHEDULED{queue,1}");
     world_free(w);
 }
 
@@ -207,9 +215,10 @@ TEST(activity_cancelled_while_it_runs)
     CHECK_INT(world_activity(w, ACTIVITY_TASK_HEARTBEAT, activity, BYTES_EMPTY), ST_OK);
     CHECK(w->request.cancel_requested);
     CHECK_INT(world_activity(w, ACTIVITY_TASK_CANCEL, activity, BYTES_EMPTY), ST_OK);
-    CHECK_TEXT(world_history(w, 9), "9 WORKFLOW_TASK_COMPLETED{7,8}\n10 ACTIVITY_TASK_CANCEL_REQUESTED{5,wftc 9}\n"
-                                    "11 ACTIVITY_TASK_STARTED{5,attempt 1}\n12 ACTIVITY_TASK_CANCELED{5,11,requested 10}\n"
-                                    "13 WORKFLOW_TASK_SCHEDULED{queue,1}");
+    CHECK_TEXT(world_history(w, 9),
+               "9 WORKFLOW_TASK_COMPLETED{7,8}\n10 ACTIVITY_TASK_CANCEL_REQUESTED{5,wftc 9}\n"
+               "11 ACTIVITY_TASK_STARTED{5,attempt 1}\n12 ACTIVITY_TASK_CANCELED{5,11,requested 10}\n"
+               "13 WORKFLOW_TASK_SCHEDULED{queue,1}");
     world_free(w);
 }
 
@@ -230,20 +239,21 @@ TEST(timers_fire_and_are_cancelled)
     token = world_poll(w);
     command_cancel_timer(w, world_completion(w, token), "u");
     CHECK_INT(world_send(w), ST_OK);
-    CHECK_TEXT(world_history(w, 1), P "\n5 TIMER_STARTED{t,wftc 4}\n6 TIMER_FIRED{t,5}\n"
-                                      "7 WORKFLOW_TASK_SCHEDULED{queue,1}\n8 WORKFLOW_TASK_STARTED{7}\n"
-                                      "9 WORKFLOW_TASK_COMPLETED{7,8}\n10 TIMER_STARTED{u,wftc 9}\n"
-                                      "11 WORKFLOW_EXECUTION_SIGNALED{s}\n12 WORKFLOW_TASK_SCHEDULED{queue,1}\n"
-                                      "13 WORKFLOW_TASK_STARTED{12}\n14 WORKFLOW_TASK_COMPLETED{12,13}\n"
-                                      "15 TIMER_CANCELED{u,10,wftc 14}");
+    CHECK_TEXT(world_history(w, 1),
+               P "\n5 TIMER_STARTED{t,wftc 4}\n6 TIMER_FIRED{t,5}\n"
+                 "7 WORKFLOW_TASK_SCHEDULED{queue,1}\n8 WORKFLOW_TASK_STARTED{7}\n"
+                 "9 WORKFLOW_TASK_COMPLETED{7,8}\n10 TIMER_STARTED{u,wftc 9}\n"
+                 "11 WORKFLOW_EXECUTION_SIGNALED{s}\n12 WORKFLOW_TASK_SCHEDULED{queue,1}\n"
+                 "13 WORKFLOW_TASK_STARTED{12}\n14 WORKFLOW_TASK_COMPLETED{12,13}\n"
+                 "15 TIMER_CANCELED{u,10,wftc 14}");
     CHECK(execution_next_due(world_state(w)) == TIME_NEVER);
     world_free(w);
 }
 
 TEST(timers_due_together_fire_in_one_transition_by_time_and_start)
 {
-    struct task_ref token;
-    struct world   *w = begun(&token);
+    struct task_ref                                             token;
+    struct world                                               *w = begun(&token);
     struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, token);
     command_timer(w, input, "late", 2 * NS_PER_S);
     command_timer(w, input, "x", NS_PER_S);
@@ -271,8 +281,8 @@ TEST(signal_while_the_task_is_in_flight)
 
 TEST(flush_order)
 {
-    struct task_ref token;
-    struct world   *w = begun(&token);
+    struct task_ref                                             token;
+    struct world                                               *w = begun(&token);
     struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, token);
     command_activity(w, input, "a");
     command_activity(w, input, "b");
@@ -312,7 +322,8 @@ TEST(closing_with_something_buffered_is_unhandled)
     CHECK_INT(world_signal(w, "waits", ""), ST_OK); /* the retry is not in a worker's hands yet */
     token = world_poll(w);
     CHECK_INT(world_signal(w, "busy", ""), ST_RESOURCE_EXHAUSTED);
-    CHECK_BYTES(w->request.base.error.detail_type, BYTES("temporal.api.errordetails.v1.ResourceExhaustedFailure"));
+    CHECK_BYTES(w->request.base.error.detail_type,
+                BYTES("temporal.api.errordetails.v1.ResourceExhaustedFailure"));
     CHECK_INT(world_cancel(w), ST_OK); /* is let through, and blocks again */
     command_complete(w, world_completion(w, token));
     CHECK_INT(world_send(w), ST_INVALID_ARGUMENT);
@@ -348,7 +359,8 @@ TEST(failing_tasks_are_written_once)
     struct task_ref token;
     struct world   *w = begun(&token);
     CHECK_INT(world_task_fail(w, token), ST_OK);
-    CHECK_TEXT(world_history(w, 4), "4 WORKFLOW_TASK_FAILED{2,3,WORKFLOW_WORKER_UNHANDLED_FAILURE,worker,boom}");
+    CHECK_TEXT(world_history(w, 4),
+               "4 WORKFLOW_TASK_FAILED{2,3,WORKFLOW_WORKER_UNHANDLED_FAILURE,worker,boom}");
     for (int attempt = 2; attempt <= 4; attempt++) {
         token = world_poll(w);
         CHECK_INT(token.attempt, attempt);
@@ -400,11 +412,12 @@ TEST(a_sticky_task_fails_once_without_counting)
     token = world_poll(w);
     CHECK_INT(w->request.delivery.first_event_id, 1);
     CHECK_INT(world_task_fail(w, token), ST_OK);
-    CHECK_TEXT(world_history(w, 5),
-               "5 WORKFLOW_EXECUTION_SIGNALED{s}\n6 WORKFLOW_TASK_SCHEDULED{sticky,1}\n7 WORKFLOW_TASK_STARTED{6}\n"
-               "8 WORKFLOW_TASK_FAILED{6,7,WORKFLOW_WORKER_UNHANDLED_FAILURE,worker,boom}\n"
-               "9 WORKFLOW_TASK_SCHEDULED{queue,1}\n10 WORKFLOW_TASK_STARTED{9}\n"
-               "11 WORKFLOW_TASK_FAILED{9,10,WORKFLOW_WORKER_UNHANDLED_FAILURE,worker,boom}");
+    CHECK_TEXT(
+        world_history(w, 5),
+        "5 WORKFLOW_EXECUTION_SIGNALED{s}\n6 WORKFLOW_TASK_SCHEDULED{sticky,1}\n7 WORKFLOW_TASK_STARTED{6}\n"
+        "8 WORKFLOW_TASK_FAILED{6,7,WORKFLOW_WORKER_UNHANDLED_FAILURE,worker,boom}\n"
+        "9 WORKFLOW_TASK_SCHEDULED{queue,1}\n10 WORKFLOW_TASK_STARTED{9}\n"
+        "11 WORKFLOW_TASK_FAILED{9,10,WORKFLOW_WORKER_UNHANDLED_FAILURE,worker,boom}");
     token = world_poll(w);
     CHECK_INT(token.attempt, 2);
     world_free(w);
@@ -433,10 +446,12 @@ TEST(cancel_and_terminate)
     world_start(w);
     CHECK_INT(world_cancel(w), ST_OK);
     CHECK_INT(world_cancel(w), ST_OK); /* the first one wins */
-    struct task_ref token = world_poll(w);
-    struct command_Command *command = command_add(world_completion(w, token), enums_COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION);
+    struct task_ref         token = world_poll(w);
+    struct command_Command *command =
+        command_add(world_completion(w, token), enums_COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION);
     command->attributes_case = 8;
-    command->cancel_workflow_execution_command_attributes = ARENA_NEW(&w->arena, struct command_CancelWorkflowExecutionCommandAttributes);
+    command->cancel_workflow_execution_command_attributes =
+        ARENA_NEW(&w->arena, struct command_CancelWorkflowExecutionCommandAttributes);
     CHECK_INT(world_send(w), ST_OK);
     CHECK_TEXT(world_history(w, 1), "1 WORKFLOW_EXECUTION_STARTED\n2 WORKFLOW_TASK_SCHEDULED{queue,1}\n"
                                     "3 WORKFLOW_EXECUTION_CANCEL_REQUESTED\n4 WORKFLOW_TASK_STARTED{2}\n"
@@ -448,15 +463,17 @@ TEST(cancel_and_terminate)
     w = begun(&token);
     CHECK_INT(world_signal(w, "s", ""), ST_OK);
     CHECK_INT(world_terminate(w), ST_OK);
-    CHECK_TEXT(world_history(w, 4), "4 WORKFLOW_TASK_FAILED{2,3,FORCE_CLOSE_COMMAND,history-service}\n"
-                                    "5 WORKFLOW_EXECUTION_SIGNALED{s}\n6 WORKFLOW_EXECUTION_TERMINATED{client}");
+    CHECK_TEXT(world_history(w, 4),
+               "4 WORKFLOW_TASK_FAILED{2,3,FORCE_CLOSE_COMMAND,history-service}\n"
+               "5 WORKFLOW_EXECUTION_SIGNALED{s}\n6 WORKFLOW_EXECUTION_TERMINATED{client}");
     CHECK_INT(world_signal(w, "s", ""), ST_NOT_FOUND);
     world_free(w);
 
     w = world_new(1);
     world_start(w);
     CHECK_INT(world_terminate(w), ST_OK);
-    CHECK_TEXT(world_history(w, 2), "2 WORKFLOW_TASK_SCHEDULED{queue,1}\n3 WORKFLOW_EXECUTION_TERMINATED{client}");
+    CHECK_TEXT(world_history(w, 2),
+               "2 WORKFLOW_TASK_SCHEDULED{queue,1}\n3 WORKFLOW_EXECUTION_TERMINATED{client}");
     world_free(w);
 }
 
@@ -535,9 +552,11 @@ TEST(continue_as_new)
     command_continue(w, world_completion(w, token))->input = payloads_of(&w->arena, "\"next\"");
     CHECK_INT(world_send(w), ST_OK);
     CHECK_INT(w->run_count, 2);
-    CHECK_TEXT(world_history_of(w, w->runs[0], 4), "4 WORKFLOW_TASK_COMPLETED{2,3}\n5 WORKFLOW_EXECUTION_CONTINUED_AS_NEW");
+    CHECK_TEXT(world_history_of(w, w->runs[0], 4),
+               "4 WORKFLOW_TASK_COMPLETED{2,3}\n5 WORKFLOW_EXECUTION_CONTINUED_AS_NEW");
     CHECK_TEXT(world_history(w, 1), "1 WORKFLOW_EXECUTION_STARTED");
-    const struct history_WorkflowExecutionStartedEventAttributes *started = event_attributes(world_event(w, w->runs[1], 1));
+    const struct history_WorkflowExecutionStartedEventAttributes *started =
+        event_attributes(world_event(w, w->runs[1], 1));
     CHECK_INT(started->initiator, enums_CONTINUE_AS_NEW_INITIATOR_WORKFLOW);
     CHECK_INT(started->attempt, 1);
     CHECK_INT(started->identity.size, 0);
@@ -554,18 +573,19 @@ TEST(continue_as_new)
 
 TEST(workflow_retry)
 {
-    struct world *w = world_new(1);
+    struct world                                         *w = world_new(1);
     struct workflowservice_StartWorkflowExecutionRequest *start = world_start_request(w, "r");
     start->retry_policy = ARENA_NEW(&w->arena, struct common_RetryPolicy);
     start->retry_policy->maximum_attempts = 2;
     start->memo = BYTES_EMPTY;
     CHECK(world_start_send(w) != NULL);
-    struct task_ref token = world_poll(w);
+    struct task_ref                                             token = world_poll(w);
     struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, token);
     command_fail(w, input, app_failure(&w->arena, "f1"));
     CHECK_INT(world_send(w), ST_OK);
     CHECK_TEXT(world_history_of(w, w->runs[0], 5), "5 WORKFLOW_EXECUTION_FAILED{IN_PROGRESS,new run,wftc 4}");
-    const struct history_WorkflowExecutionStartedEventAttributes *started = event_attributes(world_event(w, w->runs[1], 1));
+    const struct history_WorkflowExecutionStartedEventAttributes *started =
+        event_attributes(world_event(w, w->runs[1], 1));
     CHECK_INT(started->initiator, enums_CONTINUE_AS_NEW_INITIATOR_RETRY);
     CHECK_INT(started->attempt, 2);
     CHECK_BYTES(started->continued_failure, app_failure(&w->arena, "f1"));
@@ -586,15 +606,17 @@ TEST(cron_runs_follow_each_other)
     struct world *w = world_new(1);
     world_start_request(w, "r")->cron_schedule = BYTES("@every 3s");
     CHECK(world_start_send(w) != NULL);
-    const struct history_WorkflowExecutionStartedEventAttributes *started = event_attributes(world_event(w, w->runs[0], 1));
+    const struct history_WorkflowExecutionStartedEventAttributes *started =
+        event_attributes(world_event(w, w->runs[0], 1));
     CHECK_INT(started->initiator, enums_CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE);
     CHECK_INT(started->first_workflow_task_backoff->seconds, 3);
     world_next(w);
     struct task_ref token = world_poll(w);
     command_complete(w, world_completion(w, token));
     CHECK_INT(world_send(w), ST_OK);
-    CHECK_TEXT(world_history_of(w, w->runs[0], 2), "2 WORKFLOW_TASK_SCHEDULED{queue,1}\n3 WORKFLOW_TASK_STARTED{2}\n"
-                                                   "4 WORKFLOW_TASK_COMPLETED{2,3}\n5 WORKFLOW_EXECUTION_COMPLETED{wftc 4,new run}");
+    CHECK_TEXT(world_history_of(w, w->runs[0], 2),
+               "2 WORKFLOW_TASK_SCHEDULED{queue,1}\n3 WORKFLOW_TASK_STARTED{2}\n"
+               "4 WORKFLOW_TASK_COMPLETED{2,3}\n5 WORKFLOW_EXECUTION_COMPLETED{wftc 4,new run}");
     started = event_attributes(world_event(w, w->runs[1], 1));
     CHECK_INT(started->first_workflow_task_backoff->seconds, 3);
     CHECK_BYTES(started->last_completion_result, payloads_of(&w->arena, "\"out\""));
@@ -603,7 +625,8 @@ TEST(cron_runs_follow_each_other)
     struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, token);
     command_fail(w, input, app_failure(&w->arena, "f"));
     CHECK_INT(world_send(w), ST_OK);
-    CHECK_TEXT(world_history_of(w, w->runs[1], 5), "5 WORKFLOW_EXECUTION_FAILED{RETRY_POLICY_NOT_SET,new run,wftc 4}");
+    CHECK_TEXT(world_history_of(w, w->runs[1], 5),
+               "5 WORKFLOW_EXECUTION_FAILED{RETRY_POLICY_NOT_SET,new run,wftc 4}");
     started = event_attributes(world_event(w, w->runs[2], 1));
     CHECK_BYTES(started->last_completion_result, payloads_of(&w->arena, "\"out\""));
     CHECK_BYTES(started->continued_failure, app_failure(&w->arena, "f"));
@@ -620,8 +643,11 @@ TEST(eager_start)
     CHECK_INT(w->request.delivery.last_event_id, 3);
     CHECK_INT(w->request.delivery.first_event_id, 1);
     struct task_ref token = w->request.delivery.task;
-    CHECK_TEXT(world_history(w, 1), "1 WORKFLOW_EXECUTION_STARTED\n2 WORKFLOW_TASK_SCHEDULED{queue,1}\n3 WORKFLOW_TASK_STARTED{2}");
-    const struct history_WorkflowTaskStartedEventAttributes *started = event_attributes(world_event(w, w->runs[0], 3));
+    CHECK_TEXT(
+        world_history(w, 1),
+        "1 WORKFLOW_EXECUTION_STARTED\n2 WORKFLOW_TASK_SCHEDULED{queue,1}\n3 WORKFLOW_TASK_STARTED{2}");
+    const struct history_WorkflowTaskStartedEventAttributes *started =
+        event_attributes(world_event(w, w->runs[0], 3));
     CHECK_BYTES(started->request_id, BYTES("start-1"));
     CHECK_BYTES(started->identity, BYTES("client"));
     CHECK_INT(started->history_size_bytes, 0);

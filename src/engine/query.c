@@ -65,16 +65,20 @@ void decide_query(const struct execution *live, struct workflow_request *request
     bool open = execution_is_open(live);
     bool any_completed = live->previous_started_event_id != 0;
     if (!open && !any_completed) {
-        error_not_ready(&request->base.error, arena,
-                        "Workflow was closed before its first workflow task completed: there is nothing to query.");
+        error_not_ready(
+            &request->base.error, arena,
+            "Workflow was closed before its first workflow task completed: there is nothing to query.");
         return;
     }
-    if (open && live->backoff_pending && (request->deadline_ns == 0 || live->execution_time > request->deadline_ns)) {
-        error_not_ready(&request->base.error, arena, "Workflow's first workflow task is not due before the deadline.");
+    if (open && live->backoff_pending &&
+        (request->deadline_ns == 0 || live->execution_time > request->deadline_ns)) {
+        error_not_ready(&request->base.error, arena,
+                        "Workflow's first workflow task is not due before the deadline.");
         return;
     }
     if (live->task.is_pending && live->task.attempt >= FAILING_FROM_ATTEMPT) {
-        error_not_ready(&request->base.error, arena, "Unable to query a workflow whose workflow task keeps failing.");
+        error_not_ready(&request->base.error, arena,
+                        "Unable to query a workflow whose workflow task keeps failing.");
         return;
     }
     (void)env;

@@ -4,9 +4,9 @@
  */
 #include "engine/engine_harness.h"
 
-#define STEPS        20000
-#define STEPS_WORLD  400
-#define TOKENS_MAX   6
+#define STEPS       20000
+#define STEPS_WORLD 400
+#define TOKENS_MAX  6
 
 struct player {
     struct world       *w;
@@ -50,8 +50,9 @@ static struct common_RetryPolicy *policy(struct player *p)
 
 static void play_start(struct player *p)
 {
-    struct world *w = p->w;
-    struct workflowservice_StartWorkflowExecutionRequest *input = world_start_request(w, name(p, "start-", 5));
+    struct world                                         *w = p->w;
+    struct workflowservice_StartWorkflowExecutionRequest *input =
+        world_start_request(w, name(p, "start-", 5));
     input->workflow_id_reuse_policy = (int32_t)below(p, 5);
     input->workflow_id_conflict_policy = (int32_t)below(p, 4);
     input->request_eager_execution = chance(p, 20);
@@ -86,7 +87,8 @@ static void play_signal_with_start(struct player *p)
     input->task_queue->name = BYTES("queue");
     input->signal_name = BYTES("sws");
     input->request_id = bytes_of_text(name(p, "start-", 5));
-    input->workflow_id_conflict_policy = chance(p, 10) ? enums_WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING : 0;
+    input->workflow_id_conflict_policy =
+        chance(p, 10) ? enums_WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING : 0;
     request->input = input;
     world_step(w, world_current(w));
 }
@@ -100,7 +102,8 @@ static void play_commands(struct player *p, struct workflowservice_RespondWorkfl
         case 0:
         case 1:
         case 2: {
-            struct command_ScheduleActivityTaskCommandAttributes *activity = command_activity(w, input, name(p, "a", 40));
+            struct command_ScheduleActivityTaskCommandAttributes *activity =
+                command_activity(w, input, name(p, "a", 40));
             activity->request_eager_execution = chance(p, 20);
             if (chance(p, 50))
                 activity->retry_policy = policy(p);
@@ -121,9 +124,9 @@ static void play_commands(struct player *p, struct workflowservice_RespondWorkfl
             break;
         case 6: {
             const struct execution *state = world_state(w);
-            int64_t id = state->activity_count != 0
-                             ? state->activities[below(p, state->activity_count)].scheduled_event_id
-                             : (int64_t)below(p, 50);
+            int64_t                 id = state->activity_count != 0
+                                             ? state->activities[below(p, state->activity_count)].scheduled_event_id
+                                             : (int64_t)below(p, 50);
             command_cancel_activity(w, input, id);
             break;
         }
@@ -131,10 +134,11 @@ static void play_commands(struct player *p, struct workflowservice_RespondWorkfl
             command_marker(w, input);
             break;
         default: {
-            struct command_Command *command = command_add(input, enums_COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES);
+            struct command_Command *command =
+                command_add(input, enums_COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES);
             struct common_Memo_FieldsEntry field = { .key = bytes_of_text(name(p, "k", 3)) };
-            struct common_Payload payload = { .data = chance(p, 30) ? BYTES("null") : BYTES("1") };
-            struct common_Memo    memo = { .fields = &field, .fields_count = 1 };
+            struct common_Payload          payload = { .data = chance(p, 30) ? BYTES("null") : BYTES("1") };
+            struct common_Memo             memo = { .fields = &field, .fields_count = 1 };
             field.value = pb_encode_arena(&pb_common_Payload, &payload, &w->arena);
             command->attributes_case = 17;
             command->modify_workflow_properties_command_attributes =
@@ -217,7 +221,8 @@ static void play_activity(struct player *p)
         ref.by_id = true;
         ref.activity_id = bytes_of_text(name(p, "a", 40));
     }
-    static const int kinds[] = { ACTIVITY_TASK_COMPLETE, ACTIVITY_TASK_FAIL, ACTIVITY_TASK_CANCEL, ACTIVITY_TASK_HEARTBEAT };
+    static const int kinds[] = { ACTIVITY_TASK_COMPLETE, ACTIVITY_TASK_FAIL, ACTIVITY_TASK_CANCEL,
+                                 ACTIVITY_TASK_HEARTBEAT };
     int              kind = kinds[below(p, 4)];
     if (chance(p, 5)) {
         world_request(w, ACTIVITY_TASK_RETURN)->token = ref.task;

@@ -57,7 +57,8 @@ struct retry_answer retry_decide(const struct retry_question *question, struct a
     struct error              error;
     if (question->cancel_requested)
         return (struct retry_answer){ .state = enums_RETRY_STATE_CANCEL_REQUESTED };
-    if (question->policy.size == 0 || pb_decode(&pb_common_RetryPolicy, question->policy, arena, &policy, &error) != ST_OK)
+    if (question->policy.size == 0 ||
+        pb_decode(&pb_common_RetryPolicy, question->policy, arena, &policy, &error) != ST_OK)
         return (struct retry_answer){ .state = enums_RETRY_STATE_RETRY_POLICY_NOT_SET };
     if (question->failure.size != 0) {
         if (pb_decode(&pb_failure_Failure, question->failure, arena, &failure, &error) != ST_OK ||
@@ -92,7 +93,8 @@ enum status retry_policy_complete(struct common_RetryPolicy *policy, struct aren
     if (first < 0)
         return error_set(error, ST_INVALID_ARGUMENT, "InitialInterval cannot be negative on retry policy.");
     if (!(policy->backoff_coefficient >= 1))
-        return error_set(error, ST_INVALID_ARGUMENT, "BackoffCoefficient cannot be less than 1 on retry policy.");
+        return error_set(error, ST_INVALID_ARGUMENT,
+                         "BackoffCoefficient cannot be less than 1 on retry policy.");
     if (ns_of_duration(policy->maximum_interval) < 0)
         return error_set(error, ST_INVALID_ARGUMENT, "MaximumInterval cannot be negative on retry policy.");
     if (ns_of_duration(policy->maximum_interval) < first)

@@ -10,8 +10,8 @@ struct retry_question {
     int32_t      attempt; /* that failed, from 1 */
     struct bytes failure; /* encoded; empty: none was given, which is retried */
     int64_t      now;
-    int64_t      expiration;        /* no attempt may begin after it; 0: never ends */
-    bool         caps_delay;        /* next_retry_delay is bounded by the maximum interval: workflows */
+    int64_t      expiration; /* no attempt may begin after it; 0: never ends */
+    bool         caps_delay; /* next_retry_delay is bounded by the maximum interval: workflows */
     bool         cancel_requested;
 };
 struct retry_answer {
@@ -22,5 +22,6 @@ struct retry_answer retry_decide(const struct retry_question *question, struct a
 
 /* Checks a policy as given and fills its defaults (1 s, 2.0, 100 times the first interval) into *policy.
  * INVALID_ARGUMENT names what is wrong with it. */
-enum status retry_policy_complete(struct common_RetryPolicy *policy, struct arena *arena, struct error *error) MUST_USE;
+enum status retry_policy_complete(struct common_RetryPolicy *policy, struct arena *arena,
+                                  struct error *error) MUST_USE;
 #endif

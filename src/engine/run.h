@@ -10,13 +10,13 @@ struct run_create {
     struct bytes                                            user_metadata;
     const struct bytes                                     *links;
     size_t                                                  links_count;
-    int64_t                                                 backoff; /* before the first workflow task; 0: at once */
-    const struct history_HistoryEvent                      *signal;  /* arrives with the start; NULL: none */
-    bool                                                    eager;   /* the first task goes to who starts it */
+    int64_t                            backoff; /* before the first workflow task; 0: at once */
+    const struct history_HistoryEvent *signal;  /* arrives with the start; NULL: none */
+    bool                               eager;   /* the first task goes to who starts it */
 };
 /* Creates a run beside whatever else the decision does. `ret_draft`, if not NULL, gets the new run's draft. */
-void run_create(struct env *env, struct arena *arena, struct decision *decision, const struct run_create *create,
-                struct draft *ret_draft);
+void run_create(struct env *env, struct arena *arena, struct decision *decision,
+                const struct run_create *create, struct draft *ret_draft);
 /* A number and id for another run of the same workflow id. */
 struct entity_identity run_identity(struct env *env, const struct execution *of, struct uuid entropy);
 #endif

@@ -22,14 +22,16 @@ static const struct predefined predefined[] = {
     { BYTES("TemporalReportedProblems"), enums_INDEXED_VALUE_TYPE_KEYWORD_LIST },
 };
 
-int32_t search_attribute_type(const struct namespace_config *namespace, struct bytes name, struct arena *arena)
+int32_t search_attribute_type(const struct namespace_config *namespace, struct bytes name,
+                              struct arena *arena)
 {
     for (size_t i = 0; i < ARRAY_COUNT(predefined); i++)
         if (bytes_equal(predefined[i].name, name))
             return predefined[i].type;
     struct state_Namespace record = { 0 };
     struct error           error;
-    if (namespace == NULL || pb_decode(&pb_state_Namespace, namespace->record, arena, &record, &error) != ST_OK)
+    if (namespace == NULL ||
+        pb_decode(&pb_state_Namespace, namespace->record, arena, &record, &error) != ST_OK)
         return 0;
     for (size_t i = 0; i < record.search_attributes_count; i++)
         if (bytes_equal(record.search_attributes[i].key, name))
@@ -67,7 +69,8 @@ static bool is_string(struct bytes text)
 static bool is_date(struct bytes text)
 {
     /* "2006-01-02T15:04:05Z" at least */
-    return is_string(text) && text.size >= 22 && text.base[5] == '-' && text.base[8] == '-' && text.base[11] == 'T';
+    return is_string(text) && text.size >= 22 && text.base[5] == '-' && text.base[8] == '-' &&
+           text.base[11] == 'T';
 }
 
 static bool scalar_fits(struct bytes text, int32_t type)
@@ -101,7 +104,8 @@ static bool value_fits(struct bytes json, int32_t type)
         type == enums_INDEXED_VALUE_TYPE_TEXT)
         return is_string(inner);
     const uint8_t *comma = memchr(inner.base, ',', inner.size);
-    return scalar_fits(trimmed(comma == NULL ? inner : bytes_of(inner.base, (size_t)(comma - inner.base))), type);
+    return scalar_fits(trimmed(comma == NULL ? inner : bytes_of(inner.base, (size_t)(comma - inner.base))),
+                       type);
 }
 
 static struct bytes metadata_of(const struct common_Payload *payload, const char *key)
@@ -112,8 +116,8 @@ static struct bytes metadata_of(const struct common_Payload *payload, const char
     return BYTES_EMPTY;
 }
 
-enum status search_attributes_check(const struct namespace_config *namespace, struct bytes encoded, struct arena *arena,
-                                    struct error *error)
+enum status search_attributes_check(const struct namespace_config *namespace, struct bytes encoded,
+                                    struct arena *arena, struct error *error)
 {
     struct common_SearchAttributes attributes = { 0 };
     if (encoded.size == 0)
@@ -125,25 +129,30 @@ enum status search_attributes_check(const struct namespace_config *namespace, st
         return error_set(error, ST_INVALID_ARGUMENT, "number of search attributes %zu exceeds limit %d",
                          attributes.indexed_fields_count, SEARCH_ATTRIBUTES_MAX);
     if (encoded.size > SEARCH_ATTRIBUTES_SIZE_MAX)
-        return error_set(error, ST_INVALID_ARGUMENT, "total size %zu of search attributes exceeds size limit %d",
-                         encoded.size, SEARCH_ATTRIBUTES_SIZE_MAX);
+        return error_set(error, ST_INVALID_ARGUMENT,
+                         "total size %zu of search attributes exceeds size limit %d", encoded.size,
+                         SEARCH_ATTRIBUTES_SIZE_MAX);
     for (size_t i = 0; i < attributes.indexed_fields_count; i++) {
         struct bytes          name = attributes.indexed_fields[i].key;
         struct common_Payload payload = { 0 };
         int32_t               type = search_attribute_type(namespace, name, arena);
         if (type == 0)
-            return error_set(error, ST_INVALID_ARGUMENT, "search attribute %.*s is not defined", BYTES_FMT(name));
+            return error_set(error, ST_INVALID_ARGUMENT, "search attribute %.*s is not defined",
+                             BYTES_FMT(name));
         if (attributes.indexed_fields[i].value.size == 0)
             continue;
         status = pb_decode(&pb_common_Payload, attributes.indexed_fields[i].value, arena, &payload, error);
         if (status != ST_OK)
             return status;
         if (payload.data.size > SEARCH_ATTRIBUTE_SIZE_MAX)
-            return error_set(error, ST_INVALID_ARGUMENT, "search attribute %.*s value size %zu exceeds size limit %d",
-                             BYTES_FMT(name), payload.data.size, SEARCH_ATTRIBUTE_SIZE_MAX);
-        if (!bytes_equal_text(metadata_of(&payload, "encoding"), "binary/null") && !value_fits(payload.data, type))
-            return error_set(error, ST_INVALID_ARGUMENT, "invalid value for search attribute %.*s of type %s: %.*s",
-                             BYTES_FMT(name), pb_enum_value_name(&pb_enum_enums_IndexedValueType, type),
+            return error_set(error, ST_INVALID_ARGUMENT,
+                             "search attribute %.*s value size %zu exceeds size limit %d", BYTES_FMT(name),
+                             payload.data.size, SEARCH_ATTRIBUTE_SIZE_MAX);
+        if (!bytes_equal_text(metadata_of(&payload, "encoding"), "binary/null") &&
+            !value_fits(payload.data, type))
+            return error_set(error, ST_INVALID_ARGUMENT,
+                             "invalid value for search attribute %.*s of type %s: %.*s", BYTES_FMT(name),
+                             pb_enum_value_name(&pb_enum_enums_IndexedValueType, type),
                              BYTES_FMT(payload.data));
     }
     return ST_OK;
@@ -186,11 +195,13 @@ static struct bytes payload_typed(struct bytes encoded, int32_t type, struct are
     return pb_encode_arena(&pb_common_Payload, &payload, arena);
 }
 
-struct bytes search_attributes_typed(const struct namespace_config *namespace, struct bytes encoded, struct arena *arena)
+struct bytes search_attributes_typed(const struct namespace_config *namespace, struct bytes encoded,
+                                     struct arena *arena)
 {
     struct common_SearchAttributes attributes = { 0 };
     struct error                   error;
-    if (encoded.size == 0 || pb_decode(&pb_common_SearchAttributes, encoded, arena, &attributes, &error) != ST_OK)
+    if (encoded.size == 0 ||
+        pb_decode(&pb_common_SearchAttributes, encoded, arena, &attributes, &error) != ST_OK)
         return encoded;
     for (size_t i = 0; i < attributes.indexed_fields_count; i++)
         attributes.indexed_fields[i].value =

@@ -9,8 +9,8 @@
 #define TERMINATE_IDENTITY_DEFAULT BYTES("frontend-service")
 
 enum status signal_existing(const struct execution *live, struct workflow_request *request, struct env *env,
-                            struct decision *decision, struct history_HistoryEvent *signal, struct bytes request_id,
-                            bool in_backoff)
+                            struct decision *decision, struct history_HistoryEvent *signal,
+                            struct bytes request_id, bool in_backoff)
 {
     struct arena *arena = request->base.arena;
     if (request_id.size != 0 && execution_signal_seen(live, request_id))
@@ -32,11 +32,11 @@ void decide_signal(const struct execution *live, struct workflow_request *reques
                    struct decision *decision)
 {
     const struct workflowservice_SignalWorkflowExecutionRequest *input = request->input;
-    struct history_WorkflowExecutionSignaledEventAttributes      signaled = { .signal_name = input->signal_name,
-                                                                              .input = input->input,
-                                                                              .identity = input->identity,
-                                                                              .header = input->header,
-                                                                              .request_id = input->request_id };
+    struct history_WorkflowExecutionSignaledEventAttributes signaled = { .signal_name = input->signal_name,
+                                                                         .input = input->input,
+                                                                         .identity = input->identity,
+                                                                         .header = input->header,
+                                                                         .request_id = input->request_id };
     struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED, &signaled);
     event.links = input->links;
     event.links_count = input->links_count;
@@ -74,8 +74,10 @@ void decide_request_cancel(const struct execution *live, struct workflow_request
     if (!execution_is_open(live) || live->cancel_requested)
         return;
     struct history_WorkflowExecutionCancelRequestedEventAttributes requested = { .cause = input->reason,
-                                                                                 .identity = input->identity };
-    struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED, &requested);
+                                                                                 .identity =
+                                                                                     input->identity };
+    struct history_HistoryEvent                                    event =
+        event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED, &requested);
     event.links = input->links;
     event.links_count = input->links_count;
     struct draft draft;
@@ -95,8 +97,10 @@ void decide_terminate(const struct execution *live, struct workflow_request *req
     }
     struct draft draft;
     draft_begin(&draft, live, env, request->base.arena);
-    execution_terminate(&draft, input->reason.size != 0 ? input->reason : TERMINATE_REASON_DEFAULT, input->details,
+    execution_terminate(&draft, input->reason.size != 0 ? input->reason : TERMINATE_REASON_DEFAULT,
+                        input->details,
                         input->identity.size != 0 ? input->identity : TERMINATE_IDENTITY_DEFAULT);
     decision_finish(&draft, decision);
-    request->response = ARENA_NEW(request->base.arena, struct workflowservice_TerminateWorkflowExecutionResponse);
+    request->response =
+        ARENA_NEW(request->base.arena, struct workflowservice_TerminateWorkflowExecutionResponse);
 }

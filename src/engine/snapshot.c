@@ -159,7 +159,8 @@ static void task_from(struct execution *state, const struct state_WorkflowTask *
     execution_set(state, &state->task.request_id, from->request_id);
 }
 
-static enum status activity_from(struct execution *state, const struct state_Activity *from, struct error *error)
+static enum status activity_from(struct execution *state, const struct state_Activity *from,
+                                 struct error *error)
 {
     struct activity *activity = execution_activity_add(state, from->scheduled_event_id, from->activity_id);
     if (activity == NULL)
@@ -218,7 +219,8 @@ static void scalars_from(struct execution *state, const struct state_Execution *
     memcpy(state->original_run_id.byte, from->original_run_id.base, sizeof(state->original_run_id.byte));
 }
 
-static enum status execution_from(struct execution *state, const struct state_Execution *from, struct error *error)
+static enum status execution_from(struct execution *state, const struct state_Execution *from,
+                                  struct error *error)
 {
     if (from->first_run_id.size != sizeof(struct uuid) || from->original_run_id.size != sizeof(struct uuid) ||
         from->signal_ids.size % sizeof(struct uuid) != 0 || from->next_event_id < 1)

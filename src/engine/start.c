@@ -24,11 +24,12 @@ struct entity_identity run_identity(struct env *env, const struct execution *of,
     return identity;
 }
 
-void run_create(struct env *env, struct arena *arena, struct decision *decision, const struct run_create *create,
-                struct draft *ret_draft)
+void run_create(struct env *env, struct arena *arena, struct decision *decision,
+                const struct run_create *create, struct draft *ret_draft)
 {
     struct draft                draft;
-    struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, create->started);
+    struct history_HistoryEvent event =
+        event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, create->started);
     event.user_metadata = create->user_metadata;
     event.links = (void *)(uintptr_t)create->links;
     event.links_count = create->links_count;
@@ -57,8 +58,9 @@ void run_create(struct env *env, struct arena *arena, struct decision *decision,
 
 /* --- links --- */
 
-static struct bytes link_encode(struct arena *arena, const struct namespace_config *namespace, struct bytes workflow_id,
-                                struct bytes run_id, struct common_Link_WorkflowEvent *target)
+static struct bytes link_encode(struct arena *arena, const struct namespace_config *namespace,
+                                struct bytes workflow_id, struct bytes run_id,
+                                struct common_Link_WorkflowEvent *target)
 {
     target->namespace = namespace == NULL ? BYTES_EMPTY : namespace->name;
     target->workflow_id = workflow_id;
@@ -68,17 +70,20 @@ static struct bytes link_encode(struct arena *arena, const struct namespace_conf
     return pb_encode_arena(&pb_common_Link, &link, arena);
 }
 
-struct bytes link_to_event(struct arena *arena, const struct namespace_config *namespace, struct bytes workflow_id,
-                           struct bytes run_id, int64_t event_id, int32_t event_type)
+struct bytes link_to_event(struct arena *arena, const struct namespace_config *namespace,
+                           struct bytes workflow_id, struct bytes run_id, int64_t event_id,
+                           int32_t event_type)
 {
-    struct common_Link_WorkflowEvent_EventReference reference = { .event_id = event_id, .event_type = event_type };
+    struct common_Link_WorkflowEvent_EventReference reference = { .event_id = event_id,
+                                                                  .event_type = event_type };
     struct common_Link_WorkflowEvent                target = { .reference_case = 100 };
     target.event_ref = &reference;
     return link_encode(arena, namespace, workflow_id, run_id, &target);
 }
 
-struct bytes link_to_request(struct arena *arena, const struct namespace_config *namespace, struct bytes workflow_id,
-                             struct bytes run_id, struct bytes request_id, int32_t event_type)
+struct bytes link_to_request(struct arena *arena, const struct namespace_config *namespace,
+                             struct bytes workflow_id, struct bytes run_id, struct bytes request_id,
+                             int32_t event_type)
 {
     struct common_Link_WorkflowEvent_RequestIdReference reference = { .request_id = request_id,
                                                                       .event_type = event_type };
@@ -90,18 +95,18 @@ struct bytes link_to_request(struct arena *arena, const struct namespace_config 
 /* --- what a start asks for --- */
 
 struct start {
-    struct workflow_request *request;
-    struct env              *env;
-    struct arena            *arena;
-    struct decision         *decision;
-    const struct execution  *live;
-    struct bytes             request_id, user_metadata;
-    struct bytes             workflow_id;
-    const struct bytes      *links;
-    size_t                   links_count;
-    int32_t                  reuse, conflict;
-    int64_t                  start_delay;
-    bool                     eager, is_signal;
+    struct workflow_request                               *request;
+    struct env                                            *env;
+    struct arena                                          *arena;
+    struct decision                                       *decision;
+    const struct execution                                *live;
+    struct bytes                                           request_id, user_metadata;
+    struct bytes                                           workflow_id;
+    const struct bytes                                    *links;
+    size_t                                                 links_count;
+    int32_t                                                reuse, conflict;
+    int64_t                                                start_delay;
+    bool                                                   eager, is_signal;
     const struct workflow_OnConflictOptions               *on_conflict;
     struct history_HistoryEvent                            signal;
     struct history_WorkflowExecutionStartedEventAttributes started;
@@ -145,8 +150,9 @@ static void start_answer(struct start *start, struct bytes run_id, struct bytes 
         response->run_id = run_id;
         response->first_execution_run_id = first_run_id;
         response->started = started;
-        response->signal_link = link_to_request(start->arena, start->env->namespace, start->workflow_id, run_id,
-                                                start->request_id, enums_EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED);
+        response->signal_link =
+            link_to_request(start->arena, start->env->namespace, start->workflow_id, run_id,
+                            start->request_id, enums_EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED);
         start->request->response = response;
         return;
     }
@@ -209,7 +215,8 @@ static void start_create(struct start *start, const struct entity_identity *iden
     run_create(start->env, start->arena, start->decision, &create, &created);
     start->request->run_id = identity->run_id;
     start->request->run_number = identity->number;
-    start_answer(start, run_id, run_id, true, enums_WORKFLOW_EXECUTION_STATUS_RUNNING, link_to_start(start, run_id));
+    start_answer(start, run_id, run_id, true, enums_WORKFLOW_EXECUTION_STATUS_RUNNING,
+                 link_to_start(start, run_id));
     if (start->eager)
         start_answer_eager(start, created.state);
 }
@@ -240,8 +247,8 @@ static void answer_existing(struct start *start, bool started, struct bytes link
     const struct execution *live = start->live;
     start->request->run_id = live->run_id;
     start->request->run_number = live->number;
-    start_answer(start, uuid_text(start->arena, &live->run_id), uuid_text(start->arena, &live->first_run_id), started,
-                 live->status, link);
+    start_answer(start, uuid_text(start->arena, &live->run_id), uuid_text(start->arena, &live->first_run_id),
+                 started, live->status, link);
 }
 
 /* The first task, if it is still the one that went out with the start. */
@@ -264,14 +271,15 @@ static struct bytes link_to_attached(struct start *start)
 static void use_existing(struct start *start)
 {
     const struct workflow_OnConflictOptions *options = start->on_conflict;
-    bool attaches = options != NULL &&
-                    (options->attach_request_id || options->attach_completion_callbacks || options->attach_links);
+    bool attaches = options != NULL && (options->attach_request_id || options->attach_completion_callbacks ||
+                                        options->attach_links);
     if (!attaches) {
         answer_existing(start, false, link_to_start(start, uuid_text(start->arena, &start->live->run_id)));
         return;
     }
     struct history_WorkflowExecutionOptionsUpdatedEventAttributes updated = { 0 };
-    struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED, &updated);
+    struct history_HistoryEvent                                   event =
+        event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED, &updated);
     if (options->attach_request_id)
         updated.attached_request_id = start->request_id;
     if (options->attach_completion_callbacks) {
@@ -287,9 +295,10 @@ static void use_existing(struct start *start)
     draft_arrive(&draft, &event);
     draft_settle(&draft, false);
     decision_finish(&draft, start->decision);
-    answer_existing(start, false, options->attach_request_id
-                                      ? link_to_attached(start)
-                                      : link_to_start(start, uuid_text(start->arena, &start->live->run_id)));
+    answer_existing(start, false,
+                    options->attach_request_id
+                        ? link_to_attached(start)
+                        : link_to_start(start, uuid_text(start->arena, &start->live->run_id)));
 }
 
 static void terminate_existing(struct start *start)
@@ -297,14 +306,15 @@ static void terminate_existing(struct start *start)
     struct draft           draft;
     struct entity_identity identity = start_identity(start);
     struct bytes           run_id = uuid_text(start->arena, &identity.run_id);
-    struct bytes text = arena_printf(start->arena, "\"New RunID: %.*s\"", BYTES_FMT(run_id));
+    struct bytes           text = arena_printf(start->arena, "\"New RunID: %.*s\"", BYTES_FMT(run_id));
     struct common_Payload_MetadataEntry encoding = { .key = BYTES("encoding"), .value = BYTES("json/plain") };
-    struct common_Payload               payload = { .metadata = &encoding, .metadata_count = 1, .data = text };
-    struct bytes                        encoded = pb_encode_arena(&pb_common_Payload, &payload, start->arena);
-    struct common_Payloads              details = { .payloads = &encoded, .payloads_count = 1 };
+    struct common_Payload  payload = { .metadata = &encoding, .metadata_count = 1, .data = text };
+    struct bytes           encoded = pb_encode_arena(&pb_common_Payload, &payload, start->arena);
+    struct common_Payloads details = { .payloads = &encoded, .payloads_count = 1 };
     draft_begin(&draft, start->live, start->env, start->arena);
-    execution_terminate(&draft, BYTES("TerminateIfRunning WorkflowIdReusePolicy / TerminateExisting "
-                                      "WorkflowIdConflictPolicy"),
+    execution_terminate(&draft,
+                        BYTES("TerminateIfRunning WorkflowIdReusePolicy / TerminateExisting "
+                              "WorkflowIdConflictPolicy"),
                         pb_encode_arena(&pb_common_Payloads, &details, start->arena), IDENTITY_SERVER);
     decision_finish(&draft, start->decision);
     start_create(start, &identity);
@@ -313,9 +323,9 @@ static void terminate_existing(struct start *start)
 static void start_refuse(struct start *start)
 {
     const struct execution *live = start->live;
-    error_already_started(&start->request->base.error, start->arena,
-                          arena_copy(start->arena, live->start_request_id), uuid_text(start->arena, &live->run_id),
-                          uuid_text(start->arena, &live->first_run_id));
+    error_already_started(
+        &start->request->base.error, start->arena, arena_copy(start->arena, live->start_request_id),
+        uuid_text(start->arena, &live->run_id), uuid_text(start->arena, &live->first_run_id));
 }
 
 static bool reuse_allows(const struct start *start)
@@ -360,8 +370,8 @@ static void start_decide(struct start *start)
         terminate_existing(start);
     } else if (start->conflict == enums_WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING) {
         if (start->is_signal) {
-            if (signal_existing(live, start->request, start->env, start->decision, &start->signal, start->request_id,
-                                true) == ST_OK)
+            if (signal_existing(live, start->request, start->env, start->decision, &start->signal,
+                                start->request_id, true) == ST_OK)
                 answer_existing(start, false, BYTES_EMPTY);
         } else {
             use_existing(start);

@@ -20,7 +20,7 @@ static struct world *with_existing(enum existing existing)
         world_next(w);
         return w;
     }
-    struct task_ref token = world_poll(w);
+    struct task_ref                                             token = world_poll(w);
     struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, token);
     if (existing == COMPLETED) {
         command_complete(w, input);
@@ -46,9 +46,9 @@ static enum outcome expected(enum existing existing, int32_t reuse, int32_t conf
     if (existing == NONE)
         return NEW_RUN;
     if (existing == OPEN)
-        return terminates                                                       ? REPLACED
+        return terminates                                                   ? REPLACED
                : conflict == enums_WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING ? USED
-                                                                                : REFUSED;
+                                                                            : REFUSED;
     if (reuse == enums_WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
         return REFUSED;
     if (reuse == enums_WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY && existing == COMPLETED)
@@ -60,10 +60,12 @@ static void check_refused(struct world *w)
 {
     const struct error *error = &w->request.base.error;
     CHECK_INT(error->code, ST_ALREADY_EXISTS);
-    CHECK_BYTES(error->detail_type, BYTES("temporal.api.errordetails.v1.WorkflowExecutionAlreadyStartedFailure"));
+    CHECK_BYTES(error->detail_type,
+                BYTES("temporal.api.errordetails.v1.WorkflowExecutionAlreadyStartedFailure"));
     struct errordetails_WorkflowExecutionAlreadyStartedFailure detail = { 0 };
     struct error                                               why;
-    CHECK_INT(pb_decode(&pb_errordetails_WorkflowExecutionAlreadyStartedFailure, error->detail, &w->arena, &detail, &why),
+    CHECK_INT(pb_decode(&pb_errordetails_WorkflowExecutionAlreadyStartedFailure, error->detail, &w->arena,
+                        &detail, &why),
               ST_OK);
     CHECK_BYTES(detail.run_id, uuid_text(&w->arena, &w->runs[0]->identity.run_id));
     CHECK_BYTES(detail.start_request_id, BYTES("old"));
@@ -96,8 +98,8 @@ TEST(every_combination_of_state_and_policies)
     for (enum existing existing = NONE; existing < EXISTING_COUNT; existing++) {
         for (int32_t reuse = 0; reuse <= 4; reuse++) {
             for (int32_t conflict = 0; conflict <= 3; conflict++) {
-                struct world *w = with_existing(existing);
-                size_t        runs = w->run_count;
+                struct world                                         *w = with_existing(existing);
+                size_t                                                runs = w->run_count;
                 struct workflowservice_StartWorkflowExecutionRequest *input = world_start_request(w, "new");
                 input->workflow_id_reuse_policy = reuse;
                 input->workflow_id_conflict_policy = conflict;
@@ -114,7 +116,8 @@ TEST(the_same_request_id_finds_its_run_even_closed)
     for (enum existing existing = OPEN; existing < EXISTING_COUNT; existing++) {
         struct world *w = with_existing(existing);
         int32_t       status = world_state(w)->status;
-        world_start_request(w, "old")->workflow_id_reuse_policy = enums_WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE;
+        world_start_request(w, "old")->workflow_id_reuse_policy =
+            enums_WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE;
         const struct workflowservice_StartWorkflowExecutionResponse *response = world_start_send(w);
         CHECK(response != NULL && response->started && !w->last_changed);
         CHECK_INT(response->status, status);
@@ -150,12 +153,13 @@ TEST(an_attached_request_id_is_remembered)
 
 TEST(timeouts_are_defaulted_and_capped)
 {
-    struct world *w = world_new(1);
+    struct world                                         *w = world_new(1);
     struct workflowservice_StartWorkflowExecutionRequest *input = world_start_request(w, "r");
     input->workflow_execution_timeout = duration_of_ns(&w->arena, 60 * NS_PER_S);
     input->workflow_task_timeout = duration_of_ns(&w->arena, 600 * NS_PER_S);
     CHECK(world_start_send(w) != NULL);
-    const struct history_WorkflowExecutionStartedEventAttributes *started = event_attributes(world_event(w, w->runs[0], 1));
+    const struct history_WorkflowExecutionStartedEventAttributes *started =
+        event_attributes(world_event(w, w->runs[0], 1));
     CHECK_INT(started->workflow_run_timeout->seconds, 60);
     CHECK_INT(started->workflow_task_timeout->seconds, 60);
     CHECK(ns_of_timestamp(started->workflow_execution_expiration_time) == WORLD_T0 + 60 * NS_PER_S);
@@ -174,7 +178,7 @@ TEST(timeouts_are_defaulted_and_capped)
 
 static struct world *delayed(void)
 {
-    struct world *w = world_new(1);
+    struct world                                         *w = world_new(1);
     struct workflowservice_StartWorkflowExecutionRequest *input = world_start_request(w, "r");
     input->workflow_start_delay = duration_of_ns(&w->arena, 20 * NS_PER_S);
     input->workflow_run_timeout = duration_of_ns(&w->arena, 30 * NS_PER_S);
@@ -203,7 +207,8 @@ TEST(a_cancel_request_wakes_a_delayed_start)
 {
     struct world *w = delayed();
     CHECK_INT(world_cancel(w), ST_OK);
-    CHECK_TEXT(world_history(w, 2), "2 WORKFLOW_EXECUTION_CANCEL_REQUESTED\n3 WORKFLOW_TASK_SCHEDULED{queue,1}");
+    CHECK_TEXT(world_history(w, 2),
+               "2 WORKFLOW_EXECUTION_CANCEL_REQUESTED\n3 WORKFLOW_TASK_SCHEDULED{queue,1}");
     world_free(w);
 }
 

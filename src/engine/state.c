@@ -30,7 +30,8 @@ void execution_set(struct execution *execution, struct bytes *slot, struct bytes
     execution->memory += value.size;
 }
 
-void *execution_grow(struct execution *execution, void *array, uint32_t count, uint32_t *capacity, size_t size)
+void *execution_grow(struct execution *execution, void *array, uint32_t count, uint32_t *capacity,
+                     size_t size)
 {
     if (count < *capacity)
         return array;
@@ -39,7 +40,7 @@ void *execution_grow(struct execution *execution, void *array, uint32_t count, u
         execution->memory += (larger - *capacity) * size;
         array = xrealloc(array, larger * size);
     } else {
-        void *copy = ARENA_NEW_ARRAY(execution->arena, uint8_t, larger * size);
+        void *copy = ARENA_NEW_ARRAY(execution->arena, uint8_t, larger *size);
         if (count != 0)
             memcpy(copy, array, count * size);
         array = copy;
@@ -48,7 +49,8 @@ void *execution_grow(struct execution *execution, void *array, uint32_t count, u
     return array;
 }
 
-static void array_free(struct execution *execution, void *array, uint32_t *count, uint32_t *capacity, size_t size)
+static void array_free(struct execution *execution, void *array, uint32_t *count, uint32_t *capacity,
+                       size_t size)
 {
     if (execution->arena == NULL) {
         free(array);
@@ -56,17 +58,17 @@ static void array_free(struct execution *execution, void *array, uint32_t *count
     }
     *count = *capacity = 0;
 }
-#define ARRAY_FREE(execution, array, count, capacity)                                              \
-    do {                                                                                           \
-        array_free((execution), (array), &(count), &(capacity), sizeof(*(array)));                 \
-        (array) = NULL;                                                                            \
+#define ARRAY_FREE(execution, array, count, capacity)                                                        \
+    do {                                                                                                     \
+        array_free((execution), (array), &(count), &(capacity), sizeof(*(array)));                           \
+        (array) = NULL;                                                                                      \
     } while (0)
 
 static void *array_copy(struct arena *arena, const void *array, size_t count, size_t size)
 {
     if (count == 0)
         return NULL;
-    void *copy = ARENA_NEW_ARRAY(arena, uint8_t, count * size);
+    void *copy = ARENA_NEW_ARRAY(arena, uint8_t, count *size);
     memcpy(copy, array, count * size);
     return copy;
 }
@@ -108,7 +110,8 @@ struct execution *execution_draft(const struct execution *live, struct arena *ar
     draft->timers = array_copy(arena, live->timers, live->timer_count, sizeof(*live->timers));
     draft->buffer = array_copy(arena, live->buffer, live->buffer_count, sizeof(*live->buffer));
     draft->attached = array_copy(arena, live->attached, live->attached_count, sizeof(*live->attached));
-    draft->reset_points = array_copy(arena, live->reset_points, live->reset_point_count, sizeof(*live->reset_points));
+    draft->reset_points =
+        array_copy(arena, live->reset_points, live->reset_point_count, sizeof(*live->reset_points));
     draft->activity_capacity = live->activity_count;
     draft->timer_capacity = live->timer_count;
     draft->buffer_capacity = live->buffer_count;
@@ -121,9 +124,9 @@ static void activity_free(struct execution *execution, struct activity *activity
 {
     if (execution->arena != NULL)
         return;
-    struct bytes *texts[] = { &activity->activity_id,  &activity->type,         &activity->queue,
-                              &activity->retry_policy, &activity->identity,     &activity->request_id,
-                              &activity->last_failure, &activity->priority,     &activity->heartbeat_details,
+    struct bytes *texts[] = { &activity->activity_id,     &activity->type,     &activity->queue,
+                              &activity->retry_policy,    &activity->identity, &activity->request_id,
+                              &activity->last_failure,    &activity->priority, &activity->heartbeat_details,
                               &activity->volatile_details };
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
         text_free(execution, texts[i]);
@@ -168,10 +171,12 @@ void execution_free(struct execution *execution)
         return;
     assert(execution->arena == NULL);
     execution_drop_pending(execution);
-    struct bytes *texts[] = { &execution->namespace_id, &execution->workflow_id, &execution->type,
-                              &execution->queue,        &execution->cron,        &execution->start_request_id,
-                              &execution->retry_policy, &execution->memo,        &execution->search_attributes,
-                              &execution->priority };
+    struct bytes *texts[] = {
+        &execution->namespace_id, &execution->workflow_id, &execution->type,
+        &execution->queue,        &execution->cron,        &execution->start_request_id,
+        &execution->retry_policy, &execution->memo,        &execution->search_attributes,
+        &execution->priority
+    };
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
         text_free(execution, texts[i]);
     for (uint32_t i = 0; i < execution->attached_count; i++)
@@ -182,7 +187,8 @@ void execution_free(struct execution *execution)
         text_free(execution, &execution->reset_points[i].build_id);
         text_free(execution, &execution->reset_points[i].run_id);
     }
-    ARRAY_FREE(execution, execution->reset_points, execution->reset_point_count, execution->reset_point_capacity);
+    ARRAY_FREE(execution, execution->reset_points, execution->reset_point_count,
+               execution->reset_point_capacity);
     assert(execution->memory == sizeof(*execution));
     free(execution);
 }
@@ -238,13 +244,14 @@ struct activity *execution_activity_write(struct execution *execution, int64_t s
     return record;
 }
 
-struct activity *execution_activity_add(struct execution *execution, int64_t scheduled_event_id, struct bytes id)
+struct activity *execution_activity_add(struct execution *execution, int64_t scheduled_event_id,
+                                        struct bytes id)
 {
     uint32_t at = execution->activity_count;
     if (at != 0 && execution->activities[at - 1].scheduled_event_id >= scheduled_event_id)
         return NULL;
-    execution->activities = execution_grow(execution, execution->activities, at, &execution->activity_capacity,
-                                           sizeof(*execution->activities));
+    execution->activities = execution_grow(execution, execution->activities, at,
+                                           &execution->activity_capacity, sizeof(*execution->activities));
     struct activity *record;
     if (execution->arena != NULL) {
         record = ARENA_NEW(execution->arena, struct activity);
@@ -316,7 +323,8 @@ int64_t activity_due(const struct activity *activity, int32_t *ret_type)
 
 /* --- timers --- */
 
-void execution_timer_add(struct execution *execution, struct bytes id, int64_t started_event_id, int64_t fire_time)
+void execution_timer_add(struct execution *execution, struct bytes id, int64_t started_event_id,
+                         int64_t fire_time)
 {
     execution->timers = execution_grow(execution, execution->timers, execution->timer_count,
                                        &execution->timer_capacity, sizeof(*execution->timers));
@@ -447,10 +455,12 @@ void execution_reset_point_add(struct execution *execution, const struct reset_p
         memmove(&execution->reset_points[0], &execution->reset_points[1],
                 execution->reset_point_count * sizeof(*execution->reset_points));
     }
-    execution->reset_points = execution_grow(execution, execution->reset_points, execution->reset_point_count,
-                                             &execution->reset_point_capacity, sizeof(*execution->reset_points));
+    execution->reset_points =
+        execution_grow(execution, execution->reset_points, execution->reset_point_count,
+                       &execution->reset_point_capacity, sizeof(*execution->reset_points));
     struct reset_point *slot = &execution->reset_points[execution->reset_point_count++];
-    *slot = (struct reset_point){ .completed_event_id = point->completed_event_id, .create_time = point->create_time };
+    *slot = (struct reset_point){ .completed_event_id = point->completed_event_id,
+                                  .create_time = point->create_time };
     execution_set(execution, &slot->checksum, point->checksum);
     execution_set(execution, &slot->build_id, point->build_id);
     execution_set(execution, &slot->run_id, point->run_id);

@@ -89,7 +89,7 @@ struct execution {
     int32_t      status;
     bool         is_started, cancel_requested, has_user_metadata;
     bool         backoff_pending; /* no workflow task yet: it comes with execution_time */
-    bool         close_blocked;   /* it tried to close while something was buffered, and is being asked again */
+    bool         close_blocked; /* it tried to close while something was buffered, and is being asked again */
     /* progress */
     int64_t              transitions, next_event_id, history_size, close_time, last_event_time;
     int64_t              previous_started_event_id; /* of the last completed workflow task; 0: none was */
@@ -99,10 +99,10 @@ struct execution {
     int64_t              signal_count;
     size_t               memory; /* live: bytes behind the pointers, roughly */
     /* pending */
-    struct activity_slot    *activities;
-    struct timer            *timers;
-    struct bytes            *buffer; /* encoded HistoryEvents without ids, in order of arrival */
-    struct uuid             *signal_ids; /* fingerprints of request ids; live only: a draft has nothing to ask them */
+    struct activity_slot *activities;
+    struct timer         *timers;
+    struct bytes         *buffer; /* encoded HistoryEvents without ids, in order of arrival */
+    struct uuid *signal_ids; /* fingerprints of request ids; live only: a draft has nothing to ask them */
     struct attached_request *attached;
     struct reset_point      *reset_points;
     uint32_t activity_count, activity_capacity, timer_count, timer_capacity, buffer_count, buffer_capacity;
@@ -130,23 +130,26 @@ static inline bool execution_is_open(const struct execution *execution)
 /* Sets a text: a live state copies it, a draft borrows it. Empty stays empty. */
 void execution_set(struct execution *execution, struct bytes *slot, struct bytes value);
 /* Makes room for one more in an array of members of `size`; a draft copies the array out of the live state first. */
-void *execution_grow(struct execution *execution, void *array, uint32_t count, uint32_t *capacity, size_t size);
+void *execution_grow(struct execution *execution, void *array, uint32_t count, uint32_t *capacity,
+                     size_t size);
 
-struct activity *execution_activity_add(struct execution *execution, int64_t scheduled_event_id, struct bytes id);
+struct activity *execution_activity_add(struct execution *execution, int64_t scheduled_event_id,
+                                        struct bytes id);
 void             execution_activity_remove(struct execution *execution, int64_t scheduled_event_id);
 /* For writing; NULL when there is none. */
 struct activity *execution_activity_write(struct execution *execution, int64_t scheduled_event_id);
-void             execution_timer_add(struct execution *execution, struct bytes id, int64_t started_event_id, int64_t fire_time);
+void             execution_timer_add(struct execution *execution, struct bytes id, int64_t started_event_id,
+                                     int64_t fire_time);
 void             execution_timer_remove(struct execution *execution, int64_t started_event_id);
 void             execution_buffer_add(struct execution *execution, struct bytes event);
 void             execution_buffer_remove(struct execution *execution, uint32_t index);
 void             execution_buffer_clear(struct execution *execution);
 void             execution_signal_id_add(struct execution *execution, struct bytes request_id);
 /* As a snapshot holds them: 16 bytes each. */
-void             execution_signal_ids_set(struct execution *execution, struct bytes fingerprints);
-void             execution_attach(struct execution *execution, struct bytes request_id, int64_t event_id);
-void             execution_reset_point_add(struct execution *execution, const struct reset_point *point);
-void             execution_task_clear(struct execution *execution);
+void execution_signal_ids_set(struct execution *execution, struct bytes fingerprints);
+void execution_attach(struct execution *execution, struct bytes request_id, int64_t event_id);
+void execution_reset_point_add(struct execution *execution, const struct reset_point *point);
+void execution_task_clear(struct execution *execution);
 /* Drops all that a closed run does not need. */
 void execution_drop_pending(struct execution *execution);
 

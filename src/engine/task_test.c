@@ -25,12 +25,18 @@ TEST(garbage_is_no_token)
         uint8_t bytes[64];
         for (size_t j = 0; j < sizeof(bytes); j++)
             bytes[j] = (uint8_t)random_next(&random);
-        CHECK_INT(task_token_decode(bytes_of(bytes, random_below(&random, sizeof(bytes))), &arena, &task, &error),
-                  ST_INVALID_ARGUMENT);
+        CHECK_INT(
+            task_token_decode(bytes_of(bytes, random_below(&random, sizeof(bytes))), &arena, &task, &error),
+            ST_INVALID_ARGUMENT);
     }
-    struct task_ref good = { .namespace_id = BYTES(WORLD_NAMESPACE_ID), .workflow_id = BYTES("w"), .kind = STORE_TASK_ACTIVITY,
-                             .scheduled_event_id = 5, .attempt = 2, .stamp = 3, .activity_id = BYTES("a") };
-    struct bytes token = task_token_encode(&good, &arena);
+    struct task_ref good = { .namespace_id = BYTES(WORLD_NAMESPACE_ID),
+                             .workflow_id = BYTES("w"),
+                             .kind = STORE_TASK_ACTIVITY,
+                             .scheduled_event_id = 5,
+                             .attempt = 2,
+                             .stamp = 3,
+                             .activity_id = BYTES("a") };
+    struct bytes    token = task_token_encode(&good, &arena);
     CHECK_INT(task_token_decode(token, &arena, &task, &error), ST_OK);
     CHECK_INT(task.stamp, 3);
     for (size_t cut = 0; cut < token.size; cut++) { /* a prefix is another token at most, never a crash */
@@ -70,7 +76,8 @@ TEST(a_token_of_another_start_of_the_same_attempt_is_refused)
     struct world   *w = begun(&token);
     world_request(w, WORKFLOW_TASK_RETURN)->token = token;
     world_step(w, world_current(w));
-    CHECK_TEXT(world_history(w, 4), "4 WORKFLOW_TASK_TIMED_OUT{2,3,START_TO_CLOSE}\n5 WORKFLOW_TASK_SCHEDULED{queue,1}");
+    CHECK_TEXT(world_history(w, 4),
+               "4 WORKFLOW_TASK_TIMED_OUT{2,3,START_TO_CLOSE}\n5 WORKFLOW_TASK_SCHEDULED{queue,1}");
     world_completion(w, token);
     CHECK_INT(world_send(w), ST_NOT_FOUND);
     struct task_ref second = world_poll(w);
@@ -129,7 +136,8 @@ TEST(a_heartbeating_task_carries_its_first_scheduled_time_and_ends_after_half_an
     w->now = WORLD_T0 + 1801 * NS_PER_S;
     world_completion(w, token)->force_create_new_workflow_task = true;
     CHECK_INT(world_send(w), ST_NOT_FOUND);
-    CHECK_TEXT(world_history(w, 10), "10 WORKFLOW_TASK_TIMED_OUT{8,9,START_TO_CLOSE}\n11 WORKFLOW_TASK_SCHEDULED{queue,1}");
+    CHECK_TEXT(world_history(w, 10),
+               "10 WORKFLOW_TASK_TIMED_OUT{8,9,START_TO_CLOSE}\n11 WORKFLOW_TASK_SCHEDULED{queue,1}");
     world_free(w);
 }
 
@@ -158,8 +166,8 @@ TEST(a_new_task_is_returned_only_if_one_is_due)
 
 TEST(eager_activities_come_back_with_the_completion)
 {
-    struct task_ref token;
-    struct world   *w = begun(&token);
+    struct task_ref                                             token;
+    struct world                                               *w = begun(&token);
     struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, token);
     command_activity(w, input, "eager")->request_eager_execution = true;
     struct command_ScheduleActivityTaskCommandAttributes *elsewhere = command_activity(w, input, "elsewhere");
@@ -175,7 +183,9 @@ TEST(eager_activities_come_back_with_the_completion)
     CHECK_INT(response->activity_tasks[0].attempt, 1);
     struct activity_ref ref = { 0 };
     struct error        error;
-    CHECK_INT(task_token_decode(arena_copy(&w->keep, response->activity_tasks[0].task_token), &w->keep, &ref.task, &error), ST_OK);
+    CHECK_INT(task_token_decode(arena_copy(&w->keep, response->activity_tasks[0].task_token), &w->keep,
+                                &ref.task, &error),
+              ST_OK);
     CHECK_INT(world_activity_complete(w, ref), ST_OK);
     CHECK_BYTES(world_find_ready(w, STORE_TASK_ACTIVITY)->queue, BYTES("other-queue"));
     world_free(w);
@@ -195,8 +205,8 @@ static void check_bad(struct world *w, const char *cause)
 TEST(bad_commands_fail_the_task_and_nothing_of_it_happens)
 {
     for (int i = 0; i < 12; i++) {
-        struct task_ref token;
-        struct world   *w = begun(&token);
+        struct task_ref                                             token;
+        struct world                                               *w = begun(&token);
         struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, token);
         const char *cause = "BAD_SCHEDULE_ACTIVITY_ATTRIBUTES";
         command_timer(w, input, "ok", NS_PER_S);
@@ -239,7 +249,8 @@ TEST(bad_commands_fail_the_task_and_nothing_of_it_happens)
             cause = "BAD_FAIL_WORKFLOW_EXECUTION_ATTRIBUTES";
             break;
         case 10: {
-            struct command_Command *command = command_add(input, enums_COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION);
+            struct command_Command *command =
+                command_add(input, enums_COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION);
             command->attributes_case = 12;
             command->start_child_workflow_execution_command_attributes =
                 ARENA_NEW(&w->arena, struct command_StartChildWorkflowExecutionCommandAttributes);
@@ -261,8 +272,8 @@ TEST(bad_commands_fail_the_task_and_nothing_of_it_happens)
 
 TEST(a_bad_request_leaves_the_task_where_it_is)
 {
-    struct task_ref token;
-    struct world   *w = begun(&token);
+    struct task_ref                                             token;
+    struct world                                               *w = begun(&token);
     struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, token);
     command_complete(w, input);
     command_marker(w, input);
@@ -313,16 +324,17 @@ TEST(a_payload_that_is_too_large_ends_the_run)
     struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, token);
     command_activity(w, input, "a")->input = payloads_of(&w->arena, large);
     CHECK_INT(world_send(w), ST_INVALID_ARGUMENT);
-    CHECK_TEXT(world_history(w, 4), "4 WORKFLOW_TASK_FAILED{2,3,BAD_SCHEDULE_ACTIVITY_ATTRIBUTES,worker,server}\n"
-                                    "5 WORKFLOW_EXECUTION_TERMINATED{history-service}");
+    CHECK_TEXT(world_history(w, 4),
+               "4 WORKFLOW_TASK_FAILED{2,3,BAD_SCHEDULE_ACTIVITY_ATTRIBUTES,worker,server}\n"
+               "5 WORKFLOW_EXECUTION_TERMINATED{history-service}");
     world_free(w);
 }
 
 TEST(too_many_pending_activities_fail_the_task)
 {
-    struct task_ref token;
-    struct world   *w = begun(&token);
-    char            names[2001][8];
+    struct task_ref                                             token;
+    struct world                                               *w = begun(&token);
+    char                                                        names[2001][8];
     struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, token);
     for (int i = 0; i <= 2000; i++) {
         snprintf(names[i], sizeof(names[i]), "%d", i);
@@ -378,8 +390,9 @@ TEST(limits_of_signals_and_of_history)
 
 static enum workflow_query_verdict ask(struct world *w, int32_t condition, enum status expected)
 {
-    struct workflow_request *request = world_request(w, WORKFLOW_QUERY);
-    struct workflowservice_QueryWorkflowRequest *input = ARENA_NEW(&w->arena, struct workflowservice_QueryWorkflowRequest);
+    struct workflow_request                     *request = world_request(w, WORKFLOW_QUERY);
+    struct workflowservice_QueryWorkflowRequest *input =
+        ARENA_NEW(&w->arena, struct workflowservice_QueryWorkflowRequest);
     input->query_reject_condition = condition;
     request->input = input;
     request->deadline_ns = w->now + 5 * NS_PER_S;
@@ -424,7 +437,8 @@ TEST(queries_go_where_they_can_be_answered)
     world_start(w);
     CHECK_INT(world_terminate(w), ST_OK);
     ask(w, 0, ST_FAILED_PRECONDITION);
-    CHECK_BYTES(w->request.base.error.detail_type, BYTES("temporal.api.errordetails.v1.WorkflowNotReadyFailure"));
+    CHECK_BYTES(w->request.base.error.detail_type,
+                BYTES("temporal.api.errordetails.v1.WorkflowNotReadyFailure"));
     world_free(w);
 
     w = world_new(1);
@@ -445,8 +459,8 @@ TEST(queries_go_where_they_can_be_answered)
 
 TEST(describe_and_history_show_what_is_pending)
 {
-    struct task_ref token;
-    struct world   *w = begun(&token);
+    struct task_ref                                             token;
+    struct world                                               *w = begun(&token);
     struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, token);
     command_activity(w, input, "a")->heartbeat_timeout = duration_of_ns(&w->arena, 20 * NS_PER_S);
     command_activity(w, input, "b");
@@ -490,7 +504,8 @@ TEST(heartbeats_without_details_are_volatile_and_details_are_stored_once_a_secon
 {
     struct task_ref token;
     struct world   *w = begun(&token);
-    command_activity(w, world_completion(w, token), "a")->heartbeat_timeout = duration_of_ns(&w->arena, 2 * NS_PER_S);
+    command_activity(w, world_completion(w, token), "a")->heartbeat_timeout =
+        duration_of_ns(&w->arena, 2 * NS_PER_S);
     w->request.input = w->request.input;
     CHECK_INT(world_send(w), ST_OK);
     struct activity_ref a = world_poll_activity(w);
@@ -520,7 +535,8 @@ TEST(after_a_load_a_started_activity_gets_a_full_heartbeat_interval)
 {
     struct task_ref token;
     struct world   *w = begun(&token);
-    command_activity(w, world_completion(w, token), "a")->heartbeat_timeout = duration_of_ns(&w->arena, 2 * NS_PER_S);
+    command_activity(w, world_completion(w, token), "a")->heartbeat_timeout =
+        duration_of_ns(&w->arena, 2 * NS_PER_S);
     CHECK_INT(world_send(w), ST_OK);
     world_poll_activity(w);
     CHECK_INT(execution_next_due(world_state(w)) - w->now, 2 * NS_PER_S);
@@ -541,7 +557,8 @@ TEST(completion_by_id_works_before_the_start_and_makes_one_up)
     CHECK_INT(world_activity_complete(w, ref), ST_OK);
     CHECK_TEXT(world_history(w, 6), "6 ACTIVITY_TASK_STARTED{5,attempt 1}\n7 ACTIVITY_TASK_COMPLETED{5,6}\n"
                                     "8 WORKFLOW_TASK_SCHEDULED{queue,1}");
-    const struct history_ActivityTaskStartedEventAttributes *started = event_attributes(world_event(w, w->runs[0], 6));
+    const struct history_ActivityTaskStartedEventAttributes *started =
+        event_attributes(world_event(w, w->runs[0], 6));
     CHECK_BYTES(started->identity, BYTES("someone"));
     CHECK_INT(started->request_id.size, 0);
     world_free(w);
@@ -555,20 +572,25 @@ TEST(retries_obey_the_policy)
         int64_t     next_delay; /* -1: none */
         int64_t     expected;   /* -1: closed */
     } cases[] = {
-        { "f", false, -1, NS_PER_S },  { "listed", false, -1, -1 },           { "f", true, -1, -1 },
-        { "f", false, 7 * NS_PER_S, 7 * NS_PER_S }, { "f", false, 0, 0 }, { "f", false, 1000 * NS_PER_S, 1000 * NS_PER_S },
+        { "f", false, -1, NS_PER_S }, { "listed", false, -1, -1 },
+        { "f", true, -1, -1 },        { "f", false, 7 * NS_PER_S, 7 * NS_PER_S },
+        { "f", false, 0, 0 },         { "f", false, 1000 * NS_PER_S, 1000 * NS_PER_S },
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-        struct task_ref token;
-        struct world   *w = begun(&token);
-        struct command_ScheduleActivityTaskCommandAttributes *attributes = command_activity(w, world_completion(w, token), "a");
+        struct task_ref                                       token;
+        struct world                                         *w = begun(&token);
+        struct command_ScheduleActivityTaskCommandAttributes *attributes =
+            command_activity(w, world_completion(w, token), "a");
         attributes->retry_policy = ARENA_NEW(&w->arena, struct common_RetryPolicy);
         attributes->retry_policy->non_retryable_error_types = ARENA_NEW_ARRAY(&w->arena, struct bytes, 1);
         attributes->retry_policy->non_retryable_error_types[0] = BYTES("listed");
         attributes->retry_policy->non_retryable_error_types_count = 1;
         CHECK_INT(world_send(w), ST_OK);
         struct activity_ref a = world_poll_activity(w);
-        CHECK_INT(world_activity_fail(w, a, app_failure_full(&w->keep, cases[i].type, cases[i].non_retryable, cases[i].next_delay)), ST_OK);
+        CHECK_INT(
+            world_activity_fail(
+                w, a, app_failure_full(&w->keep, cases[i].type, cases[i].non_retryable, cases[i].next_delay)),
+            ST_OK);
         if (cases[i].expected < 0) {
             CHECK_INT(world_state(w)->activity_count, 0);
             CHECK(strstr(world_history(w, 6), "NON_RETRYABLE_FAILURE") != NULL);
@@ -603,7 +625,7 @@ TEST(a_large_failure_is_kept_short_until_the_next_attempt)
     command_activity(w, world_completion(w, token), "a");
     CHECK_INT(world_send(w), ST_OK);
     struct activity_ref a = world_poll_activity(w);
-    char *large = ARENA_NEW_ARRAY(&w->keep, char, 9000);
+    char               *large = ARENA_NEW_ARRAY(&w->keep, char, 9000);
     memset(large, 'x', 8999);
     CHECK_INT(world_activity_fail(w, a, app_failure(&w->keep, large)), ST_OK);
     struct bytes kept = world_state(w)->activities[0].record->last_failure;
@@ -622,8 +644,10 @@ TEST(search_attributes_and_memo_are_merged_and_removed)
     struct world   *w = begun(&token);
     for (int i = 0; i < 3; i++) {
         struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, token);
-        struct command_Command *command = command_add(input, enums_COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES);
-        struct common_SearchAttributes_IndexedFieldsEntry field = { .key = i == 2 ? BYTES("Unknown") : BYTES("CustomKeyword") };
+        struct command_Command                                     *command =
+            command_add(input, enums_COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES);
+        struct common_SearchAttributes_IndexedFieldsEntry field = { .key = i == 2 ? BYTES("Unknown")
+                                                                                  : BYTES("CustomKeyword") };
         struct common_Payload          payload = { .data = i == 1 ? BYTES("null") : BYTES("\"v\"") };
         struct common_SearchAttributes attributes = { .indexed_fields = &field, .indexed_fields_count = 1 };
         field.value = pb_encode_arena(&pb_common_Payload, &payload, &w->arena);
@@ -650,8 +674,8 @@ TEST(an_idle_run_with_a_timer_is_small)
     struct world   *w = begun(&token);
     command_timer(w, world_completion(w, token), "1", 3600 * NS_PER_S);
     CHECK_INT(world_send(w), ST_OK);
-    print_message("memory of an idle run: %zu bytes, of which struct: %zu\n", workflow_kind.state_size(world_state(w)),
-                  sizeof(struct execution));
+    print_message("memory of an idle run: %zu bytes, of which struct: %zu\n",
+                  workflow_kind.state_size(world_state(w)), sizeof(struct execution));
     CHECK(workflow_kind.state_size(world_state(w)) < 1024);
     world_free(w);
 }

@@ -21,15 +21,17 @@ struct bytes task_token_encode(const struct task_ref *task, struct arena *arena)
     return pb_encode_arena(&pb_token_Task, &token, arena);
 }
 
-enum status task_token_decode(struct bytes bytes, struct arena *arena, struct task_ref *ret_task, struct error *error)
+enum status task_token_decode(struct bytes bytes, struct arena *arena, struct task_ref *ret_task,
+                              struct error *error)
 {
     struct token_Task token = { 0 };
     struct error      why = { 0 };
     enum status       status = pb_decode(&pb_token_Task, bytes, arena, &token, &why);
     if (status == ST_RESOURCE_EXHAUSTED)
         return error_set(error, status, "%s", why.message);
-    if (status != ST_OK || token.run_id.size != sizeof(struct uuid) || token.namespace_id.size != UUID_TEXT_SIZE ||
-        token.workflow_id.size == 0 || token.kind < STORE_TASK_WORKFLOW || token.kind > STORE_TASK_NEXUS)
+    if (status != ST_OK || token.run_id.size != sizeof(struct uuid) ||
+        token.namespace_id.size != UUID_TEXT_SIZE || token.workflow_id.size == 0 ||
+        token.kind < STORE_TASK_WORKFLOW || token.kind > STORE_TASK_NEXUS)
         return error_set(error, ST_INVALID_ARGUMENT, "Error deserializing task token.");
     *ret_task = (struct task_ref){
         .namespace_id = token.namespace_id,

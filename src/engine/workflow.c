@@ -62,7 +62,8 @@ static bool answer_absence(struct workflow_request *request, enum absence absenc
     }
 }
 
-static void workflow_decide(const void *state, struct request *base, struct env *env, struct decision *decision)
+static void workflow_decide(const void *state, struct request *base, struct env *env,
+                            struct decision *decision)
 {
     const struct execution     *live = state;
     struct workflow_request    *request = CONTAINER_OF(base, struct workflow_request, base);

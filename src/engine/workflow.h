@@ -15,63 +15,64 @@ extern const struct entity_kind workflow_kind;
 
 enum workflow_command {
     WORKFLOW_DUE = ENTITY_COMMAND_DUE,
-    WORKFLOW_START,             /* in: StartWorkflowExecutionRequest; out: ...Response (+ eager task: delivery) */
+    WORKFLOW_START, /* in: StartWorkflowExecutionRequest; out: ...Response (+ eager task: delivery) */
     WORKFLOW_SIGNAL_WITH_START, /* in/out: SignalWithStartWorkflowExecution* */
     WORKFLOW_SIGNAL,            /* in/out: SignalWorkflowExecution* */
     WORKFLOW_REQUEST_CANCEL,    /* in/out: RequestCancelWorkflowExecution* */
     WORKFLOW_TERMINATE,         /* in/out: TerminateWorkflowExecution* */
-    WORKFLOW_TASK_START,        /* in: task (from matching), poll; out: PollWorkflowTaskQueueResponse + delivery */
-    WORKFLOW_TASK_RETURN,       /* in: task as delivered; the poller was gone before anything was written: ends it at once */
-    WORKFLOW_TASK_COMPLETE,     /* in/out: RespondWorkflowTaskCompleted* (+ inline task: delivery), token */
-    WORKFLOW_TASK_FAIL,         /* in/out: RespondWorkflowTaskFailed*, token */
-    ACTIVITY_TASK_START,        /* in: task, poll; out: PollActivityTaskQueueResponse (complete) */
-    ACTIVITY_TASK_RETURN,       /* like WORKFLOW_TASK_RETURN: the same attempt is ready again */
-    ACTIVITY_TASK_COMPLETE,     /* in: activity_ref, result; */
-    ACTIVITY_TASK_FAIL,         /* in: activity_ref, failure, last_heartbeat_details; out: failures */
-    ACTIVITY_TASK_CANCEL,       /* in: activity_ref, details */
-    ACTIVITY_TASK_HEARTBEAT,    /* in: activity_ref, details; out: cancel_requested (paused, reset) */
-    WORKFLOW_DESCRIBE,          /* out: DescribeWorkflowExecutionResponse */
-    WORKFLOW_HISTORY,           /* out: history: what there is to read */
-    WORKFLOW_QUERY,             /* in: QueryWorkflowRequest, deadline; out: query */
-    WORKFLOW_RESET_STICKY,      /* out: - */
+    WORKFLOW_TASK_START, /* in: task (from matching), poll; out: PollWorkflowTaskQueueResponse + delivery */
+    WORKFLOW_TASK_RETURN, /* in: task as delivered; the poller was gone before anything was written: ends it at once */
+    WORKFLOW_TASK_COMPLETE,  /* in/out: RespondWorkflowTaskCompleted* (+ inline task: delivery), token */
+    WORKFLOW_TASK_FAIL,      /* in/out: RespondWorkflowTaskFailed*, token */
+    ACTIVITY_TASK_START,     /* in: task, poll; out: PollActivityTaskQueueResponse (complete) */
+    ACTIVITY_TASK_RETURN,    /* like WORKFLOW_TASK_RETURN: the same attempt is ready again */
+    ACTIVITY_TASK_COMPLETE,  /* in: activity_ref, result; */
+    ACTIVITY_TASK_FAIL,      /* in: activity_ref, failure, last_heartbeat_details; out: failures */
+    ACTIVITY_TASK_CANCEL,    /* in: activity_ref, details */
+    ACTIVITY_TASK_HEARTBEAT, /* in: activity_ref, details; out: cancel_requested (paused, reset) */
+    WORKFLOW_DESCRIBE,       /* out: DescribeWorkflowExecutionResponse */
+    WORKFLOW_HISTORY,        /* out: history: what there is to read */
+    WORKFLOW_QUERY,          /* in: QueryWorkflowRequest, deadline; out: query */
+    WORKFLOW_RESET_STICKY,   /* out: - */
     WORKFLOW_COMMAND_COUNT
 };
 
 /* What matching hands out and a token carries: enough to find the task again after any restart. */
 struct task_ref {
-    struct bytes namespace_id; /* UUID text */
-    struct bytes workflow_id;
-    struct uuid  run_id;
+    struct bytes         namespace_id; /* UUID text */
+    struct bytes         workflow_id;
+    struct uuid          run_id;
     enum store_task_kind kind;
-    int64_t      scheduled_event_id;
-    int64_t      started_event_id; /* workflow tasks; virtual ids included */
-    int64_t      started_time;     /* wall ns; tells two starts of one attempt apart */
-    int64_t      attempt;          /* workflow and activity attempt, from 1 */
-    int64_t      stamp;
-    struct bytes activity_id;
-    bool         is_query; /* a direct query's task: query_id then */
-    struct bytes query_id;
+    int64_t              scheduled_event_id;
+    int64_t              started_event_id; /* workflow tasks; virtual ids included */
+    int64_t              started_time;     /* wall ns; tells two starts of one attempt apart */
+    int64_t              attempt;          /* workflow and activity attempt, from 1 */
+    int64_t              stamp;
+    struct bytes         activity_id;
+    bool                 is_query; /* a direct query's task: query_id then */
+    struct bytes         query_id;
 };
 /* Task tokens: opaque to clients, ours is an encoded token_Task. INVALID_ARGUMENT for what is none. */
 struct bytes task_token_encode(const struct task_ref *task, struct arena *arena);
-enum status  task_token_decode(struct bytes token, struct arena *arena, struct task_ref *ret_task, struct error *error) MUST_USE;
+enum status  task_token_decode(struct bytes token, struct arena *arena, struct task_ref *ret_task,
+                               struct error *error) MUST_USE;
 
 /* A workflow task for a worker: what the response does not hold yet. */
 struct workflow_delivery {
-    store_number  branch;
-    int64_t       first_event_id, last_event_id; /* stored range; empty when last < first */
-    struct bytes *virtual_events;                /* a transient task's Scheduled and Started, with their virtual ids */
-    size_t        virtual_event_count;
-    struct uuid   run_id;
+    store_number    branch;
+    int64_t         first_event_id, last_event_id; /* stored range; empty when last < first */
+    struct bytes   *virtual_events; /* a transient task's Scheduled and Started, with their virtual ids */
+    size_t          virtual_event_count;
+    struct uuid     run_id;
     struct task_ref task;
-    bool          attach_queries; /* buffered queries ride on this task (api keeps them, memory only) */
+    bool            attach_queries; /* buffered queries ride on this task (api keeps them, memory only) */
 };
 
 struct workflow_poll {
     struct bytes identity;
     struct bytes queue; /* the queue polled: sticky or normal */
     bool         sticky;
-    struct bytes request_id; /* the poll's own id: the same id gets the same answer */
+    struct bytes request_id;                /* the poll's own id: the same id gets the same answer */
     struct bytes build_id, deployment_name; /* as the worker says; may be empty */
 };
 
@@ -84,8 +85,8 @@ struct activity_ref {
 
 enum workflow_query_verdict {
     QUERY_REJECTED, /* status: response.query_rejected */
-    QUERY_DIRECT,   /* dispatch by matching: sticky queue first if set, else normal; full history range in delivery */
-    QUERY_BUFFER,   /* attach to the next workflow task to start */
+    QUERY_DIRECT, /* dispatch by matching: sticky queue first if set, else normal; full history range in delivery */
+    QUERY_BUFFER, /* attach to the next workflow task to start */
 };
 
 struct workflow_request {
@@ -96,27 +97,27 @@ struct workflow_request {
     struct task_ref      token; /* TASK_RETURN, TASK_COMPLETE, TASK_FAIL */
     struct workflow_poll poll;
     struct activity_ref  activity;
-    struct bytes         payload;  /* encoded Payloads or Failure, as the command says; base NULL: none */
-    struct bytes         heartbeat_details; /* encoded Payloads; base NULL: none */
-    int64_t              deadline_ns;       /* QUERY: wall */
+    struct bytes         payload; /* encoded Payloads or Failure, as the command says; base NULL: none */
+    struct bytes         heartbeat_details;          /* encoded Payloads; base NULL: none */
+    int64_t              deadline_ns;                /* QUERY: wall */
     bool                 reader_sees_virtual_events; /* HISTORY: not for temporal-cli and temporal-ui */
     /* out */
-    void *response; /* the decoded RPC response, as listed with the command */
-    bool  has_delivery;
+    void                    *response; /* the decoded RPC response, as listed with the command */
+    bool                     has_delivery;
     struct workflow_delivery delivery; /* of TASK_START, of an inline or eager task, of a direct query */
-    bool  stale;      /* TASK_START: there is no such task any more: matching goes on; not an error */
-    bool  cancel_requested;
+    bool stale; /* TASK_START: there is no such task any more: matching goes on; not an error */
+    bool cancel_requested;
     enum workflow_query_verdict query;
-    struct bytes sticky_queue, normal_queue; /* QUERY_DIRECT; sticky empty: none */
-    int64_t      sticky_timeout_ns;
+    struct bytes                sticky_queue, normal_queue; /* QUERY_DIRECT; sticky empty: none */
+    int64_t                     sticky_timeout_ns;
     /* QUERY_DIRECT: the task for the worker but for its token, query and history: attempt 1, execution, type,
      * previous_started_event_id, workflow_execution_task_queue. */
     struct workflowservice_PollWorkflowTaskQueueResponse *query_task;
-    struct uuid  run_id;  /* the run that answered */
-    store_number run_number;
+    struct uuid                                           run_id; /* the run that answered */
+    store_number                                          run_number;
     struct {
-        int64_t last_event_id; /* stored */
-        bool    open;
+        int64_t       last_event_id; /* stored */
+        bool          open;
         struct bytes *virtual_events; /* a transient task's, for the last page */
         size_t        virtual_event_count;
         store_number  branch;

@@ -19,7 +19,8 @@ static int64_t attempt_timeout(struct draft *draft, int32_t attempt)
     return time_add(base, more / 1000 * (800 + draft_random_permille(draft) / 5));
 }
 
-static struct taskqueue_TaskQueue *queue_message(struct arena *arena, struct bytes name, struct bytes normal_of_sticky)
+static struct taskqueue_TaskQueue *queue_message(struct arena *arena, struct bytes name,
+                                                 struct bytes normal_of_sticky)
 {
     struct taskqueue_TaskQueue *queue = ARENA_NEW(arena, struct taskqueue_TaskQueue);
     queue->name = arena_copy(arena, name);
@@ -88,7 +89,7 @@ static struct suggestion suggest(const struct execution *state, const struct lim
 static struct history_WorkflowTaskStartedEventAttributes started_attributes(const struct execution *state,
                                                                             struct arena           *arena)
 {
-    const struct workflow_task                      *task = &state->task;
+    const struct workflow_task                       *task = &state->task;
     struct history_WorkflowTaskStartedEventAttributes started = {
         .scheduled_event_id = task_scheduled_event_id(state),
         .identity = task->identity,
@@ -103,7 +104,8 @@ static struct history_WorkflowTaskStartedEventAttributes started_attributes(cons
     return started;
 }
 
-static void task_start_transient(struct draft *draft, struct task_start_options options, struct suggestion suggestion)
+static void task_start_transient(struct draft *draft, struct task_start_options options,
+                                 struct suggestion suggestion)
 {
     int32_t *reasons = ARENA_NEW_ARRAY(draft->arena, int32_t, 3);
     memcpy(reasons, suggestion.reasons, sizeof(suggestion.reasons));
@@ -194,7 +196,8 @@ void task_fail(struct draft *draft, const struct task_failure *failure)
 
 void task_time_out_sticky(struct draft *draft)
 {
-    assert(draft->state->task.is_pending && draft->state->task.is_sticky && draft->state->task.started_time == 0);
+    assert(draft->state->task.is_pending && draft->state->task.is_sticky &&
+           draft->state->task.started_time == 0);
     draft_unready(draft, draft->state->task.sequence);
     write_timed_out(draft, enums_TIMEOUT_TYPE_SCHEDULE_TO_START);
     task_schedule(draft, (struct task_schedule_options){ .attempt = 1 });
@@ -216,8 +219,8 @@ static void settle_buffer(struct draft *draft)
 {
     const struct execution *state = draft->state;
     const struct limits    *limits = draft->env->limits;
-    if (!task_is_started(state) ||
-        (state->buffer_count <= limits->buffered_events_max && state->buffer_size <= limits->buffered_bytes_max))
+    if (!task_is_started(state) || (state->buffer_count <= limits->buffered_events_max &&
+                                    state->buffer_size <= limits->buffered_bytes_max))
         return;
     struct task_failure failure = { .cause = enums_WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND,
                                     .identity = IDENTITY_SERVER,
@@ -290,7 +293,7 @@ size_t task_virtual_events(const struct execution *state, struct arena *arena, s
     *ret_events = NULL;
     if (!task->is_pending || !task->is_transient)
         return 0;
-    struct bytes *events = ARENA_NEW_ARRAY(arena, struct bytes, 2);
+    struct bytes                                       *events = ARENA_NEW_ARRAY(arena, struct bytes, 2);
     struct history_WorkflowTaskScheduledEventAttributes scheduled = {
         .task_queue = queue_message(arena, state->queue, BYTES_EMPTY),
         .start_to_close_timeout = duration_of_ns(arena, task->timeout),
@@ -319,7 +322,8 @@ struct common_WorkflowExecution *execution_message(const struct execution *state
     return message;
 }
 
-struct workflowservice_PollWorkflowTaskQueueResponse *task_response(const struct execution *state, struct arena *arena)
+struct workflowservice_PollWorkflowTaskQueueResponse *task_response(const struct execution *state,
+                                                                    struct arena           *arena)
 {
     struct workflowservice_PollWorkflowTaskQueueResponse *response =
         ARENA_NEW(arena, struct workflowservice_PollWorkflowTaskQueueResponse);
@@ -367,7 +371,8 @@ void decide_task_start(const struct execution *live, struct workflow_request *re
         return;
     }
     if (task->started_time != 0) { /* the same poll asks again: its first answer was lost on the way */
-        request->stale = request->poll.request_id.size == 0 || !bytes_equal(task->request_id, request->poll.request_id);
+        request->stale =
+            request->poll.request_id.size == 0 || !bytes_equal(task->request_id, request->poll.request_id);
         if (!request->stale) {
             request->response = task_response(live, arena);
             request->has_delivery = true;
@@ -446,7 +451,7 @@ void decide_reset_sticky(const struct execution *live, struct workflow_request *
         return;
     draft_begin(&draft, live, env, request->base.arena);
     const struct workflow_task *task = &draft.state->task;
-    bool moves = task->is_pending && task->is_sticky && task->started_time == 0;
+    bool                        moves = task->is_pending && task->is_sticky && task->started_time == 0;
     if (moves)
         draft_unready(&draft, task->sequence);
     DRAFT_CHANGE(&draft, CHANGE_STICKY, sticky, state_Sticky, .timeout = 0);

@@ -27,14 +27,14 @@ void task_start(struct draft *draft, struct task_start_options options);
 
 /* How a task in a worker's hands ends without completing. Flushes the buffer and schedules the next. */
 struct task_failure {
-    bool         timed_out; /* else it failed, with a cause */
-    int32_t      cause;
-    struct bytes failure; /* encoded; empty: none */
-    struct bytes identity, binary_checksum;
+    bool                                    timed_out; /* else it failed, with a cause */
+    int32_t                                 cause;
+    struct bytes                            failure; /* encoded; empty: none */
+    struct bytes                            identity, binary_checksum;
     const struct common_WorkerVersionStamp *worker_version;
-    bool         counts;          /* the next attempt is one higher */
-    bool         buffer_overflow; /* so is it then, whatever was flushed */
-    bool         is_last;         /* the run is about to be closed: nothing is scheduled */
+    bool                                    counts;          /* the next attempt is one higher */
+    bool                                    buffer_overflow; /* so is it then, whatever was flushed */
+    bool                                    is_last; /* the run is about to be closed: nothing is scheduled */
 };
 void task_fail(struct draft *draft, const struct task_failure *failure);
 /* A sticky task that nobody took in time. */
@@ -47,7 +47,8 @@ void task_force_close(struct draft *draft);
 void draft_settle(struct draft *draft, bool in_backoff);
 
 /* What a worker gets for the started task of this state. */
-struct workflowservice_PollWorkflowTaskQueueResponse *task_response(const struct execution *state, struct arena *arena);
+struct workflowservice_PollWorkflowTaskQueueResponse *task_response(const struct execution *state,
+                                                                    struct arena           *arena);
 void task_delivery(const struct execution *state, struct arena *arena, bool full_history,
                    struct workflow_delivery *ret_delivery);
 /* The events of a transient task that are not written yet: none, Scheduled, or Scheduled and Started. */

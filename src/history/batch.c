@@ -17,7 +17,8 @@ uint32_t batch_checksum(struct bytes events, struct bytes delta)
     return crc32c(crc32c(0, events), delta);
 }
 
-enum status batch_next(struct batch_cursor *cursor, struct bytes *ret_event, bool *ret_more, struct error *error)
+enum status batch_next(struct batch_cursor *cursor, struct bytes *ret_event, bool *ret_more,
+                       struct error *error)
 {
     if (cursor->rest.size == 0) {
         *ret_more = false;
@@ -46,11 +47,13 @@ enum status batch_unpack(const struct store_transition *row, struct arena *arena
                          size_t *ret_count, struct error *error)
 {
     if (batch_checksum(row->events, row->delta) != row->checksum)
-        return error_set(error, ST_DATA_LOSS, "history row %" PRId64 " of branch %" PRId64 " has a wrong checksum",
-                         row->number, row->branch);
+        return error_set(error, ST_DATA_LOSS,
+                         "history row %" PRId64 " of branch %" PRId64 " has a wrong checksum", row->number,
+                         row->branch);
     if (row->event_count < 0 || (size_t)row->event_count > row->events.size)
-        return error_set(error, ST_DATA_LOSS, "history row %" PRId64 " of branch %" PRId64 " has a wrong count",
-                         row->number, row->branch);
+        return error_set(error, ST_DATA_LOSS,
+                         "history row %" PRId64 " of branch %" PRId64 " has a wrong count", row->number,
+                         row->branch);
     size_t        count = (size_t)row->event_count;
     struct bytes *events = arena_zalloc(arena, count == 0 ? 1 : count, sizeof(*events));
     if (events == NULL)
@@ -66,11 +69,13 @@ enum status batch_unpack(const struct store_transition *row, struct arena *arena
         if (!more)
             break;
         if (at == count)
-            return error_set(error, ST_DATA_LOSS, "history row %" PRId64 " holds more events than it says", row->number);
+            return error_set(error, ST_DATA_LOSS, "history row %" PRId64 " holds more events than it says",
+                             row->number);
         events[at++] = event;
     }
     if (at != count)
-        return error_set(error, ST_DATA_LOSS, "history row %" PRId64 " holds fewer events than it says", row->number);
+        return error_set(error, ST_DATA_LOSS, "history row %" PRId64 " holds fewer events than it says",
+                         row->number);
     *ret_events = events;
     *ret_count = count;
     return ST_OK;
