@@ -89,16 +89,16 @@ def test_broken_gzip(raw, packed):
 
 
 def test_a_gzip_bomb_costs_no_memory(server, raw):
-    bomb = gzip.compress(b"\0" * (1024 * MIB), 9)
+    bomb = gzip.compress(b"\0" * (256 * MIB), 1)
     assert len(bomb) < 2 * MIB
     before = server.stats()["rss_kib"]
     connection = raw()
     for _ in range(5):
         reply = connection.call(ECHO, message(bomb, compressed=True), ("grpc-encoding", "gzip"))
         assert reply.status == RESOURCE_EXHAUSTED
-        assert reply.message == f"grpc: received message larger than max ({1024 * MIB} vs. {4 * MIB})"
-    # AddressSanitizer keeps freed memory for a while, so the bound is loose; the bomb would be 1 GiB.
-    assert server.stats()["rss_kib"] - before < 256 * 1024
+        assert reply.message == f"grpc: received message larger than max ({256 * MIB} vs. {4 * MIB})"
+    # AddressSanitizer keeps freed memory for a while, so the bound is loose; five bombs would be 1.25 GiB.
+    assert server.stats()["rss_kib"] - before < 200 * 1024
 
 
 def test_replies_are_packed_for_those_who_take_it(raw):
