@@ -392,7 +392,7 @@ static void slot_start_workflow(struct slot *slot)
     struct load               *load = slot->load;
     struct common_WorkflowType type = { .name = bytes_of_text(shape_names[load->shape]) };
     struct taskqueue_TaskQueue queue = { .name = BYTES(QUEUE) };
-    char                       request_id[96];
+    char                       request_id[sizeof slot->workflow_id + 2];
     snprintf(request_id, sizeof request_id, "r-%s", slot->workflow_id);
     struct workflowservice_StartWorkflowExecutionRequest request = {
         .namespace = BYTES("default"),
