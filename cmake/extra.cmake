@@ -1,4 +1,4 @@
 # Targets beside the modules: one file per owner.
 include(cmake/wire_extra.cmake OPTIONAL)
 include(cmake/bench.cmake)
-include(cmake/codec_extra.cmake OPTIONAL)
+include(cmake/sim.cmake)

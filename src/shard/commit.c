@@ -236,19 +236,33 @@ static void seal_change(struct change *change)
     entity->flight = change;
 }
 
+static uint8_t *put_number(uint8_t *at, int64_t number)
+{
+    for (int i = 0; i < 8; i++)
+        *at++ = (uint8_t)((uint64_t)number >> (56 - 8 * i));
+    return at;
+}
+
+/* How far time has come, and how far numbers may go: after a restart neither is given again, whatever the clock says. A
+ * batch with a number past what was reserved reserves more. */
+static void seal_clock(struct lane *lane, struct batch *batch)
+{
+    struct number_source reserve = lane->numbers;
+    lane->clock_written = lane->now;
+    lane->numbers_reserved = number_next(&reserve, MAX(lane->now, number_time(reserve.last)) + 2 * CLOCK_PERIOD_NS);
+    uint8_t *row = arena_must(arena_alloc(&batch->store.arena, 17));
+    row[0] = (uint8_t)lane->index;
+    put_number(put_number(row + 1, lane->now), lane->numbers_reserved);
+    add(batch, STORE_ENTITY_PUT, batch->store.group_count++, 17)->entity =
+        (struct store_entity){ ENTITY_CLOCK, bytes_of(row, 1), bytes_of(row + 1, 16) };
+}
+
 static void seal_rest(struct lane *lane, struct batch *batch)
 {
     for (struct stray_wakeup *stray = batch->strays; stray != NULL; stray = stray->next)
         add(batch, STORE_WAKEUP_DELETE, batch->store.group_count++, 16)->wakeup.entity = stray->entity;
-    if (lane->now - lane->clock_written < CLOCK_PERIOD_NS)
-        return;
-    lane->clock_written = lane->now;
-    uint8_t *state = arena_must(arena_alloc(&batch->store.arena, 9));
-    state[0] = (uint8_t)lane->index;
-    for (int i = 0; i < 8; i++)
-        state[1 + i] = (uint8_t)((uint64_t)lane->now >> (56 - 8 * i));
-    add(batch, STORE_ENTITY_PUT, batch->store.group_count++, 9)->entity =
-        (struct store_entity){ ENTITY_CLOCK, bytes_of(state, 1), bytes_of(state + 1, 8) };
+    if (lane->now - lane->clock_written >= CLOCK_PERIOD_NS || lane->numbers.last > lane->numbers_reserved)
+        seal_clock(lane, batch);
 }
 
 static void seal(struct lane *lane)
@@ -334,8 +348,16 @@ static void fail_outputs_of(struct lane *lane, struct list *outputs, const struc
     }
 }
 
+/* The row of the clock may not be on disk: the next batch writes it again. */
+static void clock_lost(struct lane *lane)
+{
+    lane->clock_written = 0;
+    lane->numbers_reserved = 0;
+}
+
 static void refused(struct lane *lane, struct batch *batch)
 {
+    clock_lost(lane);
     const char *reason = batch->store.error.message;
     LIST_FOR_EACH(change, &batch->changes, struct change, link) {
         struct chain *chain = change->entity->chain;
@@ -390,6 +412,7 @@ static void forget_batch(struct lane *lane, struct batch *batch, void (*fail)(st
 static void flight_lost(struct lane *lane, void (*fail)(struct lane *lane, struct request *request))
 {
     struct batch *flight = lane->flight;
+    clock_lost(lane);
     lane->flight = NULL;
     lane->durable_batch = flight->id; /* nobody waits for it any more */
     forget_batch(lane, flight, fail);

@@ -15,7 +15,7 @@ static const uint8_t full_detail[] = { 0x08, enums_RESOURCE_EXHAUSTED_CAUSE_PERS
 
 /* Never goes back. While the wall clock is behind (it stepped back), time goes on as the monotonic clock does, so that
  * timers still fire; a small step is waited for. */
-static void tell_time(struct lane *lane)
+void lane_tell_time(struct lane *lane)
 {
     const struct clock *clock = &lane->runtime->options.clock;
     int64_t             monotonic = clock_monotonic_ns(clock), wall = clock_wall_ns(clock);
@@ -164,7 +164,7 @@ void lane_turn(struct lane *lane)
 {
     if (lane->dead)
         return;
-    tell_time(lane);
+    lane_tell_time(lane);
     run_messages(lane);
     if (lane->dead)
         return;

@@ -73,6 +73,9 @@ struct lane    *runtime_queue_lane(struct runtime *runtime, int64_t namespace_nu
 
 /* Who wakes this lane's host; set before the first post. `wake` is called on any thread. */
 void lane_set_host(struct lane *lane, void (*wake)(void *context), void *context);
+/* The host's, before it hands in work outside of a turn (a call that a socket brought): the lane may have slept for long, and
+ * deadlines count from now. */
+void lane_tell_time(struct lane *lane);
 /* One turn: mailbox, due wake-ups, requests, then seal what is ready. Bounded. */
 void lane_turn(struct lane *lane);
 /* When lane_turn wants to be called next without a wake: wall ns, TIME_NEVER, or <= now: at once. */

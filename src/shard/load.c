@@ -158,7 +158,8 @@ static void read_run(struct load *load)
     submit(load, (struct store_read){
                      .kind = load->number == 0 ? STORE_READ_CURRENT_RUN : STORE_READ_RUN,
                      .namespace_number = load->chain->namespace_number,
-                     .workflow_id = load->chain->business_id,
+                     /* A copy: the chain may be forgotten while the store reads. */
+                     .workflow_id = arena_copy(&load->arena, load->chain->business_id),
                      .number = load->number,
                      .with_history = true,
                  });

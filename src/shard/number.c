@@ -29,6 +29,11 @@ store_number number_next(struct number_source *source, int64_t now_ns)
     return number;
 }
 
+int64_t number_time(store_number number)
+{
+    return ((number >> MS_SHIFT) + NUMBER_EPOCH_MS) * NS_PER_MS;
+}
+
 /* 63 bits of number from the front, so that ids sort by time: 48 bits, the version, 12 bits, the variant, 3 bits. */
 struct uuid run_id_make(store_number number, uint64_t entropy)
 {

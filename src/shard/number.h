@@ -20,6 +20,8 @@ struct number_source {
     uint32_t     lane;
 };
 store_number number_next(struct number_source *source, int64_t now_ns);
+/* The time in a number: wall ns, cut to milliseconds. */
+int64_t number_time(store_number number);
 
 struct uuid  run_id_make(store_number number, uint64_t entropy);
 store_number run_id_number(const struct uuid *run_id); /* any UUID gives some number; the row decides */

@@ -65,31 +65,44 @@ void runtime_read_blocking(struct runtime *runtime, struct store_read *read)
     pthread_mutex_destroy(&waiter.mutex);
 }
 
-/* How far time had come when the store was last written: neither now nor the numbers may be below it. */
-static enum status load_clock(struct runtime *runtime, int64_t *ret_persisted, struct error *error)
+/* How far time had come when the store was last written, and how far numbers may have gone: see seal_clock. */
+struct persisted {
+    int64_t time, number;
+};
+
+static int64_t get_number(const uint8_t *at)
+{
+    uint64_t number = 0;
+    for (int i = 0; i < 8; i++)
+        number = number << 8 | at[i];
+    return (int64_t)number;
+}
+
+static enum status load_clock(struct runtime *runtime, struct persisted *ret_persisted, struct error *error)
 {
     struct arena      arena;
     arena_init(&arena, SIZE_MAX);
     struct store_read read = { .kind = STORE_READ_ENTITIES, .entity_kind = ENTITY_CLOCK, .arena = &arena };
     runtime_read_blocking(runtime, &read);
     enum status status = read.status;
-    if (status != ST_OK) {
+    if (status != ST_OK)
         *error = read.error;
-    } else {
-        *ret_persisted = 0;
-        for (size_t i = 0; i < read.entity_count; i++) {
-            struct bytes state = read.entities[i].state;
-            int64_t      time = 0;
-            for (size_t at = 0; at < state.size && at < 8; at++)
-                time = (int64_t)((uint64_t)time << 8 | state.base[at]);
-            *ret_persisted = MAX(*ret_persisted, time);
+    *ret_persisted = (struct persisted){ 0 };
+    for (size_t i = 0; status == ST_OK && i < read.entity_count; i++) {
+        struct bytes state = read.entities[i].state;
+        if (state.size != 16) {
+            status = error_set(error, ST_DATA_LOSS, "the row of the clock is damaged");
+            break;
         }
+        ret_persisted->time = MAX(ret_persisted->time, get_number(state.base));
+        ret_persisted->number = MAX(ret_persisted->number, get_number(state.base + 8));
     }
     arena_release(&arena);
     return status;
 }
 
-static struct lane *new_lane(struct runtime *runtime, uint32_t index, uint64_t seed, int64_t persisted)
+static struct lane *new_lane(struct runtime *runtime, uint32_t index, uint64_t seed,
+                             const struct persisted *persisted)
 {
     struct lane *lane = xcalloc(1, sizeof(*lane));
     lane->runtime = runtime;
@@ -101,11 +114,9 @@ static struct lane *new_lane(struct runtime *runtime, uint32_t index, uint64_t s
         random_seed(&lane->random, hash_combine(seed, index + 1));
     lane->wall = clock_wall_ns(&runtime->options.clock);
     lane->monotonic = clock_monotonic_ns(&runtime->options.clock);
-    lane->now = MAX(lane->wall, persisted);
+    lane->now = MAX(lane->wall, persisted->time);
     lane->numbers.lane = index;
-    /* Numbers of the last second before the end may be on disk without a clock row that is as new. */
-    if (persisted != 0)
-        (void)number_next(&lane->numbers, persisted + 2 * CLOCK_PERIOD_NS);
+    lane->numbers.last = persisted->number;
     list_init(&lane->queue);
     list_init(&lane->finished);
     list_init(&lane->lru);
@@ -139,10 +150,10 @@ enum status runtime_new(const struct runtime_options *options, struct runtime **
         runtime->options.memory_limit = SIZE_MAX;
     runtime->lane_count = options->lane_count;
     runtime->lanes = xcalloc(options->lane_count, sizeof(struct lane *));
-    int64_t     persisted = 0;
-    enum status status = load_clock(runtime, &persisted, error);
+    struct persisted persisted;
+    enum status      status = load_clock(runtime, &persisted, error);
     for (uint32_t i = 0; i < options->lane_count && status == ST_OK; i++)
-        runtime->lanes[i] = new_lane(runtime, i, options->seed, persisted);
+        runtime->lanes[i] = new_lane(runtime, i, options->seed, &persisted);
     if (status == ST_OK)
         status = namespaces_load(runtime, error);
     if (status != ST_OK) {

@@ -459,6 +459,24 @@ TEST(time_does_not_go_back_over_a_restart_and_new_runs_stay_the_newest)
     fixture_release(&fixture);
 }
 
+/* The clock stands still, or is far behind: each process must go on where the one before may have been. */
+TEST(numbers_are_never_given_twice_over_restarts)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, false, 1);
+    (void)fixture_call(&fixture, "a", LEDGER_START, 1, 0);
+    store_number last = 0;
+    fixture.wall -= 3600 * NS_PER_S;
+    for (int i = 0; i < 5; i++) {
+        fixture_crash(&fixture);
+        struct ledger_request schedule = fixture_call(&fixture, "a", LEDGER_SCHEDULE, 2, 0);
+        CHECK_INT(schedule.base.error.code, ST_OK);
+        CHECK(schedule.sequence > last);
+        last = schedule.sequence;
+    }
+    fixture_release(&fixture);
+}
+
 /* --- outcomes --- */
 
 static void script(struct fixture *fixture, size_t count, enum store_outcome outcome)

@@ -194,6 +194,7 @@ struct lane {
     struct batch *open, *flight; /* flight: NULL: none */
     int64_t       next_batch, durable_batch;
     int64_t       resubmit_at, probe_at, clock_written;
+    store_number  numbers_reserved; /* on disk: no process after this one gives these again */
     struct message *after_sealed; /* posted when `flight` is done */
     struct list   changes_free;
     unsigned      publications; /* of namespaces, that not all lanes have yet */

@@ -1,0 +1,222 @@
+/* store.c: a disk that takes its time, answers in its own order, and fails in each of the ways a disk can. */
+#include "sim.h"
+
+struct sim_operation {
+    struct list         link;
+    struct store_batch *batch; /* or */
+    struct store_read  *read;
+    struct mailbox     *home;
+    enum store_outcome  outcome; /* batches: what will be answered */
+    bool                commit;  /* whether it is done all the same */
+    bool                read_fails;
+};
+
+static struct sim_store *store_of(struct store *store)
+{
+    return CONTAINER_OF(store, struct sim_store, store);
+}
+
+static void delay(struct sim_store *self)
+{
+    int64_t most = self->sim->configuration.store_delay_max;
+    self->ready_at = self->sim->wall + (self->sim->faulty ? sim_between(self->sim, 0, most) : 0);
+}
+
+/* The fate of a batch is drawn when it is submitted; it meets it when it is its turn. */
+static void draw(struct sim_store *self, struct sim_operation *operation)
+{
+    struct sim                     *sim = self->sim;
+    const struct sim_configuration *rates = &sim->configuration;
+    operation->outcome = STORE_DURABLE;
+    operation->commit = true;
+    if (!sim->faulty)
+        return;
+    if (self->full_until > sim->wall) {
+        /* A small batch may still find room, in what the ballast left. */
+        if (sim_chance(sim, 0.7))
+            operation->outcome = STORE_FULL;
+    } else if (sim_chance(sim, rates->full_rate)) {
+        self->full_until = sim->wall + sim_between(sim, NS_PER_S, 30 * NS_PER_S);
+        operation->outcome = STORE_FULL;
+    } else if (sim_chance(sim, rates->abort_rate)) {
+        operation->outcome = STORE_ABORTED;
+    } else if (sim_chance(sim, rates->refuse_rate)) {
+        operation->outcome = STORE_REFUSED;
+    } else if (sim_chance(sim, rates->fence_rate)) {
+        operation->outcome = STORE_LOST_FENCE;
+    } else if (sim_chance(sim, rates->unknown_rate)) {
+        operation->outcome = STORE_UNKNOWN;
+    }
+    operation->commit = operation->outcome == STORE_DURABLE || (operation->outcome == STORE_UNKNOWN && sim_chance(sim, 0.5));
+    self->faults[operation->outcome]++;
+}
+
+static void submit(struct store *store, struct store_batch *batch)
+{
+    struct sim_store     *self = store_of(store);
+    struct sim_operation *operation = xcalloc(1, sizeof(*operation));
+    self->batches++;
+    operation->batch = batch;
+    operation->home = batch->home;
+    draw(self, operation);
+    if (list_empty(&self->pending))
+        delay(self);
+    list_append(&self->pending, &operation->link);
+}
+
+static void read(struct store *store, struct store_read *read)
+{
+    struct sim_store     *self = store_of(store);
+    struct sim_operation *operation = xcalloc(1, sizeof(*operation));
+    operation->read = read;
+    operation->home = read->home;
+    operation->read_fails = self->sim->faulty && sim_chance(self->sim, self->sim->configuration.read_error_rate);
+    if (list_empty(&self->pending))
+        delay(self);
+    list_append(&self->pending, &operation->link);
+}
+
+static void perform_batch(struct sim_store *self, struct sim_operation *operation)
+{
+    struct store_batch *batch = operation->batch;
+    if (operation->commit) {
+        batch->home = &self->box;
+        store_submit(self->inner, batch);
+        struct message *message = mailbox_take(&self->box);
+        assert(message == &batch->message);
+        batch->home = operation->home;
+        if (batch->outcome != STORE_DURABLE)
+            sim_fail(self->sim, "a batch that the runtime made was refused: %s", batch->error.message);
+    }
+    batch->outcome = operation->outcome;
+    if (batch->outcome != STORE_DURABLE)
+        error_set(&batch->error, ST_UNAVAILABLE, "simulated");
+    if (batch->outcome == STORE_REFUSED) {
+        batch->refused = ARENA_NEW_ARRAY(&batch->arena, bool, batch->group_count + 1);
+        for (uint32_t i = 0; i < batch->group_count; i++)
+            batch->refused[i] = true;
+    }
+}
+
+static void perform_read(struct sim_store *self, struct sim_operation *operation)
+{
+    struct store_read *read_ = operation->read;
+    if (operation->read_fails) {
+        read_->status = error_set(&read_->error, ST_UNAVAILABLE, "simulated");
+        return;
+    }
+    read_->home = &self->box;
+    store_read(self->inner, read_);
+    struct message *message = mailbox_take(&self->box);
+    assert(message == &read_->message);
+    read_->home = operation->home;
+}
+
+static bool later_of_a_batch(struct sim_store *self, struct sim_operation *operation)
+{
+    LIST_FOR_EACH(other, &self->pending, struct sim_operation, link) {
+        if (other == operation)
+            return false;
+        if (other->batch != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* Batches are done in order; readers run beside the writer. */
+bool sim_store_step(struct sim_store *self)
+{
+    if (list_empty(&self->pending) || self->ready_at > self->sim->wall)
+        return false;
+    size_t count = 0;
+    LIST_FOR_EACH(operation, &self->pending, struct sim_operation, link)
+        count++;
+    size_t                pick = (size_t)random_below(&self->sim->random, count);
+    struct sim_operation *picked = NULL;
+    LIST_FOR_EACH(operation, &self->pending, struct sim_operation, link) {
+        if (picked == NULL && pick-- == 0)
+            picked = operation;
+    }
+    if (picked->batch != NULL && later_of_a_batch(self, picked)) {
+        LIST_FOR_EACH(operation, &self->pending, struct sim_operation, link) {
+            if (operation->batch != NULL) {
+                picked = operation;
+                break;
+            }
+        }
+    }
+    list_remove(&picked->link);
+    if (picked->batch != NULL)
+        perform_batch(self, picked);
+    else
+        perform_read(self, picked);
+    sim_trace(self->sim, picked->batch != NULL ? 100 + picked->outcome : 110);
+    list_append(&self->done, &picked->link);
+    delay(self);
+    return true;
+}
+
+bool sim_store_answer(struct sim_store *self)
+{
+    struct list *first = list_take_first(&self->done);
+    if (first == NULL)
+        return false;
+    struct sim_operation *operation = LIST_ENTRY(first, struct sim_operation, link);
+    mailbox_post(operation->home, operation->batch != NULL ? &operation->batch->message : &operation->read->message);
+    free(operation);
+    return true;
+}
+
+int64_t sim_store_due(const struct sim_store *self)
+{
+    if (!list_empty(&self->done))
+        return self->sim->wall;
+    return list_empty(&self->pending) ? TIME_NEVER : self->ready_at;
+}
+
+static void forget(struct list *operations)
+{
+    for (struct list *at; (at = list_take_first(operations)) != NULL;)
+        free(LIST_ENTRY(at, struct sim_operation, link));
+}
+
+void sim_store_crash(struct sim_store *self)
+{
+    forget(&self->pending);
+    forget(&self->done);
+}
+
+static enum status probe(struct store *store, struct error *error)
+{
+    struct sim_store *self = store_of(store);
+    if (self->sim->faulty && self->full_until > self->sim->wall)
+        return error_set(error, ST_RESOURCE_EXHAUSTED, "still full");
+    return ST_OK;
+}
+
+static void statistics(struct store *store, struct store_statistics *ret_statistics)
+{
+    store_statistics(store_of(store)->inner, ret_statistics);
+}
+
+static void close_store(struct store *store)
+{
+    store_close(store_of(store)->inner);
+}
+
+static const struct store_operations operations = { "simulated", submit, read, probe, statistics, close_store };
+
+void sim_store_init(struct sim_store *self, struct sim *sim)
+{
+    *self = (struct sim_store){ .store.operations = &operations, .sim = sim };
+    self->inner = store_memory_open(STORE_MEMORY_IMMEDIATE);
+    mailbox_init(&self->box, NULL, NULL);
+    list_init(&self->pending);
+    list_init(&self->done);
+}
+
+void sim_store_release(struct sim_store *self)
+{
+    sim_store_crash(self);
+    store_close(self->inner);
+}
