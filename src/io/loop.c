@@ -27,6 +27,7 @@ struct loop {
     int            wake_fd, timer_fd;
     struct event  *wake_event, *timer_event;
     atomic_bool    stop;
+    bool           again;                    /* loop_again since the last turn began */
     bool           now_known, running, more; /* more: timers were left over, so the next turn must not wait */
     pthread_t      thread;
 };
@@ -114,6 +115,12 @@ void loop_wake(void *context)
     if (write(loop->wake_fd, &one, sizeof one) < 0)
         assert(errno == EAGAIN); /* the counter is full, so a wake-up is certainly on its way */
     errno = reason;
+}
+
+void loop_again(struct loop *loop)
+{
+    assert(loop_is_mine(loop));
+    loop->again = true;
 }
 
 void loop_stop(struct loop *loop)
@@ -221,7 +228,8 @@ void loop_run(struct loop *loop)
     loop->running = true;
     while (!atomic_exchange(&loop->stop, false)) {
         arm_timer(loop);
-        bool wait = !loop->more && list_empty(&loop->deferred);
+        bool wait = !loop->more && !loop->again && list_empty(&loop->deferred);
+        loop->again = false;
         loop->now_known = false;
         if (event_base_loop(loop->base, EVLOOP_ONCE | (wait ? 0 : EVLOOP_NONBLOCK)) < 0)
             panic("the event loop failed: %s", strerror(errno));

@@ -38,6 +38,8 @@ void loop_stop(struct loop *loop);
 void loop_wake(void *loop);
 /* The loop's own mailbox: messages run on the loop's thread. */
 struct mailbox *loop_mailbox(struct loop *loop);
+/* On the loop's thread: another turn follows without waiting. For what deferred work brings to the host, whose turn is over. */
+void loop_again(struct loop *loop);
 /* Monotonic nanoseconds, read at most once per turn. */
 int64_t loop_now(struct loop *loop);
 /* Whether the caller runs on the thread that is inside loop_run (or none is). For asserts. */

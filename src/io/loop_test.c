@@ -146,6 +146,29 @@ static void *post_from_thread(void *context)
     return NULL;
 }
 
+static void deferred_asks_for_a_turn(struct loop_deferred *work UNUSED)
+{
+    note('d');
+    loop_again(loop);
+}
+
+static void turn_note_second_stops(void *context UNUSED)
+{
+    note('t');
+    if (seen.size >= 3)
+        loop_stop(loop);
+}
+
+TEST(what_deferred_work_brings_to_the_host_does_not_wait_for_an_event)
+{
+    start(turn_note_second_stops);
+    loop_deferred_init(&deferred, deferred_asks_for_a_turn);
+    loop_defer(loop, &deferred);
+    loop_run(loop); /* would wait for ever after the first turn */
+    CHECK_BYTES(buffer_bytes(&seen), BYTES("tdt"));
+    stop();
+}
+
 TEST(another_thread_wakes_a_loop_that_waits)
 {
     struct message message = { NULL, stop_from_message };

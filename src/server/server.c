@@ -33,6 +33,7 @@ struct server_lane {
     struct message      drain;
     pthread_t           thread;
     bool                running, draining, drained;
+    bool                awake; /* the lane knows what time it is */
 };
 
 struct server {
@@ -66,6 +67,7 @@ static void lane_turned(void *context)
     struct server_lane *self = context;
     lane_turn(self->lane);
     api_lane_turn(self->lane);
+    self->awake = false;
     int64_t due = MIN(lane_next_due(self->lane), api_lane_next_due(self->lane));
     if (due == TIME_NEVER) {
         loop_timer_clear(self->loop, &self->due);
@@ -79,6 +81,9 @@ static void lane_turned(void *context)
 static void on_call(void *context, struct call *call)
 {
     struct server_lane *self = context;
+    if (!self->awake)
+        lane_tell_time(self->lane);
+    self->awake = true;
     api_call(self->lane, call);
 }
 

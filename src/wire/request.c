@@ -78,8 +78,11 @@ void wire_stream_gone(struct wire_stream *stream)
         return;
     stream->call.gone = true;
     stream->server->counters.calls_gone++;
-    if (stream->call.on_gone != NULL)
-        stream->call.on_gone(&stream->call);
+    if (stream->call.on_gone == NULL)
+        return;
+    stream->call.on_gone(&stream->call);
+    /* A connection ends in the deferred phase: what the handler did about it would wait for the next event otherwise. */
+    loop_again(stream->server->loop);
 }
 
 void wire_stream_closed(struct wire_stream *stream)
