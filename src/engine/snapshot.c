@@ -4,6 +4,8 @@
  */
 #include "engine/fold.h"
 
+#define EVENT_ID_MAX (INT64_C(1) << 48)
+
 static void task_to(const struct workflow_task *task, struct state_WorkflowTask *to)
 {
     *to = (struct state_WorkflowTask){
@@ -75,12 +77,13 @@ static void pending_to(const struct execution *state, struct state_Execution *to
     to->reset_points_count = state->reset_point_count;
     to->reset_points = ARENA_NEW_ARRAY(arena, struct state_ResetPoint, state->reset_point_count + 1);
     for (uint32_t i = 0; i < state->reset_point_count; i++)
-        to->reset_points[i] =
-            (struct state_ResetPoint){ .binary_checksum = state->reset_points[i].checksum,
-                                       .build_id = state->reset_points[i].build_id,
-                                       .run_id = state->reset_points[i].run_id,
-                                       .completed_event_id = state->reset_points[i].completed_event_id,
-                                       .create_time = state->reset_points[i].create_time };
+        to->reset_points[i] = (struct state_ResetPoint){
+            .binary_checksum = state->reset_points[i].checksum,
+            .build_id = state->reset_points[i].build_id,
+            .run_id = state->reset_points[i].run_id,
+            .completed_event_id = state->reset_points[i].completed_event_id,
+            .create_time = state->reset_points[i].create_time
+        };
     to->buffer = state->buffer;
     to->buffer_count = state->buffer_count;
     to->signal_ids = bytes_of(state->signal_ids, state->signal_id_count * sizeof(struct uuid));
@@ -223,7 +226,8 @@ static enum status execution_from(struct execution *state, const struct state_Ex
                                   struct error *error)
 {
     if (from->first_run_id.size != sizeof(struct uuid) || from->original_run_id.size != sizeof(struct uuid) ||
-        from->signal_ids.size % sizeof(struct uuid) != 0 || from->next_event_id < 1)
+        from->signal_ids.size % sizeof(struct uuid) != 0 || from->next_event_id < 1 ||
+        from->next_event_id > EVENT_ID_MAX)
         return error_set(error, ST_DATA_LOSS, "a snapshot has members of a wrong size");
     scalars_from(state, from);
     execution_set(state, &state->type, from->workflow_type);

@@ -305,6 +305,7 @@ int64_t activity_due(const struct activity *activity, int32_t *ret_type)
                     enums_TIMEOUT_TYPE_START_TO_CLOSE);
         if (activity->heartbeat != 0) {
             int64_t seen = MAX(activity->heartbeat_time, activity->volatile_heartbeat);
+            seen = MAX(seen, activity->loaded_time);
             seen = MAX(seen, activity->started_time);
             due_min(&due, &type, time_add(seen, activity->heartbeat), enums_TIMEOUT_TYPE_HEARTBEAT);
         }
@@ -339,9 +340,7 @@ void execution_timer_remove(struct execution *execution, int64_t started_event_i
         if (execution->timers[i].started_event_id != started_event_id)
             continue;
         text_free(execution, &execution->timers[i].id);
-        execution->timer_count--;
-        memmove(&execution->timers[i], &execution->timers[i + 1],
-                (execution->timer_count - i) * sizeof(*execution->timers));
+        execution->timers[i] = execution->timers[--execution->timer_count]; /* their order means nothing */
         if (execution->timer_count == 0)
             ARRAY_FREE(execution, execution->timers, execution->timer_count, execution->timer_capacity);
         return;

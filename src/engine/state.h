@@ -49,7 +49,8 @@ struct activity {
     struct bytes request_id;   /* of the poll that took it */
     struct bytes last_failure; /* encoded; of the attempt before */
     struct bytes heartbeat_details, priority;
-    int64_t      volatile_heartbeat; /* volatile: the last one, stored or not, or the load */
+    int64_t      volatile_heartbeat; /* volatile: the last one, stored or not */
+    int64_t      loaded_time; /* volatile: heartbeats before this load are not missed */
     struct bytes volatile_details;   /* volatile: newer than heartbeat_details */
 };
 struct activity_slot {
@@ -59,7 +60,7 @@ struct activity_slot {
 };
 struct timer {
     struct bytes id;
-    int64_t      started_event_id; /* ascending */
+    int64_t      started_event_id;
     int64_t      fire_time;
 };
 struct attached_request {

@@ -119,7 +119,7 @@ static void workflow_loaded(void *state, int64_t now)
     struct execution *execution = state;
     for (uint32_t i = 0; i < execution->activity_count; i++)
         if (execution->activities[i].record->started_time != 0)
-            execution->activities[i].record->volatile_heartbeat = now;
+            execution->activities[i].record->loaded_time = now;
 }
 
 static int64_t workflow_next_due(const void *state)
