@@ -76,13 +76,14 @@ void wire_stream_gone(struct wire_stream *stream)
 {
     if (!stream->call_out || stream->call.gone)
         return;
+    struct wire_server *server = stream->server;
     stream->call.gone = true;
-    stream->server->counters.calls_gone++;
+    server->counters.calls_gone++;
     if (stream->call.on_gone == NULL)
         return;
-    stream->call.on_gone(&stream->call);
+    stream->call.on_gone(&stream->call); /* may answer, which frees the stream */
     /* A connection ends in the deferred phase: what the handler did about it would wait for the next event otherwise. */
-    loop_again(stream->server->loop);
+    loop_again(server->loop);
 }
 
 void wire_stream_closed(struct wire_stream *stream)
