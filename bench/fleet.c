@@ -104,8 +104,8 @@ void section_process(struct bench *bench)
 /* The monotonic time at which one of the sleepers has been described. */
 static int64_t describe(const struct server_process *server, size_t number)
 {
-    struct wire_client *client =
-        wire_client_new(&(struct wire_client_options){ .host = "127.0.0.1", .port = server->port });
+    struct wire_client *client = wire_client_new(
+        &(struct wire_client_options){ .host = "127.0.0.1", .port = server->port });
     struct buffer                   request;
     struct arena                    arena;
     struct error                    error;
@@ -155,8 +155,8 @@ void section_sleepers(struct bench *bench)
     struct load_result    result;
     server_process_start(&server, bench->binary, "128M");
     struct loop *loop = loop_new(&(struct loop_options){ .clock = &clock_system });
-    struct load *load =
-        load_new(loop, &(struct load_options){ .port = server.port, .pollers = 64, .sticky = true });
+    struct load *load = load_new(loop, &(struct load_options){
+                                           .port = server.port, .pollers = 64, .sticky = true });
     load_run_starts(load, &server, SHAPE_SLEEPER, "sleeper", count, 64, &result);
     bench->errors += result.errors;
     samples_release(&result.latency);
@@ -307,8 +307,8 @@ static void run_go(struct bench *bench, const char *program, const struct server
         if (strncmp(line, "begin", 5) == 0)
             begin = server_process_cpu_ns(server);
         else if (sscanf(line, "%15s %lf %lf %lf %lf", name, &rate, &p50, &p95, &p99) == 5) {
-            cpu[runs] =
-                (double)(server_process_cpu_ns(server) - begin) / (double)NS_PER_US / strtod(count, NULL);
+            cpu[runs] = (double)(server_process_cpu_ns(server) - begin) / (double)NS_PER_US /
+                        strtod(count, NULL);
             report_line(bench->report, "| %zu | **%.0f** | %.2f | %.2f | %.2f | **%.0f** |", runs + 1, rate,
                         p50, p95, p99, cpu[runs]);
             runs++;
@@ -333,8 +333,8 @@ void section_go(struct bench *bench)
     if (fd < 0)
         panic("%s: %s", program, strerror(errno));
     close(fd);
-    pid_t pid =
-        spawn((char *[]){ "go", "build", "-C", (char *)bench->go_source, "-o", program, ".", NULL }, &output);
+    pid_t pid = spawn((char *[]){ "go", "build", "-C", (char *)bench->go_source, "-o", program, ".", NULL },
+                      &output);
     fclose(output);
     if (wait_success(pid)) {
         report_line(

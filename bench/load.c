@@ -137,8 +137,8 @@ static struct command_Command *schedule_activity(struct arena *arena, int number
 static struct command_Command *start_timer(struct arena *arena, int64_t seconds)
 {
     struct command_Command                     *command = ARENA_NEW(arena, struct command_Command);
-    struct command_StartTimerCommandAttributes *timer =
-        ARENA_NEW(arena, struct command_StartTimerCommandAttributes);
+    struct command_StartTimerCommandAttributes *timer = ARENA_NEW(arena,
+                                                                  struct command_StartTimerCommandAttributes);
     timer->timer_id = BYTES("1");
     timer->start_to_fire_timeout = ARENA_NEW(arena, struct google_Duration);
     timer->start_to_fire_timeout->seconds = seconds;
@@ -545,8 +545,8 @@ struct samples *load_timer_lateness(struct load *load)
 
 int64_t wait_answer(uint16_t port)
 {
-    struct wire_client *client =
-        wire_client_new(&(struct wire_client_options){ .host = "127.0.0.1", .port = port });
+    struct wire_client *client = wire_client_new(
+        &(struct wire_client_options){ .host = "127.0.0.1", .port = port });
     struct arena arena;
     struct error error;
     struct bytes reply;

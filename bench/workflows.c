@@ -152,8 +152,8 @@ static double rest_bytes(struct bench *bench, enum shape shape, size_t count)
     int64_t empty = server_process_disk(&server);
     server_process_restart(&server, bench->binary, "256M");
     struct loop *loop = loop_new(&(struct loop_options){ .clock = &clock_system });
-    struct load *load =
-        load_new(loop, &(struct load_options){ .port = server.port, .pollers = 100, .sticky = true });
+    struct load *load = load_new(loop, &(struct load_options){
+                                           .port = server.port, .pollers = 100, .sticky = true });
     load_run_workflows(load, &server, shape, count, 64, &result);
     bench->errors += result.errors;
     samples_release(&result.latency);
@@ -201,8 +201,8 @@ void section_messages(struct bench *bench)
     struct load_result    result;
     server_process_start(&server, bench->binary, "256M");
     struct loop *loop = loop_new(&(struct loop_options){ .clock = &clock_system });
-    struct load *load =
-        load_new(loop, &(struct load_options){ .port = server.port, .pollers = 32, .sticky = true });
+    struct load *load = load_new(loop, &(struct load_options){
+                                           .port = server.port, .pollers = 32, .sticky = true });
     load_run_starts(load, &server, SHAPE_SIGNALED, "one", 1, 1, &result);
     samples_release(&result.latency);
     load_run_starts(load, &server, SHAPE_SIGNALED, "many", targets, 16, &result);
@@ -234,8 +234,8 @@ void section_timers(struct bench *bench)
     struct load_result    result;
     server_process_start(&server, bench->binary, "256M");
     struct loop *loop = loop_new(&(struct loop_options){ .clock = &clock_system });
-    struct load *load =
-        load_new(loop, &(struct load_options){ .port = server.port, .pollers = 64, .sticky = true });
+    struct load *load = load_new(loop, &(struct load_options){
+                                           .port = server.port, .pollers = 64, .sticky = true });
     load_run_workflows(load, &server, SHAPE_TIMER, count, count / 2, &result);
     struct samples *late = load_timer_lateness(load);
     report_line(

@@ -11,7 +11,7 @@
  *   link.c          messages between entities
  *
  * A lane has at most one batch in flight: while it syncs the next one fills, and that is the group commit. With several, a
- * batch that was refused or aborted would have successors on the way that rest on it; see docs/design/020-runtime.md.
+ * batch that was refused or aborted would have successors on the way that rest on it; see docs/design/004-output-commit.md.
  */
 #ifndef SHARD_INTERNAL_H
 #define SHARD_INTERNAL_H
