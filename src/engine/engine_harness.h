@@ -62,8 +62,9 @@ static inline struct world *world_new(uint64_t seed)
     struct world *w = xcalloc(1, sizeof(*w));
     w->now = WORLD_T0;
     random_seed(&w->random, seed);
-    w->namespace =
-        (struct namespace_config){ .number = 7, .id = BYTES(WORLD_NAMESPACE_ID), .name = BYTES("default") };
+    w->namespace = (struct namespace_config){ .number = 7,
+                                              .id = BYTES(WORLD_NAMESPACE_ID),
+                                              .name = BYTES("default") };
     struct state_Namespace                       record = { .number = 7 };
     struct state_Namespace_SearchAttributesEntry custom = { .key = BYTES("CustomKeyword"),
                                                             .value = enums_INDEXED_VALUE_TYPE_KEYWORD };
@@ -180,6 +181,52 @@ static inline void world_check_invariants(const struct world_run *run)
     world_check_rows(run);
 }
 
+/* The scheduled event id of the activity that an event ends; 0: it ends none. */
+static inline int64_t world_ended_activity(const struct history_HistoryEvent *event)
+{
+    switch (event->event_type) {
+    case enums_EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+        return event->activity_task_completed_event_attributes->scheduled_event_id;
+    case enums_EVENT_TYPE_ACTIVITY_TASK_FAILED:
+        return event->activity_task_failed_event_attributes->scheduled_event_id;
+    case enums_EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
+        return event->activity_task_timed_out_event_attributes->scheduled_event_id;
+    case enums_EVENT_TYPE_ACTIVITY_TASK_CANCELED:
+        return event->activity_task_canceled_event_attributes->scheduled_event_id;
+    default:
+        return 0;
+    }
+}
+
+/* Of a stored event: timers are never early, an activity ends once, and ids refer to what they should. */
+static inline void world_check_event(struct world *w, const struct world_run *run, struct bytes encoded)
+{
+    struct history_HistoryEvent *event, *other;
+    struct error                 error = { 0 };
+    CHECK_INT(event_decode(encoded, &w->arena, &event, &error), ST_OK);
+    if (event->event_type == enums_EVENT_TYPE_TIMER_FIRED) {
+        int64_t id = event->timer_fired_event_attributes->started_event_id;
+        CHECK(id >= 1 && id < event->event_id);
+        CHECK_INT(event_decode(run->events[id - 1], &w->arena, &other, &error), ST_OK);
+        CHECK_INT(other->event_type, enums_EVENT_TYPE_TIMER_STARTED);
+        CHECK(event_time(event) >=
+              event_time(other) +
+                  ns_of_duration(other->timer_started_event_attributes->start_to_fire_timeout));
+    }
+    int64_t scheduled = world_ended_activity(event), started = 0;
+    if (scheduled == 0)
+        return;
+    for (size_t i = 0; i + 1 < (size_t)event->event_id; i++) {
+        CHECK_INT(event_decode(run->events[i], &w->arena, &other, &error), ST_OK);
+        CHECK(world_ended_activity(other) != scheduled);
+        if (other->event_type == enums_EVENT_TYPE_ACTIVITY_TASK_STARTED &&
+            other->activity_task_started_event_attributes->scheduled_event_id == scheduled)
+            started = other->event_id;
+    }
+    if (event->event_type == enums_EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
+        CHECK_INT(event->activity_task_completed_event_attributes->started_event_id, started);
+}
+
 /* --- steps --- */
 
 static inline void world_store(struct world *w, struct world_run *run, const struct transition *transition)
@@ -216,6 +263,7 @@ static inline void world_store(struct world *w, struct world_run *run, const str
             run->events = xrealloc(run->events, run->event_capacity * sizeof(*run->events));
         }
         run->events[run->event_count++] = row->events[i];
+        world_check_event(w, run, row->events[i]);
     }
     for (size_t i = 0; i < transition->unready_count; i++) {
         size_t at = 0;
@@ -525,8 +573,8 @@ static inline void command_timer(struct world                                   
 {
     struct command_Command *command = command_add(input, enums_COMMAND_TYPE_START_TIMER);
     command->attributes_case = 3;
-    command->start_timer_command_attributes =
-        ARENA_NEW(&w->arena, struct command_StartTimerCommandAttributes);
+    command->start_timer_command_attributes = ARENA_NEW(&w->arena,
+                                                        struct command_StartTimerCommandAttributes);
     command->start_timer_command_attributes->timer_id = bytes_of_text(id);
     command->start_timer_command_attributes->start_to_fire_timeout = duration_of_ns(&w->arena, ns);
 }
@@ -536,8 +584,8 @@ static inline void command_cancel_timer(struct world                            
 {
     struct command_Command *command = command_add(input, enums_COMMAND_TYPE_CANCEL_TIMER);
     command->attributes_case = 7;
-    command->cancel_timer_command_attributes =
-        ARENA_NEW(&w->arena, struct command_CancelTimerCommandAttributes);
+    command->cancel_timer_command_attributes = ARENA_NEW(&w->arena,
+                                                         struct command_CancelTimerCommandAttributes);
     command->cancel_timer_command_attributes->timer_id = bytes_of_text(id);
 }
 static inline void command_cancel_activity(struct world                                               *w,
@@ -555,8 +603,8 @@ static inline void command_marker(struct world                                  
 {
     struct command_Command *command = command_add(input, enums_COMMAND_TYPE_RECORD_MARKER);
     command->attributes_case = 10;
-    command->record_marker_command_attributes =
-        ARENA_NEW(&w->arena, struct command_RecordMarkerCommandAttributes);
+    command->record_marker_command_attributes = ARENA_NEW(&w->arena,
+                                                          struct command_RecordMarkerCommandAttributes);
     command->record_marker_command_attributes->marker_name = BYTES("marker");
 }
 static inline void command_complete(struct world                                               *w,
@@ -581,8 +629,8 @@ static inline void command_fail(struct world                                    
 static inline struct command_ContinueAsNewWorkflowExecutionCommandAttributes *command_continue(
     struct world *w, struct workflowservice_RespondWorkflowTaskCompletedRequest *input)
 {
-    struct command_Command *command =
-        command_add(input, enums_COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION);
+    struct command_Command *command = command_add(input,
+                                                  enums_COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION);
     command->attributes_case = 11;
     command->continue_as_new_workflow_execution_command_attributes =
         ARENA_NEW(&w->arena, struct command_ContinueAsNewWorkflowExecutionCommandAttributes);

@@ -520,6 +520,8 @@ TEST(heartbeats_without_details_are_volatile_and_details_are_stored_once_a_secon
     CHECK(w->last_volatile);
     /* what memory alone knows is written with the failure, and comes to the next attempt */
     CHECK_INT(world_activity_fail(w, a, app_failure(&w->keep, "f")), ST_OK);
+    CHECK(!world_state(w)->activities[0].record->has_volatile_details);
+    CHECK_BYTES(world_state(w)->activities[0].record->heartbeat_details, payloads_of(&w->arena, "2"));
     world_next(w);
     const struct store_ready *row = world_find_ready(w, STORE_TASK_ACTIVITY);
     struct workflow_request  *request = world_request(w, ACTIVITY_TASK_START);
