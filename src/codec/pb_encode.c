@@ -1,7 +1,8 @@
 /* pb_encode.c: structs to wire bytes.
  *
  * Written from the last byte to the first: a message's length is known when its front is reached, so nothing is measured
- * twice on the way. The same walk without a target gives the size; encoding is that walk, then the one that writes.
+ * twice on the way. A walk writes into a small space on the stack and is copied from there, as most messages fit; one that
+ * does not fit is only counted from there on, and a second walk writes it into its place.
  * What is encoded was built by the server, or decoded within the depth limit: so the depth is asserted, not refused.
  */
 #include "codec/pb_internal.h"
@@ -14,8 +15,10 @@ struct frame {
     size_t                   written_before;
     bool                     under_way;
 };
+#define SMALL_SIZE 2048
 struct encoder {
-    uint8_t *end; /* NULL: only count */
+    uint8_t *end; /* what is written grows down from here */
+    size_t   space; /* below `end`; what is past it is only counted */
     size_t   written;
     size_t   depth;
     struct frame
@@ -25,7 +28,7 @@ struct encoder {
 static void put_bytes(struct encoder *encoder, struct bytes bytes)
 {
     encoder->written += bytes.size;
-    if (encoder->end != NULL && bytes.size != 0)
+    if (encoder->written <= encoder->space && bytes.size != 0)
         memcpy(encoder->end - encoder->written, bytes.base, bytes.size);
 }
 
@@ -33,7 +36,7 @@ static inline void put_varint(struct encoder *encoder, uint64_t value)
 {
     size_t size = value == 0 ? 1 : (size_t)(70 - __builtin_clzll(value)) / 7;
     encoder->written += size;
-    if (encoder->end == NULL)
+    if (encoder->written > encoder->space)
         return;
     uint8_t *at = encoder->end - encoder->written;
     for (; value >= 0x80; value >>= 7)
@@ -44,7 +47,7 @@ static inline void put_varint(struct encoder *encoder, uint64_t value)
 static void put_fixed(struct encoder *encoder, uint64_t value, size_t size)
 {
     encoder->written += size;
-    if (encoder->end == NULL)
+    if (encoder->written > encoder->space)
         return;
     uint8_t *at = encoder->end - encoder->written;
     for (size_t i = 0; i < size; i++)
@@ -189,10 +192,11 @@ static bool step(struct encoder *encoder, struct frame *frame)
     return true;
 }
 
-static size_t walk(const struct pb_message *message, const void *record, uint8_t *end)
+static size_t walk(const struct pb_message *message, const void *record, uint8_t *end, size_t space)
 {
     struct encoder encoder;
     encoder.end = end;
+    encoder.space = space;
     encoder.written = 0;
     encoder.depth = 0;
     encoder.frames[0] = (struct frame){ message, record, message->field_count, 0, 0, false };
@@ -217,23 +221,41 @@ static size_t walk(const struct pb_message *message, const void *record, uint8_t
 
 size_t pb_encoded_size(const struct pb_message *message, const void *record)
 {
-    return walk(message, record, NULL);
+    return walk(message, record, NULL, 0);
+}
+
+/* The size, after a walk that wrote all of it if it is small. */
+static size_t walk_small(const struct pb_message *message, const void *record, uint8_t small[SMALL_SIZE])
+{
+    return walk(message, record, small + SMALL_SIZE, SMALL_SIZE);
+}
+
+static void finish(const struct pb_message *message, const void *record, const uint8_t small[SMALL_SIZE],
+                   uint8_t *to, size_t size)
+{
+    if (size <= SMALL_SIZE) {
+        memcpy(to, small + SMALL_SIZE - size, size);
+        return;
+    }
+    size_t written = walk(message, record, to + size, size);
+    assert(written == size);
 }
 
 void pb_encode(const struct pb_message *message, const void *record, struct buffer *to)
 {
-    size_t   size = walk(message, record, NULL);
+    uint8_t  small[SMALL_SIZE];
+    size_t   size = walk_small(message, record, small);
     uint8_t *at = buffer_reserve(to, size);
-    size_t   written = walk(message, record, at + size);
-    assert(written == size);
+    if (size != 0)
+        finish(message, record, small, at, size);
     to->size += size;
 }
 
 struct bytes pb_encode_arena(const struct pb_message *message, const void *record, struct arena *arena)
 {
-    size_t   size = walk(message, record, NULL);
+    uint8_t  small[SMALL_SIZE];
+    size_t   size = walk_small(message, record, small);
     uint8_t *at = arena_must(arena_alloc(arena, MAX(size, (size_t)1)));
-    size_t   written = walk(message, record, at + size);
-    assert(written == size);
+    finish(message, record, small, at, size);
     return bytes_of(at, size);
 }
