@@ -1,4 +1,5 @@
 /* main.c: perdure server, perdure compat, and the client commands. */
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -41,6 +42,14 @@ static void raise_descriptor_limit(void)
         log_warn("server.descriptors", "the limit of open files stays at %ju", (uintmax_t)limit.rlim_cur);
 }
 
+/* Threads grow and shrink the top of their heap with each burst of work: by default that is a system call for every few
+ * workflows, and page faults behind it. Large blocks still go back to the system at once. */
+static void prepare_memory(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 256 << 10);
+    (void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
+}
+
 static int run_server(int argc, char **argv)
 {
     struct options options;
@@ -55,6 +64,7 @@ static int run_server(int argc, char **argv)
         return 0;
     }
     log_set_level(options.log_level);
+    prepare_memory();
     prepare_signals();
     raise_descriptor_limit();
     if (server_new(&options, &server, &error) != ST_OK) {
