@@ -371,8 +371,8 @@ void decide_task_start(const struct execution *live, struct workflow_request *re
         return;
     }
     if (task->started_time != 0) { /* the same poll asks again: its first answer was lost on the way */
-        request->stale =
-            request->poll.request_id.size == 0 || !bytes_equal(task->request_id, request->poll.request_id);
+        request->stale = request->poll.request_id.size == 0 ||
+                         !bytes_equal(task->request_id, request->poll.request_id);
         if (!request->stale) {
             request->response = task_response(live, arena);
             request->has_delivery = true;
@@ -426,11 +426,12 @@ void decide_task_fail(const struct execution *live, struct workflow_request *req
     if (input->cause == enums_WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE) {
         execution_terminate(&draft, BYTES("GrpcMessageTooLarge"), BYTES_EMPTY, IDENTITY_SERVER);
     } else {
+        size_t              size_max = env->limits->payload_size_max;
         struct task_failure failure = {
             .cause = input->cause,
-            .failure = input->failure.size == 0
+            .failure = input->failure.size <= size_max
                            ? input->failure
-                           : failure_bounded(arena, input->failure, env->limits->payload_size_max, true),
+                           : failure_bounded(arena, input->failure, size_max / 4, true),
             .identity = input->identity,
             .binary_checksum = input->binary_checksum,
             .worker_version = input->worker_version,
