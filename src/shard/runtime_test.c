@@ -474,6 +474,14 @@ TEST(numbers_are_never_given_twice_over_restarts)
         CHECK(schedule.sequence > last);
         last = schedule.sequence;
     }
+    /* A process that lived long, and one after it whose clock is behind. */
+    for (int i = 0; i < 50; i++) {
+        fixture_advance(&fixture, 100 * NS_PER_S);
+        last = fixture_call(&fixture, "a", LEDGER_SCHEDULE, 2, 0).sequence;
+    }
+    fixture.wall -= 7200 * NS_PER_S;
+    fixture_crash(&fixture);
+    CHECK(fixture_call(&fixture, "a", LEDGER_SCHEDULE, 2, 0).sequence > last);
     fixture_release(&fixture);
 }
 

@@ -68,7 +68,7 @@ struct sim_configuration {
     double   crash_rate, abort_rate, refuse_rate, fence_rate, unknown_rate, full_rate, read_error_rate, lost_reply_rate;
     double   worker_death_rate, task_failure_rate, gone_rate;
     int64_t  store_delay_max;
-    bool     sticky, queries;
+    bool     sticky, queries, calm;
 };
 struct sim_lane {
     struct sim *sim;

@@ -374,7 +374,7 @@ static bool step(struct sim *sim)
 static void configure(struct sim *sim)
 {
     struct sim_configuration *c = &sim->configuration;
-    bool                      calm = sim_chance(sim, 0.15);
+    c->calm = sim_chance(sim, 0.15);
     c->lanes = (unsigned)sim_between(sim, 1, SIM_LANES_MAX);
     c->workflows = (unsigned)sim_between(sim, 3, 14);
     c->workflow_workers = (unsigned)sim_between(sim, 1, 3);
@@ -382,10 +382,10 @@ static void configure(struct sim *sim)
     c->activity_workers = (unsigned)sim_between(sim, 1, 4);
     c->window_size = sim_chance(sim, 0.7) ? 2 : 16;
     c->memory_limit = sim_chance(sim, 0.5) ? (size_t)sim_between(sim, 5000, 60000) : SIZE_MAX;
-    c->store_delay_max = sim_chance(sim, 0.2) ? 500 * NS_PER_MS : 3 * NS_PER_MS;
+    c->store_delay_max = sim_chance(sim, 0.2) && !c->calm ? 500 * NS_PER_MS : 3 * NS_PER_MS;
     c->sticky = c->sticky_workers != 0;
     c->queries = sim_chance(sim, 0.5);
-    if (calm)
+    if (c->calm)
         return;
     c->crash_rate = sim_chance(sim, 0.7) ? (sim_chance(sim, 0.2) ? 0.01 : 0.002) : 0;
     c->abort_rate = sim_chance(sim, 0.4) ? 0.1 : 0;
