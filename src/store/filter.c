@@ -285,8 +285,8 @@ bool store_filter_matches(const struct store_filter *filter, const struct store_
     for (const struct store_filter *at = filter; at != NULL;) {
         if (has_children(at)) {
             assert(depth < STORE_FILTER_DEPTH_MAX);
-            stack[depth++] =
-                (struct frame){ .filter = at, .truth = is_a(at, STORE_OR) ? TRUTH_FALSE : TRUTH_TRUE };
+            stack[depth++] = (struct frame){ .filter = at,
+                                             .truth = is_a(at, STORE_OR) ? TRUTH_FALSE : TRUTH_TRUE };
         } else {
             truth = leaf_truth(at, run);
             if (depth > 0)

@@ -54,8 +54,8 @@ static bool array_grow(struct arena *arena, void **base, size_t count, size_t *c
 
 static enum status spent(struct store_read *read)
 {
-    read->status =
-        error_set(&read->error, ST_RESOURCE_EXHAUSTED, "the answer does not fit the memory of this request");
+    read->status = error_set(&read->error, ST_RESOURCE_EXHAUSTED,
+                             "the answer does not fit the memory of this request");
     return read->status;
 }
 

@@ -211,8 +211,9 @@ void operation_put_entity(struct operation *operation, uint32_t group, int32_t k
                           const char *state)
 {
     struct store_write *write = store_batch_add(&operation->batch, STORE_ENTITY_PUT, group);
-    write->entity =
-        (struct store_entity){ .kind = kind, .key = bytes_of_text(key), .state = bytes_of_text(state) };
+    write->entity = (struct store_entity){ .kind = kind,
+                                           .key = bytes_of_text(key),
+                                           .state = bytes_of_text(state) };
 }
 
 struct read_operation {

@@ -180,8 +180,8 @@ static void add_random_runs(struct operation *operation, struct random *random)
 {
     static const char *const ids[] = { "a", "ab", "abc", "b", "ba", "c", "\xff\xff" };
     for (store_number number = 1; number <= RUNS; number++) {
-        struct store_run *run =
-            operation_insert_run(operation, 0, number, ids[random_below(random, ARRAY_COUNT(ids))]);
+        struct store_run *run = operation_insert_run(operation, 0, number,
+                                                     ids[random_below(random, ARRAY_COUNT(ids))]);
         if (random_below(random, 2) == 0) {
             run->parent_workflow_id = BYTES_EMPTY;
             memset(&run->parent_run_id, 0, sizeof run->parent_run_id);

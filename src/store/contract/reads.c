@@ -261,8 +261,9 @@ static void links_keep_the_last_number_and_window(void **state)
         store_batch_add(&operation.batch, STORE_LINK_SET, 0)->link = (struct store_link){
             .source_range = 3, .target_range = 4, .number = i, .window = UINT64_MAX - (uint64_t)i
         };
-        store_batch_add(&operation.batch, STORE_LINK_SET, 0)->link =
-            (struct store_link){ .source_range = 3, .target_range = 5, .number = 10 * i, .window = 1 };
+        store_batch_add(&operation.batch, STORE_LINK_SET, 0)->link = (struct store_link){
+            .source_range = 3, .target_range = 5, .number = 10 * i, .window = 1
+        };
         operation_must_commit(&operation);
     }
     struct store_read read = { .kind = STORE_READ_LINKS };
@@ -312,8 +313,9 @@ static void entities_are_kept_by_kind_and_key(void **state)
     read.entity_key = BYTES("b");
     fixture_read(&f, &read);
     CHECK(!read.found);
-    store_batch_add(&operation.batch, STORE_ENTITY_DELETE, 0)->entity =
-        (struct store_entity){ .kind = 1, .key = BYTES("a") };
+    store_batch_add(&operation.batch, STORE_ENTITY_DELETE, 0)->entity = (struct store_entity){
+        .kind = 1, .key = BYTES("a")
+    };
     operation_must_commit(&operation);
     read = (struct store_read){ .kind = STORE_READ_ENTITIES, .entity_kind = 1 };
     fixture_read(&f, &read);

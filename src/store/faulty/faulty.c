@@ -163,8 +163,8 @@ static void merge_refusals(struct strike *strike)
 {
     struct store_batch *batch = strike->batch;
     for (uint32_t group = 0; group < batch->group_count && strike->refused != NULL; group++)
-        strike->refused[group] =
-            strike->refused[group] || (batch->outcome == STORE_REFUSED && batch->refused[group]);
+        strike->refused[group] = strike->refused[group] ||
+                                 (batch->outcome == STORE_REFUSED && batch->refused[group]);
     if (strike->refused == NULL)
         return;
     batch->refused = strike->refused;
@@ -203,8 +203,8 @@ static void read_answered(struct message *message)
     if (strike->fault != STORE_FAULT_NONE) {
         bool damaged = strike->fault == STORE_FAULT_READ_DAMAGED;
         store_read_start(read);
-        read->status =
-            error_set(&read->error, damaged ? ST_DATA_LOSS : ST_UNAVAILABLE, "a fault, as asked for");
+        read->status = error_set(&read->error, damaged ? ST_DATA_LOSS : ST_UNAVAILABLE,
+                                 "a fault, as asked for");
     }
     answer(strike);
 }
@@ -321,8 +321,9 @@ void store_faulty_script(struct store *store, enum store_fault fault, uint64_t c
     pthread_mutex_lock(&faulty->lock);
     assert(faulty->script_count < SCRIPT_MAX);
     faulty->script[faulty->script_count].fault = fault;
-    faulty->script[faulty->script_count++].at =
-        (is_of_reads(fault) ? faulty->read_count : faulty->batch_count) + count;
+    faulty->script[faulty->script_count++].at = (is_of_reads(fault) ? faulty->read_count
+                                                                    : faulty->batch_count) +
+                                                count;
     pthread_mutex_unlock(&faulty->lock);
 }
 

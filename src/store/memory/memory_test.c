@@ -29,8 +29,9 @@ static void nothing(struct message *message UNUSED) {}
 static void put(struct store *store, struct store_batch *batch, struct mailbox *home, const char *key)
 {
     store_batch_init(batch, home, nothing);
-    store_batch_add(batch, STORE_ENTITY_PUT, 0)->entity =
-        (struct store_entity){ .kind = 1, .key = bytes_of_text(key), .state = BYTES("state") };
+    store_batch_add(batch, STORE_ENTITY_PUT, 0)->entity = (struct store_entity){ .kind = 1,
+                                                                                 .key = bytes_of_text(key),
+                                                                                 .state = BYTES("state") };
     store_submit(store, batch);
 }
 

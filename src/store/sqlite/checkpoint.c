@@ -120,8 +120,9 @@ int sqlite_checkpoint_between(struct sqlite_checkpointer *checkpointer, struct s
     atomic_store(&checkpointer->finish, false);
     if (over)
         checkpointer->limit_pages = pages + pages_of(checkpointer->store->options.log_size_max / 16);
-    int code = sqlite3_wal_checkpoint_v2(
-        writer->handle, NULL, over ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    int code = sqlite3_wal_checkpoint_v2(writer->handle, NULL,
+                                         over ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL,
+                                         NULL);
     pthread_mutex_unlock(&checkpointer->copying);
     int  primary = code & 0xFF;
     bool harmless = primary == SQLITE_BUSY || primary == SQLITE_LOCKED || primary == SQLITE_FULL;

@@ -39,8 +39,8 @@ static const char *const statements[SQL_STATEMENT_COUNT] = {
         "INSERT INTO run (" RUN_COLUMNS "snapshot) VALUES "
         "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
     [SQL_RUN_UPDATE] = "UPDATE run SET " RUN_CHANGES ", status = ?11, close_time = ?12 WHERE number = ?1",
-    [SQL_RUN_UPDATE_OPEN] =
-        "UPDATE run SET " RUN_CHANGES " WHERE number = ?1 AND status = ?11 AND close_time IS NULL",
+    [SQL_RUN_UPDATE_OPEN] = "UPDATE run SET " RUN_CHANGES
+                            " WHERE number = ?1 AND status = ?11 AND close_time IS NULL",
     [SQL_RUN_DELETE] = "DELETE FROM run WHERE number = ?1",
     [SQL_TRANSITION_INSERT] =
         "INSERT INTO transition_log (sequence, branch, number, first_event_id, event_count, "

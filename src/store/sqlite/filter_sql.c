@@ -176,8 +176,8 @@ void sql_add_filter(struct sql *sql, const struct store_filter *filter)
 int sql_prepare(struct sql *sql, sqlite3 *handle, sqlite3_stmt **ret_statement)
 {
     sqlite3_stmt *statement;
-    int           code =
-        sqlite3_prepare_v2(handle, (const char *)sql->text.base, (int)sql->text.size, &statement, NULL);
+    int code = sqlite3_prepare_v2(handle, (const char *)sql->text.base, (int)sql->text.size, &statement,
+                                  NULL);
     if (code != SQLITE_OK)
         return code;
     struct sqlite_binder binder = { .statement = statement, .code = SQLITE_OK };

@@ -215,8 +215,8 @@ static int find_chunk_end(struct listing *listing)
     sql_add_number(&sql, listing->connection->chunk_rows - 1);
     int code = sql_prepare(&sql, listing->connection->handle, &statement);
     if (code == SQLITE_OK && (code = sqlite3_step(statement)) == SQLITE_ROW)
-        listing->to =
-            (struct position){ true, sqlite3_column_int64(statement, 1), sqlite3_column_int64(statement, 0) };
+        listing->to = (struct position){ true, sqlite3_column_int64(statement, 1),
+                                         sqlite3_column_int64(statement, 0) };
     sqlite3_finalize(statement);
     sql_release(&sql);
     return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
@@ -271,8 +271,8 @@ void sqlite_read_list(struct sqlite_connection *connection, struct store_read *r
         return;
     }
     const struct store_value *status = listing.fixed.status;
-    listing.open =
-        (!read->after_is_set || read->after_open) && (status == NULL || store_status_is_open(status->number));
+    listing.open = (!read->after_is_set || read->after_open) &&
+                   (status == NULL || store_status_is_open(status->number));
     if (listing.open) {
         listing.from = (struct position){ read->after_is_set, 0, read->after };
         if (!add_phase(&listing))

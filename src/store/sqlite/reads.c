@@ -42,9 +42,9 @@ int sqlite_read_again(struct sqlite_connection *connection)
 void sqlite_damaged(const struct sqlite_connection *connection, struct store_read *read, const char *what,
                     int64_t number)
 {
-    read->status =
-        error_set(&read->error, ST_DATA_LOSS, "the row of %s %" PRId64 " in the store %s is damaged", what,
-                  number, connection->path);
+    read->status = error_set(&read->error, ST_DATA_LOSS,
+                             "the row of %s %" PRId64 " in the store %s is damaged", what, number,
+                             connection->path);
 }
 
 /* --- Decoding: column by column, remembering whether any was wrong --- */
@@ -287,8 +287,8 @@ static void read_transitions(struct sqlite_connection *connection, struct store_
                              store_number branch, int64_t first, int64_t last)
 {
     struct store_page    page;
-    struct sqlite_binder binder =
-        start(connection, read->backward ? SQL_READ_HISTORY_BACKWARD : SQL_READ_HISTORY);
+    struct sqlite_binder binder = start(connection,
+                                        read->backward ? SQL_READ_HISTORY_BACKWARD : SQL_READ_HISTORY);
     sqlite_bind_number(&binder, branch);
     sqlite_bind_number(&binder, first);
     sqlite_bind_number(&binder, last);

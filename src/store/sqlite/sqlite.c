@@ -49,8 +49,8 @@ static void sqlite_statistics(struct store *store, struct store_statistics *ret_
         .checkpoints = atomic_load_explicit(&counters->checkpoints, memory_order_relaxed),
         .commit_ns_total = atomic_load_explicit(&counters->commit_ns_total, memory_order_relaxed),
         .commit_ns_max = atomic_load_explicit(&counters->commit_ns_max, memory_order_relaxed),
-        .log_size =
-            atomic_load_explicit(&sqlite->checkpointer.log_pages, memory_order_relaxed) * SQLITE_PAGE_SIZE,
+        .log_size = atomic_load_explicit(&sqlite->checkpointer.log_pages, memory_order_relaxed) *
+                    SQLITE_PAGE_SIZE,
     };
 }
 
@@ -103,12 +103,12 @@ enum status store_sqlite_open(const struct store_sqlite_options *options, struct
     status = sqlite_checkpointer_start(&sqlite->checkpointer, sqlite, error);
     if (status != ST_OK)
         goto no_checkpointer;
-    status =
-        sqlite_readers_start(&sqlite->loads, sqlite, sqlite->options.load_threads, LOADS_WAITING_MAX, error);
+    status = sqlite_readers_start(&sqlite->loads, sqlite, sqlite->options.load_threads, LOADS_WAITING_MAX,
+                                  error);
     if (status != ST_OK)
         goto no_loads;
-    status =
-        sqlite_readers_start(&sqlite->lists, sqlite, sqlite->options.list_threads, LISTS_WAITING_MAX, error);
+    status = sqlite_readers_start(&sqlite->lists, sqlite, sqlite->options.list_threads, LISTS_WAITING_MAX,
+                                  error);
     if (status != ST_OK)
         goto no_lists;
     /* A disk that is nearly full is found out by the first write that does not fit. */

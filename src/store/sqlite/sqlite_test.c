@@ -103,8 +103,8 @@ static void shell_run(sqlite3 *shell, const char *sql)
 static enum status open_error(struct error *error)
 {
     struct store *store = NULL;
-    enum status   status =
-        store_sqlite_open(&(struct store_sqlite_options){ .path = store_path() }, &store, error);
+    enum status   status = store_sqlite_open(&(struct store_sqlite_options){ .path = store_path() }, &store,
+                                             error);
     if (status == ST_OK)
         store_close(store);
     return status;
@@ -384,8 +384,8 @@ TEST(a_file_damaged_at_random_never_crashes_the_server)
         close(file);
         store_batch_release(&operation.batch);
         struct error error;
-        enum status  status =
-            store_sqlite_open(&(struct store_sqlite_options){ .path = store_path() }, &f.store, &error);
+        enum status  status = store_sqlite_open(&(struct store_sqlite_options){ .path = store_path() },
+                                                &f.store, &error);
         if (status != ST_OK) { /* the schema itself was hit, and that is said */
             CHECK_EQ(status, ST_DATA_LOSS);
             refused++;
@@ -431,8 +431,8 @@ TEST(the_log_starts_again_under_steady_writes_and_reads)
     remove_files(NULL);
     fixture_open(&f, &sqlite);
     store_close(f.store);
-    f.store =
-        open_with(&(struct store_sqlite_options){ .checkpoint_size = 256 << 10, .log_size_max = 2 << 20 });
+    f.store = open_with(
+        &(struct store_sqlite_options){ .checkpoint_size = 256 << 10, .log_size_max = 2 << 20 });
     operation_init(&operation, &f);
     int64_t largest = 0;
     for (int64_t i = 0; i < 600; i++) { /* 60 MB through a log of 2 */

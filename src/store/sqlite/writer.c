@@ -323,8 +323,8 @@ static void probe(struct sqlite_writer *writer, struct probe *probe)
     error_clear(&probe->error);
     probe->status = sqlite_ballast_take(&writer->store->file, true, &probe->error);
     if (probe->status == ST_OK)
-        probe->status =
-            status_of(transact(writer, &none, false, &probe->error)); /* nobody else has written */
+        probe->status = status_of(
+            transact(writer, &none, false, &probe->error)); /* nobody else has written */
     if (probe->status == ST_OK)
         probe->status = write_probe(writer, &probe->error);
     if (probe->status == ST_UNAVAILABLE)
@@ -354,9 +354,9 @@ static void between_transactions(struct sqlite_writer *writer)
     error_clear(&error);
     int code = sqlite_checkpoint_between(&writer->store->checkpointer, &writer->connection);
     if (code != SQLITE_OK)
-        fail_for_good(
-            writer,
-            (sqlite_error(&writer->connection, ST_UNAVAILABLE, "cannot copy the log into", &error), &error));
+        fail_for_good(writer,
+                      (sqlite_error(&writer->connection, ST_UNAVAILABLE, "cannot copy the log into", &error),
+                       &error));
 }
 
 static void *writer_main(void *context)
