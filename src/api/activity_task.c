@@ -22,7 +22,9 @@ static bool address_by_token(struct rpc *rpc, int command, struct bytes token, s
         return false;
     }
     rpc_address(rpc, command, task.workflow_id, &task.run_id);
-    rpc->work.activity = (struct activity_ref){ .task = task, .activity_id = task.activity_id, .identity = identity };
+    rpc->work.activity = (struct activity_ref){ .task = task,
+                                                .activity_id = task.activity_id,
+                                                .identity = identity };
     rpc->work.token = task;
     return true;
 }
@@ -39,7 +41,9 @@ static bool address_by_id(struct rpc *rpc, int command, struct bytes workflow_id
         return false;
     }
     rpc_address(rpc, command, workflow_id, has_run ? &run : NULL);
-    rpc->work.activity = (struct activity_ref){ .by_id = true, .activity_id = activity_id, .identity = identity };
+    rpc->work.activity = (struct activity_ref){ .by_id = true,
+                                                .activity_id = activity_id,
+                                                .identity = identity };
     return true;
 }
 
@@ -66,8 +70,8 @@ void respond_activity_task_completed(struct rpc *rpc)
 void respond_activity_task_completed_by_id(struct rpc *rpc)
 {
     const struct workflowservice_RespondActivityTaskCompletedByIdRequest *request = rpc->request;
-    if (!address_by_id(rpc, ACTIVITY_TASK_COMPLETE, request->workflow_id, request->run_id, request->activity_id,
-                       request->identity))
+    if (!address_by_id(rpc, ACTIVITY_TASK_COMPLETE, request->workflow_id, request->run_id,
+                       request->activity_id, request->identity))
         return;
     rpc->work.payload = request->result;
     rpc_submit(rpc, acknowledged);
@@ -123,7 +127,7 @@ void respond_activity_task_failed(struct rpc *rpc)
 /* The response of the variant by id has the same field. */
 static void failed_by_id(struct request *request)
 {
-    struct rpc                                                    *rpc = rpc_of_work(request);
+    struct rpc                                                     *rpc = rpc_of_work(request);
     const struct workflowservice_RespondActivityTaskFailedResponse *given = rpc->work.response;
     if (request->error.code != ST_OK) {
         rpc_fail_error(rpc, &request->error);
@@ -190,8 +194,8 @@ void record_activity_task_heartbeat(struct rpc *rpc)
 void record_activity_task_heartbeat_by_id(struct rpc *rpc)
 {
     const struct workflowservice_RecordActivityTaskHeartbeatByIdRequest *request = rpc->request;
-    if (!address_by_id(rpc, ACTIVITY_TASK_HEARTBEAT, request->workflow_id, request->run_id, request->activity_id,
-                       request->identity))
+    if (!address_by_id(rpc, ACTIVITY_TASK_HEARTBEAT, request->workflow_id, request->run_id,
+                       request->activity_id, request->identity))
         return;
     rpc->work.payload = rpc->work.heartbeat_details = request->details;
     rpc_submit(rpc, heartbeat_by_id_known);

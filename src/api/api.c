@@ -77,7 +77,8 @@ static void hook_withdraw(void *context UNUSED, struct lane *lane, store_number 
         matching_withdraw(self->matching, sequence);
 }
 
-static void hook_released(void *context UNUSED, struct lane *lane, store_number run, int64_t last_event_id, bool open)
+static void hook_released(void *context UNUSED, struct lane *lane, store_number run, int64_t last_event_id,
+                          bool open)
 {
     struct api_lane *self = api_lane_of(lane);
     if (self == NULL)
@@ -107,7 +108,8 @@ struct lane_hooks api_hooks(void)
 
 /* --- life --- */
 
-static void lane_init(struct api *api, struct api_lane *self, struct lane *lane, const struct api_options *options)
+static void lane_init(struct api *api, struct api_lane *self, struct lane *lane,
+                      const struct api_options *options)
 {
     self->api = api;
     self->lane = lane;

@@ -13,7 +13,7 @@
 #include "store/memory.h"
 
 #define WORLD_START (INT64_C(1790000000) * NS_PER_S)
-#define HOPS_MAX 16 /* turns in a row that a call may need to travel over lanes */
+#define HOPS_MAX    16 /* turns in a row that a call may need to travel over lanes */
 
 struct world {
     struct store   *store;
@@ -23,17 +23,17 @@ struct world {
     bool            manual;
     bool            held; /* manual: nothing becomes durable meanwhile */
     uint32_t        lanes;
-    const char     *namespace;
-    uint64_t        names;
+    const char *namespace;
+    uint64_t names;
 };
 /* One call and what became of it. */
 struct recorded {
-    struct call     call; /* its memory is the recorder's, so that answers can be looked at */
-    struct arena    arena;
-    struct metadata metadata[4];
-    bool            done, dead;
-    struct error    error;
-    struct buffer   reply, detail;
+    struct call             call; /* its memory is the recorder's, so that answers can be looked at */
+    struct arena            arena;
+    struct metadata         metadata[4];
+    bool                    done, dead;
+    struct error            error;
+    struct buffer           reply, detail;
     const struct pb_method *method;
 };
 
@@ -134,7 +134,8 @@ static void world_begin(struct world *world, uint32_t lanes, bool manual)
     world->namespace = "default";
     world->store = store_memory_open(manual ? STORE_MEMORY_MANUAL : STORE_MEMORY_IMMEDIATE);
     world_boot(world);
-    api_ensure_namespace(runtime_lane(world->runtime, 0), BYTES("default"), 24 * 3600 * NS_PER_S, world_ensured, &done);
+    api_ensure_namespace(runtime_lane(world->runtime, 0), BYTES("default"), 24 * 3600 * NS_PER_S,
+                         world_ensured, &done);
     world_run(world);
     assert_true(done);
 }
@@ -197,7 +198,8 @@ static void recorded_free(struct recorded *self)
     free(self);
 }
 
-static UNUSED struct recorded *send_raw(struct world *world, uint32_t lane, const struct pb_method *method, struct bytes request)
+static UNUSED struct recorded *send_raw(struct world *world, uint32_t lane, const struct pb_method *method,
+                                        struct bytes request)
 {
     struct recorded *self = recorded_new(world, lane, 30 * NS_PER_S);
     self->method = method;
@@ -207,7 +209,8 @@ static UNUSED struct recorded *send_raw(struct world *world, uint32_t lane, cons
     return self;
 }
 
-static void send_prepared(struct world *world UNUSED, struct recorded *self, uint16_t index, const void *request)
+static void send_prepared(struct world *world UNUSED, struct recorded *self, uint16_t index,
+                          const void *request)
 {
     self->method = &pb_methods[index];
     self->call.path = self->method->path;
@@ -216,7 +219,8 @@ static void send_prepared(struct world *world UNUSED, struct recorded *self, uin
 }
 
 /* Sends and, when the test has no other plans, runs the world. */
-static struct recorded *send_timed(struct world *world, uint32_t lane, uint16_t index, const void *request, int64_t timeout_ns)
+static struct recorded *send_timed(struct world *world, uint32_t lane, uint16_t index, const void *request,
+                                   int64_t timeout_ns)
 {
     struct recorded *self = recorded_new(world, lane, timeout_ns);
     send_prepared(world, self, index, request);
@@ -245,9 +249,11 @@ static UNUSED void *answer_of(struct recorded *self)
     if (!self->done)
         fail_msg("%s is not answered", (const char *)self->method->name.base);
     if (self->error.code != ST_OK)
-        fail_msg("%s: %s %s", (const char *)self->method->name.base, status_name(self->error.code), self->error.message);
+        fail_msg("%s: %s %s", (const char *)self->method->name.base, status_name(self->error.code),
+                 self->error.message);
     void *response = arena_must(arena_zalloc(&self->arena, 1, self->method->response->size + 1));
-    if (pb_decode(self->method->response, buffer_bytes(&self->reply), &self->arena, response, &error) != ST_OK)
+    if (pb_decode(self->method->response, buffer_bytes(&self->reply), &self->arena, response, &error) !=
+        ST_OK)
         fail_msg("%s: %s", (const char *)self->method->name.base, error.message);
     return response;
 }
@@ -256,7 +262,8 @@ static UNUSED void expect_code(struct recorded *self, enum status code)
 {
     if (!self->done || self->error.code != code)
         fail_msg("%s: %s %s instead of %s", (const char *)self->method->name.base,
-                 self->done ? status_name(self->error.code) : "no answer", self->error.message, status_name(code));
+                 self->done ? status_name(self->error.code) : "no answer", self->error.message,
+                 status_name(code));
     recorded_free(self);
 }
 
@@ -264,20 +271,24 @@ static UNUSED void expect_code(struct recorded *self, enum status code)
 
 static UNUSED struct recorded *start(struct world *world, uint32_t lane, const char *id)
 {
-    struct common_WorkflowType  type = { BYTES("type") };
-    struct taskqueue_TaskQueue  queue = { .name = BYTES("queue") };
+    struct common_WorkflowType                           type = { BYTES("type") };
+    struct taskqueue_TaskQueue                           queue = { .name = BYTES("queue") };
     struct workflowservice_StartWorkflowExecutionRequest request = {
-        .namespace = bytes_of_text(world->namespace), .workflow_id = bytes_of_text(id), .workflow_type = &type, .task_queue = &queue,
+        .namespace = bytes_of_text(world->namespace),
+        .workflow_id = bytes_of_text(id),
+        .workflow_type = &type,
+        .task_queue = &queue,
     };
     return send(world, lane, PB_METHOD_WorkflowService_StartWorkflowExecution, &request);
 }
 
 static UNUSED struct recorded *signal_run(struct world *world, uint32_t lane, const char *id)
 {
-    struct common_WorkflowExecution                         execution = { .workflow_id = bytes_of_text(id) };
-    struct workflowservice_SignalWorkflowExecutionRequest request = {
-        .namespace = bytes_of_text(world->namespace), .workflow_execution = &execution, .signal_name = BYTES("signal")
-    };
+    struct common_WorkflowExecution                       execution = { .workflow_id = bytes_of_text(id) };
+    struct workflowservice_SignalWorkflowExecutionRequest request = { .namespace = bytes_of_text(
+                                                                          world->namespace),
+                                                                      .workflow_execution = &execution,
+                                                                      .signal_name = BYTES("signal") };
     return send(world, lane, PB_METHOD_WorkflowService_SignalWorkflowExecution, &request);
 }
 
@@ -303,18 +314,25 @@ static UNUSED struct recorded *complete_task(struct world *world, uint32_t lane,
                                              struct command_Command *commands, size_t count)
 {
     struct workflowservice_RespondWorkflowTaskCompletedRequest request = {
-        .namespace = bytes_of_text(world->namespace), .task_token = token, .identity = BYTES("worker"),
-        .commands = commands, .commands_count = count,
+        .namespace = bytes_of_text(world->namespace),
+        .task_token = token,
+        .identity = BYTES("worker"),
+        .commands = commands,
+        .commands_count = count,
     };
     return send(world, lane, PB_METHOD_WorkflowService_RespondWorkflowTaskCompleted, &request);
 }
 
-static UNUSED struct recorded *history(struct world *world, uint32_t lane, const char *id, bool wait, int32_t filter, struct bytes token)
+static UNUSED struct recorded *history(struct world *world, uint32_t lane, const char *id, bool wait,
+                                       int32_t filter, struct bytes token)
 {
-    struct common_WorkflowExecution                           execution = { .workflow_id = bytes_of_text(id) };
+    struct common_WorkflowExecution execution = { .workflow_id = bytes_of_text(id) };
     struct workflowservice_GetWorkflowExecutionHistoryRequest request = {
-        .namespace = bytes_of_text(world->namespace), .execution = &execution, .wait_new_event = wait,
-        .history_event_filter_type = filter, .next_page_token = token,
+        .namespace = bytes_of_text(world->namespace),
+        .execution = &execution,
+        .wait_new_event = wait,
+        .history_event_filter_type = filter,
+        .next_page_token = token,
     };
     return send(world, lane, PB_METHOD_WorkflowService_GetWorkflowExecutionHistory, &request);
 }

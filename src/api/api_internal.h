@@ -29,10 +29,10 @@
 #define LIST_PAGE_MAX      1000
 #define LIST_PAGE_SIZE     (4U << 20)
 #define NAMESPACE_PAGE_MAX 100
-#define WAITERS_MAX        32768           /* long polls of history per lane */
-#define OFFERS_MAX         4096            /* offers on their way to other lanes, per lane */
-#define STALE_MAX          32              /* stale tasks that one poll takes in */
-#define RPC_POOL_MAX       256             /* idle ones kept per lane */
+#define WAITERS_MAX        32768 /* long polls of history per lane */
+#define OFFERS_MAX         4096  /* offers on their way to other lanes, per lane */
+#define STALE_MAX          32    /* stale tasks that one poll takes in */
+#define RPC_POOL_MAX       256   /* idle ones kept per lane */
 #define PAGE_TOKEN_FORMAT  1
 
 struct api_lane;
@@ -51,7 +51,7 @@ struct rpc_namespace {
 };
 
 /* Which task an answer hands over; taken back when nobody can receive it. */
-enum handed_task { HANDED_NONE, HANDED_WORKFLOW_TASK, HANDED_ACTIVITY_TASK };
+enum handed_task { HANDED_NONE, HANDED_WORKFLOW_TASK, HANDED_ACTIVITY_TASK, HANDED_QUERY };
 
 struct rpc_poll {
     struct poller        poller;
@@ -70,14 +70,14 @@ struct rpc_wait {
     int64_t           event_id; /* wakes when it is durable; INT64_MAX: only when the run closes */
 };
 struct rpc_history {
-    struct rpc_wait     wait;
-    struct history_read read;
+    struct rpc_wait           wait;
+    struct history_read       read;
     struct token_HistoryPage *token; /* NULL: a first call */
-    bool                waits, close_only, reverse, reader_sees_virtual_events, follows_next_run;
-    int64_t             next, last; /* event ids of the range still to be read */
-    int64_t             expires;
-    size_t              page_size;
-    struct bytes        run_id_text;
+    bool                      waits, close_only, reverse, reader_sees_virtual_events, follows_next_run;
+    int64_t                   next, last; /* event ids of the range still to be read */
+    int64_t                   expires;
+    size_t                    page_size;
+    struct bytes              run_id_text;
 };
 enum query_state { QUERY_IDLE, QUERY_BUFFERED, QUERY_ATTACHED, QUERY_WAITING, QUERY_ASSIGNED };
 struct rpc_query {
@@ -98,44 +98,44 @@ struct rpc_list {
 };
 /* A workflow task whose history is being put together; continues with `ready`. */
 struct rpc_delivery {
-    struct history_read read;
-    const struct workflow_delivery *delivery;
+    struct history_read                                   read;
+    const struct workflow_delivery                       *delivery;
     struct workflowservice_PollWorkflowTaskQueueResponse *response;
     struct api_lane *back; /* where the rpc was before it fetched queries */
     void (*ready)(struct rpc *rpc);
 };
 
 struct rpc {
-    struct workflow_request work; /* one at a time */
-    struct message          message, gone_message;
-    struct lane            *gone_message_lane; /* where gone_message is going */
-    struct list             waiting; /* among the long polls of `at`, which end at a drain */
-    struct call            *call;    /* home only; the decoded request lives in its arena until the answer */
-    struct api_lane        *home;
+    struct workflow_request    work; /* one at a time */
+    struct message             message, gone_message;
+    struct lane               *gone_message_lane; /* where gone_message is going */
+    struct list                waiting;           /* among the long polls of `at`, which end at a drain */
+    struct call               *call; /* home only; the decoded request lives in its arena until the answer */
+    struct api_lane           *home;
     _Atomic(struct api_lane *) at;
-    const struct pb_method *method;
-    const struct rpc_entry *entry;
-    struct arena            arena; /* results; unbounded, because what is made within the server has limits of its own */
-    const void             *request;
-    struct rpc_namespace    ns;
+    const struct pb_method    *method;
+    const struct rpc_entry    *entry;
+    struct arena arena; /* results; unbounded, because what is made within the server has limits of its own */
+    const void  *request;
+    struct rpc_namespace ns;
     void (*arrived)(struct rpc *rpc);   /* after a move, on the new lane */
     void (*gone_here)(struct rpc *rpc); /* the peer went away while the rpc waits on `at`; NULL: it is busy */
     void (*expire)(struct rpc *rpc);    /* while `waiting`: answer empty now */
-    struct api_timer        timer;
-    bool                    gone_seen;      /* as `at` knows it */
-    bool                    gone_in_flight; /* home's: gone_message is on its way */
-    bool                    ended;          /* home's: answered; freed when nothing is under way any more */
-    unsigned                returns;        /* home's: tasks being taken back */
-    struct error            error;
-    const void             *response; /* of method->response */
-    enum handed_task        handed;
-    struct task_ref         handed_task;
-    struct rpc_delivery     delivery;
+    struct api_timer    timer;
+    bool                gone_seen;      /* as `at` knows it */
+    bool                gone_in_flight; /* home's: gone_message is on its way */
+    bool                ended;          /* home's: answered; freed when nothing is under way any more */
+    unsigned            returns;        /* home's: tasks being taken back */
+    struct error        error;
+    const void         *response; /* of method->response */
+    enum handed_task    handed;
+    struct task_ref     handed_task;
+    struct rpc_delivery delivery;
     union {
-        struct rpc_poll    poll;
-        struct rpc_history history;
-        struct rpc_query   query;
-        struct rpc_list    list;
+        struct rpc_poll           poll;
+        struct rpc_history        history;
+        struct rpc_query          query;
+        struct rpc_list           list;
         struct namespaces_request namespaces;
     };
 };
@@ -173,19 +173,19 @@ struct api_lane {
     atomic_size_t    offers_out;  /* of this lane, on their way elsewhere */
     atomic_bool      offers_lost; /* to this lane: queues read again */
     struct buffer    scratch;
-    uint64_t       (*counts)[API_CODE_COUNT]; /* by method */
-    size_t           errands; /* requests without a call: namespaces at start, tasks taken back */
+    uint64_t (*counts)[API_CODE_COUNT]; /* by method */
+    size_t errands;                     /* requests without a call: namespaces at start, tasks taken back */
 };
 struct api {
-    struct runtime     *runtime;
-    struct limits       limits;
-    const char         *cluster_name, *store_name;
-    struct bytes        cluster_id;
-    char                cluster_id_text[UUID_TEXT_SIZE];
-    uint32_t            boot; /* in query ids: those of an earlier process are nobody's */
-    uint32_t            lane_count;
-    struct api_lane    *lanes;
-    uint16_t           *namespace_offsets; /* of the field `namespace` in each method's request */
+    struct runtime  *runtime;
+    struct limits    limits;
+    const char      *cluster_name, *store_name;
+    struct bytes     cluster_id;
+    char             cluster_id_text[UUID_TEXT_SIZE];
+    uint32_t         boot; /* in query ids: those of an earlier process are nobody's */
+    uint32_t         lane_count;
+    struct api_lane *lanes;
+    uint16_t        *namespace_offsets; /* of the field `namespace` in each method's request */
 };
 
 static inline struct api_lane *api_lane_of(struct lane *lane)
@@ -210,7 +210,8 @@ void rpc_start(struct api_lane *lane, struct call *call);
 void rpc_set_namespace(struct rpc *rpc, const struct namespace_config *config);
 /* Answers. `response` is a struct of method->response in one of the rpc's arenas; NULL: an empty message. */
 void rpc_reply(struct rpc *rpc, const void *response);
-void rpc_fail(struct rpc *rpc, enum status code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void rpc_fail(struct rpc *rpc, enum status code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void rpc_fail_error(struct rpc *rpc, const struct error *error);
 /* Goes on with `arrived` on that lane, at once when it is already there. */
 void rpc_move(struct rpc *rpc, struct lane *lane, void (*arrived)(struct rpc *rpc));
@@ -239,7 +240,8 @@ struct lane *rpc_owner(const struct rpc *rpc, struct bytes workflow_id);
 void rpc_take_back(struct rpc *rpc);
 
 /* --- errors.c --- */
-void error_detail(struct error *error, struct arena *arena, const struct pb_message *type, const void *record);
+void        error_detail(struct error *error, struct arena *arena, const struct pb_message *type,
+                         const void *record);
 enum status error_namespace_not_found(struct error *error, struct arena *arena, struct bytes name);
 enum status error_exhausted(struct error *error, struct arena *arena, int32_t cause, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -248,27 +250,33 @@ enum status error_exhausted(struct error *error, struct arena *arena, int32_t ca
 /* FAILED_PRECONDITION or INVALID_ARGUMENT for clients that are too old or want a newer server. */
 enum status client_version_check(const struct call *call, struct arena *arena, struct error *error) MUST_USE;
 bool        client_is_reader_of_plain_history(const struct call *call); /* temporal-cli, temporal-ui */
-bool        client_has_feature(const struct call *call, const char *feature); /* in its supported-features list */
+bool client_has_feature(const struct call *call, const char *feature);  /* in its supported-features list */
 
 /* --- check.c: what needs no state --- */
 #define ID_SIZE_MAX 1000
-enum status check_id(const char *field, struct bytes value, struct error *error) MUST_USE;          /* set, not too long */
-enum status check_id_optional(const char *field, struct bytes value, struct error *error) MUST_USE; /* not too long */
-enum status check_payload(const struct rpc *rpc, const char *field, struct bytes value, struct error *error) MUST_USE;
-enum status check_run_id(struct bytes run_id, bool *ret_set, struct uuid *ret_run_id, struct error *error) MUST_USE;
+enum status check_id(const char *field, struct bytes value,
+                     struct error *error) MUST_USE; /* set, not too long */
+enum status check_id_optional(const char *field, struct bytes value,
+                              struct error *error) MUST_USE; /* not too long */
+enum status check_payload(const struct rpc *rpc, const char *field, struct bytes value,
+                          struct error *error) MUST_USE;
+enum status check_run_id(struct bytes run_id, bool *ret_set, struct uuid *ret_run_id,
+                         struct error *error) MUST_USE;
 struct execution_ref {
     struct bytes workflow_id;
     bool         has_run_id;
     struct uuid  run_id;
 };
-enum status check_execution(const struct common_WorkflowExecution *execution, struct execution_ref *ret_execution,
-                            struct error *error) MUST_USE;
+enum status check_execution(const struct common_WorkflowExecution *execution,
+                            struct execution_ref *ret_execution, struct error *error) MUST_USE;
 enum status check_task_queue(const struct taskqueue_TaskQueue *queue, struct error *error) MUST_USE;
 enum status check_retry_policy(const struct common_RetryPolicy *policy, struct error *error) MUST_USE;
-enum status check_links(const struct bytes *links, size_t count, struct rpc *rpc, struct error *error) MUST_USE;
+enum status check_links(const struct bytes *links, size_t count, struct rpc *rpc,
+                        struct error *error) MUST_USE;
 enum status check_priority(struct bytes priority, struct rpc *rpc, struct error *error) MUST_USE;
 /* Token of a task: decodes, and sees that it fits the request's namespace (which an empty one takes from the token). */
-enum status check_token(struct rpc *rpc, struct bytes token, struct task_ref *ret_task, struct error *error) MUST_USE;
+enum status check_token(struct rpc *rpc, struct bytes token, struct task_ref *ret_task,
+                        struct error *error) MUST_USE;
 
 /* --- search_attributes.c --- */
 struct search_attribute {
@@ -279,13 +287,15 @@ struct search_attribute {
 extern const struct search_attribute system_attributes[];
 extern const size_t                  system_attribute_count;
 /* Names known, settable and values of their type: INVALID_ARGUMENT naming the attribute. */
-enum status rpc_rpc_check_search_attributes(struct rpc *rpc, struct bytes attributes, struct error *error) MUST_USE;
+enum status rpc_rpc_check_search_attributes(struct rpc *rpc, struct bytes attributes,
+                                            struct error *error) MUST_USE;
 /* The same attributes with metadata "type" on each payload, as typed readers need. */
 struct bytes rpc_rpc_typed_search_attributes(struct rpc *rpc, struct bytes attributes);
 
 /* --- wait.c: long polls of history --- */
 /* INVALID when the lane holds too many. The waiter is on the run's owner lane. */
-enum status wait_add(struct rpc *rpc, struct rpc_wait *wait, store_number run, int64_t event_id, struct error *error) MUST_USE;
+enum status wait_add(struct rpc *rpc, struct rpc_wait *wait, store_number run, int64_t event_id,
+                     struct error *error) MUST_USE;
 void        wait_remove(struct rpc *rpc, struct rpc_wait *wait);
 void        wait_released(struct api_lane *lane, store_number run, int64_t last_event_id, bool open);
 void        wait_forgotten(struct api_lane *lane);
@@ -297,7 +307,8 @@ void history_forgotten(struct rpc_wait *wait);
 /* Fills history, token and queries of `response`; then `ready`, on the same lane. On failure the rpc is failed and the
  * task taken back. */
 void delivery_begin(struct rpc *rpc, const struct workflow_delivery *delivery,
-                    struct workflowservice_PollWorkflowTaskQueueResponse *response, void (*ready)(struct rpc *rpc));
+                    struct workflowservice_PollWorkflowTaskQueueResponse *response,
+                    void (*ready)(struct rpc *rpc));
 /* A copy of a task reference in another arena. */
 struct task_ref task_ref_copy(const struct task_ref *task, struct arena *arena);
 
@@ -315,14 +326,18 @@ void respond_query_task_completed(struct rpc *rpc);
 void query_released(struct api_lane *lane, store_number run);
 void query_forgotten(struct api_lane *lane);
 /* Buffered queries of a run ride on the workflow task that was just started; on the run's owner lane. */
-void query_attach(struct api_lane *lane, store_number run, struct workflowservice_PollWorkflowTaskQueueResponse *response,
-                  struct arena *arena);
+void query_attach(struct api_lane *lane, store_number run,
+                  struct workflowservice_PollWorkflowTaskQueueResponse *response, struct arena *arena);
 bool query_is_buffered(const struct api_lane *lane, store_number run);
+/* The poller that got a direct query is gone: another one may answer it. Then rpc_returned(poll). */
+void query_take_back(struct rpc *poll);
 /* The answers that came with a completed workflow task. */
-void query_results(struct rpc *rpc, const struct workflowservice_RespondWorkflowTaskCompletedRequest *request);
+void query_results(struct rpc                                                       *rpc,
+                   const struct workflowservice_RespondWorkflowTaskCompletedRequest *request);
 /* A direct query as a task for the poller. */
-void query_fill_task(struct direct_task *direct, struct rpc *poll, struct workflowservice_PollWorkflowTaskQueueResponse *response,
-                     struct workflow_delivery *ret_delivery);
+void query_fill_task(struct direct_task *direct, struct rpc *poll,
+                     struct workflowservice_PollWorkflowTaskQueueResponse *response,
+                     struct workflow_delivery                             *ret_delivery);
 
 /* --- handlers, by family --- */
 void start_workflow(struct rpc *rpc);

@@ -7,11 +7,11 @@ static const struct {
     bool     manual;
 } worlds[] = { { 1, false }, { 1, true }, { 4, false }, { 4, true } };
 
-#define FOR_EACH_WORLD(world)                                                                              \
-    for (size_t world_index = 0; world_index < ARRAY_COUNT(worlds); world_index++)                         \
-        for (struct world world##_value, *world = (world_begin(&world##_value, worlds[world_index].lanes,  \
-                                                               worlds[world_index].manual),                \
-                                                   &world##_value);                                        \
+#define FOR_EACH_WORLD(world)                                                                                \
+    for (size_t world_index = 0; world_index < ARRAY_COUNT(worlds); world_index++)                           \
+        for (struct world world##_value,                                                                     \
+             *world = (world_begin(&world##_value, worlds[world_index].lanes, worlds[world_index].manual),   \
+                       &world##_value);                                                                      \
              world != NULL; world_end(world), world = NULL)
 
 static const char *const ids[] = { "a", "b", "c", "d", "e", "f", "g", "h" };
@@ -75,7 +75,9 @@ TEST(an_unknown_namespace_comes_before_any_field)
     struct recorded *call = send(&world, 0, PB_METHOD_WorkflowService_StartWorkflowExecution, &request);
     CHECK(bytes_equal_text(call->error.detail_type, "temporal.api.errordetails.v1.NamespaceNotFoundFailure"));
     struct errordetails_NamespaceNotFoundFailure detail;
-    CHECK_INT(pb_decode(&pb_errordetails_NamespaceNotFoundFailure, call->error.detail, &call->arena, &detail, NULL), ST_OK);
+    CHECK_INT(pb_decode(&pb_errordetails_NamespaceNotFoundFailure, call->error.detail, &call->arena, &detail,
+                        NULL),
+              ST_OK);
     CHECK_BYTES(detail.namespace, BYTES("nowhere"));
     expect_code(call, ST_NOT_FOUND);
     world_end(&world);
@@ -100,8 +102,10 @@ TEST(a_run_id_that_is_no_uuid_is_invalid)
 {
     struct world world;
     world_begin(&world, 1, false);
-    struct common_WorkflowExecution execution = { .workflow_id = BYTES("!sonotreal"), .run_id = BYTES("superneverexistwf!") };
-    struct workflowservice_DescribeWorkflowExecutionRequest request = { .namespace = BYTES("default"), .execution = &execution };
+    struct common_WorkflowExecution                         execution = { .workflow_id = BYTES("!sonotreal"),
+                                                                          .run_id = BYTES("superneverexistwf!") };
+    struct workflowservice_DescribeWorkflowExecutionRequest request = { .namespace = BYTES("default"),
+                                                                        .execution = &execution };
     struct recorded *call = send(&world, 0, PB_METHOD_WorkflowService_DescribeWorkflowExecution, &request);
     CHECK(strstr(call->error.message, "Invalid RunId") != NULL);
     expect_code(call, ST_INVALID_ARGUMENT);
@@ -133,7 +137,8 @@ TEST(clients_of_another_major_version_are_refused)
         memset(&request, 0, sizeof request);
         call->metadata[0] = (struct metadata){ BYTES("client-name"), bytes_of_text(cases[i].name) };
         call->metadata[1] = (struct metadata){ BYTES("client-version"), bytes_of_text(cases[i].version) };
-        call->metadata[2] = (struct metadata){ BYTES("supported-server-versions"), bytes_of_text(cases[i].range) };
+        call->metadata[2] = (struct metadata){ BYTES("supported-server-versions"),
+                                               bytes_of_text(cases[i].range) };
         call->call.metadata_count = 3;
         send_prepared(&world, call, PB_METHOD_WorkflowService_GetSystemInfo, &request);
         expect_code(call, cases[i].code);
@@ -144,15 +149,16 @@ TEST(clients_of_another_major_version_are_refused)
 /* Whatever arrives is answered, or waits and ends at the drain: never twice, never not. */
 TEST(random_requests_are_each_answered_once)
 {
-    struct world  world;
-    struct random random;
+    struct world            world;
+    struct random           random;
     static struct recorded *calls[4000];
     size_t                  count = 0;
     world_begin(&world, 2, false);
     random_seed(&random, 7);
     while (count < ARRAY_COUNT(calls)) {
         const struct pb_method *method = &pb_methods[random_below(&random, pb_method_count)];
-        uint8_t                 bytes[64] = "\x0a\x07" "default";
+        uint8_t                 bytes[64] = "\x0a\x07"
+                                            "default";
         size_t                  size = random_below(&random, 2) == 0 ? 9 : 0;
         if (!api_is_method(method->path))
             continue;
@@ -175,10 +181,13 @@ TEST(a_namespace_is_known_to_every_lane_when_its_registration_is_answered)
     FOR_EACH_WORLD(world)
     {
         struct google_Duration                          day = { .seconds = 86400 };
-        struct workflowservice_RegisterNamespaceRequest request = { .namespace = BYTES("mine"),
-                                                                    .workflow_execution_retention_period = &day,
-                                                                    .description = BYTES("text") };
-        struct recorded *call = send(world, world->lanes - 1, PB_METHOD_WorkflowService_RegisterNamespace, &request);
+        struct workflowservice_RegisterNamespaceRequest request = {
+            .namespace = BYTES("mine"),
+            .workflow_execution_retention_period = &day,
+            .description = BYTES("text")
+        };
+        struct recorded *call = send(world, world->lanes - 1, PB_METHOD_WorkflowService_RegisterNamespace,
+                                     &request);
         expect_code(call, ST_OK);
         for (uint32_t lane = 0; lane < world->lanes; lane++) {
             struct workflowservice_DescribeNamespaceRequest which = { .namespace = BYTES("mine") };
@@ -190,7 +199,8 @@ TEST(a_namespace_is_known_to_every_lane_when_its_registration_is_answered)
             recorded_free(call);
         }
         call = send(world, 0, PB_METHOD_WorkflowService_RegisterNamespace, &request);
-        CHECK(bytes_equal_text(call->error.detail_type, "temporal.api.errordetails.v1.NamespaceAlreadyExistsFailure"));
+        CHECK(bytes_equal_text(call->error.detail_type,
+                               "temporal.api.errordetails.v1.NamespaceAlreadyExistsFailure"));
         expect_code(call, ST_ALREADY_EXISTS);
     }
 }
@@ -201,13 +211,14 @@ TEST(namespaces_are_listed_in_pages_by_name)
     world_begin(&world, 1, false);
     for (size_t i = 0; i < ARRAY_COUNT(ids); i++) {
         struct google_Duration                          day = { .seconds = 86400 };
-        struct workflowservice_RegisterNamespaceRequest request = { .namespace = bytes_of_text(ids[i]),
-                                                                    .workflow_execution_retention_period = &day };
+        struct workflowservice_RegisterNamespaceRequest request = {
+            .namespace = bytes_of_text(ids[i]), .workflow_execution_retention_period = &day
+        };
         expect_code(send(&world, 0, PB_METHOD_WorkflowService_RegisterNamespace, &request), ST_OK);
     }
     struct workflowservice_ListNamespacesRequest request = { .page_size = 4 };
-    struct recorded *last = NULL;
-    size_t           seen = 0, pages = 0;
+    struct recorded                             *last = NULL;
+    size_t                                       seen = 0, pages = 0;
     do {
         struct recorded *call = send(&world, 0, PB_METHOD_WorkflowService_ListNamespaces, &request);
         const struct workflowservice_ListNamespacesResponse *response = answer_of(call);
@@ -250,7 +261,8 @@ TEST(a_workflow_runs_whether_its_worker_waits_or_comes_later)
     {
         for (size_t i = 0; i < ARRAY_COUNT(ids); i++) {
             uint32_t         lane = lane_for(world, i);
-            struct recorded *early = i % 2 == 0 ? poll_workflow(world, lane_for(world, i + 1), 70 * NS_PER_S) : NULL;
+            struct recorded *early = i % 2 == 0 ? poll_workflow(world, lane_for(world, i + 1), 70 * NS_PER_S)
+                                                : NULL;
             struct recorded *started = start(world, lane, ids[i]);
             answer_of(started);
             if (early == NULL)
@@ -265,7 +277,8 @@ TEST(a_workflow_runs_whether_its_worker_waits_or_comes_later)
             const struct workflowservice_GetWorkflowExecutionHistoryResponse *page = answer_of(read);
             CHECK_INT(page->history->events_count, 5);
             CHECK_INT(page->next_page_token.size, 0);
-            CHECK_INT(event_type(read, page->history->events[4]), enums_EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED);
+            CHECK_INT(event_type(read, page->history->events[4]),
+                      enums_EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED);
             recorded_free(read);
             recorded_free(started);
         }
@@ -323,7 +336,8 @@ TEST(a_task_for_a_poller_that_left_meanwhile_goes_to_the_next_one)
             expect_code(complete_task(&world, 0, before->task_token, NULL, 0), ST_OK);
             recorded_free(first);
             struct recorded *gone = poll_workflow(&world, lane_for(&world, i), 70 * NS_PER_S);
-            world.held = true; /* the run is in memory, so the signal and the start are decided, and not durable */
+            world.held =
+                true; /* the run is in memory, so the signal and the start are decided, and not durable */
             struct recorded *signalled = signal_run(&world, lane_for(&world, i), ids[i]);
             CHECK(!signalled->done);
             CHECK(!gone->done);
@@ -351,8 +365,8 @@ TEST(a_long_history_comes_in_pages_that_end_where_the_task_began)
             recorded_free(signal_run(world, lane_for(world, i), "long"));
         struct recorded *polled = poll_workflow(world, 0, 70 * NS_PER_S);
         const struct workflowservice_PollWorkflowTaskQueueResponse *task = answer_of(polled);
-        size_t       seen = task->history->events_count;
-        struct bytes token = task->next_page_token;
+        size_t                                                      seen = task->history->events_count;
+        struct bytes                                                token = task->next_page_token;
         CHECK(seen < 603);
         recorded_free(signal_run(world, 0, "long")); /* comes after the task, and is none of its business */
         while (token.size != 0) {
@@ -397,7 +411,8 @@ TEST(an_activity_attempt_that_nobody_received_is_the_same_attempt_again)
             const struct workflowservice_PollWorkflowTaskQueueResponse *task = answer_of(polled);
             struct recorded *gone = poll_activity(&world, lane_for(&world, i), 70 * NS_PER_S);
             world.held = true;
-            struct recorded *completed = complete_task(&world, 0, task->task_token, activity_command(polled), 1);
+            struct recorded *completed = complete_task(&world, 0, task->task_token, activity_command(polled),
+                                                       1);
             peer_gone(gone);
             world.held = false;
             world_run(&world);
@@ -406,9 +421,14 @@ TEST(an_activity_attempt_that_nobody_received_is_the_same_attempt_again)
             struct recorded *next = poll_activity(&world, lane_for(&world, i + 1), 70 * NS_PER_S);
             const struct workflowservice_PollActivityTaskQueueResponse *attempt = answer_of(next);
             CHECK_INT(attempt->attempt, 1);
-            struct workflowservice_RespondActivityTaskCompletedRequest request = { .task_token = attempt->task_token };
-            expect_code(send(&world, lane_for(&world, i), PB_METHOD_WorkflowService_RespondActivityTaskCompleted, &request), ST_OK);
-            expect_code(send(&world, 0, PB_METHOD_WorkflowService_RespondActivityTaskCompleted, &request), ST_NOT_FOUND);
+            struct workflowservice_RespondActivityTaskCompletedRequest request = {
+                .task_token = attempt->task_token
+            };
+            expect_code(send(&world, lane_for(&world, i),
+                             PB_METHOD_WorkflowService_RespondActivityTaskCompleted, &request),
+                        ST_OK);
+            expect_code(send(&world, 0, PB_METHOD_WorkflowService_RespondActivityTaskCompleted, &request),
+                        ST_NOT_FOUND);
             recorded_free(next);
             recorded_free(polled);
             finish(&world, 0, poll_workflow(&world, 0, 70 * NS_PER_S));
@@ -430,12 +450,14 @@ TEST(tokens_fit_one_namespace_and_one_kind)
     recorded_free(start(&world, 0, "w"));
     struct recorded *polled = poll_workflow(&world, 0, 70 * NS_PER_S);
     const struct workflowservice_PollWorkflowTaskQueueResponse *task = answer_of(polled);
-    struct workflowservice_RespondWorkflowTaskCompletedRequest request = { .namespace = BYTES("other"),
-                                                                           .task_token = task->task_token };
-    expect_code(send(&world, 0, PB_METHOD_WorkflowService_RespondWorkflowTaskCompleted, &request), ST_INVALID_ARGUMENT);
+    struct workflowservice_RespondWorkflowTaskCompletedRequest  request = { .namespace = BYTES("other"),
+                                                                            .task_token = task->task_token };
+    expect_code(send(&world, 0, PB_METHOD_WorkflowService_RespondWorkflowTaskCompleted, &request),
+                ST_INVALID_ARGUMENT);
     struct workflowservice_RespondActivityTaskCompletedRequest wrong = { .namespace = BYTES("default"),
                                                                          .task_token = task->task_token };
-    expect_code(send(&world, 0, PB_METHOD_WorkflowService_RespondActivityTaskCompleted, &wrong), ST_NOT_FOUND);
+    expect_code(send(&world, 0, PB_METHOD_WorkflowService_RespondActivityTaskCompleted, &wrong),
+                ST_NOT_FOUND);
     struct workflowservice_RespondQueryTaskCompletedRequest query = { .namespace = BYTES("default"),
                                                                       .task_token = task->task_token };
     expect_code(send(&world, 0, PB_METHOD_WorkflowService_RespondQueryTaskCompleted, &query), ST_NOT_FOUND);
@@ -445,7 +467,8 @@ TEST(tokens_fit_one_namespace_and_one_kind)
         memcpy(copy, task->task_token.base, task->task_token.size);
         request.namespace = BYTES_EMPTY;
         request.task_token = bytes_of(copy, cut);
-        struct recorded *refused = send(&world, 0, PB_METHOD_WorkflowService_RespondWorkflowTaskCompleted, &request);
+        struct recorded *refused = send(&world, 0, PB_METHOD_WorkflowService_RespondWorkflowTaskCompleted,
+                                        &request);
         CHECK(refused->error.code == ST_INVALID_ARGUMENT || refused->error.code == ST_NOT_FOUND);
         recorded_free(refused);
     }
@@ -470,12 +493,14 @@ TEST(a_wait_for_news_ends_with_the_news)
             const struct workflowservice_GetWorkflowExecutionHistoryResponse *page = answer_of(first);
             CHECK_INT(page->history->events_count, 2);
             CHECK(page->next_page_token.size != 0);
-            struct recorded *waiting = history(world, lane_for(world, i + 2), ids[i], true, 0, page->next_page_token);
+            struct recorded *waiting = history(world, lane_for(world, i + 2), ids[i], true, 0,
+                                               page->next_page_token);
             CHECK(!waiting->done);
             recorded_free(signal_run(world, lane_for(world, i + 3), ids[i]));
             page = answer_of(waiting);
             CHECK_INT(page->history->events_count, 1);
-            CHECK_INT(event_type(waiting, page->history->events[0]), enums_EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED);
+            CHECK_INT(event_type(waiting, page->history->events[0]),
+                      enums_EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED);
             recorded_free(first);
             recorded_free(waiting);
         }
@@ -487,7 +512,8 @@ TEST(a_wait_without_news_ends_empty_with_a_token)
     FOR_EACH_WORLD(world)
     {
         recorded_free(start(world, 0, "w"));
-        struct recorded *waiting = history(world, world->lanes - 1, "w", true, enums_HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT, BYTES_EMPTY);
+        struct recorded *waiting = history(world, world->lanes - 1, "w", true,
+                                           enums_HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT, BYTES_EMPTY);
         recorded_free(signal_run(world, 0, "w"));
         world_advance(world, 19 * NS_PER_S);
         CHECK(!waiting->done);
@@ -495,8 +521,8 @@ TEST(a_wait_without_news_ends_empty_with_a_token)
         const struct workflowservice_GetWorkflowExecutionHistoryResponse *page = answer_of(waiting);
         CHECK_INT(page->history->events_count, 0);
         CHECK(page->next_page_token.size != 0);
-        struct recorded *again =
-            history(world, 0, "w", true, enums_HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT, page->next_page_token);
+        struct recorded *again = history(world, 0, "w", true, enums_HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT,
+                                         page->next_page_token);
         CHECK(!again->done);
         finish(world, 0, poll_workflow(world, 0, 70 * NS_PER_S));
         page = answer_of(again);
@@ -513,7 +539,8 @@ TEST(nothing_is_read_before_it_is_durable)
     struct world world;
     world_begin(&world, 1, true);
     recorded_free(start(&world, 0, "w"));
-    struct recorded *waiting = history(&world, 0, "w", true, enums_HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT, BYTES_EMPTY);
+    struct recorded *waiting = history(&world, 0, "w", true, enums_HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT,
+                                       BYTES_EMPTY);
     world.held = true;
     struct recorded *signalled = signal_run(&world, 0, "w");
     struct recorded *reading = history(&world, 0, "w", false, 0, BYTES_EMPTY);
@@ -539,7 +566,8 @@ TEST(a_drain_ends_long_polls_at_once_and_later_ones_do_not_wait)
         recorded_free(start(world, 0, "v"));
         struct recorded *task = poll_workflow(world, 0, 70 * NS_PER_S);
         struct recorded *poll = poll_workflow(world, world->lanes - 1, 70 * NS_PER_S);
-        struct recorded *read = history(world, world->lanes - 1, "v", true, enums_HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT, BYTES_EMPTY);
+        struct recorded *read = history(world, world->lanes - 1, "v", true,
+                                        enums_HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT, BYTES_EMPTY);
         CHECK(!poll->done);
         CHECK(!read->done);
         for (uint32_t i = 0; i < world->lanes; i++)

@@ -4,7 +4,8 @@
  */
 #include "api/api_internal.h"
 
-static const struct uuid *target_run(const struct execution_ref *execution, struct bytes first_execution_run_id)
+static const struct uuid *target_run(const struct execution_ref *execution,
+                                     struct bytes                first_execution_run_id)
 {
     return execution->has_run_id && first_execution_run_id.size == 0 ? &execution->run_id : NULL;
 }
@@ -36,6 +37,7 @@ void terminate_workflow(struct rpc *rpc)
         rpc_fail_error(rpc, &rpc->error);
         return;
     }
-    rpc_address(rpc, WORKFLOW_TERMINATE, execution.workflow_id, target_run(&execution, request->first_execution_run_id));
+    rpc_address(rpc, WORKFLOW_TERMINATE, execution.workflow_id,
+                target_run(&execution, request->first_execution_run_id));
     rpc_submit(rpc, rpc_answer);
 }

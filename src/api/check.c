@@ -8,7 +8,8 @@
 enum status check_id_optional(const char *field, struct bytes value, struct error *error)
 {
     if (value.size > ID_SIZE_MAX)
-        return error_set(error, ST_INVALID_ARGUMENT, "%s length exceeds limit of %d bytes.", field, ID_SIZE_MAX);
+        return error_set(error, ST_INVALID_ARGUMENT, "%s length exceeds limit of %d bytes.", field,
+                         ID_SIZE_MAX);
     return ST_OK;
 }
 
@@ -35,8 +36,8 @@ enum status check_run_id(struct bytes run_id, bool *ret_set, struct uuid *ret_ru
     return ST_OK;
 }
 
-enum status check_execution(const struct common_WorkflowExecution *execution, struct execution_ref *ret_execution,
-                            struct error *error)
+enum status check_execution(const struct common_WorkflowExecution *execution,
+                            struct execution_ref *ret_execution, struct error *error)
 {
     *ret_execution = (struct execution_ref){ 0 };
     if (execution == NULL)
@@ -56,7 +57,8 @@ enum status check_task_queue(const struct taskqueue_TaskQueue *queue, struct err
     if (status != ST_OK)
         return status;
     if (bytes_starts_with(queue->name, BYTES("/_sys/")))
-        return error_set(error, ST_INVALID_ARGUMENT, "TaskQueue name must not begin with the reserved prefix /_sys/.");
+        return error_set(error, ST_INVALID_ARGUMENT,
+                         "TaskQueue name must not begin with the reserved prefix /_sys/.");
     if (queue->kind < enums_TASK_QUEUE_KIND_UNSPECIFIED || queue->kind > enums_TASK_QUEUE_KIND_STICKY)
         return error_set(error, ST_INVALID_ARGUMENT, "TaskQueue kind %d is not supported.", queue->kind);
     status = check_id_optional("TaskQueue normal_name", queue->normal_name, error);
@@ -75,15 +77,18 @@ enum status check_retry_policy(const struct common_RetryPolicy *policy, struct e
         return ST_OK;
     if (policy->maximum_attempts < 0)
         return error_set(error, ST_INVALID_ARGUMENT, "RetryPolicy: MaximumAttempts must not be negative.");
-    if ((status = duration_check(policy->initial_interval, "RetryPolicy.InitialInterval", &initial, error)) != ST_OK ||
-        (status = duration_check(policy->maximum_interval, "RetryPolicy.MaximumInterval", &maximum, error)) != ST_OK)
+    if ((status = duration_check(policy->initial_interval, "RetryPolicy.InitialInterval", &initial, error)) !=
+            ST_OK ||
+        (status = duration_check(policy->maximum_interval, "RetryPolicy.MaximumInterval", &maximum, error)) !=
+            ST_OK)
         return status;
     if (policy->maximum_attempts == 1)
         return ST_OK; /* nothing of it is ever used */
     if (policy->backoff_coefficient != 0 && !(policy->backoff_coefficient >= 1))
         return error_set(error, ST_INVALID_ARGUMENT, "RetryPolicy: BackoffCoefficient must be at least 1.");
     if (maximum != 0 && maximum < (initial == 0 ? NS_PER_S : initial))
-        return error_set(error, ST_INVALID_ARGUMENT, "RetryPolicy: MaximumInterval is less than InitialInterval.");
+        return error_set(error, ST_INVALID_ARGUMENT,
+                         "RetryPolicy: MaximumInterval is less than InitialInterval.");
     for (size_t i = 0; i < policy->non_retryable_error_types_count; i++) {
         static const char timeout_prefix[] = "TemporalTimeout:";
         struct bytes      type = policy->non_retryable_error_types[i];
@@ -101,19 +106,23 @@ enum status check_retry_policy(const struct common_RetryPolicy *policy, struct e
 enum status check_links(const struct bytes *links, size_t count, struct rpc *rpc, struct error *error)
 {
     if (count > LINKS_MAX)
-        return error_set(error, ST_INVALID_ARGUMENT, "%zu links on the request, more than the %d allowed.", count, LINKS_MAX);
+        return error_set(error, ST_INVALID_ARGUMENT, "%zu links on the request, more than the %d allowed.",
+                         count, LINKS_MAX);
     for (size_t i = 0; i < count; i++) {
         struct common_Link link;
         if (links[i].size > LINK_SIZE_MAX)
-            return error_set(error, ST_INVALID_ARGUMENT, "Link exceeds the size limit of %d bytes.", LINK_SIZE_MAX);
+            return error_set(error, ST_INVALID_ARGUMENT, "Link exceeds the size limit of %d bytes.",
+                             LINK_SIZE_MAX);
         enum status status = pb_decode(&pb_common_Link, links[i], &rpc->arena, &link, error);
         if (status != ST_OK)
             return status;
         if (link.variant_case == 0)
             return error_set(error, ST_INVALID_ARGUMENT, "Link without a variant.");
-        if (link.variant_case == 1 && (link.workflow_event->namespace.size == 0 ||
-                                       link.workflow_event->workflow_id.size == 0 || link.workflow_event->run_id.size == 0))
-            return error_set(error, ST_INVALID_ARGUMENT, "Link to a workflow event without namespace, workflow id or run id.");
+        if (link.variant_case == 1 &&
+            (link.workflow_event->namespace.size == 0 || link.workflow_event->workflow_id.size == 0 ||
+             link.workflow_event->run_id.size == 0))
+            return error_set(error, ST_INVALID_ARGUMENT,
+                             "Link to a workflow event without namespace, workflow id or run id.");
         if (link.variant_case == 2 && link.batch_job->job_id.size == 0)
             return error_set(error, ST_INVALID_ARGUMENT, "Link to a batch job without its id.");
     }
@@ -131,7 +140,8 @@ enum status check_priority(struct bytes encoded, struct rpc *rpc, struct error *
     if (priority.priority_key < 0)
         return error_set(error, ST_INVALID_ARGUMENT, "Priority: priority_key must not be negative.");
     if (priority.fairness_key.size > FAIRNESS_KEY_SIZE_MAX)
-        return error_set(error, ST_INVALID_ARGUMENT, "Priority: fairness_key exceeds %d bytes.", FAIRNESS_KEY_SIZE_MAX);
+        return error_set(error, ST_INVALID_ARGUMENT, "Priority: fairness_key exceeds %d bytes.",
+                         FAIRNESS_KEY_SIZE_MAX);
     if (!(priority.fairness_weight >= 0))
         return error_set(error, ST_INVALID_ARGUMENT, "Priority: fairness_weight must not be negative.");
     return ST_OK;
@@ -146,7 +156,8 @@ enum status check_token(struct rpc *rpc, struct bytes token, struct task_ref *re
         return status;
     if (rpc->ns.id.size != 0) {
         if (!bytes_equal(rpc->ns.id, ret_task->namespace_id))
-            return error_set(error, ST_INVALID_ARGUMENT, "Task token is of another namespace than the request.");
+            return error_set(error, ST_INVALID_ARGUMENT,
+                             "Task token is of another namespace than the request.");
         return ST_OK;
     }
     const struct namespace_config *config = lane_namespace_by_id(rpc_lane(rpc), ret_task->namespace_id);

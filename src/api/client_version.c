@@ -10,9 +10,11 @@ static const struct known_client {
     uint32_t    major_below;
     const char *range;
 } known_clients[] = {
-    { "temporal-go", 2, "<2.0.0" },     { "temporal-java", 2, "<2.0.0" },       { "temporal-php", 2, "<2.0.0" },
-    { "temporal-python", 2, "<2.0.0" }, { "temporal-typescript", 2, "<2.0.0" }, { "temporal-dotnet", 2, "<2.0.0" },
-    { "temporal-ruby", 2, "<2.0.0" },   { "temporal-cli", 2, "<2.0.0" },        { "temporal-ui", 3, "<3.0.0" },
+    { "temporal-go", 2, "<2.0.0" },         { "temporal-java", 2, "<2.0.0" },
+    { "temporal-php", 2, "<2.0.0" },        { "temporal-python", 2, "<2.0.0" },
+    { "temporal-typescript", 2, "<2.0.0" }, { "temporal-dotnet", 2, "<2.0.0" },
+    { "temporal-ruby", 2, "<2.0.0" },       { "temporal-cli", 2, "<2.0.0" },
+    { "temporal-ui", 3, "<3.0.0" },
 };
 
 /* Three dotted numbers; a pre-release or build suffix is skipped. Missing parts are 0. */
@@ -53,8 +55,9 @@ static enum comparison comparison_parse(struct bytes *text)
     static const struct {
         const char     *sign;
         enum comparison comparison;
-    } signs[] = { { "<=", CMP_LESS_EQUAL }, { ">=", CMP_GREATER_EQUAL }, { "!=", CMP_NOT_EQUAL }, { "==", CMP_EQUAL },
-                  { "<", CMP_LESS },        { ">", CMP_GREATER },        { "!", CMP_NOT_EQUAL },  { "=", CMP_EQUAL } };
+    } signs[] = { { "<=", CMP_LESS_EQUAL }, { ">=", CMP_GREATER_EQUAL }, { "!=", CMP_NOT_EQUAL },
+                  { "==", CMP_EQUAL },      { "<", CMP_LESS },           { ">", CMP_GREATER },
+                  { "!", CMP_NOT_EQUAL },   { "=", CMP_EQUAL } };
     for (size_t i = 0; i < ARRAY_COUNT(signs); i++) {
         struct bytes sign = bytes_of_text(signs[i].sign);
         if (bytes_starts_with(*text, sign)) {
@@ -68,12 +71,18 @@ static enum comparison comparison_parse(struct bytes *text)
 static bool compares(int order, enum comparison comparison)
 {
     switch (comparison) {
-    case CMP_EQUAL: return order == 0;
-    case CMP_NOT_EQUAL: return order != 0;
-    case CMP_LESS: return order < 0;
-    case CMP_LESS_EQUAL: return order <= 0;
-    case CMP_GREATER: return order > 0;
-    case CMP_GREATER_EQUAL: return order >= 0;
+    case CMP_EQUAL:
+        return order == 0;
+    case CMP_NOT_EQUAL:
+        return order != 0;
+    case CMP_LESS:
+        return order < 0;
+    case CMP_LESS_EQUAL:
+        return order <= 0;
+    case CMP_GREATER:
+        return order > 0;
+    case CMP_GREATER_EQUAL:
+        return order >= 0;
     }
     return false;
 }
@@ -123,18 +132,20 @@ static const struct known_client *known_client_find(struct bytes name)
     return NULL;
 }
 
-static enum status client_check(struct bytes name, struct bytes text, struct arena *arena, struct error *error)
+static enum status client_check(struct bytes name, struct bytes text, struct arena *arena,
+                                struct error *error)
 {
     const struct known_client *client = known_client_find(name);
     struct version             version;
     if (client == NULL || text.size == 0)
         return ST_OK;
     if (!version_parse(text, &version))
-        return error_set(error, ST_INVALID_ARGUMENT, "client-version \"%.*s\" is not a version", BYTES_FMT(text));
+        return error_set(error, ST_INVALID_ARGUMENT, "client-version \"%.*s\" is not a version",
+                         BYTES_FMT(text));
     if (version.part[0] < client->major_below)
         return ST_OK;
-    error_set(error, ST_FAILED_PRECONDITION, "%s %.*s is not supported by this server (supported: %s)", client->name,
-              BYTES_FMT(text), client->range);
+    error_set(error, ST_FAILED_PRECONDITION, "%s %.*s is not supported by this server (supported: %s)",
+              client->name, BYTES_FMT(text), client->range);
     struct errordetails_ClientVersionNotSupportedFailure failure = {
         .client_version = text, .client_name = name, .supported_versions = bytes_of_text(client->range)
     };
@@ -154,14 +165,16 @@ enum status client_version_check(const struct call *call, struct arena *arena, s
     if (!version_parse(BYTES(API_SERVER_VERSION), &server))
         panic("the server's own version does not parse");
     if (!range_parse(range, &server, &inside))
-        return error_set(error, ST_INVALID_ARGUMENT, "supported-server-versions \"%.*s\" is not a range of versions",
-                         BYTES_FMT(range));
+        return error_set(error, ST_INVALID_ARGUMENT,
+                         "supported-server-versions \"%.*s\" is not a range of versions", BYTES_FMT(range));
     if (inside)
         return ST_OK;
-    error_set(error, ST_FAILED_PRECONDITION, "Server version %s is not supported by the client, which needs %.*s",
-              API_SERVER_VERSION, BYTES_FMT(range));
-    struct errordetails_ServerVersionNotSupportedFailure failure = { .server_version = BYTES(API_SERVER_VERSION),
-                                                                     .client_supported_server_versions = range };
+    error_set(error, ST_FAILED_PRECONDITION,
+              "Server version %s is not supported by the client, which needs %.*s", API_SERVER_VERSION,
+              BYTES_FMT(range));
+    struct errordetails_ServerVersionNotSupportedFailure failure = {
+        .server_version = BYTES(API_SERVER_VERSION), .client_supported_server_versions = range
+    };
     error_detail(error, arena, &pb_errordetails_ServerVersionNotSupportedFailure, &failure);
     return error->code;
 }

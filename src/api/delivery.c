@@ -89,17 +89,16 @@ static void attach_queries(struct rpc *rpc)
 }
 
 void delivery_begin(struct rpc *rpc, const struct workflow_delivery *delivery,
-                    struct workflowservice_PollWorkflowTaskQueueResponse *response, void (*ready)(struct rpc *rpc))
+                    struct workflowservice_PollWorkflowTaskQueueResponse *response,
+                    void (*ready)(struct rpc *rpc))
 {
     struct rpc_delivery *self = &rpc->delivery;
     self->delivery = delivery;
     self->response = response;
     self->ready = ready;
     self->back = rpc_at(rpc);
-    if (!delivery->task.is_query) {
-        rpc->handed = HANDED_WORKFLOW_TASK;
-        rpc->handed_task = task_ref_copy(&delivery->task, &rpc->arena);
-    }
+    rpc->handed = delivery->task.is_query ? HANDED_QUERY : HANDED_WORKFLOW_TASK;
+    rpc->handed_task = task_ref_copy(&delivery->task, &rpc->arena);
     if (delivery->attach_queries)
         rpc_move(rpc, rpc_owner(rpc, delivery->task.workflow_id), attach_queries);
     else

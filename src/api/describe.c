@@ -23,6 +23,7 @@ void describe_workflow(struct rpc *rpc)
         rpc_fail_error(rpc, &rpc->error);
         return;
     }
-    rpc_address(rpc, WORKFLOW_DESCRIBE, execution.workflow_id, execution.has_run_id ? &execution.run_id : NULL);
+    rpc_address(rpc, WORKFLOW_DESCRIBE, execution.workflow_id,
+                execution.has_run_id ? &execution.run_id : NULL);
     rpc_submit(rpc, described);
 }

@@ -21,8 +21,9 @@ enum status error_exhausted(struct error *error, struct arena *arena, int32_t ca
     va_start(arguments, format);
     error_setv(error, ST_RESOURCE_EXHAUSTED, format, arguments);
     va_end(arguments);
-    struct errordetails_ResourceExhaustedFailure failure = { .cause = cause,
-                                                             .scope = enums_RESOURCE_EXHAUSTED_SCOPE_NAMESPACE };
+    struct errordetails_ResourceExhaustedFailure failure = {
+        .cause = cause, .scope = enums_RESOURCE_EXHAUSTED_SCOPE_NAMESPACE
+    };
     error_detail(error, arena, &pb_errordetails_ResourceExhaustedFailure, &failure);
     return error->code;
 }

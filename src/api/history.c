@@ -82,7 +82,8 @@ static void append_virtual(struct rpc *rpc, struct bytes **events, size_t *count
 /* --- callers that do not follow runs --- */
 
 /* The run that goes on where this close event ends; empty: none. Also what ended: a result or a failure. */
-static struct bytes run_after(const struct history_HistoryEvent *event, struct bytes *ret_result, struct bytes *ret_failure)
+static struct bytes run_after(const struct history_HistoryEvent *event, struct bytes *ret_result,
+                              struct bytes *ret_failure)
 {
     switch (event->event_type) {
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
@@ -102,7 +103,7 @@ static struct bytes run_after(const struct history_HistoryEvent *event, struct b
  * of a run that was retried, or that cron follows, is told so; the stored event stays what it is. */
 static struct bytes closing_event(struct rpc *rpc, struct bytes encoded)
 {
-    struct history_HistoryEvent                            event;
+    struct history_HistoryEvent                                   event;
     struct history_WorkflowExecutionContinuedAsNewEventAttributes told = { 0 };
     if (rpc->history.follows_next_run ||
         pb_decode(&pb_history_HistoryEvent, encoded, &rpc->arena, &event, NULL) != ST_OK)
@@ -201,7 +202,8 @@ static void history_wait(struct rpc *rpc)
         return;
     }
     struct error error;
-    if (wait_add(rpc, &self->wait, rpc->work.run_number, self->close_only ? INT64_MAX : self->next, &error) != ST_OK) {
+    if (wait_add(rpc, &self->wait, rpc->work.run_number, self->close_only ? INT64_MAX : self->next, &error) !=
+        ST_OK) {
         rpc_fail_error(rpc, &error);
         return;
     }
@@ -290,13 +292,16 @@ static enum status token_parse(struct rpc *rpc, struct bytes token, const struct
     struct token_HistoryPage *page = ARENA_NEW(&rpc->arena, struct token_HistoryPage);
     if (token.size == 0)
         return ST_OK;
-    if (pb_decode(&pb_token_HistoryPage, token, &rpc->arena, page, NULL) != ST_OK || page->format != PAGE_TOKEN_FORMAT ||
-        page->run_id.size != sizeof execution->run_id.byte || page->workflow_id.size == 0 || page->next_event_id < 1 ||
-        page->last_event_id < 0 || page->reverse != self->reverse)
+    if (pb_decode(&pb_token_HistoryPage, token, &rpc->arena, page, NULL) != ST_OK ||
+        page->format != PAGE_TOKEN_FORMAT || page->run_id.size != sizeof execution->run_id.byte ||
+        page->workflow_id.size == 0 || page->next_event_id < 1 || page->last_event_id < 0 ||
+        page->reverse != self->reverse)
         return error_set(error, ST_INVALID_ARGUMENT, "NextPageToken is not a token of this call.");
-    if (!bytes_equal(page->namespace_id, rpc->ns.id) || !bytes_equal(page->workflow_id, execution->workflow_id) ||
+    if (!bytes_equal(page->namespace_id, rpc->ns.id) ||
+        !bytes_equal(page->workflow_id, execution->workflow_id) ||
         (execution->has_run_id && memcmp(page->run_id.base, execution->run_id.byte, page->run_id.size) != 0))
-        return error_set(error, ST_INVALID_ARGUMENT, "NextPageToken is of another workflow run than the request.");
+        return error_set(error, ST_INVALID_ARGUMENT,
+                         "NextPageToken is of another workflow run than the request.");
     self->token = page;
     self->next = page->next_event_id;
     return ST_OK;
@@ -324,7 +329,8 @@ void get_workflow_history(struct rpc *rpc)
 {
     const struct workflowservice_GetWorkflowExecutionHistoryRequest *request = rpc->request;
     rpc->history.waits = request->wait_new_event;
-    rpc->history.close_only = request->history_event_filter_type == enums_HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT;
+    rpc->history.close_only = request->history_event_filter_type ==
+                              enums_HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT;
     rpc->history.follows_next_run = client_has_feature(rpc->call, "follows-next-run-id");
     history_begin(rpc, request->execution, request->maximum_page_size, request->next_page_token);
 }

@@ -3,7 +3,15 @@
 
 #include <stdio.h>
 
-enum token_kind { TOKEN_END, TOKEN_NAME, TOKEN_QUOTED_NAME, TOKEN_STRING, TOKEN_INTEGER, TOKEN_FRACTION, TOKEN_SIGN };
+enum token_kind {
+    TOKEN_END,
+    TOKEN_NAME,
+    TOKEN_QUOTED_NAME,
+    TOKEN_STRING,
+    TOKEN_INTEGER,
+    TOKEN_FRACTION,
+    TOKEN_SIGN
+};
 
 struct token {
     enum token_kind kind;
@@ -24,7 +32,8 @@ struct parser {
     size_t               link_count;
 };
 
-static enum status fail(struct parser *parser, size_t at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static enum status fail(struct parser *parser, size_t at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 static enum status fail(struct parser *parser, size_t at, const char *format, ...)
 {
     char    text[ERROR_MESSAGE_SIZE_MAX / 2];
@@ -55,7 +64,8 @@ static enum status take_string(struct parser *parser)
     uint8_t     *text = arena_alloc(parser->arena, query.size - begin);
     size_t       size = 0;
     if (text == NULL)
-        return error_set(parser->error, ST_RESOURCE_EXHAUSTED, "the query needs more memory than a call may use");
+        return error_set(parser->error, ST_RESOURCE_EXHAUSTED,
+                         "the query needs more memory than a call may use");
     for (parser->at = begin + 1; parser->at < query.size; parser->at++) {
         uint8_t c = query.base[parser->at];
         if (c == '\\' && quote != '`' && parser->at + 1 < query.size) {
@@ -72,7 +82,8 @@ static enum status take_string(struct parser *parser)
     if (parser->at == query.size)
         return fail(parser, begin + 1, "a string without its closing quote");
     parser->at++;
-    parser->token = (struct token){ quote == '`' ? TOKEN_QUOTED_NAME : TOKEN_STRING, bytes_of(text, size), begin + 1 };
+    parser->token = (struct token){ quote == '`' ? TOKEN_QUOTED_NAME : TOKEN_STRING, bytes_of(text, size),
+                                    begin + 1 };
     return ST_OK;
 }
 
@@ -113,7 +124,8 @@ static enum status take_sign(struct parser *parser)
 static enum status advance(struct parser *parser)
 {
     struct bytes query = parser->query;
-    while (parser->at < query.size && strchr(" \t\r\n", query.base[parser->at]) != NULL && query.base[parser->at] != 0)
+    while (parser->at < query.size && strchr(" \t\r\n", query.base[parser->at]) != NULL &&
+           query.base[parser->at] != 0)
         parser->at++;
     if (parser->at == query.size) {
         parser->token = (struct token){ TOKEN_END, BYTES_EMPTY, query.size + 1 };
@@ -122,13 +134,15 @@ static enum status advance(struct parser *parser)
     uint8_t c = query.base[parser->at];
     if (c == '\'' || c == '"' || c == '`')
         return take_string(parser);
-    if (is_digit(c) || ((c == '-' || c == '+') && parser->at + 1 < query.size && is_digit(query.base[parser->at + 1])))
+    if (is_digit(c) ||
+        ((c == '-' || c == '+') && parser->at + 1 < query.size && is_digit(query.base[parser->at + 1])))
         return take_number(parser);
     if (!is_letter(c))
         return take_sign(parser);
     size_t begin = parser->at;
-    while (parser->at < query.size && (is_letter(query.base[parser->at]) || is_digit(query.base[parser->at]) ||
-                                       query.base[parser->at] == '.' || query.base[parser->at] == '-'))
+    while (parser->at < query.size &&
+           (is_letter(query.base[parser->at]) || is_digit(query.base[parser->at]) ||
+            query.base[parser->at] == '.' || query.base[parser->at] == '-'))
         parser->at++;
     parser->token = (struct token){ TOKEN_NAME, bytes_of(query.base + begin, parser->at - begin), begin + 1 };
     return ST_OK;
@@ -155,15 +169,17 @@ static bool is_sign(const struct parser *parser, const char *sign)
 
 /* --- conditions --- */
 
-static struct store_filter *filter_new(struct parser *parser, enum store_operator operator, enum store_column column)
+static struct store_filter *filter_new(struct parser    *parser, enum store_operator operator,
+                                       enum store_column column)
 {
     struct store_filter *filter = ARENA_NEW(parser->arena, struct store_filter);
-    filter->operator = operator;
+    filter->operator= operator;
     filter->column = column;
     return filter;
 }
 
-static enum status add_value(struct parser *parser, const struct list_column *column, struct store_filter *filter)
+static enum status add_value(struct parser *parser, const struct list_column *column,
+                             struct store_filter *filter)
 {
     const struct token token = parser->token;
     enum list_literal  literal;
@@ -179,7 +195,8 @@ static enum status add_value(struct parser *parser, const struct list_column *co
         return fail(parser, token.at, "\"%.*s\" is no value (text needs quotes)", BYTES_FMT(token.text));
     else
         return fail(parser, token.at, "a value for %s is missing", column->name);
-    if ((filter->value_count & (filter->value_count + 1)) == 0) { /* 0, 1, 3, 7 ...: make room for as many and one */
+    if ((filter->value_count & (filter->value_count + 1)) ==
+        0) { /* 0, 1, 3, 7 ...: make room for as many and one */
         size_t              room = filter->value_count * 2 + 1;
         struct store_value *values = ARENA_NEW_ARRAY(parser->arena, struct store_value, room);
         for (size_t i = 0; i < filter->value_count; i++)
@@ -193,7 +210,8 @@ static enum status add_value(struct parser *parser, const struct list_column *co
     return advance(parser);
 }
 
-static enum status parse_in(struct parser *parser, const struct list_column *column, struct store_filter *filter)
+static enum status parse_in(struct parser *parser, const struct list_column *column,
+                            struct store_filter *filter)
 {
     enum status status = advance(parser);
     if (status != ST_OK)
@@ -209,7 +227,8 @@ static enum status parse_in(struct parser *parser, const struct list_column *col
     return advance(parser);
 }
 
-static enum status parse_between(struct parser *parser, const struct list_column *column, struct store_filter *filter)
+static enum status parse_between(struct parser *parser, const struct list_column *column,
+                                 struct store_filter *filter)
 {
     enum status status;
     if ((status = advance(parser)) != ST_OK || (status = add_value(parser, column, filter)) != ST_OK)
@@ -221,7 +240,8 @@ static enum status parse_between(struct parser *parser, const struct list_column
     return add_value(parser, column, filter);
 }
 
-static enum status parse_is_null(struct parser *parser, const struct list_column *column, struct store_filter **ret_filter)
+static enum status parse_is_null(struct parser *parser, const struct list_column *column,
+                                 struct store_filter **ret_filter)
 {
     enum status status = advance(parser);
     if (status != ST_OK)
@@ -235,13 +255,14 @@ static enum status parse_is_null(struct parser *parser, const struct list_column
     return advance(parser);
 }
 
-static enum status parse_comparison(struct parser *parser, const struct list_column *column, struct store_filter **ret_filter)
+static enum status parse_comparison(struct parser *parser, const struct list_column *column,
+                                    struct store_filter **ret_filter)
 {
     static const struct {
         const char         *sign;
         enum store_operator operator;
-    } signs[] = { { "=", STORE_EQUAL },       { "!=", STORE_NOT_EQUAL }, { "<>", STORE_NOT_EQUAL },
-                  { "<", STORE_LESS },        { "<=", STORE_LESS_EQUAL }, { ">", STORE_GREATER },
+    } signs[] = { { "=", STORE_EQUAL },         { "!=", STORE_NOT_EQUAL },  { "<>", STORE_NOT_EQUAL },
+                  { "<", STORE_LESS },          { "<=", STORE_LESS_EQUAL }, { ">", STORE_GREATER },
                   { ">=", STORE_GREATER_EQUAL } };
     for (size_t i = 0; i < ARRAY_COUNT(signs); i++) {
         if (!is_sign(parser, signs[i].sign))
@@ -261,7 +282,8 @@ static enum status parse_condition(struct parser *parser, struct store_filter **
     if (name.kind != TOKEN_NAME && name.kind != TOKEN_QUOTED_NAME)
         return fail(parser, name.at, "a search attribute is expected");
     if (!list_column_find(name.text, &column))
-        return fail(parser, name.at, "search attribute \"%.*s\" is not defined, or cannot be filtered by", BYTES_FMT(name.text));
+        return fail(parser, name.at, "search attribute \"%.*s\" is not defined, or cannot be filtered by",
+                    BYTES_FMT(name.text));
     if ((status = advance(parser)) != ST_OK)
         return status;
     if (is_word(parser, "IS"))
@@ -306,8 +328,8 @@ static void append_child(struct parser *parser, struct store_filter *parent, str
 /* Applies the operator on top. A chain of one operator becomes one node, so that it stays flat. */
 static void reduce(struct parser *parser)
 {
-    enum link_kind      link = parser->links[--parser->link_count];
-    enum store_operator operator = link == LINK_NOT ? STORE_NOT : link == LINK_AND ? STORE_AND : STORE_OR;
+    enum link_kind link = parser->links[--parser->link_count];
+    enum store_operator operator= link == LINK_NOT ? STORE_NOT : link == LINK_AND ? STORE_AND : STORE_OR;
     assert(link != LINK_PARENTHESIS);
     struct store_filter *right = parser->operands[--parser->operand_count], *node;
     if (link == LINK_NOT) {
@@ -316,7 +338,7 @@ static void reduce(struct parser *parser)
         assert(parser->operand_count > 0);
         struct store_filter *left = parser->operands[--parser->operand_count];
         node = left;
-        if (left->operator != operator) {
+        if (left->operator!= operator) {
             node = filter_new(parser, operator, 0);
             append_child(parser, node, left);
         }
@@ -354,7 +376,8 @@ static enum status join(struct parser *parser, enum link_kind link)
 
 static bool is_tail(const struct parser *parser)
 {
-    return parser->token.kind == TOKEN_END || is_word(parser, "GROUP") || is_word(parser, "ORDER") || is_word(parser, "LIMIT");
+    return parser->token.kind == TOKEN_END || is_word(parser, "GROUP") || is_word(parser, "ORDER") ||
+           is_word(parser, "LIMIT");
 }
 
 static enum status parse_expression(struct parser *parser)
@@ -407,7 +430,8 @@ static enum status parse_tail(struct parser *parser, struct list_query *query)
     if (is_word(parser, "LIMIT"))
         return fail(parser, parser->token.at, "LIMIT is not supported; use the page size");
     if (is_word(parser, "ORDER"))
-        return fail(parser, parser->token.at, "ORDER BY is not supported; open runs come first, the newest before others");
+        return fail(parser, parser->token.at,
+                    "ORDER BY is not supported; open runs come first, the newest before others");
     if ((status = advance(parser)) != ST_OK)
         return status;
     if (!is_word(parser, "BY"))
@@ -420,16 +444,20 @@ static enum status parse_tail(struct parser *parser, struct list_query *query)
     query->group_by_status = true;
     if ((status = advance(parser)) != ST_OK)
         return status;
-    return parser->token.kind == TOKEN_END ? ST_OK : fail(parser, parser->token.at, "the end is expected after GROUP BY");
+    return parser->token.kind == TOKEN_END
+               ? ST_OK
+               : fail(parser, parser->token.at, "the end is expected after GROUP BY");
 }
 
-enum status list_query_parse(struct bytes text, struct arena *arena, struct list_query *ret_query, struct error *error)
+enum status list_query_parse(struct bytes text, struct arena *arena, struct list_query *ret_query,
+                             struct error *error)
 {
     struct parser parser = { .query = text, .arena = arena, .error = error };
     enum status   status;
     *ret_query = (struct list_query){ 0 };
     if (text.size > LIST_QUERY_SIZE_MAX)
-        return error_set(error, ST_INVALID_ARGUMENT, "invalid query: longer than %d bytes", LIST_QUERY_SIZE_MAX);
+        return error_set(error, ST_INVALID_ARGUMENT, "invalid query: longer than %d bytes",
+                         LIST_QUERY_SIZE_MAX);
     if ((status = advance(&parser)) != ST_OK)
         return status;
     if (!is_tail(&parser)) {

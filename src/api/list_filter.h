@@ -13,8 +13,8 @@
 #include "base/arena.h"
 #include "store/store.h"
 
-#define LIST_QUERY_SIZE_MAX  (64 * 1024)
-#define LIST_STACK_MAX       128 /* operators and parentheses that are open */
+#define LIST_QUERY_SIZE_MAX (64 * 1024)
+#define LIST_STACK_MAX      128 /* operators and parentheses that are open */
 
 struct list_query {
     struct store_filter *filter; /* NULL: all */
@@ -35,8 +35,8 @@ bool list_column_find(struct bytes name, struct list_column *ret_column);
 
 enum list_literal { LITERAL_STRING, LITERAL_INTEGER, LITERAL_FRACTION, LITERAL_BOOL };
 /* What a literal means for a column; the text of a string is unescaped. */
-bool list_value_convert(const struct list_column *column, enum list_literal literal, struct bytes text, struct arena *arena,
-                        struct store_value *ret_value);
+bool        list_value_convert(const struct list_column *column, enum list_literal literal, struct bytes text,
+                               struct arena *arena, struct store_value *ret_value);
 const char *list_type_name(enum list_type type);
 /* Running, Completed and so on; NULL for a number that is no status. */
 const char *list_status_name(int64_t status);

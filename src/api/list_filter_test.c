@@ -7,10 +7,22 @@
 #include "base/testing.h"
 
 static const char *const operator_names[] = {
-    [STORE_AND] = "and", [STORE_OR] = "or", [STORE_NOT] = "not", [STORE_EQUAL] = "=", [STORE_NOT_EQUAL] = "!=",
-    [STORE_LESS] = "<", [STORE_LESS_EQUAL] = "<=", [STORE_GREATER] = ">", [STORE_GREATER_EQUAL] = ">=", [STORE_IN] = "in",
-    [STORE_NOT_IN] = "not in", [STORE_BETWEEN] = "between", [STORE_NOT_BETWEEN] = "not between",
-    [STORE_STARTS_WITH] = "starts with", [STORE_NOT_STARTS_WITH] = "not starts with", [STORE_IS_NULL] = "is null",
+    [STORE_AND] = "and",
+    [STORE_OR] = "or",
+    [STORE_NOT] = "not",
+    [STORE_EQUAL] = "=",
+    [STORE_NOT_EQUAL] = "!=",
+    [STORE_LESS] = "<",
+    [STORE_LESS_EQUAL] = "<=",
+    [STORE_GREATER] = ">",
+    [STORE_GREATER_EQUAL] = ">=",
+    [STORE_IN] = "in",
+    [STORE_NOT_IN] = "not in",
+    [STORE_BETWEEN] = "between",
+    [STORE_NOT_BETWEEN] = "not between",
+    [STORE_STARTS_WITH] = "starts with",
+    [STORE_NOT_STARTS_WITH] = "not starts with",
+    [STORE_IS_NULL] = "is null",
     [STORE_IS_NOT_NULL] = "is not null",
 };
 
@@ -18,7 +30,7 @@ static const char *const operator_names[] = {
 static void print(const struct store_filter *filter, struct buffer *to)
 {
     buffer_append_text(to, "(");
-    if (filter->operator <= STORE_NOT) {
+    if (filter->operator<= STORE_NOT) {
         buffer_append_text(to, operator_names[filter->operator]);
         for (size_t i = 0; i < filter->child_count; i++) {
             buffer_append_text(to, " ");
@@ -85,11 +97,15 @@ TEST(conditions_become_leaves)
 
 TEST(operators_bind_not_before_and_before_or)
 {
-    check_tree("WorkflowId='a' OR WorkflowId='b' AND WorkflowId='c'", "(or (0 = 'a') (and (0 = 'b') (0 = 'c')))");
-    check_tree("WorkflowId='a' AND WorkflowId='b' OR WorkflowId='c'", "(or (and (0 = 'a') (0 = 'b')) (0 = 'c'))");
-    check_tree("(WorkflowId='a' OR WorkflowId='b') AND WorkflowId='c'", "(and (or (0 = 'a') (0 = 'b')) (0 = 'c'))");
+    check_tree("WorkflowId='a' OR WorkflowId='b' AND WorkflowId='c'",
+               "(or (0 = 'a') (and (0 = 'b') (0 = 'c')))");
+    check_tree("WorkflowId='a' AND WorkflowId='b' OR WorkflowId='c'",
+               "(or (and (0 = 'a') (0 = 'b')) (0 = 'c'))");
+    check_tree("(WorkflowId='a' OR WorkflowId='b') AND WorkflowId='c'",
+               "(and (or (0 = 'a') (0 = 'b')) (0 = 'c'))");
     check_tree("NOT WorkflowId='a' AND WorkflowId='b'", "(and (not (0 = 'a')) (0 = 'b'))");
-    check_tree("NOT (WorkflowId='a' AND NOT NOT WorkflowId='b')", "(not (and (0 = 'a') (not (not (0 = 'b')))))");
+    check_tree("NOT (WorkflowId='a' AND NOT NOT WorkflowId='b')",
+               "(not (and (0 = 'a') (not (not (0 = 'b')))))");
     check_tree("((((WorkflowId='a'))))", "(0 = 'a')");
     check_tree("HistoryLength BETWEEN 1 AND 2 AND HistoryLength = 3", "(and (8 between 1 2) (8 = 3))");
 }
@@ -135,7 +151,9 @@ TEST(a_run_id_is_compared_as_sixteen_bytes)
     struct list_query parsed;
     struct error      error;
     arena_init(&arena, SIZE_MAX);
-    CHECK_INT(list_query_parse(BYTES("RunId = '00112233-4455-8677-8899-aabbccddeeff'"), &arena, &parsed, &error), ST_OK);
+    CHECK_INT(list_query_parse(BYTES("RunId = '00112233-4455-8677-8899-aabbccddeeff'"), &arena, &parsed,
+                               &error),
+              ST_OK);
     CHECK_INT(parsed.filter->values[0].text.size, 16);
     CHECK_INT(parsed.filter->values[0].text.base[15], 0xff);
     arena_release(&arena);
@@ -180,7 +198,8 @@ TEST(counts_may_group_by_status)
     CHECK_INT(list_query_parse(BYTES("group by ExecutionStatus"), &arena, &parsed, &error), ST_OK);
     CHECK(parsed.group_by_status);
     CHECK_PTR(parsed.filter, NULL);
-    CHECK_INT(list_query_parse(BYTES("WorkflowId='a' GROUP BY ExecutionStatus"), &arena, &parsed, &error), ST_OK);
+    CHECK_INT(list_query_parse(BYTES("WorkflowId='a' GROUP BY ExecutionStatus"), &arena, &parsed, &error),
+              ST_OK);
     CHECK(parsed.group_by_status);
     CHECK(parsed.filter != NULL);
     arena_release(&arena);
@@ -209,11 +228,39 @@ TEST(deep_and_long_queries_are_refused)
 
 TEST(random_tokens_never_break_the_parser)
 {
-    static const char *const pieces[] = { "WorkflowId", "=", "'a'", "AND", "OR", "NOT", "(", ")", "IN", ",", "BETWEEN", "5",
-                                          "StartTime", "IS", "NULL", "STARTS_WITH", "GROUP", "BY", "ExecutionStatus", "-", "'",
-                                          "\"", "`", "1.5e3", "!=", "\xff", "true", "WorkflowId = 'a'",
-                                          "WorkflowId IN ('a', 'b')", "HistoryLength > 5", "AND", "OR" };
-    struct random random;
+    static const char *const pieces[] = { "WorkflowId",
+                                          "=",
+                                          "'a'",
+                                          "AND",
+                                          "OR",
+                                          "NOT",
+                                          "(",
+                                          ")",
+                                          "IN",
+                                          ",",
+                                          "BETWEEN",
+                                          "5",
+                                          "StartTime",
+                                          "IS",
+                                          "NULL",
+                                          "STARTS_WITH",
+                                          "GROUP",
+                                          "BY",
+                                          "ExecutionStatus",
+                                          "-",
+                                          "'",
+                                          "\"",
+                                          "`",
+                                          "1.5e3",
+                                          "!=",
+                                          "\xff",
+                                          "true",
+                                          "WorkflowId = 'a'",
+                                          "WorkflowId IN ('a', 'b')",
+                                          "HistoryLength > 5",
+                                          "AND",
+                                          "OR" };
+    struct random            random;
     random_seed(&random, 42);
     size_t understood = 0;
     for (size_t round = 0; round < 20000; round++) {

@@ -67,8 +67,10 @@ static bool take_digits(struct bytes *text, size_t least, size_t most, int64_t *
 {
     int64_t value = 0;
     size_t  count = 0;
-    for (; count < most && count < text->size && text->base[count] >= '0' && text->base[count] <= '9'; count++) {
-        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, text->base[count] - '0', &value))
+    for (; count < most && count < text->size && text->base[count] >= '0' && text->base[count] <= '9';
+         count++) {
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, text->base[count] - '0', &value))
             return false;
     }
     if (count < least)
@@ -131,8 +133,8 @@ static bool take_zone(struct bytes *text, int64_t *ret_seconds)
     bool west = take_character(text, '-');
     if (!west && !take_character(text, '+'))
         return false;
-    if (!take_digits(text, 2, 2, &hours) || !take_character(text, ':') || !take_digits(text, 2, 2, &minutes) || hours > 23 ||
-        minutes > 59)
+    if (!take_digits(text, 2, 2, &hours) || !take_character(text, ':') ||
+        !take_digits(text, 2, 2, &minutes) || hours > 23 || minutes > 59)
         return false;
     *ret_seconds = (west ? -1 : 1) * (hours * 3600 + minutes * 60);
     return true;
@@ -140,24 +142,28 @@ static bool take_zone(struct bytes *text, int64_t *ret_seconds)
 
 static int64_t days_in_month(int64_t year, int64_t month)
 {
-    return days_from_civil(month == 12 ? year + 1 : year, month == 12 ? 1 : month + 1, 1) - days_from_civil(year, month, 1);
+    return days_from_civil(month == 12 ? year + 1 : year, month == 12 ? 1 : month + 1, 1) -
+           days_from_civil(year, month, 1);
 }
 
 /* RFC 3339, as nanoseconds; years that 64 bits do not hold stop at the ends. */
 static bool parse_time(struct bytes text, int64_t *ret_ns)
 {
     int64_t year, month, day, hour, minute, second, fraction, zone;
-    if (!take_digits(&text, 4, 4, &year) || !take_character(&text, '-') || !take_digits(&text, 2, 2, &month) ||
-        !take_character(&text, '-') || !take_digits(&text, 2, 2, &day) ||
+    if (!take_digits(&text, 4, 4, &year) || !take_character(&text, '-') ||
+        !take_digits(&text, 2, 2, &month) || !take_character(&text, '-') || !take_digits(&text, 2, 2, &day) ||
         (!take_character(&text, 'T') && !take_character(&text, 't') && !take_character(&text, ' ')) ||
-        !take_digits(&text, 2, 2, &hour) || !take_character(&text, ':') || !take_digits(&text, 2, 2, &minute) ||
-        !take_character(&text, ':') || !take_digits(&text, 2, 2, &second) || !take_fraction(&text, NS_PER_S, &fraction) ||
+        !take_digits(&text, 2, 2, &hour) || !take_character(&text, ':') ||
+        !take_digits(&text, 2, 2, &minute) || !take_character(&text, ':') ||
+        !take_digits(&text, 2, 2, &second) || !take_fraction(&text, NS_PER_S, &fraction) ||
         !take_zone(&text, &zone) || text.size != 0)
         return false;
-    if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) || hour > 23 || minute > 59 || second > 60)
+    if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) || hour > 23 || minute > 59 ||
+        second > 60)
         return false;
     int64_t seconds = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - zone;
-    if (__builtin_mul_overflow(seconds, NS_PER_S, ret_ns) || __builtin_add_overflow(*ret_ns, fraction, ret_ns))
+    if (__builtin_mul_overflow(seconds, NS_PER_S, ret_ns) ||
+        __builtin_add_overflow(*ret_ns, fraction, ret_ns))
         *ret_ns = seconds < 0 ? INT64_MIN : INT64_MAX;
     return true;
 }
@@ -167,8 +173,9 @@ static bool parse_time(struct bytes text, int64_t *ret_ns)
 static bool parse_clock(struct bytes text, int64_t *ret_ns)
 {
     int64_t hours, minutes, seconds;
-    if (!take_digits(&text, 1, 6, &hours) || !take_character(&text, ':') || !take_digits(&text, 2, 2, &minutes) ||
-        !take_character(&text, ':') || !take_digits(&text, 2, 2, &seconds) || text.size != 0 || minutes > 59 || seconds > 59)
+    if (!take_digits(&text, 1, 6, &hours) || !take_character(&text, ':') ||
+        !take_digits(&text, 2, 2, &minutes) || !take_character(&text, ':') ||
+        !take_digits(&text, 2, 2, &seconds) || text.size != 0 || minutes > 59 || seconds > 59)
         return false;
     *ret_ns = (hours * 3600 + minutes * 60 + seconds) * NS_PER_S;
     return true;
@@ -179,8 +186,10 @@ static bool take_unit(struct bytes *text, int64_t *ret_unit)
     static const struct {
         const char *name;
         int64_t     ns;
-    } units[] = { { "ns", 1 },      { "us", NS_PER_US },      { "\xC2\xB5s", NS_PER_US }, { "ms", NS_PER_MS }, { "s", NS_PER_S },
-                  { "m", 60 * NS_PER_S }, { "h", 3600 * NS_PER_S }, { "d", 86400 * NS_PER_S } };
+    } units[] = {
+        { "ns", 1 },       { "us", NS_PER_US },    { "\xC2\xB5s", NS_PER_US }, { "ms", NS_PER_MS },
+        { "s", NS_PER_S }, { "m", 60 * NS_PER_S }, { "h", 3600 * NS_PER_S },   { "d", 86400 * NS_PER_S }
+    };
     for (size_t i = 0; i < ARRAY_COUNT(units); i++) {
         struct bytes name = bytes_of_text(units[i].name);
         if (!bytes_starts_with(*text, name))
@@ -201,7 +210,7 @@ static bool parse_duration(struct bytes text, int64_t *ret_ns)
     if (text.size == 0)
         return false;
     while (text.size != 0) {
-        int64_t      whole, unit, fraction, part;
+        int64_t whole, unit, fraction, part;
         if (!take_digits(&text, 1, SIZE_MAX, &whole))
             return false;
         if (!take_fraction(&text, NS_PER_S, &fraction) || !take_unit(&text, &unit))
@@ -227,7 +236,8 @@ static bool convert_status(enum list_literal literal, struct bytes text, struct 
 {
     int64_t number;
     if (literal == LITERAL_INTEGER)
-        return parse_integer(text, &number) && number >= 0 && number <= INT32_MAX && number_value(number, ret_value);
+        return parse_integer(text, &number) && number >= 0 && number <= INT32_MAX &&
+               number_value(number, ret_value);
     for (size_t i = 0; literal == LITERAL_STRING && i < ARRAY_COUNT(statuses); i++) {
         if (bytes_equal_text(text, statuses[i].name))
             return number_value(statuses[i].status, ret_value);
@@ -235,8 +245,8 @@ static bool convert_status(enum list_literal literal, struct bytes text, struct 
     return false;
 }
 
-static bool convert_text(const struct list_column *column, enum list_literal literal, struct bytes text, struct arena *arena,
-                         struct store_value *ret_value)
+static bool convert_text(const struct list_column *column, enum list_literal literal, struct bytes text,
+                         struct arena *arena, struct store_value *ret_value)
 {
     struct uuid id;
     if (literal != LITERAL_STRING)
@@ -248,14 +258,16 @@ static bool convert_text(const struct list_column *column, enum list_literal lit
     return true;
 }
 
-bool list_value_convert(const struct list_column *column, enum list_literal literal, struct bytes text, struct arena *arena,
-                        struct store_value *ret_value)
+bool list_value_convert(const struct list_column *column, enum list_literal literal, struct bytes text,
+                        struct arena *arena, struct store_value *ret_value)
 {
     int64_t number;
     switch (column->type) {
     case LIST_KEYWORD:
-    case LIST_UUID: return convert_text(column, literal, text, arena, ret_value);
-    case LIST_STATUS: return convert_status(literal, text, ret_value);
+    case LIST_UUID:
+        return convert_text(column, literal, text, arena, ret_value);
+    case LIST_STATUS:
+        return convert_status(literal, text, ret_value);
     case LIST_TIME:
         if (literal == LITERAL_STRING)
             return parse_time(text, &number) && number_value(number, ret_value);
@@ -264,7 +276,8 @@ bool list_value_convert(const struct list_column *column, enum list_literal lite
         if (literal == LITERAL_STRING)
             return parse_duration(text, &number) && number_value(number, ret_value);
         return literal == LITERAL_INTEGER && parse_integer(text, &number) && number_value(number, ret_value);
-    case LIST_INT: return literal == LITERAL_INTEGER && parse_integer(text, &number) && number_value(number, ret_value);
+    case LIST_INT:
+        return literal == LITERAL_INTEGER && parse_integer(text, &number) && number_value(number, ret_value);
     }
     return false;
 }

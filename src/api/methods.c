@@ -1,21 +1,27 @@
 /* methods.c: every RPC of both services in one table: who handles it, what it needs, and what `perdure compat` says. */
 #include "api/api_internal.h"
 
-#define WORKFLOW(method, handler, needs, supported, remark)                                     \
-    [PB_METHOD_WorkflowService_##method] = { .handle = handler, .need = NAMESPACE_##needs,       \
-                                             .support = API_##supported, .note = remark }
-#define OPERATOR(method, handler, needs, supported, remark)                                      \
-    [PB_METHOD_OperatorService_##method] = { .handle = handler, .need = NAMESPACE_##needs,       \
-                                             .support = API_##supported, .note = remark }
+#define WORKFLOW(method, handler, needs, supported, remark)                                                  \
+    [PB_METHOD_WorkflowService_##method] = {                                                                 \
+        .handle = handler, .need = NAMESPACE_##needs, .support = API_##supported, .note = remark             \
+    }
+#define OPERATOR(method, handler, needs, supported, remark)                                                  \
+    [PB_METHOD_OperatorService_##method] = {                                                                 \
+        .handle = handler, .need = NAMESPACE_##needs, .support = API_##supported, .note = remark             \
+    }
 
 static const struct rpc_entry entries[PB_METHOD_COUNT] = {
-    WORKFLOW(RegisterNamespace, register_namespace, NONE, COMPLETE, "one cluster: global namespaces are refused"),
+    WORKFLOW(RegisterNamespace, register_namespace, NONE, COMPLETE,
+             "one cluster: global namespaces are refused"),
     WORKFLOW(DescribeNamespace, describe_namespace, NONE, COMPLETE, ""),
     WORKFLOW(ListNamespaces, list_namespaces, NONE, COMPLETE, ""),
-    WORKFLOW(UpdateNamespace, update_namespace, REQUIRED, PARTIAL, "custom search attribute aliases are ignored"),
+    WORKFLOW(UpdateNamespace, update_namespace, REQUIRED, PARTIAL,
+             "custom search attribute aliases are ignored"),
     WORKFLOW(DeprecateNamespace, deprecate_namespace, REQUIRED, COMPLETE, ""),
-    WORKFLOW(StartWorkflowExecution, start_workflow, REQUIRED, PARTIAL, "no completion callbacks, no pinned versions"),
-    WORKFLOW(SignalWithStartWorkflowExecution, signal_with_start_workflow, REQUIRED, PARTIAL, "no pinned versions"),
+    WORKFLOW(StartWorkflowExecution, start_workflow, REQUIRED, PARTIAL,
+             "no completion callbacks, no pinned versions"),
+    WORKFLOW(SignalWithStartWorkflowExecution, signal_with_start_workflow, REQUIRED, PARTIAL,
+             "no pinned versions"),
     WORKFLOW(SignalWorkflowExecution, signal_workflow, REQUIRED, COMPLETE, ""),
     WORKFLOW(RequestCancelWorkflowExecution, request_cancel_workflow, REQUIRED, COMPLETE, ""),
     WORKFLOW(TerminateWorkflowExecution, terminate_workflow, REQUIRED, COMPLETE, ""),
@@ -38,9 +44,11 @@ static const struct rpc_entry entries[PB_METHOD_COUNT] = {
     WORKFLOW(DescribeWorkflowExecution, describe_workflow, REQUIRED, COMPLETE, ""),
     WORKFLOW(QueryWorkflow, query_workflow, REQUIRED, COMPLETE, ""),
     WORKFLOW(RespondQueryTaskCompleted, respond_query_task_completed, TOKEN, COMPLETE, ""),
-    WORKFLOW(ListWorkflowExecutions, list_workflows, REQUIRED, PARTIAL, "filters by system attributes only; no ORDER BY"),
+    WORKFLOW(ListWorkflowExecutions, list_workflows, REQUIRED, PARTIAL,
+             "filters by system attributes only; no ORDER BY"),
     WORKFLOW(ScanWorkflowExecutions, scan_workflows, REQUIRED, PARTIAL, "as ListWorkflowExecutions"),
-    WORKFLOW(CountWorkflowExecutions, count_workflows, REQUIRED, PARTIAL, "filters by system attributes only"),
+    WORKFLOW(CountWorkflowExecutions, count_workflows, REQUIRED, PARTIAL,
+             "filters by system attributes only"),
     WORKFLOW(ListOpenWorkflowExecutions, list_open_workflows, REQUIRED, COMPLETE, ""),
     WORKFLOW(ListClosedWorkflowExecutions, list_closed_workflows, REQUIRED, COMPLETE, ""),
     WORKFLOW(GetSearchAttributes, get_search_attributes, NONE, COMPLETE, ""),
@@ -48,7 +56,8 @@ static const struct rpc_entry entries[PB_METHOD_COUNT] = {
     WORKFLOW(GetClusterInfo, get_cluster_info, NONE, COMPLETE, ""),
     WORKFLOW(ResetStickyTaskQueue, reset_sticky_task_queue, REQUIRED, COMPLETE, ""),
     WORKFLOW(ShutdownWorker, shutdown_worker, REQUIRED, COMPLETE, ""),
-    WORKFLOW(DescribeTaskQueue, describe_task_queue, REQUIRED, PARTIAL, "the backlog count is what memory holds; no rates"),
+    WORKFLOW(DescribeTaskQueue, describe_task_queue, REQUIRED, PARTIAL,
+             "the backlog count is what memory holds; no rates"),
     OPERATOR(AddSearchAttributes, add_search_attributes, REQUIRED, COMPLETE, ""),
     OPERATOR(RemoveSearchAttributes, remove_search_attributes, REQUIRED, COMPLETE, ""),
     OPERATOR(ListSearchAttributes, list_search_attributes, REQUIRED, COMPLETE, ""),

@@ -13,7 +13,8 @@ static struct namespace_NamespaceInfo *info_of(struct rpc *rpc, const struct sta
     info->state = record->state;
     info->description = record->description;
     info->owner_email = record->owner_email;
-    info->data = ARENA_NEW_ARRAY(&rpc->arena, struct namespace_NamespaceInfo_DataEntry, record->data_count + 1);
+    info->data = ARENA_NEW_ARRAY(&rpc->arena, struct namespace_NamespaceInfo_DataEntry,
+                                 record->data_count + 1);
     info->data_count = record->data_count;
     for (size_t i = 0; i < record->data_count; i++) {
         info->data[i].key = record->data[i].key;
@@ -77,10 +78,12 @@ void describe_namespace(struct rpc *rpc)
         rpc_fail(rpc, ST_INVALID_ARGUMENT, "Namespace or Id is not set on request.");
         return;
     }
-    const struct namespace_config *config = request->namespace.size != 0 ? lane_namespace_by_name(lane, request->namespace)
-                                                                         : lane_namespace_by_id(lane, request->id);
+    const struct namespace_config *config = request->namespace.size != 0
+                                                ? lane_namespace_by_name(lane, request->namespace)
+                                                : lane_namespace_by_id(lane, request->id);
     if (config == NULL) {
-        error_namespace_not_found(&rpc->error, &rpc->arena, request->namespace.size != 0 ? request->namespace : request->id);
+        error_namespace_not_found(&rpc->error, &rpc->arena,
+                                  request->namespace.size != 0 ? request->namespace : request->id);
         rpc_fail_error(rpc, &rpc->error);
         return;
     }
@@ -109,7 +112,8 @@ void list_namespaces(struct rpc *rpc)
     struct workflowservice_ListNamespacesResponse *response =
         ARENA_NEW(&rpc->arena, struct workflowservice_ListNamespacesResponse);
     size_t count = lane_namespaces(rpc->home->lane, &configs);
-    response->namespaces = ARENA_NEW_ARRAY(&rpc->arena, struct workflowservice_DescribeNamespaceResponse, MIN(limit, count) + 1);
+    response->namespaces = ARENA_NEW_ARRAY(&rpc->arena, struct workflowservice_DescribeNamespaceResponse,
+                                           MIN(limit, count) + 1);
     for (size_t i = 0; i < count; i++) {
         if (bytes_compare(configs[i].name, page.after_name) <= 0 ||
             (configs[i].state == enums_NAMESPACE_STATE_DELETED && !with_deleted))
@@ -181,11 +185,13 @@ static enum status check_retention(const struct google_Duration *retention, stru
     if (status != ST_OK)
         return status;
     if (ns < RETENTION_MIN_NS)
-        return error_set(error, ST_INVALID_ARGUMENT, "WorkflowExecutionRetentionPeriod must be at least one hour.");
+        return error_set(error, ST_INVALID_ARGUMENT,
+                         "WorkflowExecutionRetentionPeriod must be at least one hour.");
     return ST_OK;
 }
 
-static enum status check_register(const struct workflowservice_RegisterNamespaceRequest *request, struct error *error)
+static enum status check_register(const struct workflowservice_RegisterNamespaceRequest *request,
+                                  struct error                                          *error)
 {
     enum status status = check_retention(request->workflow_execution_retention_period, error);
     if (status != ST_OK || (status = check_id("Namespace", request->namespace, error)) != ST_OK ||
@@ -211,7 +217,8 @@ void register_namespace(struct rpc *rpc)
         namespaces_submit(rpc, NAMESPACES_REGISTER, request->namespace, changed);
 }
 
-static enum status check_update(const struct workflowservice_UpdateNamespaceRequest *request, struct error *error)
+static enum status check_update(const struct workflowservice_UpdateNamespaceRequest *request,
+                                struct error                                        *error)
 {
     const struct namespace_UpdateNamespaceInfo *info = request->update_info;
     enum status                                 status;
@@ -220,7 +227,8 @@ static enum status check_update(const struct workflowservice_UpdateNamespaceRequ
             (status = check_id_optional("OwnerEmail", info->owner_email, error)) != ST_OK)
             return status;
         if (info->state < enums_NAMESPACE_STATE_UNSPECIFIED || info->state > enums_NAMESPACE_STATE_DEPRECATED)
-            return error_set(error, ST_INVALID_ARGUMENT, "UpdateInfo.State cannot be set to %d.", info->state);
+            return error_set(error, ST_INVALID_ARGUMENT, "UpdateInfo.State cannot be set to %d.",
+                             info->state);
     }
     if (request->promote_namespace)
         return error_set(error, ST_INVALID_ARGUMENT, "PromoteNamespace: this is a single cluster.");
@@ -269,7 +277,8 @@ void add_search_attributes(struct rpc *rpc)
             return;
         }
         if (is_system_attribute(name)) {
-            rpc_fail(rpc, ST_INVALID_ARGUMENT, "Search attribute %.*s is reserved by the system.", BYTES_FMT(name));
+            rpc_fail(rpc, ST_INVALID_ARGUMENT, "Search attribute %.*s is reserved by the system.",
+                     BYTES_FMT(name));
             return;
         }
         if (type <= enums_INDEXED_VALUE_TYPE_UNSPECIFIED || type > enums_INDEXED_VALUE_TYPE_KEYWORD_LIST) {
@@ -306,14 +315,16 @@ void list_search_attributes(struct rpc *rpc)
     struct operatorservice_ListSearchAttributesResponse *response =
         ARENA_NEW(&rpc->arena, struct operatorservice_ListSearchAttributesResponse);
     response->custom_attributes = ARENA_NEW_ARRAY(
-        &rpc->arena, struct operatorservice_ListSearchAttributesResponse_CustomAttributesEntry, record.search_attributes_count + 1);
+        &rpc->arena, struct operatorservice_ListSearchAttributesResponse_CustomAttributesEntry,
+        record.search_attributes_count + 1);
     response->custom_attributes_count = record.search_attributes_count;
     for (size_t i = 0; i < record.search_attributes_count; i++) {
         response->custom_attributes[i].key = record.search_attributes[i].key;
         response->custom_attributes[i].value = record.search_attributes[i].value;
     }
     response->system_attributes = ARENA_NEW_ARRAY(
-        &rpc->arena, struct operatorservice_ListSearchAttributesResponse_SystemAttributesEntry, system_attribute_count);
+        &rpc->arena, struct operatorservice_ListSearchAttributesResponse_SystemAttributesEntry,
+        system_attribute_count);
     response->system_attributes_count = system_attribute_count;
     for (size_t i = 0; i < system_attribute_count; i++) {
         response->system_attributes[i].key = system_attributes[i].name;
@@ -335,7 +346,8 @@ struct ensure {
 
 static void ensured(struct request *request)
 {
-    struct ensure *self = CONTAINER_OF(CONTAINER_OF(request, struct namespaces_request, base), struct ensure, request);
+    struct ensure *self = CONTAINER_OF(CONTAINER_OF(request, struct namespaces_request, base), struct ensure,
+                                       request);
     struct error   error = request->error;
     if (error.code == ST_ALREADY_EXISTS)
         error_clear(&error);

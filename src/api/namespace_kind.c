@@ -120,12 +120,15 @@ static void fail_detail(struct request *request, const struct pb_message *type, 
     request->error.detail = pb_encode_arena(type, detail, request->arena);
 }
 
-static void write_record(struct namespaces_request *self, const struct state_Namespace *record, struct decision *decision)
+static void write_record(struct namespaces_request *self, const struct state_Namespace *record,
+                         struct decision *decision)
 {
     struct arena        *arena = self->base.arena;
     struct store_entity *row = ARENA_NEW(arena, struct store_entity);
     self->record = pb_encode_arena(&pb_state_Namespace, record, arena);
-    *row = (struct store_entity){ .kind = ENTITY_NAMESPACES, .key = arena_copy(arena, record->id), .state = self->record };
+    *row = (struct store_entity){ .kind = ENTITY_NAMESPACES,
+                                  .key = arena_copy(arena, record->id),
+                                  .state = self->record };
     decision->changes = true;
     decision->self = (struct transition){ .delta = self->record, .entities = row, .entity_count = 1 };
 }
@@ -152,8 +155,8 @@ static void decide_register(const struct namespaces *state, struct namespaces_re
         return;
     }
     if (state != NULL && state->count >= NAMESPACES_MAX) {
-        error_set(&self->base.error, ST_RESOURCE_EXHAUSTED, "there are %d namespaces, and no more are allowed",
-                  NAMESPACES_MAX);
+        error_set(&self->base.error, ST_RESOURCE_EXHAUSTED,
+                  "there are %d namespaces, and no more are allowed", NAMESPACES_MAX);
         return;
     }
     struct state_Namespace record = {
@@ -175,11 +178,12 @@ static void decide_register(const struct namespaces *state, struct namespaces_re
     write_record(self, &record, decision);
 }
 
-static void merge_data(struct state_Namespace *record, const struct namespace_UpdateNamespaceInfo *info, struct arena *arena)
+static void merge_data(struct state_Namespace *record, const struct namespace_UpdateNamespaceInfo *info,
+                       struct arena *arena)
 {
-    struct state_Namespace_DataEntry *merged =
-        ARENA_NEW_ARRAY(arena, struct state_Namespace_DataEntry, record->data_count + info->data_count + 1);
-    size_t count = 0;
+    struct state_Namespace_DataEntry *merged = ARENA_NEW_ARRAY(arena, struct state_Namespace_DataEntry,
+                                                               record->data_count + info->data_count + 1);
+    size_t                            count = 0;
     for (size_t i = 0; i < record->data_count; i++)
         merged[count++] = record->data[i];
     for (size_t i = 0; i < info->data_count; i++) {
@@ -194,7 +198,8 @@ static void merge_data(struct state_Namespace *record, const struct namespace_Up
     record->data_count = count;
 }
 
-static void decide_update(struct namespaces_request *self, struct state_Namespace *record, struct decision *decision)
+static void decide_update(struct namespaces_request *self, struct state_Namespace *record,
+                          struct decision *decision)
 {
     const struct workflowservice_UpdateNamespaceRequest *input = self->input;
     const struct namespace_UpdateNamespaceInfo          *info = input->update_info;
@@ -217,7 +222,8 @@ static void decide_update(struct namespaces_request *self, struct state_Namespac
 }
 
 /* A name that exists stays as it is, also with another type. */
-static void decide_add(struct namespaces_request *self, struct state_Namespace *record, struct decision *decision)
+static void decide_add(struct namespaces_request *self, struct state_Namespace *record,
+                       struct decision *decision)
 {
     const struct operatorservice_AddSearchAttributesRequest *input = self->input;
     struct state_Namespace_SearchAttributesEntry            *merged =
@@ -247,10 +253,11 @@ static void decide_add(struct namespaces_request *self, struct state_Namespace *
         write_record(self, record, decision);
 }
 
-static void decide_remove(struct namespaces_request *self, struct state_Namespace *record, struct decision *decision)
+static void decide_remove(struct namespaces_request *self, struct state_Namespace *record,
+                          struct decision *decision)
 {
     const struct operatorservice_RemoveSearchAttributesRequest *input = self->input;
-    size_t                                                      kept = 0, before = record->search_attributes_count;
+    size_t kept = 0, before = record->search_attributes_count;
     for (size_t i = 0; i < before; i++) {
         bool goes = false;
         for (size_t k = 0; k < input->search_attributes_count && !goes; k++)
@@ -263,7 +270,8 @@ static void decide_remove(struct namespaces_request *self, struct state_Namespac
         write_record(self, record, decision);
 }
 
-static void namespaces_decide(const void *state, struct request *request, struct env *env, struct decision *decision)
+static void namespaces_decide(const void *state, struct request *request, struct env *env,
+                              struct decision *decision)
 {
     struct namespaces_request *self = CONTAINER_OF(request, struct namespaces_request, base);
     if (request->command == ENTITY_COMMAND_DUE)
@@ -282,18 +290,26 @@ static void namespaces_decide(const void *state, struct request *request, struct
     }
     self->record = arena_copy(request->arena, known->record);
     if (pb_decode(&pb_state_Namespace, self->record, request->arena, &record, &request->error) != ST_OK) {
-        error_set(&request->error, ST_INTERNAL, "the record of namespace %.*s does not decode", BYTES_FMT(self->name));
+        error_set(&request->error, ST_INTERNAL, "the record of namespace %.*s does not decode",
+                  BYTES_FMT(self->name));
         return;
     }
     switch ((enum namespaces_command)request->command) {
-    case NAMESPACES_UPDATE: decide_update(self, &record, decision); break;
-    case NAMESPACES_ADD_ATTRIBUTES: decide_add(self, &record, decision); break;
-    case NAMESPACES_REMOVE_ATTRIBUTES: decide_remove(self, &record, decision); break;
+    case NAMESPACES_UPDATE:
+        decide_update(self, &record, decision);
+        break;
+    case NAMESPACES_ADD_ATTRIBUTES:
+        decide_add(self, &record, decision);
+        break;
+    case NAMESPACES_REMOVE_ATTRIBUTES:
+        decide_remove(self, &record, decision);
+        break;
     case NAMESPACES_DEPRECATE:
         record.state = enums_NAMESPACE_STATE_DEPRECATED;
         write_record(self, &record, decision);
         break;
-    case NAMESPACES_REGISTER: break;
+    case NAMESPACES_REGISTER:
+        break;
     }
 }
 

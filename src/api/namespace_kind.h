@@ -8,17 +8,17 @@
 #include "pb/all.pb.h"
 #include "shard/entity.h"
 
-#define NAMESPACES_MAX       10000
-#define NAMESPACE_DATA_MAX   100
+#define NAMESPACES_MAX           10000
+#define NAMESPACE_DATA_MAX       100
 #define NAMESPACE_ATTRIBUTES_MAX 500
-#define RETENTION_MIN_NS     (3600 * NS_PER_S)
+#define RETENTION_MIN_NS         (3600 * NS_PER_S)
 
 enum namespaces_command {
-    NAMESPACES_REGISTER = 1,          /* in: workflowservice_RegisterNamespaceRequest */
-    NAMESPACES_UPDATE,                /* in: workflowservice_UpdateNamespaceRequest */
-    NAMESPACES_DEPRECATE,             /* in: the name */
-    NAMESPACES_ADD_ATTRIBUTES,        /* in: operatorservice_AddSearchAttributesRequest */
-    NAMESPACES_REMOVE_ATTRIBUTES,     /* in: operatorservice_RemoveSearchAttributesRequest */
+    NAMESPACES_REGISTER = 1,      /* in: workflowservice_RegisterNamespaceRequest */
+    NAMESPACES_UPDATE,            /* in: workflowservice_UpdateNamespaceRequest */
+    NAMESPACES_DEPRECATE,         /* in: the name */
+    NAMESPACES_ADD_ATTRIBUTES,    /* in: operatorservice_AddSearchAttributesRequest */
+    NAMESPACES_REMOVE_ATTRIBUTES, /* in: operatorservice_RemoveSearchAttributesRequest */
 };
 struct namespaces_request {
     struct request base; /* business id empty, namespace number 0, kind ENTITY_NAMESPACES */

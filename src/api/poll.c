@@ -79,17 +79,18 @@ static void poll_started(struct request *request)
 
 static void fill_start(struct rpc *rpc, const struct store_ready *task)
 {
-    struct rpc_poll    *poll = &rpc->poll;
-    struct store_ready  copy = *task;
-    char                text[UUID_TEXT_SIZE];
-    struct uuid         id = uuid_random(&rpc_at(rpc)->random);
+    struct rpc_poll   *poll = &rpc->poll;
+    struct store_ready copy = *task;
+    char               text[UUID_TEXT_SIZE];
+    struct uuid        id = uuid_random(&rpc_at(rpc)->random);
     uuid_print(&id, text);
     copy.queue = arena_copy(&rpc->arena, task->queue);
     copy.normal_queue = arena_copy(&rpc->arena, task->normal_queue);
     copy.workflow_id = arena_copy(&rpc->arena, task->workflow_id);
     copy.fairness_key = arena_copy(&rpc->arena, task->fairness_key);
     copy.version = arena_copy(&rpc->arena, task->version);
-    rpc_address(rpc, poll->kind == STORE_TASK_WORKFLOW ? WORKFLOW_TASK_START : ACTIVITY_TASK_START, copy.workflow_id, NULL);
+    rpc_address(rpc, poll->kind == STORE_TASK_WORKFLOW ? WORKFLOW_TASK_START : ACTIVITY_TASK_START,
+                copy.workflow_id, NULL);
     rpc->work.task = copy;
     rpc->work.poll = (struct workflow_poll){
         .identity = poll->poller.identity,
@@ -145,7 +146,8 @@ static void poll_again(struct rpc *rpc)
 {
     struct api_lane *lane = rpc_at(rpc);
     struct rpc_poll *poll = &rpc->poll;
-    if (rpc->gone_seen || lane->draining || poll->stale_count >= STALE_MAX || lane_monotonic(lane->lane) >= poll->expires) {
+    if (rpc->gone_seen || lane->draining || poll->stale_count >= STALE_MAX ||
+        lane_monotonic(lane->lane) >= poll->expires) {
         rpc_reply(rpc, NULL);
         return;
     }
@@ -154,7 +156,8 @@ static void poll_again(struct rpc *rpc)
     struct error error;
     if (matching_poll(lane->matching, &poll->name, &poll->poller, &error) != ST_OK) {
         struct error refusal;
-        error_exhausted(&refusal, &rpc->arena, enums_RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT, "%s", error.message);
+        error_exhausted(&refusal, &rpc->arena, enums_RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT, "%s",
+                        error.message);
         rpc_fail_error(rpc, &refusal);
     }
 }
@@ -175,19 +178,23 @@ static void poll_begin(struct rpc *rpc, const struct taskqueue_TaskQueue *queue)
     rpc_move(rpc, runtime_queue_lane(rpc->home->api->runtime, rpc->ns.number, normal), poll_again);
 }
 
-static enum status poll_check(const struct taskqueue_TaskQueue *queue, struct bytes identity, struct error *error)
+static enum status poll_check(const struct taskqueue_TaskQueue *queue, struct bytes identity,
+                              struct error *error)
 {
     enum status status = check_task_queue(queue, error);
     return status != ST_OK ? status : check_id_optional("Identity", identity, error);
 }
 
-static enum status versioning_check(const struct common_WorkerVersionCapabilities *capabilities,
-                                    const struct deployment_WorkerDeploymentOptions *options, struct error *error)
+static enum status versioning_check(const struct common_WorkerVersionCapabilities   *capabilities,
+                                    const struct deployment_WorkerDeploymentOptions *options,
+                                    struct error                                    *error)
 {
     if (capabilities != NULL && capabilities->use_versioning && capabilities->build_id.size == 0)
-        return error_set(error, ST_INVALID_ARGUMENT, "WorkerVersionCapabilities.BuildId is not set on request.");
+        return error_set(error, ST_INVALID_ARGUMENT,
+                         "WorkerVersionCapabilities.BuildId is not set on request.");
     if (options != NULL && options->worker_versioning_mode == enums_WORKER_VERSIONING_MODE_VERSIONED)
-        return error_set(error, ST_UNIMPLEMENTED, "Worker deployments are not implemented: start the worker unversioned.");
+        return error_set(error, ST_UNIMPLEMENTED,
+                         "Worker deployments are not implemented: start the worker unversioned.");
     return ST_OK;
 }
 
@@ -196,15 +203,17 @@ void poll_workflow_task(struct rpc *rpc)
     const struct workflowservice_PollWorkflowTaskQueueRequest *request = rpc->request;
     struct rpc_poll                                           *poll = &rpc->poll;
     if (poll_check(request->task_queue, request->identity, &rpc->error) != ST_OK ||
-        versioning_check(request->worker_version_capabilities, request->deployment_options, &rpc->error) != ST_OK) {
+        versioning_check(request->worker_version_capabilities, request->deployment_options, &rpc->error) !=
+            ST_OK) {
         rpc_fail_error(rpc, &rpc->error);
         return;
     }
     poll->kind = STORE_TASK_WORKFLOW;
     poll->poller.identity = request->identity;
     poll->poller.worker_instance_key = request->worker_instance_key;
-    poll->build_id = request->worker_version_capabilities != NULL ? request->worker_version_capabilities->build_id
-                                                                  : request->binary_checksum;
+    poll->build_id = request->worker_version_capabilities != NULL
+                         ? request->worker_version_capabilities->build_id
+                         : request->binary_checksum;
     poll_begin(rpc, request->task_queue);
 }
 
@@ -213,7 +222,8 @@ void poll_activity_task(struct rpc *rpc)
     const struct workflowservice_PollActivityTaskQueueRequest *request = rpc->request;
     struct rpc_poll                                           *poll = &rpc->poll;
     if (poll_check(request->task_queue, request->identity, &rpc->error) != ST_OK ||
-        versioning_check(request->worker_version_capabilities, request->deployment_options, &rpc->error) != ST_OK) {
+        versioning_check(request->worker_version_capabilities, request->deployment_options, &rpc->error) !=
+            ST_OK) {
         rpc_fail_error(rpc, &rpc->error);
         return;
     }

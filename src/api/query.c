@@ -32,7 +32,8 @@ static struct bytes query_id_make(struct rpc *rpc)
 }
 
 /* False: of an earlier process, or none at all. */
-static bool query_id_parse(const struct api *api, struct bytes id, struct api_lane **ret_lane, uint64_t *ret_number)
+static bool query_id_parse(const struct api *api, struct bytes id, struct api_lane **ret_lane,
+                           uint64_t *ret_number)
 {
     uint32_t boot, index;
     if (id.size != QUERY_ID_SIZE)
@@ -107,7 +108,8 @@ static void query_unlink(struct rpc *rpc)
 
 static struct rpc *query_find(struct api_lane *lane, uint64_t number)
 {
-    for (struct table_link *at = table_first(&lane->queries_by_id, hash_u64(number)); at != NULL; at = table_next(at)) {
+    for (struct table_link *at = table_first(&lane->queries_by_id, hash_u64(number)); at != NULL;
+         at = table_next(at)) {
         struct rpc_query *query = CONTAINER_OF(at, struct rpc_query, by_id);
         if (query->number == number)
             return rpc_of_query(query);
@@ -166,7 +168,8 @@ static void deadline_fired(struct api_timer *timer)
 }
 
 /* Slices are copied: they belong to the worker's call. */
-static void query_succeed(struct rpc *rpc, int32_t type, struct bytes answer, struct bytes message, struct bytes failure)
+static void query_succeed(struct rpc *rpc, int32_t type, struct bytes answer, struct bytes message,
+                          struct bytes failure)
 {
     size_t limit = rpc->home->api->limits.payload_size_max;
     query_unlink(rpc);
@@ -175,12 +178,14 @@ static void query_succeed(struct rpc *rpc, int32_t type, struct bytes answer, st
     if (type == enums_QUERY_RESULT_TYPE_ANSWERED && answer.size <= limit) {
         struct workflowservice_QueryWorkflowResponse *response =
             ARENA_NEW(&rpc->arena, struct workflowservice_QueryWorkflowResponse);
-        response->query_result = answer.size == 0 ? BYTES("") : arena_copy(&rpc->arena, answer); /* present in any case */
+        response->query_result = answer.size == 0 ? BYTES("")
+                                                  : arena_copy(&rpc->arena, answer); /* present in any case */
         rpc->response = response;
     } else {
         struct errordetails_QueryFailedFailure detail = { 0 };
         if (type == enums_QUERY_RESULT_TYPE_ANSWERED)
-            error_set(&rpc->error, ST_INVALID_ARGUMENT, "Query result exceeds size limit of %zu bytes.", limit);
+            error_set(&rpc->error, ST_INVALID_ARGUMENT, "Query result exceeds size limit of %zu bytes.",
+                      limit);
         else {
             error_set(&rpc->error, ST_INVALID_ARGUMENT, "%.*s", BYTES_FMT(message));
             if (failure.size <= limit)
@@ -248,7 +253,8 @@ static void query_dispatch(struct rpc *rpc)
     if (matching_direct(lane->matching, &name, &query->direct, &error) != ST_OK) {
         struct error refusal;
         query_unlink(rpc);
-        error_exhausted(&refusal, &rpc->arena, enums_RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT, "%s", error.message);
+        error_exhausted(&refusal, &rpc->arena, enums_RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT, "%s",
+                        error.message);
         rpc_fail_error(rpc, &refusal);
     }
 }
@@ -263,7 +269,8 @@ static struct query_WorkflowQuery *query_copy(const struct rpc *rpc, struct aren
     return copy;
 }
 
-static struct common_WorkflowExecution *execution_copy(const struct common_WorkflowExecution *from, struct arena *arena)
+static struct common_WorkflowExecution *execution_copy(const struct common_WorkflowExecution *from,
+                                                       struct arena                          *arena)
 {
     struct common_WorkflowExecution *copy = ARENA_NEW(arena, struct common_WorkflowExecution);
     copy->workflow_id = arena_copy(arena, from->workflow_id);
@@ -272,7 +279,8 @@ static struct common_WorkflowExecution *execution_copy(const struct common_Workf
 }
 
 void query_fill_task(struct direct_task *direct, struct rpc *poll,
-                     struct workflowservice_PollWorkflowTaskQueueResponse *response, struct workflow_delivery *ret_delivery)
+                     struct workflowservice_PollWorkflowTaskQueueResponse *response,
+                     struct workflow_delivery                             *ret_delivery)
 {
     struct rpc *rpc = rpc_of_query(CONTAINER_OF(direct, struct rpc_query, direct));
     const struct workflowservice_PollWorkflowTaskQueueResponse *task = rpc->work.query_task;
@@ -336,8 +344,8 @@ static bool query_buffer(struct rpc *rpc)
     return true;
 }
 
-void query_attach(struct api_lane *lane, store_number run, struct workflowservice_PollWorkflowTaskQueueResponse *response,
-                  struct arena *arena)
+void query_attach(struct api_lane *lane, store_number run,
+                  struct workflowservice_PollWorkflowTaskQueueResponse *response, struct arena *arena)
 {
     size_t capacity = lane->api->limits.buffered_queries_max;
     for (struct table_link *at = by_run_first(lane, run); at != NULL; at = table_next(at)) {
@@ -345,8 +353,8 @@ void query_attach(struct api_lane *lane, store_number run, struct workflowservic
         if (query->run != run || response->queries_count >= capacity)
             continue;
         if (response->queries == NULL)
-            response->queries =
-                ARENA_NEW_ARRAY(arena, struct workflowservice_PollWorkflowTaskQueueResponse_QueriesEntry, capacity);
+            response->queries = ARENA_NEW_ARRAY(
+                arena, struct workflowservice_PollWorkflowTaskQueueResponse_QueriesEntry, capacity);
         query->state = QUERY_ATTACHED;
         response->queries[response->queries_count].key = arena_copy(arena, query->id_text);
         response->queries[response->queries_count++].value = query_copy(rpc_of_query(query), arena);
@@ -406,7 +414,8 @@ static void query_decided(struct request *request)
         query_unlink(rpc);
         query->sticky_phase = rpc->work.sticky_queue.size != 0;
         query->number = 0;
-        rpc_move(rpc, runtime_queue_lane(rpc->home->api->runtime, rpc->ns.number, rpc->work.normal_queue), query_dispatch);
+        rpc_move(rpc, runtime_queue_lane(rpc->home->api->runtime, rpc->ns.number, rpc->work.normal_queue),
+                 query_dispatch);
     }
 }
 
@@ -466,7 +475,8 @@ static void respond_find(struct rpc *rpc)
         rpc_fail_error(rpc, &rpc->error);
         return;
     }
-    query_succeed(query, request->completed_type, request->query_result, request->error_message, request->failure);
+    query_succeed(query, request->completed_type, request->query_result, request->error_message,
+                  request->failure);
     rpc_reply(rpc, NULL);
 }
 
@@ -486,6 +496,39 @@ void respond_query_task_completed(struct rpc *rpc)
     }
     rpc->work.token = task;
     rpc_move(rpc, lane->lane, respond_find);
+}
+
+/* --- pollers that went away --- */
+
+static void taken_home(struct message *message)
+{
+    rpc_returned(CONTAINER_OF(message, struct rpc, message));
+}
+
+static void take_back_here(struct message *message)
+{
+    struct rpc      *poll = CONTAINER_OF(message, struct rpc, message);
+    struct api_lane *lane;
+    uint64_t         number;
+    if (query_id_parse(poll->home->api, poll->handed_task.query_id, &lane, &number)) {
+        struct rpc *rpc = query_find(lane, number);
+        if (rpc != NULL && rpc->query.state == QUERY_ASSIGNED) {
+            query_unlink(rpc);
+            query_dispatch(rpc);
+        }
+    }
+    message->run = taken_home;
+    lane_post(poll->home->lane, message);
+}
+
+void query_take_back(struct rpc *poll)
+{
+    struct api_lane *lane;
+    uint64_t         number;
+    if (!query_id_parse(poll->home->api, poll->handed_task.query_id, &lane, &number))
+        panic("a query's id changed on its way");
+    poll->message.run = take_back_here;
+    lane_post(lane->lane, &poll->message);
 }
 
 /* Answers that rode on a workflow task; the copy for another lane. */
@@ -522,7 +565,8 @@ void query_results(struct rpc *rpc, const struct workflowservice_RespondWorkflow
         if (lane == rpc_at(rpc)) {
             struct rpc *query = query_find(lane, number);
             if (query != NULL && query->query.state == QUERY_ATTACHED)
-                query_succeed(query, result->result_type, result->answer, result->error_message, result->failure);
+                query_succeed(query, result->result_type, result->answer, result->error_message,
+                              result->failure);
             continue;
         }
         answer = xcalloc(1, sizeof *answer);

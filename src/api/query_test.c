@@ -22,16 +22,18 @@ static struct recorded *query(struct world *world, uint32_t lane, const char *id
 {
     struct common_WorkflowExecution             execution = { .workflow_id = bytes_of_text(id) };
     struct query_WorkflowQuery                  what = { .query_type = BYTES("what") };
-    struct workflowservice_QueryWorkflowRequest request = { .namespace = BYTES("default"), .execution = &execution, .query = &what };
+    struct workflowservice_QueryWorkflowRequest request = { .namespace = BYTES("default"),
+                                                            .execution = &execution,
+                                                            .query = &what };
     return send_timed(world, lane, PB_METHOD_WorkflowService_QueryWorkflow, &request, timeout_ns);
 }
 
 static struct bytes payloads_of(const char *text)
 {
-    static uint8_t encoded[64];
-    struct common_Payload  payload = { .data = bytes_of_text(text) };
-    struct buffer          inner, outer;
-    struct bytes           list;
+    static uint8_t        encoded[64];
+    struct common_Payload payload = { .data = bytes_of_text(text) };
+    struct buffer         inner, outer;
+    struct bytes          list;
     buffer_init(&inner);
     buffer_init(&outer);
     pb_encode(&pb_common_Payload, &payload, &inner);
@@ -48,17 +50,18 @@ static struct bytes payloads_of(const char *text)
 
 static struct recorded *respond(struct world *world, uint32_t lane, struct bytes token, int32_t type)
 {
-    struct workflowservice_RespondQueryTaskCompletedRequest request = {
-        .task_token = token, .completed_type = type, .query_result = payloads_of("answer"), .error_message = BYTES("it failed")
-    };
+    struct workflowservice_RespondQueryTaskCompletedRequest request = { .task_token = token,
+                                                                        .completed_type = type,
+                                                                        .query_result = payloads_of("answer"),
+                                                                        .error_message = BYTES("it failed") };
     return send(world, lane, PB_METHOD_WorkflowService_RespondQueryTaskCompleted, &request);
 }
 
-#define FOR_EACH_WORLD(world)                                                                              \
-    for (size_t world_index = 0; world_index < ARRAY_COUNT(worlds); world_index++)                         \
-        for (struct world world##_value, *world = (world_begin(&world##_value, worlds[world_index].lanes,  \
-                                                               worlds[world_index].manual),                \
-                                                   &world##_value);                                        \
+#define FOR_EACH_WORLD(world)                                                                                \
+    for (size_t world_index = 0; world_index < ARRAY_COUNT(worlds); world_index++)                           \
+        for (struct world world##_value,                                                                     \
+             *world = (world_begin(&world##_value, worlds[world_index].lanes, worlds[world_index].manual),   \
+                       &world##_value);                                                                      \
              world != NULL; world_end(world), world = NULL)
 
 TEST(a_query_of_an_idle_workflow_goes_to_a_worker_with_the_whole_history)
@@ -79,7 +82,8 @@ TEST(a_query_of_an_idle_workflow_goes_to_a_worker_with_the_whole_history)
             CHECK_INT(task->started_event_id, 0);
             CHECK_INT(task->previous_started_event_id, 3);
             CHECK_INT(task->history->events_count, 4);
-            expect_code(respond(world, world->lanes - 1, task->task_token, enums_QUERY_RESULT_TYPE_ANSWERED), ST_OK);
+            expect_code(respond(world, world->lanes - 1, task->task_token, enums_QUERY_RESULT_TYPE_ANSWERED),
+                        ST_OK);
             const struct workflowservice_QueryWorkflowResponse *response = answer_of(asked);
             CHECK_BYTES(response->query_result, payloads_of("answer"));
             /* The same answer once more is too late. */
@@ -144,6 +148,28 @@ TEST(a_caller_that_went_away_takes_its_query_along)
     }
 }
 
+/* Its answer is on the way, through the history that is read for it, when the peer leaves. */
+TEST(a_query_whose_poller_went_away_goes_to_the_next_one)
+{
+    struct world world;
+    world_begin(&world, 1, true);
+    begin_idle(&world, 0, "w");
+    struct recorded *gone = poll_workflow(&world, 0, 70 * NS_PER_S);
+    gone->dead = true; /* the wire knows, and says so when it is asked */
+    struct recorded *asked = query(&world, 0, "w", 20 * NS_PER_S);
+    CHECK(gone->done);
+    CHECK(!asked->done);
+    recorded_free(gone);
+    struct recorded *poll = poll_workflow(&world, 0, 70 * NS_PER_S);
+    const struct workflowservice_PollWorkflowTaskQueueResponse *task = answer_of(poll);
+    CHECK(task->query != NULL);
+    expect_code(respond(&world, 0, task->task_token, enums_QUERY_RESULT_TYPE_ANSWERED), ST_OK);
+    answer_of(asked);
+    recorded_free(asked);
+    recorded_free(poll);
+    world_end(&world);
+}
+
 TEST(a_query_rides_with_the_pending_task_and_a_second_one_is_busy)
 {
     FOR_EACH_WORLD(world)
@@ -155,18 +181,23 @@ TEST(a_query_rides_with_the_pending_task_and_a_second_one_is_busy)
             struct recorded *asked = query(world, lane, ids[i], 20 * NS_PER_S);
             CHECK(!asked->done);
             struct recorded *second = query(world, 0, ids[i], 20 * NS_PER_S);
-            CHECK(bytes_equal_text(second->error.detail_type, "temporal.api.errordetails.v1.ResourceExhaustedFailure"));
+            CHECK(bytes_equal_text(second->error.detail_type,
+                                   "temporal.api.errordetails.v1.ResourceExhaustedFailure"));
             expect_code(second, ST_RESOURCE_EXHAUSTED);
             struct recorded *poll = poll_workflow(world, lane, 70 * NS_PER_S);
             const struct workflowservice_PollWorkflowTaskQueueResponse *task = answer_of(poll);
             CHECK_INT(task->queries_count, 1);
             CHECK_BYTES(task->queries[0].value->query_type, BYTES("what"));
-            struct query_WorkflowQueryResult result = { .result_type = enums_QUERY_RESULT_TYPE_ANSWERED, .answer = payloads_of("x") };
-            struct workflowservice_RespondWorkflowTaskCompletedRequest_QueryResultsEntry entry = { task->queries[0].key, &result };
-            struct workflowservice_RespondWorkflowTaskCompletedRequest                   request = {
-                                  .task_token = task->task_token, .query_results = &entry, .query_results_count = 1
+            struct query_WorkflowQueryResult result = { .result_type = enums_QUERY_RESULT_TYPE_ANSWERED,
+                                                        .answer = payloads_of("x") };
+            struct workflowservice_RespondWorkflowTaskCompletedRequest_QueryResultsEntry entry = {
+                task->queries[0].key, &result
             };
-            expect_code(send(world, lane, PB_METHOD_WorkflowService_RespondWorkflowTaskCompleted, &request), ST_OK);
+            struct workflowservice_RespondWorkflowTaskCompletedRequest request = {
+                .task_token = task->task_token, .query_results = &entry, .query_results_count = 1
+            };
+            expect_code(send(world, lane, PB_METHOD_WorkflowService_RespondWorkflowTaskCompleted, &request),
+                        ST_OK);
             const struct workflowservice_QueryWorkflowResponse *response = answer_of(asked);
             CHECK_BYTES(response->query_result, payloads_of("x"));
             recorded_free(asked);
@@ -219,15 +250,19 @@ TEST(queries_of_nothing_and_nonsense)
     world_begin(&world, 1, false);
     expect_code(query(&world, 0, "nobody", NS_PER_S), ST_NOT_FOUND);
     struct common_WorkflowExecution             execution = { .workflow_id = BYTES("w") };
-    struct workflowservice_QueryWorkflowRequest request = { .namespace = BYTES("default"), .execution = &execution };
+    struct workflowservice_QueryWorkflowRequest request = { .namespace = BYTES("default"),
+                                                            .execution = &execution };
     expect_code(send(&world, 0, PB_METHOD_WorkflowService_QueryWorkflow, &request), ST_INVALID_ARGUMENT);
     expect_code(respond(&world, 0, BYTES("garbage"), 1), ST_INVALID_ARGUMENT);
     /* A token of an earlier process: well-formed, and nobody's. */
     struct workflowservice_DescribeNamespaceRequest which = { .namespace = BYTES("default") };
     struct recorded *described = send(&world, 0, PB_METHOD_WorkflowService_DescribeNamespace, &which);
     const struct workflowservice_DescribeNamespaceResponse *response = answer_of(described);
-    struct task_ref task = { .namespace_id = response->namespace_info->id, .workflow_id = BYTES("w"), .kind = STORE_TASK_WORKFLOW,
-                             .is_query = true, .query_id = BYTES("0123456789abcdef") };
+    struct task_ref task = { .namespace_id = response->namespace_info->id,
+                             .workflow_id = BYTES("w"),
+                             .kind = STORE_TASK_WORKFLOW,
+                             .is_query = true,
+                             .query_id = BYTES("0123456789abcdef") };
     expect_code(respond(&world, 0, task_token_encode(&task, &described->arena), 1), ST_NOT_FOUND);
     recorded_free(described);
     world_end(&world);

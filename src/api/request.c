@@ -42,19 +42,20 @@ void rpc_answer(struct request *request)
 
 static void taken_back(struct request *request)
 {
-    struct rpc *rpc = rpc_of_work(request);
-    assert(rpc->returns == 1);
-    rpc->returns = 0;
     /* A refusal is fine: the task ended otherwise, or its timeout will find it. */
-    rpc_returned(rpc);
+    rpc_returned(rpc_of_work(request));
 }
 
 void rpc_take_back(struct rpc *rpc)
 {
     struct task_ref task = rpc->handed_task;
+    rpc->returns = 1;
+    if (rpc->handed == HANDED_QUERY) {
+        query_take_back(rpc);
+        return;
+    }
     int command = rpc->handed == HANDED_WORKFLOW_TASK ? WORKFLOW_TASK_RETURN : ACTIVITY_TASK_RETURN;
     rpc->handed = HANDED_NONE;
-    rpc->returns = 1;
     rpc->request = NULL; /* it went with the call */
     rpc_address(rpc, command, task.workflow_id, &task.run_id);
     rpc->work.token = task;

@@ -158,6 +158,8 @@ static void rpc_maybe_free(struct rpc *rpc)
 void rpc_returned(struct rpc *rpc)
 {
     assert(rpc->ended);
+    assert(rpc->returns == 1);
+    rpc->returns = 0;
     rpc_maybe_free(rpc);
 }
 
@@ -228,8 +230,8 @@ static void rpc_end(struct rpc *rpc)
     if (rpc->error.code != ST_OK) {
         if (rpc->error.code == ST_INTERNAL || rpc->error.code == ST_DATA_LOSS)
             log_error("rpc.failed", "method=%s namespace=%.*s workflow_id=%.*s error=%s",
-                      rpc->method == NULL ? "?" : (const char *)rpc->method->name.base, BYTES_FMT(rpc->ns.name),
-                      BYTES_FMT(rpc->work.base.business_id), rpc->error.message);
+                      rpc->method == NULL ? "?" : (const char *)rpc->method->name.base,
+                      BYTES_FMT(rpc->ns.name), BYTES_FMT(rpc->work.base.business_id), rpc->error.message);
         call_fail(call, &rpc->error);
     } else {
         buffer_clear(&lane->scratch);
@@ -323,14 +325,17 @@ static enum status rpc_open(struct rpc *rpc)
         return error_set(&rpc->error, ST_UNIMPLEMENTED, "unknown method %.*s", BYTES_FMT(call->path));
     rpc->entry = rpc_entry(rpc->method->index);
     if (rpc->entry->handle == NULL)
-        return error_set(&rpc->error, ST_UNIMPLEMENTED, "%s is not implemented", (const char *)rpc->method->name.base);
+        return error_set(&rpc->error, ST_UNIMPLEMENTED, "%s is not implemented",
+                         (const char *)rpc->method->name.base);
     enum status status = client_version_check(call, &rpc->arena, &rpc->error);
     if (status != ST_OK)
         return status;
     void *request = arena_zalloc(call->arena, 1, rpc->method->request->size);
     if (request == NULL)
-        return error_set(&rpc->error, ST_RESOURCE_EXHAUSTED, "the request needs more memory than a call may use");
-    status = pb_decode_within(rpc->method->request, call->request, REQUEST_DEPTH_MAX, call->arena, request, &rpc->error);
+        return error_set(&rpc->error, ST_RESOURCE_EXHAUSTED,
+                         "the request needs more memory than a call may use");
+    status = pb_decode_within(rpc->method->request, call->request, REQUEST_DEPTH_MAX, call->arena, request,
+                              &rpc->error);
     if (status != ST_OK)
         return status;
     rpc->request = request;

@@ -1,9 +1,9 @@
 /* search_attributes.c: which search attributes there are, whether values fit them, and types for those who read them. */
 #include "api/api_internal.h"
 
-#define ATTRIBUTES_MAX       100
-#define ATTRIBUTE_SIZE_MAX   2048
-#define ATTRIBUTES_SIZE_MAX  (40 * 1024)
+#define ATTRIBUTES_MAX      100
+#define ATTRIBUTE_SIZE_MAX  2048
+#define ATTRIBUTES_SIZE_MAX (40 * 1024)
 
 #define SYSTEM(name, type)     { BYTES(name), enums_INDEXED_VALUE_TYPE_##type, false }
 #define PREDEFINED(name, type) { BYTES(name), enums_INDEXED_VALUE_TYPE_##type, true }
@@ -44,7 +44,8 @@ const struct search_attribute system_attributes[] = {
 };
 const size_t system_attribute_count = ARRAY_COUNT(system_attributes);
 
-static const char *const type_names[] = { "", "Text", "Keyword", "Int", "Double", "Bool", "Datetime", "KeywordList" };
+static const char *const type_names[] = { "",       "Text", "Keyword",  "Int",
+                                          "Double", "Bool", "Datetime", "KeywordList" };
 
 /* --- JSON values, as far as types need them: scalars, and flat arrays of them --- */
 
@@ -94,7 +95,8 @@ static enum json_kind take_number(struct scanner *scanner)
         uint8_t character = *scanner->at;
         if (character >= '0' && character <= '9')
             digits = true;
-        else if (character == '.' || character == 'e' || character == 'E' || character == '+' || character == '-')
+        else if (character == '.' || character == 'e' || character == 'E' || character == '+' ||
+                 character == '-')
             fraction = true;
         else
             break;
@@ -129,7 +131,8 @@ static bool is_time(struct bytes text)
         return false;
     for (size_t i = 0; i < at; i++) {
         uint8_t character = text.base[i];
-        if (form[i] == '0' ? character < '0' || character > '9' : character != (uint8_t)form[i] && !(i == 10 && character == 't'))
+        if (form[i] == '0' ? character < '0' || character > '9'
+                           : character != (uint8_t)form[i] && !(i == 10 && character == 't'))
             return false;
     }
     if (text.base[at] == '.') {
@@ -148,12 +151,18 @@ static bool scalar_fits(enum json_kind kind, struct bytes text, int32_t type)
     switch (type) {
     case enums_INDEXED_VALUE_TYPE_TEXT:
     case enums_INDEXED_VALUE_TYPE_KEYWORD:
-    case enums_INDEXED_VALUE_TYPE_KEYWORD_LIST: return kind == JSON_STRING;
-    case enums_INDEXED_VALUE_TYPE_INT: return kind == JSON_INTEGER;
-    case enums_INDEXED_VALUE_TYPE_DOUBLE: return kind == JSON_INTEGER || kind == JSON_FRACTION;
-    case enums_INDEXED_VALUE_TYPE_BOOL: return kind == JSON_TRUE_FALSE;
-    case enums_INDEXED_VALUE_TYPE_DATETIME: return kind == JSON_STRING && is_time(text);
-    default: return false;
+    case enums_INDEXED_VALUE_TYPE_KEYWORD_LIST:
+        return kind == JSON_STRING;
+    case enums_INDEXED_VALUE_TYPE_INT:
+        return kind == JSON_INTEGER;
+    case enums_INDEXED_VALUE_TYPE_DOUBLE:
+        return kind == JSON_INTEGER || kind == JSON_FRACTION;
+    case enums_INDEXED_VALUE_TYPE_BOOL:
+        return kind == JSON_TRUE_FALSE;
+    case enums_INDEXED_VALUE_TYPE_DATETIME:
+        return kind == JSON_STRING && is_time(text);
+    default:
+        return false;
     }
 }
 
@@ -230,18 +239,20 @@ static struct bytes metadata_find(const struct common_Payload *payload, const ch
     return BYTES_EMPTY;
 }
 
-static enum status check_one(struct rpc *rpc, struct bytes name, struct bytes value, const struct state_Namespace *record,
-                             struct error *error)
+static enum status check_one(struct rpc *rpc, struct bytes name, struct bytes value,
+                             const struct state_Namespace *record, struct error *error)
 {
     bool    settable;
     int32_t type = type_find(record, name, &settable);
     if (type == 0)
-        return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s is not defined.", BYTES_FMT(name));
+        return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s is not defined.",
+                         BYTES_FMT(name));
     if (!settable)
-        return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s cannot be set by clients.", BYTES_FMT(name));
+        return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s cannot be set by clients.",
+                         BYTES_FMT(name));
     if (value.size > ATTRIBUTE_SIZE_MAX)
-        return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s exceeds size limit of %d bytes.", BYTES_FMT(name),
-                         ATTRIBUTE_SIZE_MAX);
+        return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s exceeds size limit of %d bytes.",
+                         BYTES_FMT(name), ATTRIBUTE_SIZE_MAX);
     struct common_Payload payload;
     enum status           status = pb_decode(&pb_common_Payload, value, &rpc->arena, &payload, error);
     if (status != ST_OK)
@@ -250,8 +261,8 @@ static enum status check_one(struct rpc *rpc, struct bytes name, struct bytes va
     if (bytes_equal_text(encoding, "binary/null") || (payload.data.size == 0 && encoding.size == 0))
         return ST_OK;
     if (!bytes_equal_text(encoding, "json/plain") || !value_fits(payload.data, type))
-        return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s is no value of type %s.", BYTES_FMT(name),
-                         type_names[type]);
+        return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s is no value of type %s.",
+                         BYTES_FMT(name), type_names[type]);
     return ST_OK;
 }
 
@@ -262,16 +273,19 @@ enum status rpc_rpc_check_search_attributes(struct rpc *rpc, struct bytes encode
     if (encoded.size == 0)
         return ST_OK;
     if (encoded.size > ATTRIBUTES_SIZE_MAX)
-        return error_set(error, ST_INVALID_ARGUMENT, "Search attributes exceed size limit of %d bytes.", ATTRIBUTES_SIZE_MAX);
+        return error_set(error, ST_INVALID_ARGUMENT, "Search attributes exceed size limit of %d bytes.",
+                         ATTRIBUTES_SIZE_MAX);
     enum status status = pb_decode(&pb_common_SearchAttributes, encoded, &rpc->arena, &attributes, error);
     if (status != ST_OK)
         return status;
     if (attributes.indexed_fields_count > ATTRIBUTES_MAX)
         return error_set(error, ST_INVALID_ARGUMENT, "Search attributes: more than %d keys.", ATTRIBUTES_MAX);
     if (!custom_load(rpc, &record))
-        return error_set(error, ST_INTERNAL, "the record of namespace %.*s does not decode", BYTES_FMT(rpc->ns.name));
+        return error_set(error, ST_INTERNAL, "the record of namespace %.*s does not decode",
+                         BYTES_FMT(rpc->ns.name));
     for (size_t i = 0; i < attributes.indexed_fields_count; i++) {
-        status = check_one(rpc, attributes.indexed_fields[i].key, attributes.indexed_fields[i].value, &record, error);
+        status = check_one(rpc, attributes.indexed_fields[i].key, attributes.indexed_fields[i].value, &record,
+                           error);
         if (status != ST_OK)
             return status;
     }
@@ -286,8 +300,9 @@ static struct bytes payload_typed(struct rpc *rpc, struct bytes value, int32_t t
     if (pb_decode(&pb_common_Payload, value, &rpc->arena, &payload, NULL) != ST_OK ||
         metadata_find(&payload, "type").size != 0)
         return value;
-    struct common_Payload_MetadataEntry *metadata =
-        ARENA_NEW_ARRAY(&rpc->arena, struct common_Payload_MetadataEntry, payload.metadata_count + 1);
+    struct common_Payload_MetadataEntry *metadata = ARENA_NEW_ARRAY(&rpc->arena,
+                                                                    struct common_Payload_MetadataEntry,
+                                                                    payload.metadata_count + 1);
     for (size_t i = 0; i < payload.metadata_count; i++)
         metadata[i] = payload.metadata[i];
     metadata[payload.metadata_count].key = BYTES("type");
@@ -318,7 +333,8 @@ void get_search_attributes(struct rpc *rpc)
 {
     struct workflowservice_GetSearchAttributesResponse *response =
         ARENA_NEW(&rpc->arena, struct workflowservice_GetSearchAttributesResponse);
-    response->keys = ARENA_NEW_ARRAY(&rpc->arena, struct workflowservice_GetSearchAttributesResponse_KeysEntry,
+    response->keys = ARENA_NEW_ARRAY(&rpc->arena,
+                                     struct workflowservice_GetSearchAttributesResponse_KeysEntry,
                                      system_attribute_count);
     response->keys_count = system_attribute_count;
     for (size_t i = 0; i < system_attribute_count; i++) {

@@ -4,30 +4,30 @@
 
 /* What both requests have in common, by pointers into either. */
 struct start_fields {
-    struct bytes                            workflow_id, cron_schedule, memo, search_attributes, input, header, user_metadata,
-        priority;
-    const struct common_WorkflowType       *type;
-    const struct taskqueue_TaskQueue       *task_queue;
-    const struct common_RetryPolicy        *retry_policy;
-    const struct google_Duration           *execution_timeout, *run_timeout, *task_timeout, *start_delay;
+    struct bytes workflow_id, cron_schedule, memo, search_attributes, input, header, user_metadata, priority;
+    const struct common_WorkflowType         *type;
+    const struct taskqueue_TaskQueue         *task_queue;
+    const struct common_RetryPolicy          *retry_policy;
+    const struct google_Duration             *execution_timeout, *run_timeout, *task_timeout, *start_delay;
     const struct workflow_VersioningOverride *versioning;
-    const struct common_TimeSkippingConfig *time_skipping;
-    const struct bytes                     *links;
-    size_t                                  link_count;
-    int32_t                                 reuse, conflict;
-    struct bytes                           *request_id;
+    const struct common_TimeSkippingConfig   *time_skipping;
+    const struct bytes                       *links;
+    size_t                                    link_count;
+    int32_t                                   reuse, conflict;
+    struct bytes                             *request_id;
 };
 
 static enum status check_namespace_open(struct rpc *rpc, struct error *error)
 {
     if (rpc->ns.state != enums_NAMESPACE_STATE_DEPRECATED)
         return ST_OK;
-    int32_t allowed = enums_NAMESPACE_STATE_REGISTERED;
-    struct errordetails_NamespaceInvalidStateFailure failure = {
-        .namespace = rpc->ns.name, .state = rpc->ns.state, .allowed_states = &allowed, .allowed_states_count = 1
-    };
-    error_set(error, ST_FAILED_PRECONDITION, "Namespace %.*s is deprecated: no workflow may be started in it.",
-              BYTES_FMT(rpc->ns.name));
+    int32_t                                          allowed = enums_NAMESPACE_STATE_REGISTERED;
+    struct errordetails_NamespaceInvalidStateFailure failure = { .namespace = rpc->ns.name,
+                                                                 .state = rpc->ns.state,
+                                                                 .allowed_states = &allowed,
+                                                                 .allowed_states_count = 1 };
+    error_set(error, ST_FAILED_PRECONDITION,
+              "Namespace %.*s is deprecated: no workflow may be started in it.", BYTES_FMT(rpc->ns.name));
     error_detail(error, &rpc->arena, &pb_errordetails_NamespaceInvalidStateFailure, &failure);
     return error->code;
 }
@@ -39,10 +39,13 @@ static enum status check_policies(int32_t reuse, int32_t conflict, struct error 
     if (conflict < 0 || conflict > enums_WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING)
         return error_set(error, ST_INVALID_ARGUMENT, "WorkflowIdConflictPolicy %d is unknown.", conflict);
     if (reuse == enums_WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING && conflict != 0)
-        return error_set(error, ST_INVALID_ARGUMENT, "WorkflowIdReusePolicy TERMINATE_IF_RUNNING excludes any WorkflowIdConflictPolicy.");
+        return error_set(error, ST_INVALID_ARGUMENT,
+                         "WorkflowIdReusePolicy TERMINATE_IF_RUNNING excludes any WorkflowIdConflictPolicy.");
     if (reuse == enums_WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE &&
         conflict == enums_WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING)
-        return error_set(error, ST_INVALID_ARGUMENT, "WorkflowIdReusePolicy REJECT_DUPLICATE excludes WorkflowIdConflictPolicy TERMINATE_EXISTING.");
+        return error_set(
+            error, ST_INVALID_ARGUMENT,
+            "WorkflowIdReusePolicy REJECT_DUPLICATE excludes WorkflowIdConflictPolicy TERMINATE_EXISTING.");
     return ST_OK;
 }
 
@@ -50,7 +53,8 @@ static enum status check_times(const struct start_fields *fields, struct error *
 {
     int64_t     ignored, delay;
     enum status status;
-    if ((status = duration_check(fields->execution_timeout, "WorkflowExecutionTimeout", &ignored, error)) != ST_OK ||
+    if ((status = duration_check(fields->execution_timeout, "WorkflowExecutionTimeout", &ignored, error)) !=
+            ST_OK ||
         (status = duration_check(fields->run_timeout, "WorkflowRunTimeout", &ignored, error)) != ST_OK ||
         (status = duration_check(fields->task_timeout, "WorkflowTaskTimeout", &ignored, error)) != ST_OK ||
         (status = duration_check(fields->start_delay, "WorkflowStartDelay", &delay, error)) != ST_OK)
@@ -61,7 +65,8 @@ static enum status check_times(const struct start_fields *fields, struct error *
     if (cron_check(fields->cron_schedule, &reason) != ST_OK)
         return error_set(error, ST_INVALID_ARGUMENT, "CronSchedule is invalid: %s", reason.message);
     if (delay != 0)
-        return error_set(error, ST_INVALID_ARGUMENT, "CronSchedule and WorkflowStartDelay exclude each other.");
+        return error_set(error, ST_INVALID_ARGUMENT,
+                         "CronSchedule and WorkflowStartDelay exclude each other.");
     return ST_OK;
 }
 
@@ -84,11 +89,13 @@ static enum status check_unsupported(const struct start_fields *fields, struct e
         return error_set(error, ST_UNIMPLEMENTED, "TimeSkippingConfig is not implemented");
     if (fields->versioning == NULL)
         return ST_OK;
-    if (fields->versioning->override_case == 0 && fields->versioning->behavior != enums_VERSIONING_BEHAVIOR_PINNED)
+    if (fields->versioning->override_case == 0 &&
+        fields->versioning->behavior != enums_VERSIONING_BEHAVIOR_PINNED)
         return ST_OK;
     if (fields->versioning->override_case == 4) /* auto_upgrade */
         return ST_OK;
-    return error_set(error, ST_FAILED_PRECONDITION, "VersioningOverride: no worker deployment has such a version.");
+    return error_set(error, ST_FAILED_PRECONDITION,
+                     "VersioningOverride: no worker deployment has such a version.");
 }
 
 static enum status check_start(struct rpc *rpc, const struct start_fields *fields, struct error *error)
@@ -97,7 +104,8 @@ static enum status check_start(struct rpc *rpc, const struct start_fields *field
     if ((status = check_namespace_open(rpc, error)) != ST_OK ||
         (status = check_id("WorkflowId", fields->workflow_id, error)) != ST_OK)
         return status;
-    if ((status = check_id("WorkflowType", fields->type == NULL ? BYTES_EMPTY : fields->type->name, error)) != ST_OK ||
+    if ((status = check_id("WorkflowType", fields->type == NULL ? BYTES_EMPTY : fields->type->name, error)) !=
+            ST_OK ||
         (status = check_task_queue(fields->task_queue, error)) != ST_OK ||
         (status = check_id_optional("RequestId", *fields->request_id, error)) != ST_OK ||
         (status = check_times(fields, error)) != ST_OK ||
@@ -179,7 +187,8 @@ void start_workflow(struct rpc *rpc)
         return;
     }
     if (options != NULL && options->attach_completion_callbacks && !options->attach_request_id) {
-        rpc_fail(rpc, ST_INVALID_ARGUMENT, "OnConflictOptions: callbacks are attached together with the request id.");
+        rpc_fail(rpc, ST_INVALID_ARGUMENT,
+                 "OnConflictOptions: callbacks are attached together with the request id.");
         return;
     }
     if (request->completion_callbacks_count != 0) {
@@ -228,7 +237,8 @@ void signal_with_start_workflow(struct rpc *rpc)
         return;
     }
     if (request->workflow_id_conflict_policy == enums_WORKFLOW_ID_CONFLICT_POLICY_FAIL) {
-        rpc_fail(rpc, ST_INVALID_ARGUMENT, "WorkflowIdConflictPolicy FAIL makes no sense for a signal with start.");
+        rpc_fail(rpc, ST_INVALID_ARGUMENT,
+                 "WorkflowIdConflictPolicy FAIL makes no sense for a signal with start.");
         return;
     }
     default_request_id(rpc, &request->request_id);

@@ -25,14 +25,17 @@ void get_cluster_info(struct rpc *rpc)
 {
     static const struct {
         const char *name, *range;
-    } clients[] = { { "temporal-go", "<2.0.0" },     { "temporal-java", "<2.0.0" },       { "temporal-php", "<2.0.0" },
-                    { "temporal-python", "<2.0.0" }, { "temporal-typescript", "<2.0.0" }, { "temporal-dotnet", "<2.0.0" },
-                    { "temporal-ruby", "<2.0.0" },   { "temporal-cli", "<2.0.0" },        { "temporal-ui", "<3.0.0" } };
-    const struct api                             *api = rpc->home->api;
+    } clients[] = { { "temporal-go", "<2.0.0" },         { "temporal-java", "<2.0.0" },
+                    { "temporal-php", "<2.0.0" },        { "temporal-python", "<2.0.0" },
+                    { "temporal-typescript", "<2.0.0" }, { "temporal-dotnet", "<2.0.0" },
+                    { "temporal-ruby", "<2.0.0" },       { "temporal-cli", "<2.0.0" },
+                    { "temporal-ui", "<3.0.0" } };
+    const struct api                              *api = rpc->home->api;
     struct workflowservice_GetClusterInfoResponse *response =
         ARENA_NEW(&rpc->arena, struct workflowservice_GetClusterInfoResponse);
-    response->supported_clients = ARENA_NEW_ARRAY(
-        &rpc->arena, struct workflowservice_GetClusterInfoResponse_SupportedClientsEntry, ARRAY_COUNT(clients));
+    response->supported_clients =
+        ARENA_NEW_ARRAY(&rpc->arena, struct workflowservice_GetClusterInfoResponse_SupportedClientsEntry,
+                        ARRAY_COUNT(clients));
     response->supported_clients_count = ARRAY_COUNT(clients);
     for (size_t i = 0; i < ARRAY_COUNT(clients); i++) {
         response->supported_clients[i].key = bytes_of_text(clients[i].name);

@@ -9,7 +9,8 @@ void reset_sticky_task_queue(struct rpc *rpc)
         rpc_fail_error(rpc, &rpc->error);
         return;
     }
-    rpc_address(rpc, WORKFLOW_RESET_STICKY, execution.workflow_id, execution.has_run_id ? &execution.run_id : NULL);
+    rpc_address(rpc, WORKFLOW_RESET_STICKY, execution.workflow_id,
+                execution.has_run_id ? &execution.run_id : NULL);
     rpc_submit(rpc, rpc_answer);
 }
 
@@ -46,7 +47,8 @@ static enum store_task_kind kind_of(int32_t type)
 
 static struct taskqueue_PollerInfo *pollers_of(struct rpc *rpc, const struct queue_description *description)
 {
-    struct taskqueue_PollerInfo *pollers = ARENA_NEW_ARRAY(&rpc->arena, struct taskqueue_PollerInfo, MATCHING_HISTORY_MAX);
+    struct taskqueue_PollerInfo *pollers = ARENA_NEW_ARRAY(&rpc->arena, struct taskqueue_PollerInfo,
+                                                           MATCHING_HISTORY_MAX);
     for (size_t i = 0; i < description->poller_count; i++) {
         pollers[i].identity = arena_copy(&rpc->arena, description->pollers[i].identity);
         pollers[i].last_access_time = timestamp_of_ns(&rpc->arena, description->pollers[i].last_access);
@@ -71,12 +73,15 @@ static void describe_enhanced(struct rpc *rpc, struct workflowservice_DescribeTa
     const struct workflowservice_DescribeTaskQueueRequest *request = rpc->request;
     static const int32_t both[] = { enums_TASK_QUEUE_TYPE_WORKFLOW, enums_TASK_QUEUE_TYPE_ACTIVITY };
     const int32_t       *types = request->task_queue_types_count != 0 ? request->task_queue_types : both;
-    size_t               count = request->task_queue_types_count != 0 ? request->task_queue_types_count : ARRAY_COUNT(both);
+    size_t count = request->task_queue_types_count != 0 ? request->task_queue_types_count : ARRAY_COUNT(both);
     count = MIN(count, (size_t)3);
-    struct taskqueue_TaskQueueVersionInfo *info = ARENA_NEW(&rpc->arena, struct taskqueue_TaskQueueVersionInfo);
-    info->types_info = ARENA_NEW_ARRAY(&rpc->arena, struct taskqueue_TaskQueueVersionInfo_TypesInfoEntry, count);
+    struct taskqueue_TaskQueueVersionInfo *info = ARENA_NEW(&rpc->arena,
+                                                            struct taskqueue_TaskQueueVersionInfo);
+    info->types_info = ARENA_NEW_ARRAY(&rpc->arena, struct taskqueue_TaskQueueVersionInfo_TypesInfoEntry,
+                                       count);
     for (size_t i = 0; i < count; i++) {
-        struct queue_name        name = { rpc->ns.number, request->task_queue->name, BYTES_EMPTY, kind_of(types[i]) };
+        struct queue_name        name = { rpc->ns.number, request->task_queue->name, BYTES_EMPTY,
+                                          kind_of(types[i]) };
         struct queue_description description;
         matching_describe(rpc_at(rpc)->matching, &name, &description);
         struct taskqueue_TaskQueueTypeInfo *type = ARENA_NEW(&rpc->arena, struct taskqueue_TaskQueueTypeInfo);
@@ -89,7 +94,8 @@ static void describe_enhanced(struct rpc *rpc, struct workflowservice_DescribeTa
         info->types_info[info->types_info_count].key = types[i];
         info->types_info[info->types_info_count++].value = type;
     }
-    response->versions_info = ARENA_NEW(&rpc->arena, struct workflowservice_DescribeTaskQueueResponse_VersionsInfoEntry);
+    response->versions_info = ARENA_NEW(&rpc->arena,
+                                        struct workflowservice_DescribeTaskQueueResponse_VersionsInfoEntry);
     response->versions_info[0].value = info;
     response->versions_info_count = 1;
 }
@@ -107,7 +113,8 @@ static void describe_here(struct rpc *rpc)
     }
     struct queue_name        name = { .namespace_number = rpc->ns.number,
                                       .name = queue->name,
-                                      .normal = queue->kind == enums_TASK_QUEUE_KIND_STICKY ? queue->normal_name : BYTES_EMPTY,
+                                      .normal = queue->kind == enums_TASK_QUEUE_KIND_STICKY ? queue->normal_name
+                                                                                            : BYTES_EMPTY,
                                       .kind = kind_of(request->task_queue_type) };
     struct queue_description description;
     matching_describe(rpc_at(rpc)->matching, &name, &description);
@@ -132,7 +139,8 @@ void describe_task_queue(struct rpc *rpc)
         return;
     }
     bool sticky = queue->kind == enums_TASK_QUEUE_KIND_STICKY && queue->normal_name.size != 0;
-    if (queue->kind == enums_TASK_QUEUE_KIND_STICKY && request->api_mode == enums_DESCRIBE_TASK_QUEUE_MODE_ENHANCED) {
+    if (queue->kind == enums_TASK_QUEUE_KIND_STICKY &&
+        request->api_mode == enums_DESCRIBE_TASK_QUEUE_MODE_ENHANCED) {
         rpc_fail(rpc, ST_INVALID_ARGUMENT, "TaskQueue: a sticky queue cannot be described in enhanced mode.");
         return;
     }

@@ -11,7 +11,8 @@ static struct rpc *rpc_of_read(struct message *message)
 
 /* --- rows as clients see them --- */
 
-static struct common_WorkflowExecution *execution_of(struct rpc *rpc, struct bytes workflow_id, const struct uuid *run_id)
+static struct common_WorkflowExecution *execution_of(struct rpc *rpc, struct bytes workflow_id,
+                                                     const struct uuid *run_id)
 {
     char                             text[UUID_TEXT_SIZE];
     struct common_WorkflowExecution *execution = ARENA_NEW(&rpc->arena, struct common_WorkflowExecution);
@@ -21,30 +22,37 @@ static struct common_WorkflowExecution *execution_of(struct rpc *rpc, struct byt
     return execution;
 }
 
-static void info_fill(struct rpc *rpc, const struct store_run *run, struct workflow_WorkflowExecutionInfo *info)
+static void info_fill(struct rpc *rpc, const struct store_run *run,
+                      struct workflow_WorkflowExecutionInfo *info)
 {
     struct arena *arena = &rpc->arena;
     info->execution = execution_of(rpc, run->workflow_id, &run->run_id);
     info->type = ARENA_NEW(arena, struct common_WorkflowType);
     info->type->name = run->workflow_type;
     info->start_time = timestamp_of_ns(arena, run->start_time);
-    info->execution_time = timestamp_of_ns(arena, run->execution_time != 0 ? run->execution_time : run->start_time);
+    info->execution_time = timestamp_of_ns(arena,
+                                           run->execution_time != 0 ? run->execution_time : run->start_time);
     info->status = run->status;
     info->task_queue = run->task_queue;
-    info->memo = run->memo.size != 0 ? run->memo : BYTES(""); /* present, if empty: readers take it for granted */
-    info->search_attributes = run->search_attributes.size != 0 ? rpc_rpc_typed_search_attributes(rpc, run->search_attributes) : BYTES("");
+    info->memo = run->memo.size != 0 ? run->memo
+                                     : BYTES(""); /* present, if empty: readers take it for granted */
+    info->search_attributes = run->search_attributes.size != 0
+                                  ? rpc_rpc_typed_search_attributes(rpc, run->search_attributes)
+                                  : BYTES("");
     if (run->close_time != 0) {
         info->close_time = timestamp_of_ns(arena, run->close_time);
         info->history_length = run->history_length;
         info->history_size_bytes = run->history_size;
         info->state_transition_count = run->state_transitions;
-        info->execution_duration =
-            duration_of_ns(arena, MAX(run->close_time - (run->execution_time != 0 ? run->execution_time : run->start_time), INT64_C(0)));
+        info->execution_duration = duration_of_ns(
+            arena, MAX(run->close_time - (run->execution_time != 0 ? run->execution_time : run->start_time),
+                       INT64_C(0)));
     }
     if (run->parent_workflow_id.size != 0)
         info->parent_execution = execution_of(rpc, run->parent_workflow_id, &run->parent_run_id);
-    info->root_execution = run->root_workflow_id.size != 0 ? execution_of(rpc, run->root_workflow_id, &run->root_run_id)
-                                                           : execution_of(rpc, run->workflow_id, &run->run_id);
+    info->root_execution = run->root_workflow_id.size != 0
+                               ? execution_of(rpc, run->root_workflow_id, &run->root_run_id)
+                               : execution_of(rpc, run->workflow_id, &run->run_id);
 }
 
 /* --- pages --- */
@@ -60,10 +68,12 @@ static enum status page_parse(struct rpc *rpc, struct bytes token, struct bytes 
     struct token_ListPage page;
     if (token.size == 0)
         return ST_OK;
-    if (pb_decode(&pb_token_ListPage, token, &rpc->arena, &page, NULL) != ST_OK || page.format != PAGE_TOKEN_FORMAT)
+    if (pb_decode(&pb_token_ListPage, token, &rpc->arena, &page, NULL) != ST_OK ||
+        page.format != PAGE_TOKEN_FORMAT)
         return error_set(error, ST_INVALID_ARGUMENT, "NextPageToken is not a token of this call.");
     if (page.query_hash != query_hash(rpc, query))
-        return error_set(error, ST_INVALID_ARGUMENT, "NextPageToken is of another namespace or query than the request.");
+        return error_set(error, ST_INVALID_ARGUMENT,
+                         "NextPageToken is of another namespace or query than the request.");
     read->after_is_set = true;
     read->after_open = page.open;
     read->after = page.number;
@@ -82,13 +92,17 @@ static struct bytes page_make(struct rpc *rpc, const struct store_run *last, str
 }
 
 /* The four list calls answer with messages of one form: executions, token. */
-static void answer_list(struct rpc *rpc, struct workflow_WorkflowExecutionInfo *infos, size_t count, struct bytes token)
+static void answer_list(struct rpc *rpc, struct workflow_WorkflowExecutionInfo *infos, size_t count,
+                        struct bytes token)
 {
     struct workflowservice_ListWorkflowExecutionsResponse *response =
         ARENA_NEW(&rpc->arena, struct workflowservice_ListWorkflowExecutionsResponse);
-    static_assert(sizeof *response == sizeof(struct workflowservice_ScanWorkflowExecutionsResponse), "one form");
-    static_assert(sizeof *response == sizeof(struct workflowservice_ListOpenWorkflowExecutionsResponse), "one form");
-    static_assert(sizeof *response == sizeof(struct workflowservice_ListClosedWorkflowExecutionsResponse), "one form");
+    static_assert(sizeof *response == sizeof(struct workflowservice_ScanWorkflowExecutionsResponse),
+                  "one form");
+    static_assert(sizeof *response == sizeof(struct workflowservice_ListOpenWorkflowExecutionsResponse),
+                  "one form");
+    static_assert(sizeof *response == sizeof(struct workflowservice_ListClosedWorkflowExecutionsResponse),
+                  "one form");
     response->executions = infos;
     response->executions_count = count;
     response->next_page_token = token;
@@ -103,8 +117,9 @@ static void list_read(struct message *message)
         rpc_fail(rpc, read->status, "%s", read->error.message);
         return;
     }
-    struct workflow_WorkflowExecutionInfo *infos =
-        ARENA_NEW_ARRAY(&rpc->arena, struct workflow_WorkflowExecutionInfo, read->run_count + 1);
+    struct workflow_WorkflowExecutionInfo *infos = ARENA_NEW_ARRAY(&rpc->arena,
+                                                                   struct workflow_WorkflowExecutionInfo,
+                                                                   read->run_count + 1);
     for (size_t i = 0; i < read->run_count; i++)
         info_fill(rpc, &read->runs[i], &infos[i]);
     struct bytes token = BYTES_EMPTY;
@@ -113,7 +128,8 @@ static void list_read(struct message *message)
     answer_list(rpc, infos, read->run_count, token);
 }
 
-static void read_submit(struct rpc *rpc, enum store_read_kind kind, struct store_filter *filter, void (*done)(struct message *))
+static void read_submit(struct rpc *rpc, enum store_read_kind kind, struct store_filter *filter,
+                        void (*done)(struct message *))
 {
     struct store_read *read = &rpc->list.read;
     read->kind = kind;
@@ -163,15 +179,15 @@ void scan_workflows(struct rpc *rpc)
 
 /* --- the older calls: fixed filters --- */
 
-static struct store_filter *filter_one(struct rpc *rpc, enum store_operator operator, enum store_column column,
-                                       struct store_value value)
+static struct store_filter *filter_one(struct rpc       *rpc, enum store_operator operator,
+                                       enum store_column column, struct store_value value)
 {
     struct store_filter *filter = ARENA_NEW(&rpc->arena, struct store_filter);
-    filter->operator = operator;
+    filter->operator= operator;
     filter->column = column;
     filter->values = ARENA_NEW(&rpc->arena, struct store_value);
     filter->values[0] = value;
-    filter->value_count = operator == STORE_IS_NULL || operator == STORE_IS_NOT_NULL ? 0 : 1;
+    filter->value_count = operator== STORE_IS_NULL || operator== STORE_IS_NOT_NULL ? 0 : 1;
     return filter;
 }
 
@@ -197,19 +213,27 @@ static void add_times(struct rpc *rpc, struct store_filter *all, enum store_colu
                       const struct filter_StartTimeFilter *times)
 {
     if (times != NULL && times->earliest_time != NULL)
-        filter_add(rpc, all, filter_one(rpc, STORE_GREATER_EQUAL, column, number_value(timestamp_ns(times->earliest_time))));
+        filter_add(rpc, all,
+                   filter_one(rpc, STORE_GREATER_EQUAL, column,
+                              number_value(timestamp_ns(times->earliest_time))));
     if (times != NULL && times->latest_time != NULL)
-        filter_add(rpc, all, filter_one(rpc, STORE_LESS_EQUAL, column, number_value(timestamp_ns(times->latest_time))));
+        filter_add(rpc, all,
+                   filter_one(rpc, STORE_LESS_EQUAL, column, number_value(timestamp_ns(times->latest_time))));
 }
 
-static void add_execution(struct rpc *rpc, struct store_filter *all, const struct filter_WorkflowExecutionFilter *execution)
+static void add_execution(struct rpc *rpc, struct store_filter *all,
+                          const struct filter_WorkflowExecutionFilter *execution)
 {
     struct uuid run_id;
     if (execution->workflow_id.size != 0)
-        filter_add(rpc, all, filter_one(rpc, STORE_EQUAL, STORE_COLUMN_WORKFLOW_ID, text_value(execution->workflow_id)));
+        filter_add(rpc, all,
+                   filter_one(rpc, STORE_EQUAL, STORE_COLUMN_WORKFLOW_ID,
+                              text_value(execution->workflow_id)));
     if (execution->run_id.size != 0 && uuid_parse(execution->run_id, &run_id))
-        filter_add(rpc, all, filter_one(rpc, STORE_EQUAL, STORE_COLUMN_RUN_ID,
-                                        text_value(arena_copy(&rpc->arena, bytes_of(run_id.byte, sizeof run_id.byte)))));
+        filter_add(rpc, all,
+                   filter_one(rpc, STORE_EQUAL, STORE_COLUMN_RUN_ID,
+                              text_value(
+                                  arena_copy(&rpc->arena, bytes_of(run_id.byte, sizeof run_id.byte)))));
 }
 
 static void list_by_filter(struct rpc *rpc, struct store_filter *all, int32_t page_size, struct bytes token)
@@ -225,28 +249,32 @@ static void list_by_filter(struct rpc *rpc, struct store_filter *all, int32_t pa
 void list_open_workflows(struct rpc *rpc)
 {
     const struct workflowservice_ListOpenWorkflowExecutionsRequest *request = rpc->request;
-    struct store_filter                                            *all = ARENA_NEW(&rpc->arena, struct store_filter);
-    all->operator = STORE_AND;
+    struct store_filter *all = ARENA_NEW(&rpc->arena, struct store_filter);
+    all->operator= STORE_AND;
     filter_add(rpc, all, filter_one(rpc, STORE_IS_NULL, STORE_COLUMN_CLOSE_TIME, number_value(0)));
     add_times(rpc, all, STORE_COLUMN_START_TIME, request->start_time_filter);
     if (request->filters_case == 5)
         add_execution(rpc, all, request->execution_filter);
     else if (request->filters_case == 6)
-        filter_add(rpc, all, filter_one(rpc, STORE_EQUAL, STORE_COLUMN_WORKFLOW_TYPE, text_value(request->type_filter->name)));
+        filter_add(rpc, all,
+                   filter_one(rpc, STORE_EQUAL, STORE_COLUMN_WORKFLOW_TYPE,
+                              text_value(request->type_filter->name)));
     list_by_filter(rpc, all, request->maximum_page_size, request->next_page_token);
 }
 
 void list_closed_workflows(struct rpc *rpc)
 {
     const struct workflowservice_ListClosedWorkflowExecutionsRequest *request = rpc->request;
-    struct store_filter                                              *all = ARENA_NEW(&rpc->arena, struct store_filter);
-    all->operator = STORE_AND;
+    struct store_filter *all = ARENA_NEW(&rpc->arena, struct store_filter);
+    all->operator= STORE_AND;
     filter_add(rpc, all, filter_one(rpc, STORE_IS_NOT_NULL, STORE_COLUMN_CLOSE_TIME, number_value(0)));
     add_times(rpc, all, STORE_COLUMN_CLOSE_TIME, request->start_time_filter);
     if (request->filters_case == 5)
         add_execution(rpc, all, request->execution_filter);
     else if (request->filters_case == 6)
-        filter_add(rpc, all, filter_one(rpc, STORE_EQUAL, STORE_COLUMN_WORKFLOW_TYPE, text_value(request->type_filter->name)));
+        filter_add(rpc, all,
+                   filter_one(rpc, STORE_EQUAL, STORE_COLUMN_WORKFLOW_TYPE,
+                              text_value(request->type_filter->name)));
     else if (request->filters_case == 7) {
         int32_t status = request->status_filter->status;
         if (status <= enums_WORKFLOW_EXECUTION_STATUS_RUNNING || list_status_name(status) == NULL) {
@@ -264,9 +292,9 @@ static struct bytes keyword_payload(struct rpc *rpc, const char *text)
 {
     struct common_Payload_MetadataEntry metadata[] = { { BYTES("encoding"), BYTES("json/plain") },
                                                        { BYTES("type"), BYTES("Keyword") } };
-    struct common_Payload payload = { .metadata = metadata,
-                                      .metadata_count = ARRAY_COUNT(metadata),
-                                      .data = arena_printf(&rpc->arena, "\"%s\"", text) };
+    struct common_Payload               payload = { .metadata = metadata,
+                                                    .metadata_count = ARRAY_COUNT(metadata),
+                                                    .data = arena_printf(&rpc->arena, "\"%s\"", text) };
     return pb_encode_arena(&pb_common_Payload, &payload, &rpc->arena);
 }
 
@@ -283,7 +311,8 @@ static void count_read(struct message *message)
     response->count = read->count;
     if (read->group_column >= 0) {
         response->groups = ARENA_NEW_ARRAY(
-            &rpc->arena, struct workflowservice_CountWorkflowExecutionsResponse_AggregationGroup, read->group_count + 1);
+            &rpc->arena, struct workflowservice_CountWorkflowExecutionsResponse_AggregationGroup,
+            read->group_count + 1);
         response->groups_count = read->group_count;
         response->count = 0;
     }

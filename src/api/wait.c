@@ -3,7 +3,8 @@
 #include "api/api_internal.h"
 #include "base/hash.h"
 
-enum status wait_add(struct rpc *rpc, struct rpc_wait *wait, store_number run, int64_t event_id, struct error *error)
+enum status wait_add(struct rpc *rpc, struct rpc_wait *wait, store_number run, int64_t event_id,
+                     struct error *error)
 {
     struct api_lane *lane = rpc_at(rpc);
     assert(!wait->linked);

@@ -60,7 +60,8 @@ void respond_workflow_task_completed(struct rpc *rpc)
         return;
     }
     if (request->sticky_attributes != NULL && request->sticky_attributes->worker_task_queue != NULL &&
-        check_id_optional("Sticky task queue name", request->sticky_attributes->worker_task_queue->name, &rpc->error) != ST_OK) {
+        check_id_optional("Sticky task queue name", request->sticky_attributes->worker_task_queue->name,
+                          &rpc->error) != ST_OK) {
         rpc_fail_error(rpc, &rpc->error);
         return;
     }

@@ -37,7 +37,8 @@ int64_t queue_now(const struct matching_queue *queue)
     return lane_now(queue->matching->lane);
 }
 
-static struct matching_family *family_find(const struct matching *matching, int64_t number, struct bytes normal)
+static struct matching_family *family_find(const struct matching *matching, int64_t number,
+                                           struct bytes normal)
 {
     uint64_t hash = family_hash(number, normal);
     for (struct table_link *at = table_first(&matching->families, hash); at != NULL; at = table_next(at)) {
@@ -148,7 +149,7 @@ static struct bytes item_copy(uint8_t **at, struct bytes slice)
 
 struct matching_item *item_new(struct matching_queue *queue, const struct store_ready *task)
 {
-    size_t size = task->workflow_id.size + task->fairness_key.size + task->version.size;
+    size_t                size = task->workflow_id.size + task->fairness_key.size + task->version.size;
     struct matching_item *item = xmalloc(sizeof *item + size);
     uint8_t              *at = (uint8_t *)(item + 1);
     *item = (struct matching_item){ .queue = queue, .task = *task };
@@ -345,7 +346,8 @@ void matching_expire(struct matching *matching, struct poller *poller)
 /* Nothing older can be waiting: neither here nor on disk. */
 static bool caught_up(const struct matching_queue *queue)
 {
-    return window_first(&queue->window) == NULL && !queue->window.more && (!queue->window.refilling || queue->sweeping);
+    return window_first(&queue->window) == NULL && !queue->window.more &&
+           (!queue->window.refilling || queue->sweeping);
 }
 
 struct poller *matching_reserve(struct matching *matching, const struct store_ready *task)
@@ -435,8 +437,8 @@ void matching_withdraw(struct matching *matching, store_number sequence)
 
 /* --- direct tasks --- */
 
-enum status matching_direct(struct matching *matching, const struct queue_name *name, struct direct_task *direct,
-                            struct error *error)
+enum status matching_direct(struct matching *matching, const struct queue_name *name,
+                            struct direct_task *direct, struct error *error)
 {
     struct matching_queue *queue = queue_get(matching, name);
     if (queue == NULL)
@@ -493,7 +495,8 @@ void matching_forget_sticky_name(struct matching *matching, int64_t namespace_nu
     struct table_iterator iterator = { 0 };
     for (struct table_link *at; (at = table_iterate(&matching->queues, &iterator)) != NULL;) {
         struct matching_queue *queue = CONTAINER_OF(at, struct matching_queue, table);
-        if (!queue->sticky || queue->family->namespace_number != namespace_number || !bytes_equal(queue->name, name))
+        if (!queue->sticky || queue->family->namespace_number != namespace_number ||
+            !bytes_equal(queue->name, name))
             continue;
         queue->forgotten = true;
         if (queue->family->workflow != NULL)
@@ -501,7 +504,7 @@ void matching_forget_sticky_name(struct matching *matching, int64_t namespace_nu
     }
 }
 
-void matching_each_poller(struct matching *matching, struct bytes worker_instance_key,
+void matching_each_poller(struct matching *matching, struct bytes                   worker_instance_key,
                           void (*each)(void *context, struct poller *poller), void *context)
 {
     struct table_iterator iterator = { 0 };
@@ -524,8 +527,9 @@ void matching_describe(const struct matching *matching, const struct queue_name 
     ret_description->known = true;
     for (size_t i = 0; i < queue->recent_count; i++) {
         if (queue_now(queue) - queue->recent[i].last_access < MATCHING_IDLE_NS)
-            ret_description->pollers[ret_description->poller_count++] =
-                (struct poller_record){ queue->recent[i].identity, queue->recent[i].last_access };
+            ret_description->pollers[ret_description->poller_count++] = (struct poller_record){
+                queue->recent[i].identity, queue->recent[i].last_access
+            };
     }
     ret_description->backlog = queue->window.items.count;
     ret_description->more = queue->window.more;
@@ -533,7 +537,8 @@ void matching_describe(const struct matching *matching, const struct queue_name 
     ret_description->dispatched = queue->dispatched;
     const struct window_link *first = window_first(&queue->window);
     if (first != NULL)
-        ret_description->oldest_created = CONTAINER_OF(first, struct matching_item, window)->task.created_time;
+        ret_description->oldest_created =
+            CONTAINER_OF(first, struct matching_item, window)->task.created_time;
 }
 
 size_t matching_backlog(const struct matching *matching, const struct queue_name *name)

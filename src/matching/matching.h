@@ -34,8 +34,8 @@ struct direct_task;
 /* A poll that waits. Embedded in the poll's handler; must be removed before it dies. list_init(&link) before first use. */
 struct poller {
     struct list            link;
-    struct matching_queue *queue; /* NULL while it waits nowhere */
-    int64_t                since; /* wall ns */
+    struct matching_queue *queue;    /* NULL while it waits nowhere */
+    int64_t                since;    /* wall ns */
     struct bytes           identity; /* borrowed; lives as long as the poller */
     struct bytes           worker_instance_key;
     /* A ready row for this poller, which has left its queue. The row stays the owner's; copy what is needed. */
@@ -80,8 +80,8 @@ void matching_withdraw(struct matching *matching, store_number sequence);
 /* Offers may have been lost: every queue reads its rows again. */
 void matching_mark_dirty(struct matching *matching);
 /* A query: to a waiting poller at once, or it waits until direct_cancel. */
-enum status matching_direct(struct matching *matching, const struct queue_name *name, struct direct_task *direct,
-                            struct error *error) MUST_USE;
+enum status matching_direct(struct matching *matching, const struct queue_name *name,
+                            struct direct_task *direct, struct error *error) MUST_USE;
 void        matching_direct_cancel(struct direct_task *direct); /* safe when it waits nowhere */
 /* Whether somebody polled this queue within the last 10 s. */
 bool matching_alive(const struct matching *matching, const struct queue_name *name);
@@ -90,20 +90,20 @@ void matching_forget_sticky(struct matching *matching, const struct queue_name *
 /* The same when the normal queue is not known: a walk over the lane's queues. */
 void matching_forget_sticky_name(struct matching *matching, int64_t namespace_number, struct bytes name);
 /* Calls `each` for every waiting poller with this worker instance key; it may cancel the poller. */
-void matching_each_poller(struct matching *matching, struct bytes worker_instance_key,
+void matching_each_poller(struct matching *matching, struct bytes                   worker_instance_key,
                           void (*each)(void *context, struct poller *poller), void *context);
 
 struct poller_record {
-    struct bytes identity; /* borrowed until the next turn */
+    struct bytes identity;    /* borrowed until the next turn */
     int64_t      last_access; /* wall ns */
 };
 struct queue_description {
     bool                 known;
     struct poller_record pollers[MATCHING_HISTORY_MAX];
     size_t               poller_count;
-    size_t               backlog;    /* tasks in memory; `more`: there are others on disk */
+    size_t               backlog; /* tasks in memory; `more`: there are others on disk */
     bool                 more;
-    int64_t              oldest_created; /* wall ns of the task at the head; 0: none */
+    int64_t              oldest_created;      /* wall ns of the task at the head; 0: none */
     uint64_t             offered, dispatched; /* since the queue became known */
 };
 void matching_describe(const struct matching *matching, const struct queue_name *name,

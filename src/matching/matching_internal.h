@@ -15,9 +15,9 @@ struct recent_poller {
 struct matching_family {
     struct table_link table;
     int64_t           namespace_number;
-    struct bytes      normal;  /* owned */
-    struct list       queues;  /* matching_queue.siblings */
-    struct list       stocked; /* sticky queues with items, in memory or perhaps on disk; matching_queue.stock */
+    struct bytes      normal; /* owned */
+    struct list       queues; /* matching_queue.siblings */
+    struct list stocked; /* sticky queues with items, in memory or perhaps on disk; matching_queue.stock */
     struct matching_queue *workflow; /* the normal workflow queue, when it is known */
 };
 struct matching_queue {
@@ -49,16 +49,16 @@ struct matching_item {
     struct store_ready     task;
 };
 struct matching {
-    struct lane *lane;
+    struct lane  *lane;
     struct store *store;
-    size_t       window_size;
-    struct table families, queues;
-    struct table items; /* by sequence, over all queues */
-    struct heap  dues;
-    struct list  work; /* queues to look at in the next turn */
-    size_t       poller_count, reads;
-    bool         draining;
-    uint64_t     offers, matches, reservations, refills, swept;
+    size_t        window_size;
+    struct table  families, queues;
+    struct table  items; /* by sequence, over all queues */
+    struct heap   dues;
+    struct list   work; /* queues to look at in the next turn */
+    size_t        poller_count, reads;
+    bool          draining;
+    uint64_t      offers, matches, reservations, refills, swept;
 };
 
 int64_t queue_now(const struct matching_queue *queue);
@@ -68,8 +68,8 @@ void queue_match(struct matching_queue *queue);
 /* The next turn looks at the queue. */
 void queue_work(struct matching_queue *queue);
 /* Makes sure that the queue's time comes no later than its state asks for. */
-void queue_schedule(struct matching_queue *queue);
-void queue_free(struct matching_queue *queue);
+void                  queue_schedule(struct matching_queue *queue);
+void                  queue_free(struct matching_queue *queue);
 struct matching_item *item_new(struct matching_queue *queue, const struct store_ready *task);
 void                  item_free(struct window_link *link);
 struct window_key     item_key(const struct store_ready *task);

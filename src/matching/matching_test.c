@@ -58,7 +58,8 @@ static void answer_one(struct store_read *read, enum status status)
     read->status = status;
     read->ready = ARENA_NEW_ARRAY(read->arena, struct store_ready, ROWS_MAX);
     for (size_t i = 0; i < row_count && status == ST_OK; i++) { /* rows are kept in order of their keys */
-        if (!bytes_equal(rows[i].queue, read->queue) || rows[i].kind != read->task_kind || !row_after(&rows[i], read))
+        if (!bytes_equal(rows[i].queue, read->queue) || rows[i].kind != read->task_kind ||
+            !row_after(&rows[i], read))
             continue;
         if (read->ready_count == read->limit) {
             read->more = true;
@@ -115,8 +116,12 @@ static struct queue_name sticky_name(const char *name, const char *normal)
 }
 static struct store_ready row_make(const struct queue_name *name, store_number sequence, int32_t priority)
 {
-    return (struct store_ready){ .sequence = sequence, .namespace_number = 1, .queue = name->name,
-                                 .normal_queue = name->normal, .kind = name->kind, .priority = priority,
+    return (struct store_ready){ .sequence = sequence,
+                                 .namespace_number = 1,
+                                 .queue = name->name,
+                                 .normal_queue = name->normal,
+                                 .kind = name->kind,
+                                 .priority = priority,
                                  .workflow_id = BYTES("workflow") };
 }
 static void row_store(const struct store_ready *row)
@@ -156,9 +161,9 @@ static struct matching *begin(size_t window_size)
 
 TEST(a_first_poller_reads_the_rows_that_waited_on_disk)
 {
-    struct matching  *matching = begin(4);
-    struct queue_name name = normal_name("q");
-    struct worker     worker = worker_make("w");
+    struct matching   *matching = begin(4);
+    struct queue_name  name = normal_name("q");
+    struct worker      worker = worker_make("w");
     struct store_ready row = row_make(&name, 7, 3);
     row_store(&row);
     poll_as(matching, &name, &worker);
@@ -172,7 +177,8 @@ TEST(pollers_are_served_in_the_order_they_came_and_tasks_by_priority_then_age)
 {
     struct matching   *matching = begin(8);
     struct queue_name  name = normal_name("q");
-    struct store_ready late = row_make(&name, 5, 3), urgent = row_make(&name, 9, 1), early = row_make(&name, 4, 3);
+    struct store_ready late = row_make(&name, 5, 3), urgent = row_make(&name, 9, 1),
+                       early = row_make(&name, 4, 3);
     row_store(&late);
     row_store(&urgent);
     row_store(&early);
@@ -303,7 +309,8 @@ TEST(a_withdrawn_task_is_not_handed_out)
     struct worker     first = worker_make("1"), second = worker_make("2");
     poll_as(matching, &name, &first);
     answer(matching);
-    struct store_ready one = row_make(&name, 7, 3), two = row_make(&name, 8, 3), three = row_make(&name, 9, 3);
+    struct store_ready one = row_make(&name, 7, 3), two = row_make(&name, 8, 3),
+                       three = row_make(&name, 9, 3);
     matching_offer(matching, &one);
     CHECK_INT(first.got, 7);
     matching_offer(matching, &two);

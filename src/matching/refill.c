@@ -13,7 +13,8 @@ static bool queue_served(const struct matching_queue *queue)
 {
     if (!list_empty(&queue->pollers))
         return true;
-    return queue_dead(queue) && queue->family->workflow != NULL && !list_empty(&queue->family->workflow->pollers);
+    return queue_dead(queue) && queue->family->workflow != NULL &&
+           !list_empty(&queue->family->workflow->pollers);
 }
 
 static void match_served(struct matching_queue *queue)

@@ -39,16 +39,20 @@ static void print_text(void)
         if (strcmp(service, info.service) != 0)
             printf("%s%s\n", i == 0 ? "" : "\n", info.service);
         service = info.service;
-        printf("  %-46s %-8s%s%s\n", info.name, support_text(info.support), note_of(info)[0] == '\0' ? "" : " ", note_of(info));
+        printf("  %-46s %-8s%s%s\n", info.name, support_text(info.support),
+               note_of(info)[0] == '\0' ? "" : " ", note_of(info));
     }
-    printf("\n%zu RPCs: %zu served, %zu in part, %zu not yet (they answer UNIMPLEMENTED and name themselves)\n",
-           api_method_count(), count_support(API_COMPLETE), count_support(API_PARTIAL), count_support(API_NOT_YET));
+    printf(
+        "\n%zu RPCs: %zu served, %zu in part, %zu not yet (they answer UNIMPLEMENTED and name themselves)\n",
+        api_method_count(), count_support(API_COMPLETE), count_support(API_PARTIAL),
+        count_support(API_NOT_YET));
 }
 
 static void print_markdown(void)
 {
     const char *service = "";
-    printf("# RPCs and how far each is served\n\nPrinted by `perdure compat --markdown` from the table that serves them: "
+    printf("# RPCs and how far each is served\n\nPrinted by `perdure compat --markdown` from the table that "
+           "serves them: "
            "%zu served, %zu in part, %zu not yet.\nThose answer UNIMPLEMENTED and name themselves.\n",
            count_support(API_COMPLETE), count_support(API_PARTIAL), count_support(API_NOT_YET));
     for (size_t i = 0; i < api_method_count(); i++) {
@@ -66,8 +70,9 @@ static void print_json(void)
     printf("[\n");
     for (size_t i = 0; i < api_method_count(); i++) {
         struct api_method_info info = api_method(i);
-        printf("  {\"service\": \"%s\", \"rpc\": \"%s\", \"served\": \"%s\", \"note\": \"%s\"}%s\n", info.service, info.name,
-               support_text(info.support), info.note, i + 1 == api_method_count() ? "" : ",");
+        printf("  {\"service\": \"%s\", \"rpc\": \"%s\", \"served\": \"%s\", \"note\": \"%s\"}%s\n",
+               info.service, info.name, support_text(info.support), info.note,
+               i + 1 == api_method_count() ? "" : ",");
     }
     printf("]\n");
 }
@@ -82,7 +87,8 @@ int compat_main(int argc, char **argv)
     else if (argc == 1 && strcmp(format, "--markdown") == 0)
         print_markdown();
     else if (argc == 1 && (strcmp(format, "--help") == 0 || strcmp(format, "-h") == 0))
-        printf("perdure compat [--text | --markdown | --output json]\n\nPrints every RPC of WorkflowService and OperatorService, "
+        printf("perdure compat [--text | --markdown | --output json]\n\nPrints every RPC of WorkflowService "
+               "and OperatorService, "
                "and how far this server serves it.\n");
     else {
         fprintf(stderr, "perdure: compat takes --text, --markdown or --output json\n");
