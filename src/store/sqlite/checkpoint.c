@@ -48,6 +48,7 @@ static void copy(struct sqlite_checkpointer *checkpointer)
 static void *checkpointer_main(void *context)
 {
     struct sqlite_checkpointer *checkpointer = context;
+    pthread_setname_np(pthread_self(), "store-copy");
     for (;;) {
         sem_wait(&checkpointer->wake);
         if (atomic_load(&checkpointer->stopping))

@@ -34,6 +34,7 @@ static void *reader_main(void *context)
 {
     struct sqlite_reader *reader = context;
     struct store_read    *read;
+    pthread_setname_np(pthread_self(), "store-reader");
     while ((read = take(reader->readers)) != NULL) {
         sqlite_read(&reader->connection, read);
         atomic_fetch_add_explicit(&reader->readers->store->counters.reads, 1, memory_order_relaxed);

@@ -363,6 +363,7 @@ static void *writer_main(void *context)
 {
     struct sqlite_writer               *writer = context;
     CLEANUP(free_pointer) struct group *group = xmalloc(sizeof *group);
+    pthread_setname_np(pthread_self(), "store-writer");
     for (;;) {
         /* Read before the mailbox: what was submitted before stopping began is then still found. */
         bool stopping = atomic_load(&writer->stopping);
