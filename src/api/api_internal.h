@@ -17,6 +17,7 @@
 #include "base/table.h"
 #include "codec/pb.h"
 #include "codec/pb_time.h"
+#include "engine/search_attributes.h"
 #include "engine/workflow.h"
 #include "matching/matching.h"
 
@@ -279,18 +280,11 @@ enum status check_token(struct rpc *rpc, struct bytes token, struct task_ref *re
                         struct error *error) MUST_USE;
 
 /* --- search_attributes.c --- */
-struct search_attribute {
-    struct bytes name;
-    int32_t      type; /* temporal.api.enums.v1.IndexedValueType */
-    bool         settable;
-};
-extern const struct search_attribute system_attributes[];
-extern const size_t                  system_attribute_count;
 /* Names known, settable and values of their type: INVALID_ARGUMENT naming the attribute. */
-enum status rpc_rpc_check_search_attributes(struct rpc *rpc, struct bytes attributes,
+enum status rpc_check_search_attributes(struct rpc *rpc, struct bytes attributes,
                                             struct error *error) MUST_USE;
 /* The same attributes with metadata "type" on each payload, as typed readers need. */
-struct bytes rpc_rpc_typed_search_attributes(struct rpc *rpc, struct bytes attributes);
+struct bytes rpc_typed_search_attributes(struct rpc *rpc, struct bytes attributes);
 
 /* --- wait.c: long polls of history --- */
 /* INVALID when the lane holds too many. The waiter is on the run's owner lane. */

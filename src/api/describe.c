@@ -11,7 +11,7 @@ static void described(struct request *request)
     }
     struct workflow_WorkflowExecutionInfo *info = response->workflow_execution_info;
     if (info != NULL)
-        info->search_attributes = rpc_rpc_typed_search_attributes(rpc, info->search_attributes);
+        info->search_attributes = rpc_typed_search_attributes(rpc, info->search_attributes);
     rpc_reply(rpc, response);
 }
 

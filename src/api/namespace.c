@@ -255,10 +255,8 @@ void deprecate_namespace(struct rpc *rpc)
 
 static bool is_system_attribute(struct bytes name)
 {
-    for (size_t i = 0; i < system_attribute_count; i++) {
-        if (bytes_equal(system_attributes[i].name, name))
-            return true;
-    }
+    if (search_attribute_system(name) != NULL)
+        return true;
     return bytes_starts_with(name, BYTES("Temporal"));
 }
 

@@ -112,7 +112,7 @@ static enum status check_start(struct rpc *rpc, const struct start_fields *field
         (status = check_retry_policy(fields->retry_policy, error)) != ST_OK ||
         (status = check_policies(fields->reuse, fields->conflict, error)) != ST_OK ||
         (status = check_sizes(rpc, fields, error)) != ST_OK ||
-        (status = rpc_rpc_check_search_attributes(rpc, fields->search_attributes, error)) != ST_OK ||
+        (status = rpc_check_search_attributes(rpc, fields->search_attributes, error)) != ST_OK ||
         (status = check_priority(fields->priority, rpc, error)) != ST_OK ||
         (status = check_links(fields->links, fields->link_count, rpc, error)) != ST_OK)
         return status;

@@ -37,7 +37,7 @@ static void info_fill(struct rpc *rpc, const struct store_run *run,
     info->memo = run->memo.size != 0 ? run->memo
                                      : BYTES(""); /* present, if empty: readers take it for granted */
     info->search_attributes = run->search_attributes.size != 0
-                                  ? rpc_rpc_typed_search_attributes(rpc, run->search_attributes)
+                                  ? rpc_typed_search_attributes(rpc, run->search_attributes)
                                   : BYTES("");
     if (run->close_time != 0) {
         info->close_time = timestamp_of_ns(arena, run->close_time);

@@ -3,195 +3,307 @@
 
 #include "codec/pb.h"
 
-struct predefined {
-    struct bytes name;
-    int32_t      type;
+#define SYSTEM(name, type)     { BYTES(name), enums_INDEXED_VALUE_TYPE_##type, false }
+#define PREDEFINED(name, type) { BYTES(name), enums_INDEXED_VALUE_TYPE_##type, true }
+const struct search_attribute system_attributes[] = {
+    SYSTEM("WorkflowId", KEYWORD),
+    SYSTEM("RunId", KEYWORD),
+    SYSTEM("WorkflowType", KEYWORD),
+    SYSTEM("TaskQueue", KEYWORD),
+    SYSTEM("ExecutionStatus", KEYWORD),
+    SYSTEM("ParentWorkflowId", KEYWORD),
+    SYSTEM("ParentRunId", KEYWORD),
+    SYSTEM("RootWorkflowId", KEYWORD),
+    SYSTEM("RootRunId", KEYWORD),
+    SYSTEM("StartTime", DATETIME),
+    SYSTEM("ExecutionTime", DATETIME),
+    SYSTEM("CloseTime", DATETIME),
+    SYSTEM("HistoryLength", INT),
+    SYSTEM("ExecutionDuration", INT),
+    SYSTEM("StateTransitionCount", INT),
+    SYSTEM("HistorySizeBytes", INT),
+    SYSTEM("TemporalUsedWorkerDeploymentVersions", KEYWORD_LIST),
+    SYSTEM("TemporalWorkerDeployment", KEYWORD),
+    SYSTEM("TemporalWorkerDeploymentVersion", KEYWORD),
+    SYSTEM("TemporalWorkflowVersioningBehavior", KEYWORD),
+    SYSTEM("TemporalSchedulePaused", BOOL),
+    SYSTEM("TemporalExternalPayloadCount", INT),
+    SYSTEM("TemporalExternalPayloadSizeBytes", INT),
+    PREDEFINED("TemporalChangeVersion", KEYWORD_LIST),
+    PREDEFINED("BinaryChecksums", KEYWORD_LIST),
+    PREDEFINED("BuildIds", KEYWORD_LIST),
+    PREDEFINED("BatcherNamespace", KEYWORD),
+    PREDEFINED("BatcherUser", KEYWORD),
+    PREDEFINED("TemporalScheduledById", KEYWORD),
+    PREDEFINED("TemporalScheduledStartTime", DATETIME),
+    PREDEFINED("TemporalNamespaceDivision", KEYWORD),
+    PREDEFINED("TemporalPauseInfo", KEYWORD_LIST),
+    PREDEFINED("TemporalReportedProblems", KEYWORD_LIST),
 };
-/* Those of the predefined ones that a client may set. */
-static const struct predefined predefined[] = {
-    { BYTES("TemporalChangeVersion"), enums_INDEXED_VALUE_TYPE_KEYWORD_LIST },
-    { BYTES("BinaryChecksums"), enums_INDEXED_VALUE_TYPE_KEYWORD_LIST },
-    { BYTES("BuildIds"), enums_INDEXED_VALUE_TYPE_KEYWORD_LIST },
-    { BYTES("BatcherNamespace"), enums_INDEXED_VALUE_TYPE_KEYWORD },
-    { BYTES("BatcherUser"), enums_INDEXED_VALUE_TYPE_KEYWORD },
-    { BYTES("TemporalScheduledStartTime"), enums_INDEXED_VALUE_TYPE_DATETIME },
-    { BYTES("TemporalScheduledById"), enums_INDEXED_VALUE_TYPE_KEYWORD },
-    { BYTES("TemporalSchedulePaused"), enums_INDEXED_VALUE_TYPE_BOOL },
-    { BYTES("TemporalNamespaceDivision"), enums_INDEXED_VALUE_TYPE_KEYWORD },
-    { BYTES("TemporalPauseInfo"), enums_INDEXED_VALUE_TYPE_KEYWORD_LIST },
-    { BYTES("TemporalReportedProblems"), enums_INDEXED_VALUE_TYPE_KEYWORD_LIST },
+const size_t system_attribute_count = ARRAY_COUNT(system_attributes);
+
+static const char *const type_names[] = { "",       "Text", "Keyword",  "Int",
+                                          "Double", "Bool", "Datetime", "KeywordList" };
+
+/* --- JSON values, as far as types need them: scalars, and flat arrays of them --- */
+
+enum json_kind { JSON_BAD, JSON_NULL, JSON_TRUE_FALSE, JSON_INTEGER, JSON_FRACTION, JSON_STRING };
+
+struct scanner {
+    const uint8_t *at, *end;
 };
 
-int32_t search_attribute_type(const struct namespace_config *namespace, struct bytes name,
-                              struct arena *arena)
+static void skip_blanks(struct scanner *scanner)
 {
-    for (size_t i = 0; i < ARRAY_COUNT(predefined); i++)
-        if (bytes_equal(predefined[i].name, name))
-            return predefined[i].type;
-    struct state_Namespace record = { 0 };
-    struct error           error;
-    if (namespace == NULL ||
-        pb_decode(&pb_state_Namespace, namespace->record, arena, &record, &error) != ST_OK)
-        return 0;
-    for (size_t i = 0; i < record.search_attributes_count; i++)
-        if (bytes_equal(record.search_attributes[i].key, name))
-            return record.search_attributes[i].value;
+    while (scanner->at < scanner->end &&
+           (*scanner->at == ' ' || *scanner->at == '\t' || *scanner->at == '\n' || *scanner->at == '\r'))
+        scanner->at++;
+}
+
+static bool take_text(struct scanner *scanner, const char *text)
+{
+    size_t size = strlen(text);
+    if ((size_t)(scanner->end - scanner->at) < size || memcmp(scanner->at, text, size) != 0)
+        return false;
+    scanner->at += size;
+    return true;
+}
+
+static enum json_kind take_string(struct scanner *scanner, struct bytes *ret_text)
+{
+    const uint8_t *begin = ++scanner->at;
+    while (scanner->at < scanner->end && *scanner->at != '"') {
+        if (*scanner->at == '\\')
+            scanner->at++;
+        scanner->at++;
+    }
+    if (scanner->at >= scanner->end)
+        return JSON_BAD;
+    *ret_text = bytes_of(begin, (size_t)(scanner->at - begin));
+    scanner->at++;
+    return JSON_STRING;
+}
+
+static enum json_kind take_number(struct scanner *scanner)
+{
+    bool fraction = false, digits = false;
+    if (scanner->at < scanner->end && *scanner->at == '-')
+        scanner->at++;
+    for (; scanner->at < scanner->end; scanner->at++) {
+        uint8_t character = *scanner->at;
+        if (character >= '0' && character <= '9')
+            digits = true;
+        else if (character == '.' || character == 'e' || character == 'E' || character == '+' ||
+                 character == '-')
+            fraction = true;
+        else
+            break;
+    }
+    return !digits ? JSON_BAD : fraction ? JSON_FRACTION : JSON_INTEGER;
+}
+
+static enum json_kind take_scalar(struct scanner *scanner, struct bytes *ret_text)
+{
+    skip_blanks(scanner);
+    enum json_kind kind = JSON_BAD;
+    if (scanner->at >= scanner->end)
+        return JSON_BAD;
+    if (*scanner->at == '"')
+        kind = take_string(scanner, ret_text);
+    else if (take_text(scanner, "null"))
+        kind = JSON_NULL;
+    else if (take_text(scanner, "true") || take_text(scanner, "false"))
+        kind = JSON_TRUE_FALSE;
+    else
+        kind = take_number(scanner);
+    skip_blanks(scanner);
+    return kind;
+}
+
+/* 2026-07-01T10:00:00[.123](Z|+02:00); enough to tell a time from other text. */
+static bool is_time(struct bytes text)
+{
+    static const char form[] = "0000-00-00T00:00:00";
+    size_t            at = sizeof form - 1;
+    if (text.size <= at)
+        return false;
+    for (size_t i = 0; i < at; i++) {
+        uint8_t character = text.base[i];
+        if (form[i] == '0' ? character < '0' || character > '9'
+                           : character != (uint8_t)form[i] && !(i == 10 && character == 't'))
+            return false;
+    }
+    if (text.base[at] == '.') {
+        for (at++; at < text.size && text.base[at] >= '0' && text.base[at] <= '9';)
+            at++;
+    }
+    if (at >= text.size)
+        return false;
+    if (text.base[at] == 'Z' || text.base[at] == 'z')
+        return at + 1 == text.size;
+    return (text.base[at] == '+' || text.base[at] == '-') && text.size - at == 6 && text.base[at + 3] == ':';
+}
+
+static bool scalar_fits(enum json_kind kind, struct bytes text, int32_t type)
+{
+    switch (type) {
+    case enums_INDEXED_VALUE_TYPE_TEXT:
+    case enums_INDEXED_VALUE_TYPE_KEYWORD:
+    case enums_INDEXED_VALUE_TYPE_KEYWORD_LIST:
+        return kind == JSON_STRING;
+    case enums_INDEXED_VALUE_TYPE_INT:
+        return kind == JSON_INTEGER;
+    case enums_INDEXED_VALUE_TYPE_DOUBLE:
+        return kind == JSON_INTEGER || kind == JSON_FRACTION;
+    case enums_INDEXED_VALUE_TYPE_BOOL:
+        return kind == JSON_TRUE_FALSE;
+    case enums_INDEXED_VALUE_TYPE_DATETIME:
+        return kind == JSON_STRING && is_time(text);
+    default:
+        return false;
+    }
+}
+
+/* A value of the type, a list of such values, or null: which unsets the attribute. */
+static bool value_fits(struct bytes json, int32_t type)
+{
+    struct scanner scanner = { json.base, json.base + json.size };
+    struct bytes   text = BYTES_EMPTY;
+    skip_blanks(&scanner);
+    if (scanner.at < scanner.end && *scanner.at == '[') {
+        scanner.at++;
+        skip_blanks(&scanner);
+        if (take_text(&scanner, "]")) {
+            skip_blanks(&scanner);
+            return scanner.at == scanner.end;
+        }
+        for (;;) {
+            if (!scalar_fits(take_scalar(&scanner, &text), text, type))
+                return false;
+            if (take_text(&scanner, "]"))
+                break;
+            if (!take_text(&scanner, ","))
+                return false;
+        }
+        skip_blanks(&scanner);
+        return scanner.at == scanner.end;
+    }
+    enum json_kind kind = take_scalar(&scanner, &text);
+    return scanner.at == scanner.end && (kind == JSON_NULL || scalar_fits(kind, text, type));
+}
+
+/* --- names --- */
+
+const struct search_attribute *search_attribute_system(struct bytes name)
+{
+    for (size_t i = 0; i < system_attribute_count; i++) {
+        if (bytes_equal(system_attributes[i].name, name))
+            return &system_attributes[i];
+    }
+    return NULL;
+}
+
+/* The namespace's own attributes, decoded once per use. */
+static bool custom_load(const struct namespace_config *namespace, struct arena *arena,
+                        struct state_Namespace *ret_record)
+{
+    *ret_record = (struct state_Namespace){ 0 };
+    return namespace != NULL &&
+           pb_decode(&pb_state_Namespace, arena_copy(arena, namespace->record), arena, ret_record, NULL) == ST_OK;
+}
+
+/* 0: there is none of this name. */
+static int32_t type_find(const struct state_Namespace *record, struct bytes name, bool *ret_settable)
+{
+    const struct search_attribute *system = search_attribute_system(name);
+    *ret_settable = system == NULL || system->settable;
+    if (system != NULL)
+        return system->type;
+    for (size_t i = 0; i < record->search_attributes_count; i++) {
+        if (bytes_equal(record->search_attributes[i].key, name))
+            return record->search_attributes[i].value;
+    }
     return 0;
 }
 
-static struct bytes trimmed(struct bytes text)
+static struct bytes metadata_find(const struct common_Payload *payload, const char *key)
 {
-    while (text.size != 0 && strchr(" \t\r\n", text.base[0]) != NULL)
-        text = bytes_of(text.base + 1, text.size - 1);
-    while (text.size != 0 && strchr(" \t\r\n", text.base[text.size - 1]) != NULL)
-        text.size--;
-    return text;
-}
-
-static bool is_number(struct bytes text, bool integer)
-{
-    size_t digits = 0;
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t c = text.base[i];
-        if (c >= '0' && c <= '9')
-            digits++;
-        else if (!(i == 0 && c == '-') && (integer || strchr("+-.eE", c) == NULL))
-            return false;
-    }
-    return digits != 0;
-}
-
-static bool is_string(struct bytes text)
-{
-    return text.size >= 2 && text.base[0] == '"' && text.base[text.size - 1] == '"';
-}
-
-static bool is_date(struct bytes text)
-{
-    /* "2006-01-02T15:04:05Z" at least */
-    return is_string(text) && text.size >= 22 && text.base[5] == '-' && text.base[8] == '-' &&
-           text.base[11] == 'T';
-}
-
-static bool scalar_fits(struct bytes text, int32_t type)
-{
-    switch (type) {
-    case enums_INDEXED_VALUE_TYPE_INT:
-        return is_number(text, true);
-    case enums_INDEXED_VALUE_TYPE_DOUBLE:
-        return is_number(text, false);
-    case enums_INDEXED_VALUE_TYPE_BOOL:
-        return bytes_equal_text(text, "true") || bytes_equal_text(text, "false");
-    case enums_INDEXED_VALUE_TYPE_DATETIME:
-        return is_date(text);
-    default:
-        return is_string(text);
-    }
-}
-
-/* A scalar, or a list of them; the elements of a list of texts are not looked into. */
-static bool value_fits(struct bytes json, int32_t type)
-{
-    struct bytes text = trimmed(json);
-    if (bytes_equal_text(text, "null") || bytes_equal_text(text, "[]"))
-        return true;
-    if (text.size < 2 || text.base[0] != '[')
-        return scalar_fits(text, type);
-    if (text.base[text.size - 1] != ']')
-        return false;
-    struct bytes inner = trimmed(bytes_of(text.base + 1, text.size - 2));
-    if (type == enums_INDEXED_VALUE_TYPE_KEYWORD_LIST || type == enums_INDEXED_VALUE_TYPE_KEYWORD ||
-        type == enums_INDEXED_VALUE_TYPE_TEXT)
-        return is_string(inner);
-    const uint8_t *comma = memchr(inner.base, ',', inner.size);
-    return scalar_fits(trimmed(comma == NULL ? inner : bytes_of(inner.base, (size_t)(comma - inner.base))),
-                       type);
-}
-
-static struct bytes metadata_of(const struct common_Payload *payload, const char *key)
-{
-    for (size_t i = 0; i < payload->metadata_count; i++)
+    for (size_t i = 0; i < payload->metadata_count; i++) {
         if (bytes_equal_text(payload->metadata[i].key, key))
             return payload->metadata[i].value;
+    }
     return BYTES_EMPTY;
+}
+
+static enum status check_one(struct bytes name, struct bytes value, const struct state_Namespace *record,
+                             struct arena *arena, struct error *error)
+{
+    bool    settable;
+    int32_t type = type_find(record, name, &settable);
+    if (type == 0)
+        return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s is not defined.",
+                         BYTES_FMT(name));
+    if (!settable)
+        return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s cannot be set by clients.",
+                         BYTES_FMT(name));
+    if (value.size > SEARCH_ATTRIBUTE_SIZE_MAX)
+        return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s exceeds size limit of %d bytes.",
+                         BYTES_FMT(name), SEARCH_ATTRIBUTE_SIZE_MAX);
+    struct common_Payload payload = { 0 };
+    enum status           status = pb_decode(&pb_common_Payload, value, arena, &payload, error);
+    if (status != ST_OK)
+        return status;
+    struct bytes encoding = metadata_find(&payload, "encoding");
+    if (bytes_equal_text(encoding, "binary/null") || (payload.data.size == 0 && encoding.size == 0))
+        return ST_OK;
+    if (!bytes_equal_text(encoding, "json/plain") || !value_fits(payload.data, type))
+        return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s is no value of type %s.",
+                         BYTES_FMT(name), type_names[type]);
+    return ST_OK;
 }
 
 enum status search_attributes_check(const struct namespace_config *namespace, struct bytes encoded,
                                     struct arena *arena, struct error *error)
 {
     struct common_SearchAttributes attributes = { 0 };
+    struct state_Namespace         record;
     if (encoded.size == 0)
         return ST_OK;
+    if (encoded.size > SEARCH_ATTRIBUTES_SIZE_MAX)
+        return error_set(error, ST_INVALID_ARGUMENT, "Search attributes exceed size limit of %d bytes.",
+                         SEARCH_ATTRIBUTES_SIZE_MAX);
     enum status status = pb_decode(&pb_common_SearchAttributes, encoded, arena, &attributes, error);
     if (status != ST_OK)
         return status;
     if (attributes.indexed_fields_count > SEARCH_ATTRIBUTES_MAX)
-        return error_set(error, ST_INVALID_ARGUMENT, "number of search attributes %zu exceeds limit %d",
-                         attributes.indexed_fields_count, SEARCH_ATTRIBUTES_MAX);
-    if (encoded.size > SEARCH_ATTRIBUTES_SIZE_MAX)
-        return error_set(error, ST_INVALID_ARGUMENT,
-                         "total size %zu of search attributes exceeds size limit %d", encoded.size,
-                         SEARCH_ATTRIBUTES_SIZE_MAX);
+        return error_set(error, ST_INVALID_ARGUMENT, "Search attributes: more than %d keys.",
+                         SEARCH_ATTRIBUTES_MAX);
+    if (!custom_load(namespace, arena, &record))
+        return error_set(error, ST_INTERNAL, "the record of the namespace does not decode");
     for (size_t i = 0; i < attributes.indexed_fields_count; i++) {
-        struct bytes          name = attributes.indexed_fields[i].key;
-        struct common_Payload payload = { 0 };
-        int32_t               type = search_attribute_type(namespace, name, arena);
-        if (type == 0)
-            return error_set(error, ST_INVALID_ARGUMENT, "search attribute %.*s is not defined",
-                             BYTES_FMT(name));
-        if (attributes.indexed_fields[i].value.size == 0)
-            continue;
-        status = pb_decode(&pb_common_Payload, attributes.indexed_fields[i].value, arena, &payload, error);
+        status = check_one(attributes.indexed_fields[i].key, attributes.indexed_fields[i].value, &record, arena, error);
         if (status != ST_OK)
             return status;
-        if (payload.data.size > SEARCH_ATTRIBUTE_SIZE_MAX)
-            return error_set(error, ST_INVALID_ARGUMENT,
-                             "search attribute %.*s value size %zu exceeds size limit %d", BYTES_FMT(name),
-                             payload.data.size, SEARCH_ATTRIBUTE_SIZE_MAX);
-        if (!bytes_equal_text(metadata_of(&payload, "encoding"), "binary/null") &&
-            !value_fits(payload.data, type))
-            return error_set(error, ST_INVALID_ARGUMENT,
-                             "invalid value for search attribute %.*s of type %s: %.*s", BYTES_FMT(name),
-                             pb_enum_value_name(&pb_enum_enums_IndexedValueType, type),
-                             BYTES_FMT(payload.data));
     }
     return ST_OK;
 }
 
-static struct bytes type_name(int32_t type)
-{
-    switch (type) {
-    case enums_INDEXED_VALUE_TYPE_TEXT:
-        return BYTES("Text");
-    case enums_INDEXED_VALUE_TYPE_INT:
-        return BYTES("Int");
-    case enums_INDEXED_VALUE_TYPE_DOUBLE:
-        return BYTES("Double");
-    case enums_INDEXED_VALUE_TYPE_BOOL:
-        return BYTES("Bool");
-    case enums_INDEXED_VALUE_TYPE_DATETIME:
-        return BYTES("Datetime");
-    case enums_INDEXED_VALUE_TYPE_KEYWORD_LIST:
-        return BYTES("KeywordList");
-    default:
-        return BYTES("Keyword");
-    }
-}
+/* --- for readers --- */
 
-static struct bytes payload_typed(struct bytes encoded, int32_t type, struct arena *arena)
+static struct bytes payload_typed(struct bytes value, int32_t type, struct arena *arena)
 {
     struct common_Payload payload = { 0 };
-    struct error          error;
-    if (pb_decode(&pb_common_Payload, encoded, arena, &payload, &error) != ST_OK ||
-        metadata_of(&payload, "type").size != 0)
-        return encoded;
+    if (pb_decode(&pb_common_Payload, value, arena, &payload, NULL) != ST_OK ||
+        metadata_find(&payload, "type").size != 0)
+        return value;
     struct common_Payload_MetadataEntry *metadata =
         ARENA_NEW_ARRAY(arena, struct common_Payload_MetadataEntry, payload.metadata_count + 1);
     for (size_t i = 0; i < payload.metadata_count; i++)
         metadata[i] = payload.metadata[i];
     metadata[payload.metadata_count].key = BYTES("type");
-    metadata[payload.metadata_count++].value = type_name(type);
+    metadata[payload.metadata_count].value = bytes_of_text(type_names[type]);
     payload.metadata = metadata;
+    payload.metadata_count++;
     return pb_encode_arena(&pb_common_Payload, &payload, arena);
 }
 
@@ -199,13 +311,16 @@ struct bytes search_attributes_typed(const struct namespace_config *namespace, s
                                      struct arena *arena)
 {
     struct common_SearchAttributes attributes = { 0 };
-    struct error                   error;
+    struct state_Namespace         record;
     if (encoded.size == 0 ||
-        pb_decode(&pb_common_SearchAttributes, encoded, arena, &attributes, &error) != ST_OK)
+        pb_decode(&pb_common_SearchAttributes, encoded, arena, &attributes, NULL) != ST_OK ||
+        !custom_load(namespace, arena, &record))
         return encoded;
-    for (size_t i = 0; i < attributes.indexed_fields_count; i++)
-        attributes.indexed_fields[i].value =
-            payload_typed(attributes.indexed_fields[i].value,
-                          search_attribute_type(namespace, attributes.indexed_fields[i].key, arena), arena);
+    for (size_t i = 0; i < attributes.indexed_fields_count; i++) {
+        bool    settable;
+        int32_t type = type_find(&record, attributes.indexed_fields[i].key, &settable);
+        if (type > 0 && (size_t)type < ARRAY_COUNT(type_names))
+            attributes.indexed_fields[i].value = payload_typed(attributes.indexed_fields[i].value, type, arena);
+    }
     return pb_encode_arena(&pb_common_SearchAttributes, &attributes, arena);
 }

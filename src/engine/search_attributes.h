@@ -9,9 +9,16 @@
 #define SEARCH_ATTRIBUTE_SIZE_MAX  2048
 #define SEARCH_ATTRIBUTES_SIZE_MAX (40 * 1024)
 
-/* The enums_IndexedValueType of a name that a client may set in this namespace; 0: it may not, or there is none. */
-int32_t search_attribute_type(const struct namespace_config *namespace, struct bytes name,
-                              struct arena *arena);
+/* Those that every namespace has. */
+struct search_attribute {
+    struct bytes name;
+    int32_t      type;     /* enums_IndexedValueType */
+    bool         settable; /* by clients */
+};
+extern const struct search_attribute system_attributes[];
+extern const size_t                  system_attribute_count;
+/* NULL: no such system attribute. */
+const struct search_attribute *search_attribute_system(struct bytes name);
 /* Checks an encoded SearchAttributes as a client gave it; INVALID_ARGUMENT names the attribute. Empty is fine. */
 enum status search_attributes_check(const struct namespace_config *namespace, struct bytes encoded,
                                     struct arena *arena, struct error *error) MUST_USE;
