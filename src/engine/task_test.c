@@ -650,7 +650,10 @@ TEST(search_attributes_and_memo_are_merged_and_removed)
             command_add(input, enums_COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES);
         struct common_SearchAttributes_IndexedFieldsEntry field = { .key = i == 2 ? BYTES("Unknown")
                                                                                   : BYTES("CustomKeyword") };
-        struct common_Payload          payload = { .data = i == 1 ? BYTES("null") : BYTES("\"v\"") };
+        struct common_Payload_MetadataEntry json = { BYTES("encoding"), BYTES("json/plain") };
+        struct common_Payload               payload = { .metadata = &json,
+                                                        .metadata_count = 1,
+                                                        .data = i == 1 ? BYTES("null") : BYTES("\"v\"") };
         struct common_SearchAttributes attributes = { .indexed_fields = &field, .indexed_fields_count = 1 };
         field.value = pb_encode_arena(&pb_common_Payload, &payload, &w->arena);
         command->attributes_case = 14;
