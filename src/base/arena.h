@@ -33,7 +33,7 @@ void *arena_zalloc(struct arena *arena, size_t count, size_t size) MUST_USE;
 struct bytes arena_copy(struct arena *arena, struct bytes slice);
 struct bytes arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* One object, zeroed, of an arena that may not run out. */
-#define ARENA_NEW(arena, type) ((type *)arena_must(arena_zalloc((arena), 1, sizeof(type))))
+#define ARENA_NEW(arena, type)              ((type *)arena_must(arena_zalloc((arena), 1, sizeof(type))))
 #define ARENA_NEW_ARRAY(arena, type, count) ((type *)arena_must(arena_zalloc((arena), (count), sizeof(type))))
 static inline void *arena_must(void *memory)
 {

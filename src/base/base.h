@@ -12,22 +12,32 @@
 #include "base/bytes.h"
 #include "base/status.h"
 
-#define ARRAY_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define ARRAY_COUNT(array)                  (sizeof(array) / sizeof((array)[0]))
 #define CONTAINER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
-#define CLEANUP(function) __attribute__((cleanup(function)))
-#define UNUSED __attribute__((unused))
-#define NORETURN __attribute__((noreturn))
+#define CLEANUP(function)                   __attribute__((cleanup(function)))
+#define UNUSED                              __attribute__((unused))
+#define NORETURN                            __attribute__((noreturn))
 
 /* Takes the pointer out of a variable and leaves NULL, to hand ownership on. */
-#define TAKE_PTR(variable)                    \
-    ({                                        \
-        __typeof__(variable) taken = (variable); \
-        (variable) = NULL;                    \
-        taken;                                \
+#define TAKE_PTR(variable)                                                                                   \
+    ({                                                                                                       \
+        __typeof__(variable) taken = (variable);                                                             \
+        (variable) = NULL;                                                                                   \
+        taken;                                                                                               \
     })
 
-#define MIN(a, b) ({ __typeof__(a) min_a = (a); __typeof__(b) min_b = (b); min_a < min_b ? min_a : min_b; })
-#define MAX(a, b) ({ __typeof__(a) max_a = (a); __typeof__(b) max_b = (b); max_a > max_b ? max_a : max_b; })
+#define MIN(a, b)                                                                                            \
+    ({                                                                                                       \
+        __typeof__(a) min_a = (a);                                                                           \
+        __typeof__(b) min_b = (b);                                                                           \
+        min_a < min_b ? min_a : min_b;                                                                       \
+    })
+#define MAX(a, b)                                                                                            \
+    ({                                                                                                       \
+        __typeof__(a) max_a = (a);                                                                           \
+        __typeof__(b) max_b = (b);                                                                           \
+        max_a > max_b ? max_a : max_b;                                                                       \
+    })
 
 /* Asserts that walk whole structures: on in builds with -DPERDURE_ASSERT_SLOW. */
 #ifdef PERDURE_ASSERT_SLOW

@@ -18,7 +18,9 @@ struct bytes {
 /* A string literal as bytes, without its NUL. */
 #define BYTES(literal) ((struct bytes){ (const uint8_t *)("" literal), sizeof(literal) - 1 })
 /* For printf's "%.*s". */
-#define BYTES_FMT(slice) (int)((slice).size > 512 ? 512 : (slice).size), (const char *)((slice).base ? (slice).base : (const uint8_t *)"")
+#define BYTES_FMT(slice)                                                                                     \
+    (int)((slice).size > 512 ? 512 : (slice).size),                                                          \
+        (const char *)((slice).base ? (slice).base : (const uint8_t *)"")
 
 static inline struct bytes bytes_of(const void *base, size_t size)
 {
@@ -55,7 +57,7 @@ static inline int bytes_compare(struct bytes a, struct bytes b)
 }
 
 /* Whether the slice is well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). NUL is allowed. */
-bool bytes_is_utf8(struct bytes slice);
+bool               bytes_is_utf8(struct bytes slice);
 static inline bool bytes_has_nul(struct bytes slice)
 {
     return slice.size != 0 && memchr(slice.base, 0, slice.size) != NULL;

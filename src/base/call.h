@@ -16,19 +16,19 @@ struct metadata {
     struct bytes value;
 };
 struct call {
-    struct bytes     path;    /* e.g. /temporal.api.workflowservice.v1.WorkflowService/StartWorkflowExecution */
+    struct bytes     path; /* e.g. /temporal.api.workflowservice.v1.WorkflowService/StartWorkflowExecution */
     struct bytes     request; /* the message, decompressed; lives with the arena */
     struct arena    *arena;   /* the call's own; bounded by the budget of requests */
     struct metadata *metadata;
     size_t           metadata_count;
     int64_t          deadline_ns; /* monotonic; TIME_NEVER when the caller gave none */
     void            *home;        /* the lane the connection lives on; opaque here */
-    bool             gone;        /* set on home's thread when the peer went away: reset, closed, or deadline passed */
+    bool gone; /* set on home's thread when the peer went away: reset, closed, or deadline passed */
     /* Set by the handler that wants to know: called once, on home's thread, when `gone` becomes true before the answer.
      * The handler must still answer. */
     void (*on_gone)(struct call *call);
-    void          *handler; /* the handler's own */
-    struct message message; /* for whoever works on the call: to post it between threads */
+    void                         *handler;    /* the handler's own */
+    struct message                message;    /* for whoever works on the call: to post it between threads */
     const struct call_operations *operations; /* wire's; in tests a recorder */
 };
 struct call_operations {

@@ -14,7 +14,7 @@ struct clock {
 };
 /* The operating system's. */
 extern const struct clock clock_system;
-static inline int64_t clock_wall_ns(const struct clock *clock)
+static inline int64_t     clock_wall_ns(const struct clock *clock)
 {
     return clock->wall_ns(clock->context);
 }
@@ -26,7 +26,8 @@ static inline int64_t clock_monotonic_ns(const struct clock *clock)
 static inline int64_t time_add(int64_t time_ns, int64_t duration_ns)
 {
     int64_t sum;
-    if (time_ns == TIME_NEVER || duration_ns == TIME_NEVER || __builtin_add_overflow(time_ns, duration_ns, &sum))
+    if (time_ns == TIME_NEVER || duration_ns == TIME_NEVER ||
+        __builtin_add_overflow(time_ns, duration_ns, &sum))
         return TIME_NEVER;
     return sum;
 }

@@ -16,10 +16,22 @@ static inline uint64_t rotate(uint64_t value, unsigned count)
     return value << count | value >> (64 - count);
 }
 
-#define SIP_ROUND(v0, v1, v2, v3)                                                                              \
-    do {                                                                                                       \
-        v0 += v1; v1 = rotate(v1, 13); v1 ^= v0; v0 = rotate(v0, 32); v2 += v3; v3 = rotate(v3, 16); v3 ^= v2; \
-        v0 += v3; v3 = rotate(v3, 21); v3 ^= v0; v2 += v1; v1 = rotate(v1, 17); v1 ^= v2; v2 = rotate(v2, 32); \
+#define SIP_ROUND(v0, v1, v2, v3)                                                                            \
+    do {                                                                                                     \
+        v0 += v1;                                                                                            \
+        v1 = rotate(v1, 13);                                                                                 \
+        v1 ^= v0;                                                                                            \
+        v0 = rotate(v0, 32);                                                                                 \
+        v2 += v3;                                                                                            \
+        v3 = rotate(v3, 16);                                                                                 \
+        v3 ^= v2;                                                                                            \
+        v0 += v3;                                                                                            \
+        v3 = rotate(v3, 21);                                                                                 \
+        v3 ^= v0;                                                                                            \
+        v2 += v1;                                                                                            \
+        v1 = rotate(v1, 17);                                                                                 \
+        v1 ^= v2;                                                                                            \
+        v2 = rotate(v2, 32);                                                                                 \
     } while (0)
 
 uint64_t hash_bytes(struct bytes slice)

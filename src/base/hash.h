@@ -7,8 +7,8 @@
 #define BASE_HASH_H
 #include "base/base.h"
 
-uint64_t hash_bytes(struct bytes slice);
-uint64_t hash_u64(uint64_t value);
+uint64_t               hash_bytes(struct bytes slice);
+uint64_t               hash_u64(uint64_t value);
 static inline uint64_t hash_combine(uint64_t a, uint64_t b)
 {
     return hash_u64(a ^ (b * UINT64_C(0x9E3779B97F4A7C15)));

@@ -64,9 +64,9 @@ static inline void list_splice(struct list *to, struct list *from)
 }
 #define LIST_ENTRY(link, type, member) CONTAINER_OF(link, type, member)
 /* The current member may be removed in the body. */
-#define LIST_FOR_EACH(variable, head, type, member)                                                      \
-    for (struct list *list_at_##variable = (head)->next, *list_next_##variable = list_at_##variable->next; \
-         list_at_##variable != (head); list_at_##variable = list_next_##variable,                         \
-         list_next_##variable = list_at_##variable->next)                                                 \
+#define LIST_FOR_EACH(variable, head, type, member)                                                          \
+    for (struct list *list_at_##variable = (head)->next, *list_next_##variable = list_at_##variable->next;   \
+         list_at_##variable != (head);                                                                       \
+         list_at_##variable = list_next_##variable, list_next_##variable = list_at_##variable->next)         \
         for (type *variable = LIST_ENTRY(list_at_##variable, type, member); variable != NULL; variable = NULL)
 #endif

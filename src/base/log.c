@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static _Atomic int minimum = LOG_INFO;
+static _Atomic int       minimum = LOG_INFO;
 static const char *const level_names[] = { "debug", "info", "warn", "error", "off" };
 
 void log_set_level(enum log_level level)
@@ -35,8 +35,8 @@ void log_write(enum log_level level, const char *event, const char *format, ...)
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &parts);
     size_t size = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &parts);
-    size += (size_t)snprintf(line + size, sizeof line - size, ".%03ldZ %s %s ", now.tv_nsec / 1000000, level_names[level],
-                             event);
+    size += (size_t)snprintf(line + size, sizeof line - size, ".%03ldZ %s %s ", now.tv_nsec / 1000000,
+                             level_names[level], event);
     va_list arguments;
     va_start(arguments, format);
     int wanted = vsnprintf(line + size, sizeof line - size - 1, format, arguments);

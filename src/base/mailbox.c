@@ -25,7 +25,8 @@ void mailbox_post(struct mailbox *mailbox, struct message *message)
 
 struct message *mailbox_take(struct mailbox *mailbox)
 {
-    struct message *at = atomic_exchange_explicit(&mailbox->newest, NULL, memory_order_acquire), *oldest = NULL;
+    struct message *at = atomic_exchange_explicit(&mailbox->newest, NULL, memory_order_acquire),
+                   *oldest = NULL;
     while (at != NULL) {
         struct message *older = at->next;
         at->next = oldest;

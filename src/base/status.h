@@ -38,9 +38,10 @@ enum status {
 
 /* Embedded by value wherever an error can happen; needs no release. `detail` is borrowed from the request's arena. */
 struct error {
-    enum status  code;
-    struct bytes detail_type; /* full message name of the first detail, e.g. temporal.api.errordetails.v1.NotFoundFailure */
-    struct bytes detail;      /* its encoded bytes; meaningful only when detail_type is not empty */
+    enum status code;
+    struct bytes
+        detail_type; /* full message name of the first detail, e.g. temporal.api.errordetails.v1.NotFoundFailure */
+    struct bytes detail; /* its encoded bytes; meaningful only when detail_type is not empty */
     char         message[ERROR_MESSAGE_SIZE_MAX];
 };
 
@@ -53,7 +54,7 @@ enum status error_setv(struct error *error, enum status code, const char *format
 /* The analyzer looks at one file at a time: this tells it that what is returned is the code. */
 #define error_set(error, code, ...) ((void)(error_set)((error), (code), __VA_ARGS__), (enum status)(code))
 #endif
-void        error_clear(struct error *error);
+void error_clear(struct error *error);
 
 /* The canonical upper-case name, e.g. "NOT_FOUND"; "UNKNOWN" for a number that is none. */
 const char *status_name(enum status code);

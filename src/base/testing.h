@@ -15,17 +15,17 @@
 
 #include "base/base.h"
 
-#define CHECK(condition)     assert_true(condition)
-#define CHECK_EQ(a, b)       assert_true((a) == (b))
-#define CHECK_INT(a, b)      assert_int_equal((a), (b))
-#define CHECK_PTR(a, b)      assert_ptr_equal((a), (b))
-#define CHECK_TEXT(a, b)     assert_string_equal((a), (b))
-#define CHECK_BYTES(a, b)                                              \
-    do {                                                               \
-        struct bytes check_a = (a), check_b = (b);                     \
-        assert_int_equal(check_a.size, check_b.size);                  \
-        if (check_a.size != 0)                                         \
-            assert_memory_equal(check_a.base, check_b.base, check_a.size); \
+#define CHECK(condition) assert_true(condition)
+#define CHECK_EQ(a, b)   assert_true((a) == (b))
+#define CHECK_INT(a, b)  assert_int_equal((a), (b))
+#define CHECK_PTR(a, b)  assert_ptr_equal((a), (b))
+#define CHECK_TEXT(a, b) assert_string_equal((a), (b))
+#define CHECK_BYTES(a, b)                                                                                    \
+    do {                                                                                                     \
+        struct bytes check_a = (a), check_b = (b);                                                           \
+        assert_int_equal(check_a.size, check_b.size);                                                        \
+        if (check_a.size != 0)                                                                               \
+            assert_memory_equal(check_a.base, check_b.base, check_a.size);                                   \
     } while (0)
 
 /* A suite that is linked into several test binaries defines TESTING_CHECKS_ONLY and brings neither tests nor main. */
@@ -34,13 +34,13 @@
 static struct CMUnitTest testing_tests[TEST_COUNT_MAX];
 static size_t            testing_count;
 
-#define TEST(name)                                                                   \
-    static void test_##name(void **state);                                           \
-    __attribute__((constructor)) static void register_##name(void)                   \
-    {                                                                                \
-        assert(testing_count < TEST_COUNT_MAX);                                      \
-        testing_tests[testing_count++] = (struct CMUnitTest){ #name, test_##name, NULL, NULL, NULL }; \
-    }                                                                                \
+#define TEST(name)                                                                                           \
+    static void                              test_##name(void **state);                                      \
+    __attribute__((constructor)) static void register_##name(void)                                           \
+    {                                                                                                        \
+        assert(testing_count < TEST_COUNT_MAX);                                                              \
+        testing_tests[testing_count++] = (struct CMUnitTest){ #name, test_##name, NULL, NULL, NULL };        \
+    }                                                                                                        \
     static void test_##name(void **state UNUSED)
 
 int main(int argc, char **argv)

@@ -103,8 +103,9 @@ static enum status push(struct parser *parser, enum frame_kind kind, const struc
 {
     if (parser->frame_count == FRAMES_MAX || parser->slot_count > MESSAGE_DEPTH_MAX)
         return refuse(parser, "nested too deeply");
-    parser->frames[parser->frame_count++] =
-        (struct frame){ .kind = kind, .message = message, .field = field, .slots_before = slots_before };
+    parser->frames[parser->frame_count++] = (struct frame){
+        .kind = kind, .message = message, .field = field, .slots_before = slots_before
+    };
     return ST_OK;
 }
 
@@ -532,8 +533,8 @@ enum status json_parse(const struct pb_message *message, struct bytes json, stru
                        struct buffer *to_wire, struct error *error)
 {
     size_t         size_before = to_wire->size;
-    struct parser *parser =
-        xcalloc(1, sizeof *parser); /* a few dozen KiB: too much for the stack of a lane */
+    struct parser *parser = xcalloc(1,
+                                    sizeof *parser); /* a few dozen KiB: too much for the stack of a lane */
     const uint8_t *start = json.base == NULL ? (const uint8_t *)"" : json.base;
     parser->reader = (struct json_reader){ start, start, start + json.size };
     parser->arena = arena;

@@ -232,8 +232,8 @@ static enum status open_any(struct printer *printer, const struct pb_message **r
     json_put_string(printer->to, url.bytes);
     const uint8_t           *slash = memrchr(url.bytes.base, '/', url.bytes.size);
     const uint8_t           *name = slash == NULL ? url.bytes.base : slash + 1;
-    const struct pb_message *message =
-        pb_message_find(bytes_of(name, (size_t)(url.bytes.base + url.bytes.size - name)));
+    const struct pb_message *message = pb_message_find(
+        bytes_of(name, (size_t)(url.bytes.base + url.bytes.size - name)));
     *ret_nested = message != NULL && message->shape != PB_SHAPE_PLAIN && message->shape != PB_SHAPE_EMPTY;
     if (message == NULL || *ret_nested) {
         item(printer);
@@ -349,8 +349,8 @@ static void put_key(struct printer *printer, const struct pb_field *field, struc
 {
     struct wire_value key = default_value(field);
     last_value(entry, 1, &key);
-    bool quoted =
-        field->kind == PB_STRING || element_size(field) == 8; /* 64-bit numbers are strings already */
+    bool quoted = field->kind == PB_STRING ||
+                  element_size(field) == 8; /* 64-bit numbers are strings already */
     if (!quoted)
         buffer_append_byte(printer->to, '"');
     put_value(printer, field, &key);

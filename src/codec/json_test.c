@@ -118,9 +118,9 @@ TEST(a_refusal_names_the_place_and_leaves_the_output_as_it_was)
               ST_INVALID_ARGUMENT);
     CHECK(strstr(error.message, "retry_policy.maximum_attempts") != NULL);
     CHECK_BYTES(buffer_bytes(&buffer), BYTES("kept"));
-    CHECK_INT(
-        json_print(&pb_google_Timestamp, BYTES("\x08\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F"), 0, &buffer, &error),
-        ST_INVALID_ARGUMENT);
+    CHECK_INT(json_print(&pb_google_Timestamp, BYTES("\x08\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F"), 0, &buffer,
+                         &error),
+              ST_INVALID_ARGUMENT);
     CHECK_BYTES(buffer_bytes(&buffer), BYTES("kept"));
     end();
 }

@@ -169,8 +169,8 @@ bool json_get_timestamp(struct bytes text, int64_t *ret_seconds, int32_t *ret_na
         return false;
     if (month == 2 && day == 29 && (year % 4 != 0 || (year % 100 == 0 && year % 400 != 0)))
         return false;
-    *ret_seconds =
-        days_of_date(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second - offset;
+    *ret_seconds = days_of_date(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second -
+                   offset;
     return *ret_seconds >= TIMESTAMP_SECONDS_MIN && *ret_seconds <= TIMESTAMP_SECONDS_MAX;
 }
 

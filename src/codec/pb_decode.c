@@ -28,8 +28,8 @@ static enum status refuse(struct decoder *decoder, enum status code, const char 
     size_t      at = (size_t)snprintf(path, sizeof path, "%s", dot == NULL ? root : dot + 1);
     for (size_t i = 0; i <= decoder->depth && at < sizeof path; i++)
         if (decoder->frames[i].field != NULL && decoder->frames[i].message->shape != PB_SHAPE_MAP_ENTRY)
-            at +=
-                (size_t)snprintf(path + at, sizeof path - at, ".%s", pb_field_name(decoder->frames[i].field));
+            at += (size_t)snprintf(path + at, sizeof path - at, ".%s",
+                                   pb_field_name(decoder->frames[i].field));
     error_set(decoder->error, code, "%s: %s", path, problem);
     return code;
 }

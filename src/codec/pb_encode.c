@@ -17,7 +17,7 @@ struct frame {
 };
 #define SMALL_SIZE 2048
 struct encoder {
-    uint8_t *end; /* what is written grows down from here */
+    uint8_t *end;   /* what is written grows down from here */
     size_t   space; /* below `end`; what is past it is only counted */
     size_t   written;
     size_t   depth;
@@ -94,8 +94,8 @@ static void put_packed(struct encoder *encoder, const struct pb_field *field, co
 static void push(struct encoder *encoder, const struct pb_message *message, const uint8_t *record)
 {
     assert(encoder->depth + 1 < ARRAY_COUNT(encoder->frames));
-    encoder->frames[++encoder->depth] =
-        (struct frame){ message, record, message->field_count, 0, encoder->written, false };
+    encoder->frames[++encoder->depth] = (struct frame){ message, record,           message->field_count,
+                                                        0,       encoder->written, false };
 }
 
 /* One element of a field that is text or a message kept as bytes; true when it was written. */
@@ -212,8 +212,8 @@ static size_t walk(const struct pb_message *message, const void *record, uint8_t
             return encoder.written;
         struct frame *parent = &encoder.frames[--encoder.depth];
         /* A repeated field is still the parent's current one, a single one was counted off. */
-        const struct pb_field *field =
-            pb_message_fields(parent->message) + parent->fields_left - (parent->under_way ? 1 : 0);
+        const struct pb_field *field = pb_message_fields(parent->message) + parent->fields_left -
+                                       (parent->under_way ? 1 : 0);
         put_varint(&encoder, encoder.written - frame->written_before);
         put_tag(&encoder, field, WIRE_BYTES);
     }

@@ -35,10 +35,10 @@ static enum status timeouts_complete(const struct execution                     
             BYTES_FMT(command->activity_id));
     int64_t run = state->run_timeout;
     if (t.schedule_to_close != 0) {
-        t.schedule_to_start =
-            t.schedule_to_start == 0 ? t.schedule_to_close : MIN(t.schedule_to_start, t.schedule_to_close);
-        t.start_to_close =
-            t.start_to_close == 0 ? t.schedule_to_close : MIN(t.start_to_close, t.schedule_to_close);
+        t.schedule_to_start = t.schedule_to_start == 0 ? t.schedule_to_close
+                                                       : MIN(t.schedule_to_start, t.schedule_to_close);
+        t.start_to_close = t.start_to_close == 0 ? t.schedule_to_close
+                                                 : MIN(t.start_to_close, t.schedule_to_close);
     } else {
         t.schedule_to_close = run;
         if (t.schedule_to_start == 0)
@@ -154,8 +154,8 @@ static struct workflowservice_PollActivityTaskQueueResponse *activity_response(
     struct workflowservice_PollActivityTaskQueueResponse *response =
         ARENA_NEW(arena, struct workflowservice_PollActivityTaskQueueResponse);
     response->task_token = activity_token(state, activity, arena);
-    response->workflow_namespace =
-        env->namespace == NULL ? BYTES_EMPTY : arena_copy(arena, env->namespace->name);
+    response->workflow_namespace = env->namespace == NULL ? BYTES_EMPTY
+                                                          : arena_copy(arena, env->namespace->name);
     response->workflow_type = ARENA_NEW(arena, struct common_WorkflowType);
     response->workflow_type->name = arena_copy(arena, state->type);
     response->workflow_execution = execution_message(state, arena);
@@ -165,8 +165,8 @@ static struct workflowservice_PollActivityTaskQueueResponse *activity_response(
     response->header = scheduled->header;
     response->input = scheduled->input;
     response->retry_policy = scheduled->retry_policy;
-    response->priority =
-        scheduled->priority.size != 0 ? scheduled->priority : arena_copy(arena, state->priority);
+    response->priority = scheduled->priority.size != 0 ? scheduled->priority
+                                                       : arena_copy(arena, state->priority);
     struct bytes details = activity_details(activity);
     if (details.size != 0)
         response->heartbeat_details = arena_copy(arena, details);
@@ -256,12 +256,12 @@ static void activity_end(struct draft *draft, const struct activity *activity,
 static void end_completed(struct draft *draft, const struct activity *activity, struct bytes result,
                           struct bytes identity, const struct common_WorkerVersionStamp *version)
 {
-    struct history_ActivityTaskCompletedEventAttributes completed = { .result = result,
-                                                                      .scheduled_event_id =
-                                                                          activity->scheduled_event_id,
-                                                                      .identity = identity,
-                                                                      .worker_version =
-                                                                          (void *)(uintptr_t)version };
+    struct history_ActivityTaskCompletedEventAttributes completed = {
+        .result = result,
+        .scheduled_event_id = activity->scheduled_event_id,
+        .identity = identity,
+        .worker_version = (void *)(uintptr_t)version
+    };
     struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_ACTIVITY_TASK_COMPLETED, &completed);
     activity_end(draft, activity, &event, &completed.started_event_id,
                  identity.base != NULL ? identity : BYTES(""));
@@ -270,11 +270,12 @@ static void end_completed(struct draft *draft, const struct activity *activity, 
 static void end_failed(struct draft *draft, const struct activity *activity, struct bytes failure,
                        int32_t retry_state, struct bytes identity)
 {
-    struct history_ActivityTaskFailedEventAttributes failed = { .failure = failure,
-                                                                .scheduled_event_id =
-                                                                    activity->scheduled_event_id,
-                                                                .identity = identity,
-                                                                .retry_state = retry_state };
+    struct history_ActivityTaskFailedEventAttributes failed = {
+        .failure = failure,
+        .scheduled_event_id = activity->scheduled_event_id,
+        .identity = identity,
+        .retry_state = retry_state
+    };
     struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_ACTIVITY_TASK_FAILED, &failed);
     activity_end(draft, activity, &event, &failed.started_event_id, BYTES_EMPTY);
 }
@@ -470,8 +471,8 @@ void decide_activity_fail(const struct execution *live, struct workflow_request 
     request->response = response;
     draft_begin(&draft, live, env, arena);
     if (request->heartbeat_details.size > env->limits->payload_size_max)
-        response->failures[response->failures_count++] =
-            too_large(&draft, "Heartbeat details", request->heartbeat_details.size);
+        response->failures[response->failures_count++] = too_large(&draft, "Heartbeat details",
+                                                                   request->heartbeat_details.size);
     else if (request->heartbeat_details.size != 0)
         DRAFT_CHANGE(&draft, CHANGE_ACTIVITY_HEARTBEAT, activity_heartbeat, state_ActivityHeartbeat,
                      .scheduled_event_id = activity->scheduled_event_id,

@@ -84,8 +84,8 @@ static bool next_begin(struct draft *draft, struct decision *decision, int32_t i
     next->run_id = uuid_text(draft->arena, &next->identity.run_id);
     next->initiator = initiator;
     next->backoff = backoff;
-    next->started =
-        *(const struct history_WorkflowExecutionStartedEventAttributes *)event_attributes(next->first_event);
+    next->started = *(const struct history_WorkflowExecutionStartedEventAttributes *)event_attributes(
+        next->first_event);
     struct history_WorkflowExecutionStartedEventAttributes *started = &next->started;
     started->identity = BYTES_EMPTY;
     started->eager_execution_accepted = false;
@@ -157,15 +157,15 @@ bool execution_time_out(struct draft *draft, struct decision *decision, bool who
     struct next_run next = { .retry_state = enums_RETRY_STATE_TIMEOUT };
     bool            follows = false;
     if (!whole_execution) {
-        struct bytes failure =
-            failure_timeout(draft->arena, enums_TIMEOUT_TYPE_START_TO_CLOSE, BYTES_EMPTY, BYTES_EMPTY);
+        struct bytes failure = failure_timeout(draft->arena, enums_TIMEOUT_TYPE_START_TO_CLOSE, BYTES_EMPTY,
+                                               BYTES_EMPTY);
         if (!next_after_failure(draft, decision, failure, &next, &follows))
             return false;
     }
     task_force_close(draft);
-    struct history_WorkflowExecutionTimedOutEventAttributes timed_out = { .retry_state = next.retry_state,
-                                                                          .new_execution_run_id =
-                                                                              next.run_id };
+    struct history_WorkflowExecutionTimedOutEventAttributes timed_out = {
+        .retry_state = next.retry_state, .new_execution_run_id = next.run_id
+    };
     draft_write(draft, enums_EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT, &timed_out);
     if (follows)
         next_create(draft, decision, &next);
@@ -185,19 +185,20 @@ bool execution_complete(struct draft *draft, struct decision *decision, int64_t 
 {
     const struct execution *state = draft->state;
     struct next_run         next = { 0 };
-    int64_t                 backoff =
-        state->cron.size == 0 ? -1 : cron_backoff(state->cron, state->execution_time, draft->env->now);
+    int64_t                 backoff = state->cron.size == 0
+                                          ? -1
+                                          : cron_backoff(state->cron, state->execution_time, draft->env->now);
     if (backoff >= 0) {
         if (!next_begin(draft, decision, enums_CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE, backoff, &next))
             return false;
         next.started.last_completion_result = result;
         next.started.completion_callbacks_count = 0;
     }
-    struct history_WorkflowExecutionCompletedEventAttributes completed = { .result = result,
-                                                                           .workflow_task_completed_event_id =
-                                                                               task_completed_id,
-                                                                           .new_execution_run_id =
-                                                                               next.run_id };
+    struct history_WorkflowExecutionCompletedEventAttributes completed = {
+        .result = result,
+        .workflow_task_completed_event_id = task_completed_id,
+        .new_execution_run_id = next.run_id
+    };
     write_with_metadata(draft, enums_EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED, &completed, user_metadata);
     if (backoff >= 0)
         next_create(draft, decision, &next);
@@ -211,11 +212,12 @@ bool execution_fail(struct draft *draft, struct decision *decision, int64_t task
     bool            follows;
     if (!next_after_failure(draft, decision, failure, &next, &follows))
         return false;
-    struct history_WorkflowExecutionFailedEventAttributes failed = { .failure = failure,
-                                                                     .retry_state = next.retry_state,
-                                                                     .workflow_task_completed_event_id =
-                                                                         task_completed_id,
-                                                                     .new_execution_run_id = next.run_id };
+    struct history_WorkflowExecutionFailedEventAttributes failed = {
+        .failure = failure,
+        .retry_state = next.retry_state,
+        .workflow_task_completed_event_id = task_completed_id,
+        .new_execution_run_id = next.run_id
+    };
     write_with_metadata(draft, enums_EVENT_TYPE_WORKFLOW_EXECUTION_FAILED, &failed, user_metadata);
     if (follows)
         next_create(draft, decision, &next);
@@ -247,15 +249,16 @@ static void continue_started(struct draft *draft, struct next_run *next,
     if (run_timeout <= 0)
         run_timeout = state->run_timeout;
     if (state->execution_timeout != 0)
-        run_timeout =
-            run_timeout == 0 ? state->execution_timeout : MIN(run_timeout, state->execution_timeout);
+        run_timeout = run_timeout == 0 ? state->execution_timeout
+                                       : MIN(run_timeout, state->execution_timeout);
     int64_t task_timeout = ns_of_duration(command->workflow_task_timeout);
     if (task_timeout <= 0)
         task_timeout = state->task_timeout;
     task_timeout = MIN(task_timeout, draft->env->limits->workflow_task_timeout_max_ns);
     started->workflow_run_timeout = run_timeout == 0 ? NULL : duration_of_ns(draft->arena, run_timeout);
-    started->workflow_task_timeout =
-        duration_of_ns(draft->arena, run_timeout == 0 ? task_timeout : MIN(task_timeout, run_timeout));
+    started->workflow_task_timeout = duration_of_ns(draft->arena, run_timeout == 0
+                                                                      ? task_timeout
+                                                                      : MIN(task_timeout, run_timeout));
 }
 
 bool execution_continue_as_new(struct draft *draft, struct decision *decision, int64_t task_completed_id,

@@ -96,8 +96,9 @@ static bool run_schedule_activity(struct completion *completion, const struct co
     }
     completion->scheduled[completion->scheduled_count] = id;
     /* The worker keeps a slot for it only on the workflow's own queue. */
-    completion->scheduled_eager[completion->scheduled_count++] =
-        attributes->request_eager_execution && bytes_equal(attributes->task_queue->name, draft->state->queue);
+    completion->scheduled_eager[completion->scheduled_count++] = attributes->request_eager_execution &&
+                                                                 bytes_equal(attributes->task_queue->name,
+                                                                             draft->state->queue);
     return true;
 }
 
@@ -213,11 +214,12 @@ static bool run_cancel_timer(struct completion *completion, const struct command
     if (started_event_id == 0)
         return bad(completion, CAUSE(BAD_CANCEL_TIMER_ATTRIBUTES),
                    "TIMER_UNKNOWN: no timer with id %.*s is pending", BYTES_FMT(id));
-    struct history_TimerCanceledEventAttributes canceled = { .timer_id = id,
-                                                             .started_event_id = started_event_id,
-                                                             .workflow_task_completed_event_id =
-                                                                 completion->completed_id,
-                                                             .identity = completion->input->identity };
+    struct history_TimerCanceledEventAttributes canceled = {
+        .timer_id = id,
+        .started_event_id = started_event_id,
+        .workflow_task_completed_event_id = completion->completed_id,
+        .identity = completion->input->identity
+    };
     write(completion, command, enums_EVENT_TYPE_TIMER_CANCELED, &canceled);
     return true;
 }
@@ -244,13 +246,14 @@ static bool run_record_marker(struct completion *completion, const struct comman
     if (!payload_fits(completion, CAUSE(BAD_RECORD_MARKER_ATTRIBUTES),
                       "RecordMarkerCommandAttributes.Details", size))
         return false;
-    struct history_MarkerRecordedEventAttributes recorded = { .marker_name = attributes->marker_name,
-                                                              .details = details,
-                                                              .details_count = attributes->details_count,
-                                                              .workflow_task_completed_event_id =
-                                                                  completion->completed_id,
-                                                              .header = attributes->header,
-                                                              .failure = attributes->failure };
+    struct history_MarkerRecordedEventAttributes recorded = {
+        .marker_name = attributes->marker_name,
+        .details = details,
+        .details_count = attributes->details_count,
+        .workflow_task_completed_event_id = completion->completed_id,
+        .header = attributes->header,
+        .failure = attributes->failure
+    };
     struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_MARKER_RECORDED, &recorded);
     event.user_metadata = command->user_metadata;
     draft_event(&completion->draft, &event);
@@ -288,9 +291,9 @@ static bool run_modify_properties(struct completion *completion, const struct co
     if (!fits(completion, CAUSE(BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES), "Memo", MAX(merged, given.size),
               draft->env->limits->memo_size_max))
         return false;
-    struct history_WorkflowPropertiesModifiedEventAttributes modified = { .workflow_task_completed_event_id =
-                                                                              completion->completed_id,
-                                                                          .upserted_memo = given };
+    struct history_WorkflowPropertiesModifiedEventAttributes modified = {
+        .workflow_task_completed_event_id = completion->completed_id, .upserted_memo = given
+    };
     write(completion, command, enums_EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED, &modified);
     return true;
 }
@@ -328,9 +331,9 @@ static bool run_cancel(struct completion *completion, const struct command_Comma
     if (!payload_fits(completion, CAUSE(BAD_CANCEL_WORKFLOW_EXECUTION_ATTRIBUTES),
                       "CancelWorkflowExecutionCommandAttributes.Details", details.size))
         return false;
-    struct history_WorkflowExecutionCanceledEventAttributes canceled = { .workflow_task_completed_event_id =
-                                                                             completion->completed_id,
-                                                                         .details = details };
+    struct history_WorkflowExecutionCanceledEventAttributes canceled = {
+        .workflow_task_completed_event_id = completion->completed_id, .details = details
+    };
     write(completion, command, enums_EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED, &canceled);
     return true;
 }
@@ -377,9 +380,9 @@ static bool run_continue_as_new(struct completion *completion, const struct comm
         command->continue_as_new_workflow_execution_command_attributes;
     if (!continue_check(completion, attributes))
         return false;
-    completion->needs =
-        !execution_continue_as_new(&completion->draft, completion->decision, completion->completed_id,
-                                   attributes, command->user_metadata);
+    completion->needs = !execution_continue_as_new(&completion->draft, completion->decision,
+                                                   completion->completed_id, attributes,
+                                                   command->user_metadata);
     return !completion->needs;
 }
 
@@ -503,9 +506,9 @@ static void set_sticky(struct completion *completion)
 {
     const struct taskqueue_StickyExecutionAttributes *given = completion->input->sticky_attributes;
     struct draft                                     *draft = &completion->draft;
-    struct bytes                                      queue =
-        given == NULL || given->worker_task_queue == NULL ? BYTES_EMPTY : given->worker_task_queue->name;
-    int64_t timeout = queue.size == 0 ? 0 : MAX(ns_of_duration(given->schedule_to_start_timeout), 0);
+    struct bytes queue = given == NULL || given->worker_task_queue == NULL ? BYTES_EMPTY
+                                                                           : given->worker_task_queue->name;
+    int64_t      timeout = queue.size == 0 ? 0 : MAX(ns_of_duration(given->schedule_to_start_timeout), 0);
     if (bytes_equal(queue, draft->state->sticky_queue) && timeout == draft->state->sticky_timeout)
         return;
     DRAFT_CHANGE(draft, CHANGE_STICKY, sticky, state_Sticky, .queue = queue, .timeout = timeout);
@@ -516,8 +519,9 @@ static void dispatch_activities(struct completion                               
                                 struct workflowservice_RespondWorkflowTaskCompletedResponse *response)
 {
     struct draft *draft = &completion->draft;
-    response->activity_tasks = ARENA_NEW_ARRAY(
-        draft->arena, struct workflowservice_PollActivityTaskQueueResponse, completion->scheduled_count + 1);
+    response->activity_tasks = ARENA_NEW_ARRAY(draft->arena,
+                                               struct workflowservice_PollActivityTaskQueueResponse,
+                                               completion->scheduled_count + 1);
     for (size_t i = 0; i < completion->scheduled_count; i++) {
         int64_t                id = completion->scheduled[i];
         const struct activity *activity = execution_activity(draft->state, id);

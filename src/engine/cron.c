@@ -163,8 +163,9 @@ static bool parse_interval(struct bytes text, int64_t *ret_ns)
         int64_t part;
         if (__builtin_mul_overflow(number, units[unit].ns, &part) ||
             __builtin_add_overflow(total, part, &total) ||
-            __builtin_add_overflow(
-                total, (int64_t)((double)fraction / (double)scale * (double)units[unit].ns), &total))
+            __builtin_add_overflow(total,
+                                   (int64_t)((double)fraction / (double)scale * (double)units[unit].ns),
+                                   &total))
             return false;
         text = bytes_of(text.base + size, text.size - size);
     }

@@ -22,8 +22,8 @@ static struct workflow_ResetPoints *reset_points(const struct execution *live, s
         struct workflow_ResetPointInfo *info = &points->points[i];
         info->binary_checksum = arena_copy(arena, point->checksum);
         info->build_id = arena_copy(arena, point->build_id);
-        info->run_id =
-            point->run_id.size != 0 ? arena_copy(arena, point->run_id) : uuid_text(arena, &live->run_id);
+        info->run_id = point->run_id.size != 0 ? arena_copy(arena, point->run_id)
+                                               : uuid_text(arena, &live->run_id);
         info->first_workflow_task_completed_id = point->completed_event_id;
         info->create_time = timestamp_or_null(arena, point->create_time);
         info->resettable = true;
@@ -46,8 +46,9 @@ static void describe_info(const struct execution *live, const struct env *env, s
     info->state_transition_count = live->transitions;
     info->memo = live->memo.size != 0 ? arena_copy(arena, live->memo) : BYTES("");
     struct bytes attributes = arena_copy(arena, live->search_attributes);
-    info->search_attributes =
-        attributes.size != 0 ? search_attributes_typed(env->namespace, attributes, arena) : BYTES("");
+    info->search_attributes = attributes.size != 0
+                                  ? search_attributes_typed(env->namespace, attributes, arena)
+                                  : BYTES("");
     info->auto_reset_points = reset_points(live, arena);
     info->task_queue = arena_copy(arena, live->queue);
     info->first_run_id = uuid_text(arena, &live->first_run_id);
@@ -108,12 +109,12 @@ static void describe_activity(const struct activity *activity, const struct env 
     if (activity->last_failure.size != 0)
         info->last_failure = arena_copy(arena, activity->last_failure);
     if (activity->schedule_to_close != 0)
-        info->expiration_time =
-            timestamp_or_null(arena, time_add(activity->first_scheduled_time, activity->schedule_to_close));
+        info->expiration_time = timestamp_or_null(arena, time_add(activity->first_scheduled_time,
+                                                                  activity->schedule_to_close));
     if (activity->started_time == 0 && activity->scheduled_time > env->now) {
         info->next_attempt_schedule_time = timestamp_or_null(arena, activity->scheduled_time);
-        info->current_retry_interval =
-            duration_of_ns(arena, activity->scheduled_time - activity->last_attempt_complete_time);
+        info->current_retry_interval = duration_of_ns(arena, activity->scheduled_time -
+                                                                 activity->last_attempt_complete_time);
     }
     if (activity->priority.size != 0)
         info->priority = arena_copy(arena, activity->priority);
@@ -139,8 +140,8 @@ static void describe_task(const struct execution *live, struct arena *arena,
 static struct workflow_WorkflowExecutionConfig *describe_config(const struct execution *live,
                                                                 struct arena           *arena)
 {
-    struct workflow_WorkflowExecutionConfig *config =
-        ARENA_NEW(arena, struct workflow_WorkflowExecutionConfig);
+    struct workflow_WorkflowExecutionConfig *config = ARENA_NEW(arena,
+                                                                struct workflow_WorkflowExecutionConfig);
     config->task_queue = queue_of(arena, live->queue);
     config->workflow_execution_timeout = duration_of_ns(arena, live->execution_timeout);
     config->workflow_run_timeout = duration_of_ns(arena, live->run_timeout);
@@ -165,8 +166,8 @@ static struct workflow_WorkflowExecutionExtendedInfo *describe_extended(const st
         struct workflow_RequestIdInfo *request = ARENA_NEW(arena, struct workflow_RequestIdInfo);
         bool                           is_start = i == 0;
         const struct attached_request *attached = is_start ? NULL : &live->attached[i - 1];
-        info->request_id_infos[i].key =
-            arena_copy(arena, is_start ? live->start_request_id : attached->request_id);
+        info->request_id_infos[i].key = arena_copy(arena,
+                                                   is_start ? live->start_request_id : attached->request_id);
         request->event_type = is_start ? enums_EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
                                        : enums_EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED;
         request->event_id = is_start ? 1 : attached->event_id;
@@ -192,8 +193,8 @@ void decide_describe(const struct execution *live, struct workflow_request *requ
     response->workflow_execution_info = ARENA_NEW(arena, struct workflow_WorkflowExecutionInfo);
     describe_info(live, env, arena, response->workflow_execution_info);
     response->workflow_extended_info = describe_extended(live, arena);
-    response->pending_activities =
-        ARENA_NEW_ARRAY(arena, struct workflow_PendingActivityInfo, live->activity_count + 1);
+    response->pending_activities = ARENA_NEW_ARRAY(arena, struct workflow_PendingActivityInfo,
+                                                   live->activity_count + 1);
     response->pending_activities_count = live->activity_count;
     for (uint32_t i = 0; i < live->activity_count; i++)
         describe_activity(live->activities[i].record, env, arena, &response->pending_activities[i]);

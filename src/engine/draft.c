@@ -5,8 +5,9 @@
 
 void draft_begin(struct draft *draft, const struct execution *live, struct env *env, struct arena *arena)
 {
-    *draft =
-        (struct draft){ .state = execution_draft(live, arena), .live = live, .env = env, .arena = arena };
+    *draft = (struct draft){
+        .state = execution_draft(live, arena), .live = live, .env = env, .arena = arena
+    };
     draft->first_event_id = live->next_event_id;
 }
 
@@ -130,8 +131,8 @@ uint32_t draft_flush(struct draft *draft)
     uint32_t count = draft->state->buffer_count;
     if (count == 0)
         return 0;
-    struct history_HistoryEvent **events =
-        ARENA_NEW_ARRAY(draft->arena, struct history_HistoryEvent *, count);
+    struct history_HistoryEvent **events = ARENA_NEW_ARRAY(draft->arena, struct history_HistoryEvent *,
+                                                           count);
     int64_t(*started)[2] = arena_must(arena_zalloc(draft->arena, count, sizeof(*started)));
     size_t started_count = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -175,8 +176,8 @@ void draft_change(struct draft *draft, struct state_Change change)
 struct store_ready *draft_ready(struct draft *draft, enum store_task_kind kind, struct bytes queue)
 {
     const struct execution *state = draft->state;
-    draft->ready =
-        append(draft, draft->ready, &draft->ready_count, &draft->ready_capacity, sizeof(*draft->ready));
+    draft->ready = append(draft, draft->ready, &draft->ready_count, &draft->ready_capacity,
+                          sizeof(*draft->ready));
     struct store_ready *row = &draft->ready[draft->ready_count - 1];
     *row = (struct store_ready){
         .sequence = env_number(draft->env),

@@ -80,9 +80,9 @@ void decide_due(const struct execution *live, struct workflow_request *request, 
             decision_finish(&draft, decision);
         return;
     }
-    struct due_item *items =
-        ARENA_NEW_ARRAY(request->base.arena, struct due_item, live->timer_count + live->activity_count + 1);
-    size_t count = items_collect(live, env->now, items);
+    struct due_item *items = ARENA_NEW_ARRAY(request->base.arena, struct due_item,
+                                             live->timer_count + live->activity_count + 1);
+    size_t           count = items_collect(live, env->now, items);
     for (size_t i = 0; i < count; i++) {
         if (items[i].timer_id.base != NULL)
             fire(&draft, &items[i]);

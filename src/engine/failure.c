@@ -121,10 +121,10 @@ enum status error_not_ready(struct error *error, struct arena *arena, const char
 
 enum status error_busy(struct error *error, struct arena *arena, const char *message)
 {
-    struct errordetails_ResourceExhaustedFailure detail = { .cause =
-                                                                enums_RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW,
-                                                            .scope =
-                                                                enums_RESOURCE_EXHAUSTED_SCOPE_NAMESPACE };
+    struct errordetails_ResourceExhaustedFailure detail = {
+        .cause = enums_RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW,
+        .scope = enums_RESOURCE_EXHAUSTED_SCOPE_NAMESPACE
+    };
     return with_detail(error, arena, ST_RESOURCE_EXHAUSTED, message,
                        &pb_errordetails_ResourceExhaustedFailure, &detail);
 }

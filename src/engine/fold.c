@@ -25,8 +25,8 @@ struct bytes fields_merge(struct bytes base, struct bytes changes, struct arena 
     if ((base.size != 0 && pb_decode(&pb_common_Memo, base, arena, &old, &error) != ST_OK) ||
         (changes.size != 0 && pb_decode(&pb_common_Memo, changes, arena, &new, &error) != ST_OK))
         return base;
-    merged.fields =
-        arena_must(arena_zalloc(arena, old.fields_count + new.fields_count + 1, sizeof(*merged.fields)));
+    merged.fields = arena_must(
+        arena_zalloc(arena, old.fields_count + new.fields_count + 1, sizeof(*merged.fields)));
     for (size_t i = 0; i < old.fields_count + new.fields_count; i++) {
         bool                     is_new = i >= old.fields_count;
         __typeof__(*old.fields) *field = is_new ? &new.fields[i - old.fields_count] : &old.fields[i];
@@ -115,8 +115,8 @@ static void effect_task_scheduled(struct execution *state, const struct history_
     execution_task_clear(state);
     state->task = (struct workflow_task){
         .is_pending = true,
-        .is_sticky =
-            scheduled->task_queue != NULL && scheduled->task_queue->kind == enums_TASK_QUEUE_KIND_STICKY,
+        .is_sticky = scheduled->task_queue != NULL &&
+                     scheduled->task_queue->kind == enums_TASK_QUEUE_KIND_STICKY,
         .attempt = scheduled->attempt,
         .scheduled_event_id = id,
         .scheduled_time = time,

@@ -38,8 +38,8 @@ TEST(activity_success)
                                     "8 WORKFLOW_TASK_SCHEDULED{queue,1}");
     CHECK(event_time(world_event(w, world_current(w), 6)) == started);
     CHECK(event_time(world_event(w, world_current(w), 7)) == w->now);
-    const struct history_ActivityTaskScheduledEventAttributes *scheduled =
-        event_attributes(world_event(w, world_current(w), 5));
+    const struct history_ActivityTaskScheduledEventAttributes *scheduled = event_attributes(
+        world_event(w, world_current(w), 5));
     CHECK(scheduled->schedule_to_close_timeout != NULL && scheduled->schedule_to_close_timeout->seconds == 0);
     CHECK(scheduled->heartbeat_timeout != NULL && scheduled->start_to_close_timeout->seconds == 10);
     CHECK_INT(scheduled->retry_policy->initial_interval->seconds, 1);
@@ -447,8 +447,8 @@ TEST(cancel_and_terminate)
     CHECK_INT(world_cancel(w), ST_OK);
     CHECK_INT(world_cancel(w), ST_OK); /* the first one wins */
     struct task_ref         token = world_poll(w);
-    struct command_Command *command =
-        command_add(world_completion(w, token), enums_COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION);
+    struct command_Command *command = command_add(world_completion(w, token),
+                                                  enums_COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION);
     command->attributes_case = 8;
     command->cancel_workflow_execution_command_attributes =
         ARENA_NEW(&w->arena, struct command_CancelWorkflowExecutionCommandAttributes);
@@ -555,8 +555,8 @@ TEST(continue_as_new)
     CHECK_TEXT(world_history_of(w, w->runs[0], 4),
                "4 WORKFLOW_TASK_COMPLETED{2,3}\n5 WORKFLOW_EXECUTION_CONTINUED_AS_NEW");
     CHECK_TEXT(world_history(w, 1), "1 WORKFLOW_EXECUTION_STARTED");
-    const struct history_WorkflowExecutionStartedEventAttributes *started =
-        event_attributes(world_event(w, w->runs[1], 1));
+    const struct history_WorkflowExecutionStartedEventAttributes *started = event_attributes(
+        world_event(w, w->runs[1], 1));
     CHECK_INT(started->initiator, enums_CONTINUE_AS_NEW_INITIATOR_WORKFLOW);
     CHECK_INT(started->attempt, 1);
     CHECK_INT(started->identity.size, 0);
@@ -584,8 +584,8 @@ TEST(workflow_retry)
     command_fail(w, input, app_failure(&w->arena, "f1"));
     CHECK_INT(world_send(w), ST_OK);
     CHECK_TEXT(world_history_of(w, w->runs[0], 5), "5 WORKFLOW_EXECUTION_FAILED{IN_PROGRESS,new run,wftc 4}");
-    const struct history_WorkflowExecutionStartedEventAttributes *started =
-        event_attributes(world_event(w, w->runs[1], 1));
+    const struct history_WorkflowExecutionStartedEventAttributes *started = event_attributes(
+        world_event(w, w->runs[1], 1));
     CHECK_INT(started->initiator, enums_CONTINUE_AS_NEW_INITIATOR_RETRY);
     CHECK_INT(started->attempt, 2);
     CHECK_BYTES(started->continued_failure, app_failure(&w->arena, "f1"));
@@ -606,8 +606,8 @@ TEST(cron_runs_follow_each_other)
     struct world *w = world_new(1);
     world_start_request(w, "r")->cron_schedule = BYTES("@every 3s");
     CHECK(world_start_send(w) != NULL);
-    const struct history_WorkflowExecutionStartedEventAttributes *started =
-        event_attributes(world_event(w, w->runs[0], 1));
+    const struct history_WorkflowExecutionStartedEventAttributes *started = event_attributes(
+        world_event(w, w->runs[0], 1));
     CHECK_INT(started->initiator, enums_CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE);
     CHECK_INT(started->first_workflow_task_backoff->seconds, 3);
     world_next(w);
@@ -646,8 +646,8 @@ TEST(eager_start)
     CHECK_TEXT(
         world_history(w, 1),
         "1 WORKFLOW_EXECUTION_STARTED\n2 WORKFLOW_TASK_SCHEDULED{queue,1}\n3 WORKFLOW_TASK_STARTED{2}");
-    const struct history_WorkflowTaskStartedEventAttributes *started =
-        event_attributes(world_event(w, w->runs[0], 3));
+    const struct history_WorkflowTaskStartedEventAttributes *started = event_attributes(
+        world_event(w, w->runs[0], 3));
     CHECK_BYTES(started->request_id, BYTES("start-1"));
     CHECK_BYTES(started->identity, BYTES("client"));
     CHECK_INT(started->history_size_bytes, 0);

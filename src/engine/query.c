@@ -95,6 +95,6 @@ void decide_history(const struct execution *live, struct workflow_request *reque
     request->history.open = execution_is_open(live);
     request->history.branch = live->number;
     if (request->reader_sees_virtual_events)
-        request->history.virtual_event_count =
-            task_virtual_events(live, request->base.arena, &request->history.virtual_events);
+        request->history.virtual_event_count = task_virtual_events(live, request->base.arena,
+                                                                   &request->history.virtual_events);
 }

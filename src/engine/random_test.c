@@ -51,8 +51,8 @@ static struct common_RetryPolicy *policy(struct player *p)
 static void play_start(struct player *p)
 {
     struct world                                         *w = p->w;
-    struct workflowservice_StartWorkflowExecutionRequest *input =
-        world_start_request(w, name(p, "start-", 5));
+    struct workflowservice_StartWorkflowExecutionRequest *input = world_start_request(w,
+                                                                                      name(p, "start-", 5));
     input->workflow_id_reuse_policy = (int32_t)below(p, 5);
     input->workflow_id_conflict_policy = (int32_t)below(p, 4);
     input->request_eager_execution = chance(p, 20);
@@ -87,8 +87,8 @@ static void play_signal_with_start(struct player *p)
     input->task_queue->name = BYTES("queue");
     input->signal_name = BYTES("sws");
     input->request_id = bytes_of_text(name(p, "start-", 5));
-    input->workflow_id_conflict_policy =
-        chance(p, 10) ? enums_WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING : 0;
+    input->workflow_id_conflict_policy = chance(p, 10) ? enums_WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
+                                                       : 0;
     request->input = input;
     world_step(w, world_current(w));
 }
@@ -102,8 +102,9 @@ static void play_commands(struct player *p, struct workflowservice_RespondWorkfl
         case 0:
         case 1:
         case 2: {
-            struct command_ScheduleActivityTaskCommandAttributes *activity =
-                command_activity(w, input, name(p, "a", 40));
+            struct command_ScheduleActivityTaskCommandAttributes *activity = command_activity(w, input,
+                                                                                              name(p, "a",
+                                                                                                   40));
             activity->request_eager_execution = chance(p, 20);
             if (chance(p, 50))
                 activity->retry_policy = policy(p);
@@ -134,8 +135,8 @@ static void play_commands(struct player *p, struct workflowservice_RespondWorkfl
             command_marker(w, input);
             break;
         default: {
-            struct command_Command *command =
-                command_add(input, enums_COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES);
+            struct command_Command        *command = command_add(input,
+                                                                 enums_COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES);
             struct common_Memo_FieldsEntry field = { .key = bytes_of_text(name(p, "k", 3)) };
             struct common_Payload          payload = { .data = chance(p, 30) ? BYTES("null") : BYTES("1") };
             struct common_Memo             memo = { .fields = &field, .fields_count = 1 };

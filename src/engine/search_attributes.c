@@ -208,8 +208,8 @@ static bool custom_load(const struct namespace_config *namespace, struct arena *
                         struct state_Namespace *ret_record)
 {
     *ret_record = (struct state_Namespace){ 0 };
-    return namespace != NULL &&
-           pb_decode(&pb_state_Namespace, arena_copy(arena, namespace->record), arena, ret_record, NULL) == ST_OK;
+    return namespace != NULL && pb_decode(&pb_state_Namespace, arena_copy(arena, namespace->record), arena,
+                                          ret_record, NULL) == ST_OK;
 }
 
 /* 0: there is none of this name. */
@@ -281,7 +281,8 @@ enum status search_attributes_check(const struct namespace_config *namespace, st
     if (!custom_load(namespace, arena, &record))
         return error_set(error, ST_INTERNAL, "the record of the namespace does not decode");
     for (size_t i = 0; i < attributes.indexed_fields_count; i++) {
-        status = check_one(attributes.indexed_fields[i].key, attributes.indexed_fields[i].value, &record, arena, error);
+        status = check_one(attributes.indexed_fields[i].key, attributes.indexed_fields[i].value, &record,
+                           arena, error);
         if (status != ST_OK)
             return status;
     }
@@ -296,8 +297,9 @@ static struct bytes payload_typed(struct bytes value, int32_t type, struct arena
     if (pb_decode(&pb_common_Payload, value, arena, &payload, NULL) != ST_OK ||
         metadata_find(&payload, "type").size != 0)
         return value;
-    struct common_Payload_MetadataEntry *metadata =
-        ARENA_NEW_ARRAY(arena, struct common_Payload_MetadataEntry, payload.metadata_count + 1);
+    struct common_Payload_MetadataEntry *metadata = ARENA_NEW_ARRAY(arena,
+                                                                    struct common_Payload_MetadataEntry,
+                                                                    payload.metadata_count + 1);
     for (size_t i = 0; i < payload.metadata_count; i++)
         metadata[i] = payload.metadata[i];
     metadata[payload.metadata_count].key = BYTES("type");
@@ -320,7 +322,8 @@ struct bytes search_attributes_typed(const struct namespace_config *namespace, s
         bool    settable;
         int32_t type = type_find(&record, attributes.indexed_fields[i].key, &settable);
         if (type > 0 && (size_t)type < ARRAY_COUNT(type_names))
-            attributes.indexed_fields[i].value = payload_typed(attributes.indexed_fields[i].value, type, arena);
+            attributes.indexed_fields[i].value = payload_typed(attributes.indexed_fields[i].value, type,
+                                                               arena);
     }
     return pb_encode_arena(&pb_common_SearchAttributes, &attributes, arena);
 }

@@ -73,11 +73,11 @@ void decide_request_cancel(const struct execution *live, struct workflow_request
     request->response = ARENA_NEW(arena, struct workflowservice_RequestCancelWorkflowExecutionResponse);
     if (!execution_is_open(live) || live->cancel_requested)
         return;
-    struct history_WorkflowExecutionCancelRequestedEventAttributes requested = { .cause = input->reason,
-                                                                                 .identity =
-                                                                                     input->identity };
-    struct history_HistoryEvent                                    event =
-        event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED, &requested);
+    struct history_WorkflowExecutionCancelRequestedEventAttributes requested = {
+        .cause = input->reason, .identity = input->identity
+    };
+    struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED,
+                                                   &requested);
     event.links = input->links;
     event.links_count = input->links_count;
     struct draft draft;
@@ -101,6 +101,6 @@ void decide_terminate(const struct execution *live, struct workflow_request *req
                         input->details,
                         input->identity.size != 0 ? input->identity : TERMINATE_IDENTITY_DEFAULT);
     decision_finish(&draft, decision);
-    request->response =
-        ARENA_NEW(request->base.arena, struct workflowservice_TerminateWorkflowExecutionResponse);
+    request->response = ARENA_NEW(request->base.arena,
+                                  struct workflowservice_TerminateWorkflowExecutionResponse);
 }

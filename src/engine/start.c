@@ -28,8 +28,8 @@ void run_create(struct env *env, struct arena *arena, struct decision *decision,
                 const struct run_create *create, struct draft *ret_draft)
 {
     struct draft                draft;
-    struct history_HistoryEvent event =
-        event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, create->started);
+    struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
+                                                   create->started);
     event.user_metadata = create->user_metadata;
     event.links = (void *)(uintptr_t)create->links;
     event.links_count = create->links_count;
@@ -136,8 +136,8 @@ static void start_timeouts(struct start *start)
     start->started.workflow_run_timeout = run == 0 ? NULL : duration_of_ns(arena, run);
     start->started.workflow_task_timeout = duration_of_ns(arena, task);
     if (execution != 0)
-        start->started.workflow_execution_expiration_time =
-            timestamp_or_null(arena, time_add(start->env->now, execution));
+        start->started.workflow_execution_expiration_time = timestamp_or_null(arena, time_add(start->env->now,
+                                                                                              execution));
 }
 
 /* `created`: the new run's draft, or NULL when nothing was created. */
@@ -150,9 +150,9 @@ static void start_answer(struct start *start, struct bytes run_id, struct bytes 
         response->run_id = run_id;
         response->first_execution_run_id = first_run_id;
         response->started = started;
-        response->signal_link =
-            link_to_request(start->arena, start->env->namespace, start->workflow_id, run_id,
-                            start->request_id, enums_EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED);
+        response->signal_link = link_to_request(start->arena, start->env->namespace, start->workflow_id,
+                                                run_id, start->request_id,
+                                                enums_EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED);
         start->request->response = response;
         return;
     }
@@ -278,8 +278,8 @@ static void use_existing(struct start *start)
         return;
     }
     struct history_WorkflowExecutionOptionsUpdatedEventAttributes updated = { 0 };
-    struct history_HistoryEvent                                   event =
-        event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED, &updated);
+    struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED,
+                                                   &updated);
     if (options->attach_request_id)
         updated.attached_request_id = start->request_id;
     if (options->attach_completion_callbacks) {
@@ -323,9 +323,10 @@ static void terminate_existing(struct start *start)
 static void start_refuse(struct start *start)
 {
     const struct execution *live = start->live;
-    error_already_started(
-        &start->request->base.error, start->arena, arena_copy(start->arena, live->start_request_id),
-        uuid_text(start->arena, &live->run_id), uuid_text(start->arena, &live->first_run_id));
+    error_already_started(&start->request->base.error, start->arena,
+                          arena_copy(start->arena, live->start_request_id),
+                          uuid_text(start->arena, &live->run_id),
+                          uuid_text(start->arena, &live->first_run_id));
 }
 
 static bool reuse_allows(const struct start *start)

@@ -158,8 +158,8 @@ TEST(timeouts_are_defaulted_and_capped)
     input->workflow_execution_timeout = duration_of_ns(&w->arena, 60 * NS_PER_S);
     input->workflow_task_timeout = duration_of_ns(&w->arena, 600 * NS_PER_S);
     CHECK(world_start_send(w) != NULL);
-    const struct history_WorkflowExecutionStartedEventAttributes *started =
-        event_attributes(world_event(w, w->runs[0], 1));
+    const struct history_WorkflowExecutionStartedEventAttributes *started = event_attributes(
+        world_event(w, w->runs[0], 1));
     CHECK_INT(started->workflow_run_timeout->seconds, 60);
     CHECK_INT(started->workflow_task_timeout->seconds, 60);
     CHECK(ns_of_timestamp(started->workflow_execution_expiration_time) == WORLD_T0 + 60 * NS_PER_S);

@@ -110,8 +110,8 @@ struct execution *execution_draft(const struct execution *live, struct arena *ar
     draft->timers = array_copy(arena, live->timers, live->timer_count, sizeof(*live->timers));
     draft->buffer = array_copy(arena, live->buffer, live->buffer_count, sizeof(*live->buffer));
     draft->attached = array_copy(arena, live->attached, live->attached_count, sizeof(*live->attached));
-    draft->reset_points =
-        array_copy(arena, live->reset_points, live->reset_point_count, sizeof(*live->reset_points));
+    draft->reset_points = array_copy(arena, live->reset_points, live->reset_point_count,
+                                     sizeof(*live->reset_points));
     draft->activity_capacity = live->activity_count;
     draft->timer_capacity = live->timer_count;
     draft->buffer_capacity = live->buffer_count;
@@ -454,9 +454,9 @@ void execution_reset_point_add(struct execution *execution, const struct reset_p
         memmove(&execution->reset_points[0], &execution->reset_points[1],
                 execution->reset_point_count * sizeof(*execution->reset_points));
     }
-    execution->reset_points =
-        execution_grow(execution, execution->reset_points, execution->reset_point_count,
-                       &execution->reset_point_capacity, sizeof(*execution->reset_points));
+    execution->reset_points = execution_grow(execution, execution->reset_points, execution->reset_point_count,
+                                             &execution->reset_point_capacity,
+                                             sizeof(*execution->reset_points));
     struct reset_point *slot = &execution->reset_points[execution->reset_point_count++];
     *slot = (struct reset_point){ .completed_event_id = point->completed_event_id,
                                   .create_time = point->create_time };

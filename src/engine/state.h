@@ -50,7 +50,7 @@ struct activity {
     struct bytes last_failure; /* encoded; of the attempt before */
     struct bytes heartbeat_details, priority;
     int64_t      volatile_heartbeat; /* volatile: the last one, stored or not */
-    int64_t      loaded_time; /* volatile: heartbeats before this load are not missed */
+    int64_t      loaded_time;        /* volatile: heartbeats before this load are not missed */
     struct bytes volatile_details;   /* volatile: newer than heartbeat_details */
 };
 struct activity_slot {

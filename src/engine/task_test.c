@@ -25,9 +25,9 @@ TEST(garbage_is_no_token)
         uint8_t bytes[64];
         for (size_t j = 0; j < sizeof(bytes); j++)
             bytes[j] = (uint8_t)random_next(&random);
-        CHECK_INT(
-            task_token_decode(bytes_of(bytes, random_below(&random, sizeof(bytes))), &arena, &task, &error),
-            ST_INVALID_ARGUMENT);
+        CHECK_INT(task_token_decode(bytes_of(bytes, random_below(&random, sizeof(bytes))), &arena, &task,
+                                    &error),
+                  ST_INVALID_ARGUMENT);
     }
     struct task_ref good = { .namespace_id = BYTES(WORLD_NAMESPACE_ID),
                              .workflow_id = BYTES("w"),
@@ -249,8 +249,8 @@ TEST(bad_commands_fail_the_task_and_nothing_of_it_happens)
             cause = "BAD_FAIL_WORKFLOW_EXECUTION_ATTRIBUTES";
             break;
         case 10: {
-            struct command_Command *command =
-                command_add(input, enums_COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION);
+            struct command_Command *command = command_add(input,
+                                                          enums_COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION);
             command->attributes_case = 12;
             command->start_child_workflow_execution_command_attributes =
                 ARENA_NEW(&w->arena, struct command_StartChildWorkflowExecutionCommandAttributes);
@@ -504,8 +504,8 @@ TEST(heartbeats_without_details_are_volatile_and_details_are_stored_once_a_secon
 {
     struct task_ref token;
     struct world   *w = begun(&token);
-    command_activity(w, world_completion(w, token), "a")->heartbeat_timeout =
-        duration_of_ns(&w->arena, 2 * NS_PER_S);
+    command_activity(w, world_completion(w, token), "a")->heartbeat_timeout = duration_of_ns(&w->arena,
+                                                                                             2 * NS_PER_S);
     w->request.input = w->request.input;
     CHECK_INT(world_send(w), ST_OK);
     struct activity_ref a = world_poll_activity(w);
@@ -537,8 +537,8 @@ TEST(after_a_load_a_started_activity_gets_a_full_heartbeat_interval)
 {
     struct task_ref token;
     struct world   *w = begun(&token);
-    command_activity(w, world_completion(w, token), "a")->heartbeat_timeout =
-        duration_of_ns(&w->arena, 2 * NS_PER_S);
+    command_activity(w, world_completion(w, token), "a")->heartbeat_timeout = duration_of_ns(&w->arena,
+                                                                                             2 * NS_PER_S);
     CHECK_INT(world_send(w), ST_OK);
     world_poll_activity(w);
     CHECK_INT(execution_next_due(world_state(w)) - w->now, 2 * NS_PER_S);
@@ -559,8 +559,8 @@ TEST(completion_by_id_works_before_the_start_and_makes_one_up)
     CHECK_INT(world_activity_complete(w, ref), ST_OK);
     CHECK_TEXT(world_history(w, 6), "6 ACTIVITY_TASK_STARTED{5,attempt 1}\n7 ACTIVITY_TASK_COMPLETED{5,6}\n"
                                     "8 WORKFLOW_TASK_SCHEDULED{queue,1}");
-    const struct history_ActivityTaskStartedEventAttributes *started =
-        event_attributes(world_event(w, w->runs[0], 6));
+    const struct history_ActivityTaskStartedEventAttributes *started = event_attributes(
+        world_event(w, w->runs[0], 6));
     CHECK_BYTES(started->identity, BYTES("someone"));
     CHECK_INT(started->request_id.size, 0);
     world_free(w);
@@ -589,10 +589,10 @@ TEST(retries_obey_the_policy)
         attributes->retry_policy->non_retryable_error_types_count = 1;
         CHECK_INT(world_send(w), ST_OK);
         struct activity_ref a = world_poll_activity(w);
-        CHECK_INT(
-            world_activity_fail(
-                w, a, app_failure_full(&w->keep, cases[i].type, cases[i].non_retryable, cases[i].next_delay)),
-            ST_OK);
+        CHECK_INT(world_activity_fail(w, a,
+                                      app_failure_full(&w->keep, cases[i].type, cases[i].non_retryable,
+                                                       cases[i].next_delay)),
+                  ST_OK);
         if (cases[i].expected < 0) {
             CHECK_INT(world_state(w)->activity_count, 0);
             CHECK(strstr(world_history(w, 6), "NON_RETRYABLE_FAILURE") != NULL);
@@ -646,10 +646,10 @@ TEST(search_attributes_and_memo_are_merged_and_removed)
     struct world   *w = begun(&token);
     for (int i = 0; i < 3; i++) {
         struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, token);
-        struct command_Command                                     *command =
-            command_add(input, enums_COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES);
-        struct common_SearchAttributes_IndexedFieldsEntry field = { .key = i == 2 ? BYTES("Unknown")
-                                                                                  : BYTES("CustomKeyword") };
+        struct command_Command                                     *command = command_add(input,
+                                                                                          enums_COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES);
+        struct common_SearchAttributes_IndexedFieldsEntry           field = { .key = i == 2 ? BYTES("Unknown")
+                                                                                            : BYTES("CustomKeyword") };
         struct common_Payload_MetadataEntry json = { BYTES("encoding"), BYTES("json/plain") };
         struct common_Payload               payload = { .metadata = &json,
                                                         .metadata_count = 1,

@@ -79,8 +79,8 @@ static void acceptable(void *context, unsigned what UNUSED)
 
 static int listen_on(const struct addrinfo *address)
 {
-    int fd =
-        socket(address->ai_family, address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address->ai_protocol);
+    int fd = socket(address->ai_family, address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                    address->ai_protocol);
     int one = 1;
     if (fd < 0)
         return -1;

@@ -278,8 +278,8 @@ void loop_watch_set(struct loop_watch *watch, unsigned what)
     assert(loop_is_mine(watch->loop));
     if (what == watch->what)
         return;
-    short events =
-        (short)(EV_PERSIST | ((what & LOOP_READ) ? EV_READ : 0) | ((what & LOOP_WRITE) ? EV_WRITE : 0));
+    short events = (short)(EV_PERSIST | ((what & LOOP_READ) ? EV_READ : 0) |
+                           ((what & LOOP_WRITE) ? EV_WRITE : 0));
     event_del(watch->event);
     event_assign(watch->event, watch->loop->base, watch->fd, events, watch_ready, watch);
     if (what != 0 && event_add(watch->event, NULL) != 0)

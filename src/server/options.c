@@ -54,7 +54,8 @@ static bool set_memory(struct options *options, const char *value)
     default:
         break;
     }
-    if (end == value || *value == '-' || (*end != '\0' && (shift == 0 || end[1] != '\0')) || number > SIZE_MAX >> shift)
+    if (end == value || *value == '-' || (*end != '\0' && (shift == 0 || end[1] != '\0')) ||
+        number > SIZE_MAX >> shift)
         return false;
     options->memory_limit = (size_t)number << shift;
     return options->memory_limit >= 1U << 20;
@@ -74,12 +75,18 @@ static bool set_log_level(struct options *options, const char *value)
 }
 
 static const struct flag flags[] = {
-    { "grpc", "HOST:PORT", "127.0.0.1:7233", "where SDKs and the command line connect; port 0 takes a free one", set_grpc },
-    { "http", "HOST:PORT", "127.0.0.1:8233", "health checks and the landing page; port 0 takes a free one", set_http },
-    { "store", "URL", "sqlite:perdure.db", "sqlite:FILE, or memory: for tests (loses everything at the end)", set_store },
-    { "namespace", "NAME", NULL, "registers this namespace at start besides default; repeat for more", set_namespace },
-    { "memory", "SIZE", "256M", "memory for cached workflow executions: bytes, or with K, M, G; at least 1M", set_memory },
-    { "lanes", "COUNT", "0", "event-loop threads, at most 64; 0: one less than there are cores, at least one", set_lanes },
+    { "grpc", "HOST:PORT", "127.0.0.1:7233",
+      "where SDKs and the command line connect; port 0 takes a free one", set_grpc },
+    { "http", "HOST:PORT", "127.0.0.1:8233", "health checks and the landing page; port 0 takes a free one",
+      set_http },
+    { "store", "URL", "sqlite:perdure.db", "sqlite:FILE, or memory: for tests (loses everything at the end)",
+      set_store },
+    { "namespace", "NAME", NULL, "registers this namespace at start besides default; repeat for more",
+      set_namespace },
+    { "memory", "SIZE", "256M", "memory for cached workflow executions: bytes, or with K, M, G; at least 1M",
+      set_memory },
+    { "lanes", "COUNT", "0", "event-loop threads, at most 64; 0: one less than there are cores, at least one",
+      set_lanes },
     { "log-level", "LEVEL", "info", "debug, info, warn, error or off", set_log_level },
 };
 
@@ -90,11 +97,13 @@ static void variable_name(const char *flag, char name[64])
         name[i] = (char)(name[i] == '-' ? '_' : toupper((unsigned char)name[i]));
 }
 
-static enum status set_flag(const struct flag *flag, struct options *options, const char *value, struct error *error)
+static enum status set_flag(const struct flag *flag, struct options *options, const char *value,
+                            struct error *error)
 {
     if (flag->set(options, value))
         return ST_OK;
-    return error_set(error, ST_INVALID_ARGUMENT, "--%s %s: expected %s (%s)", flag->name, value, flag->argument, flag->help);
+    return error_set(error, ST_INVALID_ARGUMENT, "--%s %s: expected %s (%s)", flag->name, value,
+                     flag->argument, flag->help);
 }
 
 static enum status set_defaults(struct options *options, struct error *error)

@@ -32,10 +32,11 @@ TEST(values_come_behind_a_space_or_an_equals_sign_and_namespaces_repeat)
 
 TEST(bad_values_are_refused_with_the_flags_name)
 {
-    static const char *const bad[][2] = { { "--memory", "12Q" },  { "--memory", "10" },  { "--memory", "-1" },
-                                          { "--lanes", "65" },    { "--lanes", "x" },    { "--grpc", "nowhere" },
-                                          { "--store", "file" },  { "--log-level", "x" }, { "--namespace", "" },
-                                          { "--memory", "99999999999999G" } };
+    static const char *const bad[][2] = { { "--memory", "12Q" }, { "--memory", "10" },
+                                          { "--memory", "-1" },  { "--lanes", "65" },
+                                          { "--lanes", "x" },    { "--grpc", "nowhere" },
+                                          { "--store", "file" }, { "--log-level", "x" },
+                                          { "--namespace", "" }, { "--memory", "99999999999999G" } };
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         struct options options;
         struct error   error;

@@ -47,7 +47,7 @@ struct server {
     const char         *store_url;
     char                grpc_address[280], http_address[280];
     atomic_bool         stopping; /* what /readyz says */
-    pthread_mutex_t     mutex; /* drained_count only; a leaf: nothing else is locked under it */
+    pthread_mutex_t     mutex;    /* drained_count only; a leaf: nothing else is locked under it */
     pthread_cond_t      changed;
     uint32_t            drained_count;
 };
@@ -55,7 +55,8 @@ struct server {
 /* A flush of unknown outcome: memory may be ahead of the disk or behind it. The disk is the truth, so start again from it. */
 static void on_fatal(void *context UNUSED, const struct error *error)
 {
-    log_error("store.failed", "%s; the process ends so that nothing undurable is ever acknowledged", error->message);
+    log_error("store.failed", "%s; the process ends so that nothing undurable is ever acknowledged",
+              error->message);
     _exit(70);
 }
 
@@ -125,13 +126,17 @@ static enum status start_lane(struct server *server, uint32_t index, struct erro
     struct server_lane      *self = &server->lanes[index];
     self->server = server;
     self->lane = runtime_lane(server->runtime, index);
-    self->loop = loop_new(&(struct loop_options){ .clock = &clock_system, .turn = lane_turned, .context = self });
+    self->loop = loop_new(
+        &(struct loop_options){ .clock = &clock_system, .turn = lane_turned, .context = self });
     if (self->loop == NULL)
         return error_set(error, ST_UNAVAILABLE, "event loop: %s", strerror(errno));
     loop_timer_init(&self->due, lane_fired);
     lane_set_host(self->lane, loop_wake, self->loop);
-    self->wire = wire_server_new(&(struct wire_server_options){
-        .loop = self->loop, .home = self->lane, .on_call = on_call, .is_method = is_method, .context = self });
+    self->wire = wire_server_new(&(struct wire_server_options){ .loop = self->loop,
+                                                                .home = self->lane,
+                                                                .on_call = on_call,
+                                                                .is_method = is_method,
+                                                                .context = self });
     for (size_t i = 0; i < ARRAY_COUNT(services); i++)
         wire_server_set_serving(self->wire, services[i], true);
     if (pthread_create(&self->thread, NULL, lane_main, self) != 0)
@@ -185,13 +190,14 @@ static void registration_end(void *context, const struct error *error)
 static void registration_start(struct message *message)
 {
     struct registration *registration = CONTAINER_OF(message, struct registration, errand.message);
-    api_ensure_namespace(registration->errand.server->lanes[0].lane, registration->name, NAMESPACE_RETENTION_NS,
-                         registration_end, registration);
+    api_ensure_namespace(registration->errand.server->lanes[0].lane, registration->name,
+                         NAMESPACE_RETENTION_NS, registration_end, registration);
 }
 
 static enum status register_namespace(struct server *server, const char *name, struct error *error)
 {
-    struct registration registration = { .errand.message.run = registration_start, .name = bytes_of_text(name) };
+    struct registration registration = { .errand.message.run = registration_start,
+                                         .name = bytes_of_text(name) };
     return errand_run(&registration.errand, &server->lanes[0], error);
 }
 
@@ -236,7 +242,8 @@ static enum status start_listener(struct server *server, const char *address, st
     enum status      status = errand_run(&listening.errand, &server->lanes[0], error);
     server->listener = listening.listener;
     if (status == ST_OK)
-        snprintf(server->grpc_address, sizeof server->grpc_address, "%s:%u", host, listener_port(server->listener));
+        snprintf(server->grpc_address, sizeof server->grpc_address, "%s:%u", host,
+                 listener_port(server->listener));
     return status;
 }
 
@@ -263,7 +270,8 @@ static enum status start_web(struct server *server, const char *address, struct 
 static void stop_listener(struct server *server)
 {
     struct error     ignored;
-    struct listening listening = { .errand.message.run = listening_stop, .listener = TAKE_PTR(server->listener) };
+    struct listening listening = { .errand.message.run = listening_stop,
+                                   .listener = TAKE_PTR(server->listener) };
     if (listening.listener != NULL)
         (void)errand_run(&listening.errand, &server->lanes[0], &ignored);
 }
@@ -285,7 +293,8 @@ static enum status start_runtime(struct server *server, const struct options *op
     };
     enum status status = runtime_new(&runtime_options, &server->runtime, error);
     if (status == ST_OK)
-        server->api = api_new(server->runtime, &(struct api_options){ .store_name = in_memory ? "memory" : "sqlite" });
+        server->api = api_new(server->runtime,
+                              &(struct api_options){ .store_name = in_memory ? "memory" : "sqlite" });
     return status;
 }
 

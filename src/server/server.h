@@ -9,7 +9,8 @@
 #include "server/options.h"
 
 struct server;
-enum status server_new(const struct options *options, struct server **ret_server, struct error *error) MUST_USE;
+enum status server_new(const struct options *options, struct server **ret_server,
+                       struct error *error) MUST_USE;
 /* Prints the ready line, then waits for SIGTERM or SIGINT and drains. A second signal ends the wait at once. The signals
  * must be blocked in every thread before server_new. */
 void server_run(struct server *server);

@@ -400,8 +400,8 @@ struct wire_client *wire_client_new(const struct wire_client_options *options)
     client->metadata = ARENA_NEW_ARRAY(&client->arena, struct metadata, options->metadata_count + 1);
     for (size_t i = 0; i < options->metadata_count; i++) {
         client->metadata[i].name = arena_copy(&client->arena, options->metadata[i].name);
-        client->metadata[i].value =
-            arena_copy(&client->arena, binary_or_text(&client->arena, &options->metadata[i]));
+        client->metadata[i].value = arena_copy(&client->arena,
+                                               binary_or_text(&client->arena, &options->metadata[i]));
     }
     client->callbacks = callbacks_new();
     http2_scratch_init(&client->scratch);
@@ -450,8 +450,8 @@ static size_t headers_fill(struct wire_client *client, struct wire_client_call *
     to[count++] = header(BYTES("te"), BYTES("trailers"));
     to[count++] = header(BYTES("user-agent"), BYTES("grpc-c-perdure/" PERDURE_VERSION));
     if (call->timeout_ns != TIME_NEVER) {
-        to[count] =
-            header(BYTES("grpc-timeout"), bytes_of(timeout, grpc_timeout_print(call->timeout_ns, timeout)));
+        to[count] = header(BYTES("grpc-timeout"),
+                           bytes_of(timeout, grpc_timeout_print(call->timeout_ns, timeout)));
         to[count++].flags |= NGHTTP2_NV_FLAG_NO_INDEX;
     }
     for (size_t i = 0; i < client->metadata_count; i++)
@@ -492,8 +492,8 @@ void wire_client_start(struct wire_client *client, struct wire_client_call *call
     nghttp2_nv            headers[8 + 2 * WIRE_CLIENT_METADATA_MAX];
     size_t                count = headers_fill(client, call, timeout, headers);
     nghttp2_data_provider provider = { .read_callback = pull };
-    call->stream_id =
-        nghttp2_submit_request(connection->http2.session, NULL, headers, count, &provider, call);
+    call->stream_id = nghttp2_submit_request(connection->http2.session, NULL, headers, count, &provider,
+                                             call);
     arena_reset(&client->call_arena);
     if (call->stream_id <
         0) { /* its stream ids are used up: this one fails, the next gets a new connection */

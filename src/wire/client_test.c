@@ -28,10 +28,10 @@ static void on_call(void *context UNUSED, struct call *call)
     if (bytes_equal(call->path, BYTES("/t/echo"))) {
         call_reply(call, call->request);
     } else if (bytes_equal(call->path, BYTES("/t/metadata"))) {
-        call_reply(
-            call,
-            call_metadata(
-                call, (const char *)arena_printf(call->arena, "%.*s%c", BYTES_FMT(call->request), 0).base));
+        call_reply(call,
+                   call_metadata(
+                       call,
+                       (const char *)arena_printf(call->arena, "%.*s%c", BYTES_FMT(call->request), 0).base));
     } else if (bytes_equal(call->path, BYTES("/t/hold"))) {
         held = call;
         call->on_gone = on_gone;
@@ -58,9 +58,9 @@ static uint16_t start(void)
     serving = loop_new(&(struct loop_options){ 0 });
     server = wire_server_new(&(struct wire_server_options){ .loop = serving, .on_call = on_call });
     struct listener_target target = { NULL, wire_server_adopt, server };
-    CHECK_EQ(
-        listener_new(&(struct listener_options){ serving, "127.0.0.1", 0, &target, 1 }, &listener, &error),
-        ST_OK);
+    CHECK_EQ(listener_new(&(struct listener_options){ serving, "127.0.0.1", 0, &target, 1 }, &listener,
+                          &error),
+             ST_OK);
     uint16_t port = listener_port(listener);
     CHECK_EQ(pthread_create(&thread, NULL, serve, NULL), 0);
     arena_init(&arena, SIZE_MAX);

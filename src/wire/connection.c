@@ -289,9 +289,9 @@ static void connection_due(struct loop_timer *timer)
     case CONNECTION_LEAVING: /* no answer to the ping: do not wait longer */
         leave_now(connection);
         connection->age_due = TIME_NEVER;
-        loop_timer_set(
-            connection->server->loop, &connection->timer,
-            time_add(loop_now(connection->server->loop), connection->server->options.limits.keepalive_ns));
+        loop_timer_set(connection->server->loop, &connection->timer,
+                       time_add(loop_now(connection->server->loop),
+                                connection->server->options.limits.keepalive_ns));
         return;
     case CONNECTION_LEFT: /* calls still run; is the peer still there? */
         check_alive(connection);

@@ -29,8 +29,8 @@ static size_t claimed_size(struct bytes packed)
 enum status gzip_unpack(struct gzip *gzip, struct bytes packed, size_t size_max, struct buffer *to,
                         struct error *error)
 {
-    int outcome =
-        gzip->inflater_made ? inflateReset(&gzip->inflater) : inflateInit2(&gzip->inflater, GZIP_WINDOW);
+    int outcome = gzip->inflater_made ? inflateReset(&gzip->inflater)
+                                      : inflateInit2(&gzip->inflater, GZIP_WINDOW);
     if (outcome != Z_OK)
         panic("zlib has no memory for a decompressor");
     gzip->inflater_made = true;

@@ -48,8 +48,8 @@ static void set_file(struct arena *arena, bool found, struct bytes file, struct 
         set_error(arena, ST_NOT_FOUND, "not in the schema", name, to);
         return;
     }
-    struct reflection_FileDescriptorResponse *response =
-        ARENA_NEW(arena, struct reflection_FileDescriptorResponse);
+    struct reflection_FileDescriptorResponse *response = ARENA_NEW(arena,
+                                                                   struct reflection_FileDescriptorResponse);
     response->file_descriptor_proto = ARENA_NEW(arena, struct bytes);
     response->file_descriptor_proto[0] = file;
     response->file_descriptor_proto_count = 1;

@@ -184,10 +184,10 @@ static void metadata_add(struct wire_stream *stream, struct bytes name, struct b
 static void metadata_add_binary(struct wire_stream *stream, struct bytes name, struct bytes value)
 {
     for (size_t start = 0; start <= value.size;) {
-        const uint8_t *comma =
-            start == value.size ? NULL : memchr(value.base + start, ',', value.size - start);
-        size_t       end = comma == NULL ? value.size : (size_t)(comma - value.base);
-        struct bytes data;
+        const uint8_t *comma = start == value.size ? NULL
+                                                   : memchr(value.base + start, ',', value.size - start);
+        size_t         end = comma == NULL ? value.size : (size_t)(comma - value.base);
+        struct bytes   data;
         if (!grpc_base64_decode(bytes_of(value.base + start, end - start), &stream->arena, &data)) {
             stream->fault = FAULT_BINARY;
             return;

@@ -88,7 +88,7 @@ struct wire_stream {
     uint8_t             *message; /* where the message goes: into body or the arena */
     size_t               message_got;
     size_t               charged, header_charged; /* parts of server->request_bytes */
-    size_t               leftover; /* bytes that came after the answer */
+    size_t               leftover;                /* bytes that came after the answer */
     size_t               header_size, metadata_capacity;
     struct bytes         request_encoding; /* only when it is ENCODING_OTHER */
     uint8_t              prefix[5], prefix_got;

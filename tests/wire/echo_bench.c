@@ -99,8 +99,8 @@ int main(int argc, char **argv)
     bench.body = bytes_of(body, body_size);
 
     struct loop        *serving = loop_new(&(struct loop_options){ 0 });
-    struct wire_server *server =
-        wire_server_new(&(struct wire_server_options){ .loop = serving, .on_call = on_call });
+    struct wire_server *server = wire_server_new(
+        &(struct wire_server_options){ .loop = serving, .on_call = on_call });
     struct listener_target target = { NULL, wire_server_adopt, server };
     struct listener       *listener;
     struct error           error;
@@ -114,12 +114,12 @@ int main(int argc, char **argv)
 
     bench.loop = loop_new(&(struct loop_options){ 0 });
     for (size_t i = 0; i < CONNECTIONS; i++)
-        bench.clients[i] =
-            wire_client_new(&(struct wire_client_options){ .loop = bench.loop,
-                                                           .host = "127.0.0.1",
-                                                           .port = listener_port(listener),
-                                                           .metadata = entries,
-                                                           .metadata_count = ARRAY_COUNT(entries) });
+        bench.clients[i] = wire_client_new(
+            &(struct wire_client_options){ .loop = bench.loop,
+                                           .host = "127.0.0.1",
+                                           .port = listener_port(listener),
+                                           .metadata = entries,
+                                           .metadata_count = ARRAY_COUNT(entries) });
     int64_t wall = clock_monotonic_ns(&clock_system), server_cpu = cpu_ns(server_clock);
     int64_t client_cpu = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
     for (size_t i = 0; i < in_flight; i++)
