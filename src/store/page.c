@@ -1,6 +1,23 @@
 /* page.c: the rows of an answer, cut by count and bytes in the same way by every store. */
 #include "store/store_internal.h"
 
+int64_t store_transition_of_event(int64_t first, int64_t last, int64_t event_id,
+                                  int64_t (*first_event_id)(void *context, int64_t number), void *context)
+{
+    /* Event ids grow with numbers, so this is a binary search; `first` is the answer when all lie above. */
+    while (first < last) {
+        int64_t middle = first + (last - first + 1) / 2;
+        int64_t at = first_event_id(context, middle);
+        if (at < 0)
+            return 0;
+        if (at <= event_id)
+            first = middle;
+        else
+            last = middle - 1;
+    }
+    return first;
+}
+
 void store_read_start(struct store_read *read)
 {
     read->status = ST_OK;

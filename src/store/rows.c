@@ -105,6 +105,8 @@ enum status store_write_check(const struct store_write *write, struct error *err
     case STORE_RUN_INSERT:
     case STORE_RUN_UPDATE:
         return check_run(write->run, error);
+    case STORE_RUN_SNAPSHOT:
+        return check_size(&store_row_run, write->run, error);
     case STORE_TRANSITION_INSERT:
         return check_size(&store_row_transition, write->transition, error);
     case STORE_READY_INSERT:

@@ -105,6 +105,7 @@ struct store_entity {
 enum store_write_kind {
     STORE_RUN_INSERT,
     STORE_RUN_UPDATE, /* all columns but the identity; workflow id, type, run id, parent, root and start time stay */
+    STORE_RUN_SNAPSHOT, /* number, snapshot and snapshot_transition only */
     STORE_RUN_DELETE, /* the row only */
     STORE_TRANSITION_INSERT,
     STORE_TRANSITIONS_DELETE, /* of a branch, from `first` up to and including `last` */
@@ -124,7 +125,7 @@ struct store_write {
     uint32_t group; /* writes that stand or fall together when others of the batch are refused: an entity's.
                                     Groups count from 0; a refused one does not take later groups with it */
     union {
-        struct store_run        *run; /* RUN_INSERT, RUN_UPDATE; RUN_DELETE uses number only */
+        struct store_run        *run; /* RUN_INSERT, RUN_UPDATE, RUN_SNAPSHOT; RUN_DELETE uses number only */
         struct store_transition *transition;
         struct {
             store_number branch;
@@ -258,7 +259,7 @@ struct store_read {
     struct bytes workflow_id;
     store_number number;     /* run or branch */
     int64_t      from, to;   /* HISTORY: transition numbers, both inclusive; a backward read starts at `to` */
-    int64_t      from_event; /* HISTORY forward, not 0: start at the transition that holds this event id */
+    int64_t      from_event; /* HISTORY, not 0: start, in either direction, at the transition that holds this event id */
     bool         backward;
     bool         with_history; /* loads: also the transitions after the snapshot (that is the default fold) */
     struct bytes queue;

@@ -43,6 +43,11 @@ void store_read_post(struct store_read *read);
 
 /* --- Reads --- */
 
+/* The number of the transition that holds an event, between `first` and `last`: the last one whose first event id is not
+ * above it. `first_event_id` answers of one transition; a negative answer ends the search with 0: there is no such row. */
+int64_t store_transition_of_event(int64_t first, int64_t last, int64_t event_id,
+                                  int64_t (*first_event_id)(void *context, int64_t number), void *context);
+
 /* Clears the answer's fields. */
 void store_read_start(struct store_read *read);
 

@@ -98,6 +98,43 @@ static void history_comes_in_pages_in_both_directions(void **state)
     fixture_release(&f);
 }
 
+/* Rows of 0, 1 or 3 events; each event is looked for in both directions. */
+static void history_starts_at_an_event(void **state)
+{
+    struct fixture f;
+    fixture_init(&f, state);
+    struct operation operation;
+    operation_init(&operation, &f);
+    static const int64_t first_event_ids[] = { 1, 4, 4, 4, 5, 8, 8 }; /* counts 3, 0, 0, 1, 3, 0, 1 */
+    for (int64_t number = 1; number <= 7; number++) {
+        operation_insert_transition(&operation, 0, 1, number, BYTES("e"), "");
+        operation.batch.writes[operation.batch.write_count - 1].transition->first_event_id = first_event_ids[number - 1];
+    }
+    operation_must_commit(&operation);
+    static const int64_t holders[] = { 1, 1, 1, 4, 5, 5, 5, 7 };
+    for (int64_t event_id = 1; event_id <= 8; event_id++) {
+        for (int backward = 0; backward < 2; backward++) {
+            struct store_read read = { .kind = STORE_READ_HISTORY,
+                                       .number = 1,
+                                       .from = 1,
+                                       .to = INT64_MAX,
+                                       .from_event = event_id,
+                                       .backward = backward == 1 };
+            fixture_read(&f, &read);
+            CHECK_EQ(read.status, ST_OK);
+            CHECK_EQ(read.transitions[0].number, holders[event_id - 1]);
+            int64_t rest = backward ? holders[event_id - 1] : 8 - holders[event_id - 1];
+            CHECK_EQ(read.transition_count, (size_t)rest);
+        }
+    }
+    struct store_read none = { .kind = STORE_READ_HISTORY, .number = 2, .from = 1, .to = INT64_MAX, .from_event = 1 };
+    fixture_read(&f, &none);
+    CHECK_EQ(none.status, ST_OK);
+    CHECK(!none.found);
+    store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
 static void an_answer_past_the_arenas_budget_is_an_error(void **state)
 {
     struct fixture f;
@@ -328,6 +365,7 @@ const struct CMUnitTest store_contract_reads[] = {
     cmocka_unit_test(the_current_run_is_the_one_with_the_highest_number),
     cmocka_unit_test(a_load_brings_the_transitions_after_the_snapshot),
     cmocka_unit_test(history_comes_in_pages_in_both_directions),
+    cmocka_unit_test(history_starts_at_an_event),
     cmocka_unit_test(an_answer_past_the_arenas_budget_is_an_error),
     cmocka_unit_test(ready_tasks_come_by_priority_then_sequence),
     cmocka_unit_test(wakeups_come_by_due_time_one_per_entity),

@@ -299,9 +299,40 @@ static void statistics_count(void **state)
     fixture_release(&f);
 }
 
+static void a_snapshot_changes_nothing_else(void **state)
+{
+    struct fixture f;
+    fixture_init(&f, state);
+    struct operation operation;
+    operation_init(&operation, &f);
+    struct store_run inserted = *operation_insert_run(&operation, 0, 5, "a");
+    operation_must_commit(&operation);
+    struct store_run *run = operation_update_run(&operation, 0, &(struct store_run){ .number = 5 });
+    operation.batch.writes[operation.batch.write_count - 1].kind = STORE_RUN_SNAPSHOT;
+    run->snapshot = BYTES("state");
+    run->snapshot_transition = 9;
+    operation_must_commit(&operation);
+    struct store_read read = fixture_load(&f, 5);
+    CHECK(read.found);
+    inserted.snapshot = BYTES("state");
+    inserted.snapshot_transition = 9;
+    inserted.workflow_id = BYTES("a"); /* the others of its slices lived in the operation */
+    CHECK_BYTES(read.runs[0].snapshot, inserted.snapshot);
+    CHECK_EQ(read.runs[0].snapshot_transition, 9);
+    CHECK_BYTES(read.runs[0].workflow_id, inserted.workflow_id);
+    CHECK_EQ(read.runs[0].status, inserted.status);
+    CHECK_EQ(read.runs[0].start_time, inserted.start_time);
+    run = operation_update_run(&operation, 0, &(struct store_run){ .number = 6 });
+    operation.batch.writes[operation.batch.write_count - 1].kind = STORE_RUN_SNAPSHOT;
+    CHECK_EQ(operation_commit(&operation), STORE_REFUSED);
+    store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
 const struct CMUnitTest store_contract_writes[] = {
     cmocka_unit_test(a_run_comes_back_with_every_field),
     cmocka_unit_test(an_update_changes_all_but_the_identity),
+    cmocka_unit_test(a_snapshot_changes_nothing_else),
     cmocka_unit_test(batches_are_answered_in_order),
     cmocka_unit_test(an_empty_batch_is_durable),
     cmocka_unit_test(a_refused_batch_of_one_group_does_nothing),

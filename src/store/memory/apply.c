@@ -203,6 +203,20 @@ static enum status update_run(struct memory_tables *tables, const struct store_r
     return ST_OK;
 }
 
+static enum status put_snapshot(struct memory_tables *tables, const struct store_run *run, struct error *error)
+{
+    const struct store_run *old = order_find(&tables->runs, run);
+    if (old == NULL)
+        return error_set(error, ST_NOT_FOUND, "no run %" PRId64 " to keep a snapshot of", run->number);
+    struct store_run changed = *old;
+    changed.snapshot = run->snapshot;
+    changed.snapshot_transition = run->snapshot_transition;
+    struct store_run *copy = copy_row(&store_row_run, &changed);
+    put(tables, &tables->runs, copy, true);
+    put(tables, &tables->runs_by_workflow, copy, false);
+    return ST_OK;
+}
+
 static void delete_run(struct memory_tables *tables, const struct store_run *key)
 {
     const struct store_run *old = order_find(&tables->runs, key);
@@ -286,6 +300,8 @@ static enum status apply_write(struct memory_tables *tables, const struct store_
         return insert_run(tables, write->run, error);
     case STORE_RUN_UPDATE:
         return update_run(tables, write->run, error);
+    case STORE_RUN_SNAPSHOT:
+        return put_snapshot(tables, write->run, error);
     case STORE_RUN_DELETE:
         delete_run(tables, write->run);
         return ST_OK;

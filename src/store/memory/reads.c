@@ -24,6 +24,35 @@ static void add_transitions(const struct memory_tables *tables, struct store_rea
     }
 }
 
+struct branch_search {
+    const struct memory_tables *tables;
+    store_number                branch;
+};
+
+static int64_t first_event_of(void *context, int64_t number)
+{
+    const struct branch_search    *search = context;
+    struct store_transition        key = { .branch = search->branch, .number = number };
+    const struct store_transition *row = order_find(&search->tables->transitions, &key);
+    return row == NULL ? -1 : row->first_event_id;
+}
+
+static void read_history(const struct memory_tables *tables, struct store_read *read)
+{
+    int64_t first = read->from, last = read->to;
+    if (read->from_event != 0) {
+        struct branch_search           search = { tables, read->number };
+        struct store_transition        key = { .branch = read->number, .number = last };
+        const struct store_transition *newest = order_below(&tables->transitions, &key, true);
+        if (newest == NULL || newest->branch != read->number || newest->number < first)
+            return;
+        int64_t at = store_transition_of_event(first, newest->number, read->from_event, first_event_of, &search);
+        first = read->backward ? first : at;
+        last = read->backward ? at : last;
+    }
+    add_transitions(tables, read, read->number, first, last);
+}
+
 static void read_loaded(const struct memory_tables *tables, struct store_read *read,
                         const struct store_run *run)
 {
@@ -97,7 +126,7 @@ void memory_read(const struct memory_tables *tables, struct store_read *read)
         read_loaded(tables, read, order_find(&tables->runs, &(struct store_run){ .number = read->number }));
         return;
     case STORE_READ_HISTORY:
-        add_transitions(tables, read, read->number, read->from, read->to);
+        read_history(tables, read);
         return;
     case STORE_READ_READY:
         read_ready(tables, read);

@@ -41,6 +41,7 @@ static const char *const statements[SQL_STATEMENT_COUNT] = {
     [SQL_RUN_UPDATE] = "UPDATE run SET " RUN_CHANGES ", status = ?11, close_time = ?12 WHERE number = ?1",
     [SQL_RUN_UPDATE_OPEN] = "UPDATE run SET " RUN_CHANGES
                             " WHERE number = ?1 AND status = ?11 AND close_time IS NULL",
+    [SQL_RUN_SNAPSHOT] = "UPDATE run SET snapshot = ?2, snapshot_transition = ?3 WHERE number = ?1",
     [SQL_RUN_DELETE] = "DELETE FROM run WHERE number = ?1",
     [SQL_TRANSITION_INSERT] =
         "INSERT INTO transition_log (sequence, branch, number, first_event_id, event_count, "
@@ -71,6 +72,9 @@ static const char *const statements[SQL_STATEMENT_COUNT] = {
     [SQL_READ_LISTED_RUN] = "SELECT " RUN_COLUMNS "NULL FROM run WHERE number = ?1",
     [SQL_READ_HISTORY] = HISTORY,
     [SQL_READ_HISTORY_BACKWARD] = HISTORY "DESC",
+    [SQL_READ_NEWEST_TRANSITION] = "SELECT max(number) FROM transition_position WHERE branch = ?1 AND number <= ?2",
+    [SQL_READ_FIRST_EVENT] = "SELECT first_event_id FROM transition_log WHERE sequence = "
+                             "(SELECT sequence FROM transition_position WHERE branch = ?1 AND number = ?2)",
     [SQL_READ_READY] = READY "AND priority = ?4 AND sequence > ?5 UNION ALL " READY "AND priority > ?4 "
                              "ORDER BY priority, sequence",
     [SQL_READ_WAKEUPS] = WAKEUP "due = ?1 AND entity > ?2 UNION ALL " WAKEUP "due > ?1 ORDER BY due, entity",

@@ -296,6 +296,53 @@ static void read_transitions(struct sqlite_connection *connection, struct store_
     fill_page(connection, &binder, &page, decode_transition);
 }
 
+struct branch_search {
+    struct sqlite_connection *connection;
+    struct store_read        *read;
+};
+
+/* One number of a statement of (branch, number); -1: there is no such row, or the read has failed. */
+static int64_t read_number(struct sqlite_connection *connection, struct store_read *read,
+                           enum sqlite_statement which, int64_t number)
+{
+    struct sqlite_binder binder = start(connection, which);
+    int64_t              found = -1;
+    sqlite_bind_number(&binder, read->number);
+    sqlite_bind_number(&binder, number);
+    int code = binder.code;
+    if (code == SQLITE_OK && (code = sqlite3_step(binder.statement)) == SQLITE_ROW &&
+        sqlite3_column_type(binder.statement, 0) == SQLITE_INTEGER)
+        found = sqlite3_column_int64(binder.statement, 0);
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        sqlite_read_failed(connection, read, code);
+    sqlite3_reset(binder.statement);
+    return found;
+}
+
+static int64_t first_event_of(void *context, int64_t number)
+{
+    const struct branch_search *search = context;
+    return read_number(search->connection, search->read, SQL_READ_FIRST_EVENT, number);
+}
+
+static void read_history(struct sqlite_connection *connection, struct store_read *read)
+{
+    int64_t first = read->from, last = read->to;
+    if (read->from_event != 0) {
+        struct branch_search search = { connection, read };
+        int64_t              newest = read_number(connection, read, SQL_READ_NEWEST_TRANSITION, last);
+        if (newest < first)
+            return;
+        int64_t at = store_transition_of_event(first, newest, read->from_event, first_event_of, &search);
+        if (at == 0)
+            return;
+        first = read->backward ? first : at;
+        last = read->backward ? at : last;
+    }
+    if (read->status == ST_OK)
+        read_transitions(connection, read, read->number, first, last);
+}
+
 static void read_loaded(struct sqlite_connection *connection, struct store_read *read)
 {
     struct store_page    page;
@@ -375,7 +422,7 @@ static void read_by_kind(struct sqlite_connection *connection, struct store_read
         read_loaded(connection, read);
         return;
     case STORE_READ_HISTORY:
-        read_transitions(connection, read, read->number, read->from, read->to);
+        read_history(connection, read);
         return;
     case STORE_READ_READY:
         read_ready(connection, read);

@@ -27,6 +27,7 @@ enum sqlite_statement {
     SQL_RUN_INSERT,
     SQL_RUN_UPDATE,
     SQL_RUN_UPDATE_OPEN, /* of a run that stays open with its status: touches no index */
+    SQL_RUN_SNAPSHOT,
     SQL_RUN_DELETE,
     SQL_TRANSITION_INSERT,
     SQL_POSITION_INSERT,
@@ -46,6 +47,8 @@ enum sqlite_statement {
     SQL_READ_LISTED_RUN,
     SQL_READ_HISTORY,
     SQL_READ_HISTORY_BACKWARD,
+    SQL_READ_NEWEST_TRANSITION,
+    SQL_READ_FIRST_EVENT,
     SQL_READ_READY,
     SQL_READ_WAKEUPS,
     SQL_READ_OUTBOX,

@@ -85,6 +85,21 @@ static int update_run(struct sqlite_connection *connection, const struct store_r
     return SQLITE_CONSTRAINT;
 }
 
+static int put_snapshot(struct sqlite_connection *connection, const struct store_run *run, struct error *error)
+{
+    struct sqlite_binder binder;
+    if (start(connection, SQL_RUN_SNAPSHOT, &binder) != SQLITE_OK)
+        return binder.code;
+    sqlite_bind_number(&binder, run->number);
+    sqlite_bind_blob_if_set(&binder, run->snapshot);
+    sqlite_bind_number(&binder, run->snapshot_transition);
+    int code = finish(&binder);
+    if (code != SQLITE_OK || sqlite3_changes(connection->handle) > 0)
+        return code;
+    (void)error_set(error, ST_NOT_FOUND, "no run %" PRId64 " to keep a snapshot of", run->number);
+    return SQLITE_CONSTRAINT;
+}
+
 static int insert_transition(struct sqlite_connection *connection, const struct store_transition *transition,
                              int64_t *sequence)
 {
@@ -220,6 +235,8 @@ int sqlite_write(struct sqlite_connection *connection, const struct store_write 
         return insert_run(connection, write->run);
     case STORE_RUN_UPDATE:
         return update_run(connection, write->run, error);
+    case STORE_RUN_SNAPSHOT:
+        return put_snapshot(connection, write->run, error);
     case STORE_RUN_DELETE:
         return delete_by_number(connection, SQL_RUN_DELETE, write->run->number);
     case STORE_TRANSITION_INSERT:
