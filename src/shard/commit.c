@@ -141,8 +141,7 @@ static struct store_write *add(struct batch *batch, enum store_write_kind kind, 
     return store_batch_add(&batch->store, kind, group);
 }
 
-/* A closed run is never folded again, and one whose deltas outgrew its snapshot gets a new one with its next row. */
-static void seal_snapshot(struct change *change)
+static struct bytes seal_snapshot(struct change *change)
 {
     struct entity *entity = change->entity;
     struct batch  *batch = change->batch;
@@ -151,10 +150,9 @@ static void seal_snapshot(struct change *change)
     buffer_append_varint(scratch, SNAPSHOT_VERSION);
     buffer_append_varint(scratch, (uint64_t)entity->next_event_id);
     entity->kind->snapshot(entity->state, scratch);
-    change->run->snapshot = arena_copy(&batch->store.arena, buffer_bytes(scratch));
-    change->run->snapshot_transition = entity->row_number;
     entity->snapshot_size = scratch->size;
     entity->unsnapped = 0;
+    return arena_copy(&batch->store.arena, buffer_bytes(scratch));
 }
 
 static void seal_run(struct change *change, uint32_t group)
@@ -163,13 +161,30 @@ static void seal_run(struct change *change, uint32_t group)
     bool           open = entity->kind->is_open(entity->state);
     if (change->run == NULL)
         return;
-    if (!open || entity->snapshot_size != 0)
-        seal_snapshot(change);
+    /* A closed run is never folded again; and an update of the row must not take an earlier snapshot away. */
+    if (!open || entity->snapshot_size != 0) {
+        change->run->snapshot = seal_snapshot(change);
+        change->run->snapshot_transition = entity->row_number;
+    }
     struct store_write *write =
         add(change->batch, change->created ? STORE_RUN_INSERT : STORE_RUN_UPDATE, group,
             256 + change->run->workflow_id.size + change->run->memo.size + change->run->search_attributes.size +
                 change->run->snapshot.size);
     write->run = change->run;
+}
+
+/* A long run gets a snapshot when the rows since the last one outgrow it, so that a load reads about twice the state. */
+static void seal_outgrown(struct change *change, uint32_t group)
+{
+    struct entity *entity = change->entity;
+    if (change->run != NULL || change->row_number == 0 || entity->unsnapped < entity->lane->runtime->options.snapshot_after ||
+        entity->unsnapped < 2 * entity->snapshot_size)
+        return;
+    struct store_run *row = ARENA_NEW(&change->batch->store.arena, struct store_run);
+    row->number = entity->number;
+    row->snapshot = seal_snapshot(change);
+    row->snapshot_transition = entity->row_number;
+    add(change->batch, STORE_RUN_SNAPSHOT, group, 32 + row->snapshot.size)->run = row;
 }
 
 static void seal_transition(struct change *change, uint32_t group)
@@ -208,6 +223,7 @@ static void seal_change(struct change *change)
         assert(!change->created || change->run != NULL);
         seal_run(change, chain->group);
         seal_transition(change, chain->group);
+        seal_outgrown(change, chain->group);
     }
     for (struct ready_change *at = change->ready; at != NULL; at = at->next) {
         struct store_write *write = add(batch, at->row == NULL ? STORE_READY_DELETE : STORE_READY_INSERT, chain->group, 96);

@@ -227,7 +227,7 @@ static void scan_read(struct scan *scan, int64_t from, int64_t to)
         .number = scan->branch,
         .from = from,
         .to = to,
-        .from_event = from == 1 && to == INT64_MAX ? scan->expected : 0,
+        .from_event = from == 1 && to == INT64_MAX ? scan->expected : 0, /* the first page: where to start */
         .backward = scan->backward,
         .limit = SCAN_PAGE_ROWS,
         .size_limit = SCAN_PAGE_SIZE,

@@ -44,6 +44,7 @@ struct runtime_options {
     size_t                     memory_limit; /* bytes of cached entities, all lanes together */
     uint64_t                   seed;         /* 0: from the system */
     size_t                     window_size;  /* keys per window (wake-ups, ready tasks); the simulator uses 2 */
+    size_t                     snapshot_after; /* bytes of rows after which an open run gets a snapshot; 0: 16 KiB */
     const struct limits       *limits;
     const struct entity_kind **kinds;
     size_t                     kind_count;

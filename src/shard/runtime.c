@@ -146,6 +146,8 @@ enum status runtime_new(const struct runtime_options *options, struct runtime **
         runtime->kinds[i] = options->kinds[i];
     if (runtime->options.window_size == 0)
         runtime->options.window_size = WINDOW_SIZE_DEFAULT;
+    if (runtime->options.snapshot_after == 0)
+        runtime->options.snapshot_after = SNAPSHOT_AFTER;
     if (runtime->options.memory_limit == 0)
         runtime->options.memory_limit = SIZE_MAX;
     runtime->lane_count = options->lane_count;

@@ -205,6 +205,41 @@ TEST(a_page_of_stored_rows_and_the_tail_has_no_gap)
     fixture_release(&fixture);
 }
 
+/* A run of many transitions that stays open: it loads from a snapshot and the rows after it. */
+TEST(a_long_open_run_loads_from_a_snapshot)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, false, 1);
+    struct ledger_request start = fixture_call(&fixture, "a", LEDGER_START, 1, 0);
+    for (uint64_t i = 2; i <= 200; i++) {
+        struct ledger_request *add = fixture_request("a", LEDGER_ADD);
+        add->request_id = i;
+        add->amount = 1;
+        add->padding = 1000;
+        lane_submit(runtime_lane(fixture.runtime, 0), &add->base);
+        fixture_run(&fixture);
+        CHECK_INT(add->base.error.code, ST_OK);
+        fixture_forget(add);
+        if (i % 40 == 0)
+            fixture_crash(&fixture);
+    }
+    struct arena   arena;
+    struct mailbox mailbox;
+    arena_init(&arena, SIZE_MAX);
+    mailbox_init(&mailbox, NULL, NULL);
+    struct store_read read = { .kind = STORE_READ_RUN, .number = start.number, .with_history = true,
+                               .arena = &arena, .home = &mailbox, .message = { .run = ignore } };
+    store_read(fixture.store.inner, &read);
+    CHECK(read.runs[0].snapshot_transition > 100);
+    CHECK(read.transition_count < 40);
+    arena_release(&arena);
+    fixture_crash(&fixture);
+    CHECK_EQ(fixture_call(&fixture, "a", LEDGER_READ, 0, 0).total, 199);
+    CHECK_EQ(fixture_call(&fixture, "a", LEDGER_SUM, 0, 0).sum, 199);
+    check_pages(&fixture, start.number, 200);
+    fixture_release(&fixture);
+}
+
 TEST(transitions_of_one_run_in_one_batch_are_one_row)
 {
     struct fixture fixture;

@@ -43,6 +43,7 @@
 /* While a batch syncs the open one takes no more requests past these. */
 #define OPEN_SIZE_MAX        (2U << 20)
 #define OPEN_TRANSITIONS_MAX 4096
+#define SNAPSHOT_AFTER       (16U << 10) /* bytes of rows; runs that close before need none */
 #define TAIL_SIZE_MAX        (32U << 10)
 #define WINDOW_SIZE_DEFAULT  2048
 #define CLOCK_PERIOD_NS      NS_PER_S
