@@ -60,7 +60,8 @@ static void print_flag(const struct flag_row *row, bool required)
 
 static void print_command_help(const struct cli_command *command)
 {
-    printf("perdure %s %s: %s\n\n", command->noun, command->verb, command->summary);
+    printf("perdure %s %s%s: %s\n\n", command->noun, command->verb, command->operand == 0 ? "" : " [NAME]",
+           command->summary);
     for (size_t flag = 0; flag < FLAG_COUNT; flag++) {
         if ((command->flags | CLI_COMMON) >> flag & 1)
             print_flag(&flag_rows[flag], command->required >> flag & 1);
@@ -72,17 +73,20 @@ void cli_print_reference(void)
     for (size_t i = 0; i < ARRAY_COUNT(groups); i++) {
         for (size_t j = 0; j < *groups[i].count; j++) {
             const struct cli_command *command = &groups[i].commands[j];
-            printf("## perdure %s %s\n\n%s.\n\n| flag | | meaning |\n|---|---|---|\n", command->noun, command->verb,
-                   command->summary);
+            printf("## perdure %s %s%s\n\n%s.\n\n", command->noun, command->verb,
+                   command->operand == 0 ? "" : " [NAME]", command->summary);
+            if (command->flags != 0)
+                printf("| flag | | meaning |\n|---|---|---|\n");
             for (size_t flag = 0; flag < FLAG_COUNT; flag++) {
                 if (!(command->flags >> flag & 1))
                     continue;
                 const struct flag_row *row = &flag_rows[flag];
                 bool                   required = command->required >> flag & 1;
-                printf("| `--%s` | `%s` | %s%s |\n", row->name, row->argument == NULL ? "" : row->argument, row->help,
-                       required ? " (required)" : "");
+                printf("| `--%s` | `%s` | %s%s |\n", row->name, row->argument == NULL ? "" : row->argument,
+                       row->help, required ? " (required)" : "");
             }
-            printf("\n");
+            if (command->flags != 0)
+                printf("\n");
         }
     }
     printf("## Flags of every client command\n\n| flag | | meaning |\n|---|---|---|\n");
@@ -105,7 +109,8 @@ static int find_flag(const char *text, const char **ret_value)
     for (int flag = 0; flag < FLAG_COUNT; flag++) {
         const struct flag_row *row = &flag_rows[flag];
         size_t                 size = strlen(row->name);
-        if (text[1] == '-' && strncmp(text + 2, row->name, size) == 0 && (text[2 + size] == '\0' || text[2 + size] == '=')) {
+        if (text[1] == '-' && strncmp(text + 2, row->name, size) == 0 &&
+            (text[2 + size] == '\0' || text[2 + size] == '=')) {
             *ret_value = text[2 + size] == '=' ? text + 3 + size : NULL;
             return flag;
         }
@@ -115,12 +120,27 @@ static int find_flag(const char *text, const char **ret_value)
     return -1;
 }
 
+/* Where the official command line takes --type for --name, or the other way round, a command here has one of both. */
+static int known_flag(const struct cli_command *command, int flag)
+{
+    uint64_t flags = command->flags | CLI_COMMON;
+    if (flag == FLAG_NAME && !(flags >> FLAG_NAME & 1))
+        flag = FLAG_TYPE;
+    else if (flag == FLAG_TYPE && !(flags >> FLAG_TYPE & 1))
+        flag = FLAG_NAME;
+    return flag >= 0 && (flags >> flag & 1) ? flag : -1;
+}
+
 static enum status parse_arguments(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
     for (int i = 0; i < argc; i++) {
-        const char *value;
-        int         flag = argv[i][0] == '-' && argv[i][1] != '\0' ? find_flag(argv[i], &value) : -1;
-        if (flag < 0 || !((command->flags | CLI_COMMON) >> flag & 1))
+        const char *value = argv[i];
+        bool        word = argv[i][0] != '-' || argv[i][1] == '\0';
+        int         flag = word ? -1 : find_flag(argv[i], &value);
+        if (word && command->operand != 0)
+            flag = __builtin_ctzll(command->operand);
+        flag = known_flag(command, flag);
+        if (flag < 0)
             return usage_error(cli, "unknown argument: ", argv[i]);
         const struct flag_row *row = &flag_rows[flag];
         if (row->argument == NULL && value != NULL)
@@ -142,24 +162,42 @@ static enum status parse_arguments(struct cli *cli, const struct cli_command *co
     return ST_OK;
 }
 
+static enum status choose_output(struct cli *cli)
+{
+    struct bytes output = cli_value(cli, FLAG_OUTPUT);
+    cli->json_lines = bytes_equal_text(output, "jsonl");
+    cli->json = cli->json_lines || bytes_equal_text(output, "json");
+    bool none = bytes_equal_text(output, "none");
+    if (output.size != 0 && !cli->json && !none && !bytes_equal_text(output, "text"))
+        return error_set(&cli->error, ST_INVALID_ARGUMENT, "--output is text, json, jsonl or none, not %.*s",
+                         BYTES_FMT(output));
+    if (none && freopen("/dev/null", "w", stdout) == NULL)
+        return error_set(&cli->error, ST_INTERNAL, "/dev/null cannot be opened");
+    return ST_OK;
+}
+
 static enum status connect_client(struct cli *cli)
 {
-    const char *address = cli_given(cli, FLAG_ADDRESS) ? cli->arguments.values[FLAG_ADDRESS][0] : getenv("TEMPORAL_ADDRESS");
+    const char *address = cli_given(cli, FLAG_ADDRESS) ? cli->arguments.values[FLAG_ADDRESS][0]
+                                                       : getenv("TEMPORAL_ADDRESS");
     char        host[256];
     uint16_t    port;
+    int64_t     timeout_ns;
     if (address == NULL || address[0] == '\0')
         address = "127.0.0.1:7233";
     if (!address_parse(address, host, sizeof host, &port))
-        return error_set(&cli->error, ST_INVALID_ARGUMENT, "--address is not HOST:PORT: %s", address);
-    struct bytes    output = cli_value(cli, FLAG_OUTPUT);
+        return error_set(&cli->error, ST_INVALID_ARGUMENT, "the server's address is not HOST:PORT: %s",
+                         address);
+    cli->deadline = TIME_NEVER;
+    if (cli_given(cli, FLAG_COMMAND_TIMEOUT)) {
+        if (cli_parse_duration(cli->arguments.values[FLAG_COMMAND_TIMEOUT][0], &timeout_ns) != ST_OK)
+            return error_set(&cli->error, ST_INVALID_ARGUMENT,
+                             "--command-timeout is no duration (10s, 1h30m)");
+        int64_t now = clock_monotonic_ns(&clock_system);
+        if (timeout_ns > 0 && timeout_ns < TIME_NEVER - now) /* 0 is none, as in the official command line */
+            cli->deadline = now + timeout_ns;
+    }
     struct metadata client_name[] = { { BYTES("client-name"), BYTES("temporal-cli") } };
-    cli->json = bytes_equal_text(output, "json");
-    if (output.size != 0 && !cli->json && !bytes_equal_text(output, "text"))
-        return error_set(&cli->error, ST_INVALID_ARGUMENT, "--output is text or json, not %.*s", BYTES_FMT(output));
-    cli->timeout_ns = TIME_NEVER;
-    if (cli_given(cli, FLAG_COMMAND_TIMEOUT) &&
-        cli_parse_duration(cli->arguments.values[FLAG_COMMAND_TIMEOUT][0], &cli->timeout_ns) != ST_OK)
-        return error_set(&cli->error, ST_INVALID_ARGUMENT, "--command-timeout is no duration (10s, 1h30m)");
     cli->client = wire_client_new(&(struct wire_client_options){
         .host = (const char *)arena_copy(&cli->arena, bytes_of(host, strlen(host) + 1)).base,
         .port = port,
@@ -172,25 +210,30 @@ static int run_command(const struct cli_command *command, int argc, char **argv)
 {
     struct cli *cli = xcalloc(1, sizeof *cli);
     arena_init(&cli->arena, SIZE_MAX);
-    int         code = 2;
+    int         code = 0;
     enum status status = parse_arguments(cli, command, argc, argv);
     if (status == ST_OK && cli_given(cli, FLAG_HELP)) {
         print_command_help(command);
-        code = 0;
     } else {
         if (status == ST_OK)
+            status = choose_output(cli);
+        if (status == ST_OK)
             status = connect_client(cli);
-        if (status == ST_OK) {
+        if (status == ST_OK)
             status = command->run(cli);
-            code = status == ST_OK ? 0 : cli->client == NULL ? 2 : 1;
-        }
-        fflush(stdout);
-        if (status != ST_OK)
-            fprintf(stderr, "perdure: %s%s%s\n", code == 1 ? status_name(status) : "", code == 1 ? ": " : "",
-                    cli->error.message);
-        if (code == 2)
-            fprintf(stderr, "see: perdure %s %s --help\n", command->noun, command->verb);
+        code = status == ST_OK ? 0 : cli->called ? 1 : 2;
     }
+    if (fflush(stdout) != 0 || ferror(stdout)) { /* a script must not take half a list for the whole */
+        code = 1;
+        fprintf(stderr, "perdure: standard output cannot be written\n");
+    }
+    if (status != ST_OK) {
+        bool refused = code == 1 && status == cli->refusal;
+        fprintf(stderr, "perdure: %s%s%s\n", refused ? status_name(status) : "", refused ? ": " : "",
+                cli->error.message);
+    }
+    if (code == 2)
+        fprintf(stderr, "see: perdure %s %s --help\n", command->noun, command->verb);
     wire_client_free(cli->client);
     arena_release(&cli->arena);
     free(cli);

@@ -8,37 +8,49 @@
 #include "wire/client.h"
 
 /* name, short, argument (NULL: a switch), repeatable, help */
-#define CLI_FLAGS(X)                                                                                                   \
-    X(ADDRESS, "address", 0, "HOST:PORT", false, "server; default $TEMPORAL_ADDRESS or 127.0.0.1:7233")               \
-    X(NAMESPACE, "namespace", 'n', "NAME", false, "namespace; default $TEMPORAL_NAMESPACE or default")                \
-    X(OUTPUT, "output", 'o', "text|json", false, "form of the output; default text")                                  \
-    X(COMMAND_TIMEOUT, "command-timeout", 0, "DURATION", false, "give up after this long; default: never")            \
-    X(WORKFLOW_ID, "workflow-id", 'w', "ID", false, "workflow id")                                                    \
-    X(RUN_ID, "run-id", 'r', "ID", false, "run id; default: the current run")                                         \
-    X(TYPE, "type", 0, "NAME", false, "workflow type, or query type")                                                 \
-    X(TASK_QUEUE, "task-queue", 't', "NAME", false, "task queue")                                                     \
-    X(INPUT, "input", 'i', "JSON", true, "one argument as JSON; repeat for more")                                     \
-    X(INPUT_FILE, "input-file", 0, "FILE", true, "one argument as JSON from a file; repeat for more")                 \
-    X(NAME, "name", 0, "NAME", false, "name of the signal or query")                                                  \
-    X(REASON, "reason", 0, "TEXT", false, "why; kept in the history")                                                 \
-    X(EXECUTION_TIMEOUT, "execution-timeout", 0, "DURATION", false, "limit over the whole chain of runs")             \
-    X(RUN_TIMEOUT, "run-timeout", 0, "DURATION", false, "limit of one run")                                           \
-    X(TASK_TIMEOUT, "task-timeout", 0, "DURATION", false, "limit of a workflow task; default 10s")                    \
-    X(START_DELAY, "start-delay", 0, "DURATION", false, "wait this long before the first workflow task")              \
-    X(CRON, "cron", 0, "SPEC", false, "cron schedule")                                                                \
-    X(ID_REUSE_POLICY, "id-reuse-policy", 0, "POLICY", false,                                                         \
-      "AllowDuplicate, AllowDuplicateFailedOnly, RejectDuplicate or TerminateIfRunning")                              \
-    X(ID_CONFLICT_POLICY, "id-conflict-policy", 0, "POLICY", false, "Fail, UseExisting or TerminateExisting")         \
-    X(MEMO, "memo", 0, "KEY=JSON", true, "memo field; repeat for more")                                               \
-    X(SEARCH_ATTRIBUTE, "search-attribute", 0, "KEY=JSON", true, "search attribute; repeat for more")                 \
-    X(QUERY, "query", 'q', "FILTER", false, "list filter, e.g. 'ExecutionStatus=\"Running\"'")                        \
-    X(LIMIT, "limit", 0, "COUNT", false, "at most this many; default: all")                                           \
-    X(REJECT_CONDITION, "reject-condition", 0, "not_open|not_completed_cleanly", false, "refuse the query then")      \
-    X(FOLLOW, "follow", 'f', NULL, false, "wait for new events until the workflow ends")                              \
-    X(DETAILED, "detailed", 0, NULL, false, "whole events instead of one line each")                                  \
-    X(RETENTION, "retention", 0, "DURATION", false, "how long closed workflows are kept; default 72h")                \
-    X(DESCRIPTION, "description", 0, "TEXT", false, "description of the namespace")                                   \
-    X(EMAIL, "email", 0, "ADDRESS", false, "owner's e-mail address")                                                  \
+#define CLI_FLAGS(X)                                                                                         \
+    X(ADDRESS, "address", 0, "HOST:PORT", false, "server; default $TEMPORAL_ADDRESS or 127.0.0.1:7233")      \
+    X(NAMESPACE, "namespace", 'n', "NAME", false, "namespace; default $TEMPORAL_NAMESPACE or default")       \
+    X(OUTPUT, "output", 'o', "FORM", false, "text, json, jsonl (one object a line) or none; default text")   \
+    X(IDENTITY, "identity", 0, "TEXT", false, "who asks, as events record it; default perdure-cli:PID@HOST") \
+    X(COMMAND_TIMEOUT, "command-timeout", 0, "DURATION", false, "give up after this long; default: never")   \
+    X(WORKFLOW_ID, "workflow-id", 'w', "ID", false, "workflow id")                                           \
+    X(RUN_ID, "run-id", 'r', "ID", false, "run id; default: the current run")                                \
+    X(TYPE, "type", 0, "NAME", false, "workflow type")                                                       \
+    X(TASK_QUEUE, "task-queue", 't', "NAME", false, "task queue")                                            \
+    X(INPUT, "input", 'i', "JSON", true, "one argument as JSON; repeat for more")                            \
+    X(INPUT_FILE, "input-file", 0, "FILE", true, "one argument as JSON from a file; repeat for more")        \
+    X(NAME, "name", 0, "NAME", false, "name of the signal or query")                                         \
+    X(SIGNAL_NAME, "signal-name", 0, "NAME", false, "name of the signal")                                    \
+    X(SIGNAL_INPUT, "signal-input", 0, "JSON", true, "one argument of the signal as JSON; repeat for more")  \
+    X(SIGNAL_INPUT_FILE, "signal-input-file", 0, "FILE", true, "one argument of the signal from a file")     \
+    X(REASON, "reason", 0, "TEXT", false, "why; kept in the history")                                        \
+    X(EXECUTION_TIMEOUT, "execution-timeout", 0, "DURATION", false, "limit over the whole chain of runs")    \
+    X(RUN_TIMEOUT, "run-timeout", 0, "DURATION", false, "limit of one run")                                  \
+    X(TASK_TIMEOUT, "task-timeout", 0, "DURATION", false, "limit of a workflow task; default 10s")           \
+    X(START_DELAY, "start-delay", 0, "DURATION", false, "wait this long before the first workflow task")     \
+    X(CRON, "cron", 0, "SPEC", false, "cron schedule")                                                       \
+    X(ID_REUSE_POLICY, "id-reuse-policy", 0, "POLICY", false,                                                \
+      "AllowDuplicate, AllowDuplicateFailedOnly, RejectDuplicate or TerminateIfRunning")                     \
+    X(ID_CONFLICT_POLICY, "id-conflict-policy", 0, "POLICY", false,                                          \
+      "Fail, UseExisting or TerminateExisting")                                                              \
+    X(MEMO, "memo", 0, "KEY=JSON", true, "memo field; repeat for more")                                      \
+    X(SEARCH_ATTRIBUTE, "search-attribute", 0, "KEY=JSON", true, "search attribute; repeat for more")        \
+    X(HEADERS, "headers", 0, "KEY=JSON", true, "header field; repeat for more")                              \
+    X(STATIC_SUMMARY, "static-summary", 0, "TEXT", false, "one line about this workflow, for people")        \
+    X(STATIC_DETAILS, "static-details", 0, "TEXT", false, "more about this workflow, for people")            \
+    X(FAIL_EXISTING, "fail-existing", 0, NULL, false, "fail if it runs already; that is so anyway")          \
+    X(QUERY, "query", 'q', "FILTER", false, "list filter, e.g. 'ExecutionStatus=\"Running\"'")               \
+    X(LIMIT, "limit", 0, "COUNT", false, "at most this many; default: all")                                  \
+    X(PAGE_SIZE, "page-size", 0, "COUNT", false, "as many in each call; default: the server's most")         \
+    X(REJECT_CONDITION, "reject-condition", 0, "CONDITION", false,                                           \
+      "refuse the query then: not_open or not_completed_cleanly")                                            \
+    X(FOLLOW, "follow", 'f', NULL, false, "wait for new events until the workflow ends")                     \
+    X(REVERSE, "reverse", 0, NULL, false, "newest event first")                                              \
+    X(DETAILED, "detailed", 0, NULL, false, "whole events instead of one line each")                         \
+    X(RETENTION, "retention", 0, "DURATION", false, "how long closed workflows are kept; default 72h")       \
+    X(DESCRIPTION, "description", 0, "TEXT", false, "description of the namespace")                          \
+    X(EMAIL, "email", 0, "ADDRESS", false, "owner's e-mail address")                                         \
     X(HELP, "help", 'h', NULL, false, "this text")
 
 #define CLI_FLAG_ENUM(name, ...) FLAG_##name,
@@ -47,7 +59,9 @@ enum cli_flag { CLI_FLAGS(CLI_FLAG_ENUM) FLAG_COUNT };
 #define CLI_MASK(flag) (UINT64_C(1) << FLAG_##flag)
 static_assert(FLAG_COUNT <= 64, "a command's flags are a 64-bit mask");
 /* Every command has these. */
-#define CLI_COMMON (CLI_MASK(ADDRESS) | CLI_MASK(NAMESPACE) | CLI_MASK(OUTPUT) | CLI_MASK(COMMAND_TIMEOUT) | CLI_MASK(HELP))
+#define CLI_COMMON                                                                                           \
+    (CLI_MASK(ADDRESS) | CLI_MASK(NAMESPACE) | CLI_MASK(OUTPUT) | CLI_MASK(COMMAND_TIMEOUT) |                \
+     CLI_MASK(IDENTITY) | CLI_MASK(HELP))
 
 #define CLI_REPEAT_MAX 64
 struct cli_arguments {
@@ -61,8 +75,11 @@ struct cli {
     struct arena         arena;
     struct wire_client  *client;
     struct error         error;
-    bool                 json;
-    int64_t              timeout_ns; /* of each call; TIME_NEVER: none */
+    bool        json, json_lines;        /* json_lines: one object a line, without brackets around the list */
+    int64_t     deadline;                /* of the command, monotonic; TIME_NEVER: none */
+    bool        called;                  /* before the first call an error is one of the command line */
+    enum status refusal;                 /* how the last call ended: an error that is not it is our own */
+    size_t      list_count, field_count; /* printed so far */
 };
 
 struct cli_command {
@@ -70,6 +87,7 @@ struct cli_command {
     const char *summary;
     uint64_t    flags, required;
     enum status (*run)(struct cli *cli);
+    uint64_t operand; /* the flag that a bare word stands for; 0: none */
 };
 extern const struct cli_command cli_workflow_commands[];
 extern const size_t             cli_workflow_command_count;
@@ -77,7 +95,7 @@ extern const struct cli_command cli_operator_commands[];
 extern const size_t             cli_operator_command_count;
 
 /* The (last) value of a flag as bytes; empty when not given. */
-struct bytes cli_value(const struct cli *cli, enum cli_flag flag);
+struct bytes       cli_value(const struct cli *cli, enum cli_flag flag);
 static inline bool cli_given(const struct cli *cli, enum cli_flag flag)
 {
     return cli->arguments.counts[flag] != 0;
@@ -88,14 +106,41 @@ enum status cli_duration(struct cli *cli, enum cli_flag flag, struct google_Dura
 enum status cli_parse_duration(const char *text, int64_t *ret_ns) MUST_USE;
 /* --input and --input-file as encoded Payloads; the empty slice (base NULL) when there are none. */
 enum status cli_input(struct cli *cli, struct bytes *ret_payloads) MUST_USE;
-/* KEY=JSON pairs as an encoded map message (Memo or SearchAttributes have the same shape). */
+/* The same of --signal-input and --signal-input-file. */
+enum status cli_signal_input(struct cli *cli, struct bytes *ret_payloads) MUST_USE;
+/* --static-summary and --static-details as encoded UserMetadata. */
+enum status cli_user_metadata(struct cli *cli, struct bytes *ret_message) MUST_USE;
+/* A positive number; *ret_count stays as it is when the flag was not given. */
+enum status cli_count(struct cli *cli, enum cli_flag flag, size_t *ret_count) MUST_USE;
+/* KEY=JSON pairs as an encoded map message (Memo, Header and SearchAttributes have the same shape). */
 enum status cli_pairs(struct cli *cli, enum cli_flag flag, struct bytes *ret_message) MUST_USE;
 
 /* Calls a method of WorkflowService (or OperatorService) and decodes its response into the arena. */
-enum status cli_call(struct cli *cli, const char *path, const struct pb_message *request_type, const void *request,
-                     const struct pb_message *response_type, void *ret_response) MUST_USE;
-/* The response's bytes as proto3 JSON on standard output. */
+enum status cli_call(struct cli *cli, const char *path, const struct pb_message *request_type,
+                     const void *request, const struct pb_message *response_type,
+                     void *ret_response) MUST_USE;
+/* The message as proto3 JSON on standard output. */
 enum status cli_print_json(struct cli *cli, const struct pb_message *type, const void *record) MUST_USE;
+/* The answer of a command that has none: the text, or {}. */
+void cli_print_done(const struct cli *cli, const char *text);
+
+/* A JSON list of any length. Each item is announced; the end closes what was opened, so that a list cut short by an error is
+ * JSON still; nothing is opened by an error alone. Neither prints anything as text. */
+void        cli_list_item(struct cli *cli, const char *open);
+enum status cli_list_end(struct cli *cli, enum status status, const char *open, const char *close);
+
+/* A JSON object, field by field. */
+void        cli_field(struct cli *cli, const char *name);
+void        cli_text_field(struct cli *cli, const char *name, struct bytes text);
+enum status cli_message_field(struct cli *cli, const char *name, const struct pb_message *type,
+                              const void *record) MUST_USE;
+/* Encoded Payloads as the values they stand for: one value, or an array when there are several. */
+enum status cli_payloads_field(struct cli *cli, const char *name, struct bytes payloads) MUST_USE;
+void        cli_fields_end(struct cli *cli);
+
+/* Any JSON value, also with numbers that no C type holds. */
+#define CLI_JSON_READ (JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL)
+bool cli_is_json(struct bytes text);
 
 /* One line for people: what a payload or payloads hold. */
 void cli_print_payloads(struct cli *cli, struct bytes payloads);
@@ -104,8 +149,8 @@ void cli_print_failure(struct cli *cli, struct bytes failure, int indent);
 const char *cli_time_text(struct cli *cli, const struct google_Timestamp *time);
 const char *cli_duration_text(struct cli *cli, const struct google_Duration *duration);
 /* RUNNING from WORKFLOW_EXECUTION_STATUS_RUNNING, by the enum's own table; "Running" as users write it. */
-const char *cli_status_text(int32_t status);
-const char *cli_event_text(int32_t event_type);
+const char  *cli_status_text(int32_t status);
+const char  *cli_event_text(int32_t event_type);
 struct bytes cli_request_id(struct cli *cli);
 struct bytes cli_identity(struct cli *cli);
 #endif

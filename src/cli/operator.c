@@ -1,17 +1,19 @@
-/* operator.c: perdure operator namespace create, describe, list, update; perdure operator cluster health, system. */
+/* operator.c: perdure operator namespace create, describe, list, update; perdure operator cluster health, system,
+ * describe. */
 #include <stdio.h>
 
 #include "cli/cli_internal.h"
 
 #define SERVICE "/temporal.api.workflowservice.v1.WorkflowService/"
-#define CALL(cli, method, request, response)                                                                      \
-    cli_call((cli), SERVICE #method, &pb_workflowservice_##method##Request, (request),                            \
+#define CALL(cli, method, request, response)                                                                 \
+    cli_call((cli), SERVICE #method, &pb_workflowservice_##method##Request, (request),                       \
              &pb_workflowservice_##method##Response, (response))
 
 static enum status run_namespace_create(struct cli *cli)
 {
     struct workflowservice_RegisterNamespaceRequest  request = { .namespace = cli_namespace(cli),
-                                                                 .description = cli_value(cli, FLAG_DESCRIPTION),
+                                                                 .description = cli_value(cli,
+                                                                                          FLAG_DESCRIPTION),
                                                                  .owner_email = cli_value(cli, FLAG_EMAIL) };
     struct workflowservice_RegisterNamespaceResponse response = { 0 };
     enum status status = cli_duration(cli, FLAG_RETENTION, &request.workflow_execution_retention_period);
@@ -21,7 +23,9 @@ static enum status run_namespace_create(struct cli *cli)
     }
     if (status == ST_OK)
         status = CALL(cli, RegisterNamespace, &request, &response);
-    if (status == ST_OK && !cli->json)
+    if (status == ST_OK && cli->json)
+        cli_print_done(cli, "");
+    else if (status == ST_OK)
         printf("Namespace %.*s registered\n", BYTES_FMT(request.namespace));
     return status;
 }
@@ -32,8 +36,10 @@ static void print_namespace(struct cli *cli, const struct namespace_NamespaceInf
     static const char *const states[] = { "-", "Registered", "Deprecated", "Deleted" };
     if (info == NULL)
         return;
-    printf("Name         %.*s\nId           %.*s\nState        %s\nDescription  %.*s\nOwner        %.*s\nRetention    %s\n",
-           BYTES_FMT(info->name), BYTES_FMT(info->id), (size_t)info->state < ARRAY_COUNT(states) ? states[info->state] : "?",
+    printf("Name         %.*s\nId           %.*s\nState        %s\nDescription  %.*s\nOwner        "
+           "%.*s\nRetention    %s\n",
+           BYTES_FMT(info->name), BYTES_FMT(info->id),
+           (size_t)info->state < ARRAY_COUNT(states) ? states[info->state] : "?",
            BYTES_FMT(info->description), BYTES_FMT(info->owner_email),
            cli_duration_text(cli, config == NULL ? NULL : config->workflow_execution_retention_ttl));
 }
@@ -42,7 +48,7 @@ static enum status run_namespace_describe(struct cli *cli)
 {
     struct workflowservice_DescribeNamespaceRequest  request = { .namespace = cli_namespace(cli) };
     struct workflowservice_DescribeNamespaceResponse response = { 0 };
-    enum status                                      status = CALL(cli, DescribeNamespace, &request, &response);
+    enum status status = CALL(cli, DescribeNamespace, &request, &response);
     if (status != ST_OK)
         return status;
     if (cli->json)
@@ -54,36 +60,32 @@ static enum status run_namespace_describe(struct cli *cli)
 static enum status run_namespace_list(struct cli *cli)
 {
     struct workflowservice_ListNamespacesRequest request = { .page_size = 100 };
-    bool                                         first = true;
-    if (cli->json)
-        printf("[");
+    enum status                                  status;
     do {
         struct workflowservice_ListNamespacesResponse response = { 0 };
-        enum status                                   status = CALL(cli, ListNamespaces, &request, &response);
-        for (size_t i = 0; status == ST_OK && i < response.namespaces_count; i++, first = false) {
-            if (!first)
-                printf(cli->json ? "," : "\n");
+        status = CALL(cli, ListNamespaces, &request, &response);
+        for (size_t i = 0; status == ST_OK && i < response.namespaces_count; i++) {
+            if (!cli->json && cli->list_count != 0)
+                putchar('\n');
+            cli_list_item(cli, "[");
             if (cli->json)
-                status = cli_print_json(cli, &pb_workflowservice_DescribeNamespaceResponse, &response.namespaces[i]);
+                status = cli_print_json(cli, &pb_workflowservice_DescribeNamespaceResponse,
+                                        &response.namespaces[i]);
             else
                 print_namespace(cli, response.namespaces[i].namespace_info, response.namespaces[i].config);
         }
-        if (status != ST_OK)
-            return status;
         request.next_page_token = response.next_page_token;
-    } while (request.next_page_token.size != 0);
-    if (cli->json)
-        printf("]\n");
-    return ST_OK;
+    } while (status == ST_OK && request.next_page_token.size != 0);
+    return cli_list_end(cli, status, "[", "]");
 }
 
 static enum status run_namespace_update(struct cli *cli)
 {
-    struct namespace_UpdateNamespaceInfo             info = { .description = cli_value(cli, FLAG_DESCRIPTION),
-                                                              .owner_email = cli_value(cli, FLAG_EMAIL) };
-    struct namespace_NamespaceConfig                 config = { 0 };
-    struct workflowservice_UpdateNamespaceRequest    request = { .namespace = cli_namespace(cli) };
-    struct workflowservice_UpdateNamespaceResponse   response = { 0 };
+    struct namespace_UpdateNamespaceInfo           info = { .description = cli_value(cli, FLAG_DESCRIPTION),
+                                                            .owner_email = cli_value(cli, FLAG_EMAIL) };
+    struct namespace_NamespaceConfig               config = { 0 };
+    struct workflowservice_UpdateNamespaceRequest  request = { .namespace = cli_namespace(cli) };
+    struct workflowservice_UpdateNamespaceResponse response = { 0 };
     enum status status = cli_duration(cli, FLAG_RETENTION, &config.workflow_execution_retention_ttl);
     if (cli_given(cli, FLAG_DESCRIPTION) || cli_given(cli, FLAG_EMAIL))
         request.update_info = &info;
@@ -101,15 +103,21 @@ static enum status run_namespace_update(struct cli *cli)
 
 static enum status run_cluster_health(struct cli *cli)
 {
-    struct health_HealthCheckRequest  request = { .service = BYTES("temporal.api.workflowservice.v1.WorkflowService") };
+    struct health_HealthCheckRequest  request = { .service = BYTES(
+                                                     "temporal.api.workflowservice.v1.WorkflowService") };
     struct health_HealthCheckResponse response = { 0 };
-    enum status status = cli_call(cli, "/grpc.health.v1.Health/Check", &pb_health_HealthCheckRequest, &request,
-                                  &pb_health_HealthCheckResponse, &response);
+    enum status status = cli_call(cli, "/grpc.health.v1.Health/Check", &pb_health_HealthCheckRequest,
+                                  &request, &pb_health_HealthCheckResponse, &response);
     if (status != ST_OK)
         return status;
     bool serving = response.status == health_HealthCheckResponse_SERVING;
-    printf("%s\n", serving ? "SERVING" : "NOT_SERVING");
-    return serving ? ST_OK : error_set(&cli->error, ST_UNAVAILABLE, "the server is not serving");
+    if (cli->json)
+        status = cli_print_json(cli, &pb_health_HealthCheckResponse, &response);
+    else
+        puts(serving ? "SERVING" : "NOT_SERVING");
+    if (status == ST_OK && !serving)
+        status = error_set(&cli->error, ST_UNAVAILABLE, "the server is not serving");
+    return status;
 }
 
 static enum status run_cluster_system(struct cli *cli)
@@ -117,16 +125,44 @@ static enum status run_cluster_system(struct cli *cli)
     struct workflowservice_GetSystemInfoRequest  request = { 0 };
     struct workflowservice_GetSystemInfoResponse response = { 0 };
     enum status                                  status = CALL(cli, GetSystemInfo, &request, &response);
-    return status == ST_OK ? cli_print_json(cli, &pb_workflowservice_GetSystemInfoResponse, &response) : status;
+    if (status != ST_OK || cli->json)
+        return status == ST_OK ? cli_print_json(cli, &pb_workflowservice_GetSystemInfoResponse, &response)
+                               : status;
+    printf("ServerVersion  %.*s\n", BYTES_FMT(response.server_version));
+    return response.capabilities == NULL
+               ? ST_OK
+               : cli_print_json(cli, &pb_workflowservice_GetSystemInfoResponse_Capabilities,
+                                response.capabilities);
 }
 
-#define M CLI_MASK
+static enum status run_cluster_describe(struct cli *cli)
+{
+    struct workflowservice_GetClusterInfoRequest  request = { 0 };
+    struct workflowservice_GetClusterInfoResponse response = { 0 };
+    enum status                                   status = CALL(cli, GetClusterInfo, &request, &response);
+    if (status != ST_OK || cli->json)
+        return status == ST_OK ? cli_print_json(cli, &pb_workflowservice_GetClusterInfoResponse, &response)
+                               : status;
+    printf("ClusterName       %.*s\nClusterId         %.*s\nServerVersion     %.*s\n",
+           BYTES_FMT(response.cluster_name), BYTES_FMT(response.cluster_id),
+           BYTES_FMT(response.server_version));
+    printf("PersistenceStore  %.*s\nVisibilityStore   %.*s\n", BYTES_FMT(response.persistence_store),
+           BYTES_FMT(response.visibility_store));
+    return ST_OK;
+}
+
+#define M               CLI_MASK
+#define NAMESPACE_FLAGS (M(RETENTION) | M(DESCRIPTION) | M(EMAIL))
 const struct cli_command cli_operator_commands[] = {
-    { "operator namespace", "create", "registers a namespace", M(RETENTION) | M(DESCRIPTION) | M(EMAIL), 0, run_namespace_create },
-    { "operator namespace", "describe", "prints a namespace's settings", 0, 0, run_namespace_describe },
-    { "operator namespace", "list", "lists namespaces", 0, 0, run_namespace_list },
-    { "operator namespace", "update", "changes a namespace's settings", M(RETENTION) | M(DESCRIPTION) | M(EMAIL), 0, run_namespace_update },
-    { "operator cluster", "health", "asks whether the server serves", 0, 0, run_cluster_health },
-    { "operator cluster", "system", "prints what the server can do", 0, 0, run_cluster_system },
+    { "operator namespace", "create", "registers a namespace", NAMESPACE_FLAGS, 0, run_namespace_create,
+      M(NAMESPACE) },
+    { "operator namespace", "describe", "prints a namespace's settings", 0, 0, run_namespace_describe,
+      M(NAMESPACE) },
+    { "operator namespace", "list", "lists namespaces", 0, 0, run_namespace_list, 0 },
+    { "operator namespace", "update", "changes a namespace's settings", NAMESPACE_FLAGS, 0,
+      run_namespace_update, M(NAMESPACE) },
+    { "operator cluster", "health", "asks whether the server serves", 0, 0, run_cluster_health, 0 },
+    { "operator cluster", "system", "prints what the server can do", 0, 0, run_cluster_system, 0 },
+    { "operator cluster", "describe", "prints what the server is", 0, 0, run_cluster_describe, 0 },
 };
 const size_t cli_operator_command_count = ARRAY_COUNT(cli_operator_commands);

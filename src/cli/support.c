@@ -1,14 +1,11 @@
-/* support.c: values of flags, payloads in and out, calls. */
-#include <ctype.h>
+/* support.c: values of flags, payloads of arguments, calls. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/random.h"
 #include "cli/cli_internal.h"
-#include "codec/pb_time.h"
 
 #define INPUT_FILE_SIZE_MAX (4U << 20)
 
@@ -31,8 +28,13 @@ enum status cli_parse_duration(const char *text, int64_t *ret_ns)
     static const struct {
         const char *name;
         int64_t     ns;
-    } units[] = { { "ns", 1 },        { "us", NS_PER_US },      { "ms", NS_PER_MS },         { "s", NS_PER_S },
-                  { "m", 60 * NS_PER_S }, { "h", 3600 * NS_PER_S }, { "d", 86400 * NS_PER_S } };
+    } units[] = { { "ns", 1 },
+                  { "us", NS_PER_US },
+                  { "ms", NS_PER_MS },
+                  { "s", NS_PER_S },
+                  { "m", 60 * NS_PER_S },
+                  { "h", 3600 * NS_PER_S },
+                  { "d", 86400 * NS_PER_S } };
     int64_t total = 0;
     if (*text == '\0')
         return ST_INVALID_ARGUMENT;
@@ -41,10 +43,11 @@ enum status cli_parse_duration(const char *text, int64_t *ret_ns)
         errno = 0;
         double value = strtod(text, &end);
         size_t size = strspn(end, "nusmhd"), unit = 0;
-        while (unit < ARRAY_COUNT(units) && (strlen(units[unit].name) != size || strncmp(units[unit].name, end, size) != 0))
+        while (unit < ARRAY_COUNT(units) &&
+               (strlen(units[unit].name) != size || strncmp(units[unit].name, end, size) != 0))
             unit++;
         if (end == text || errno != 0 || unit == ARRAY_COUNT(units) || value < 0 ||
-            value * (double)units[unit].ns + (double)total > 9e18)
+            !(value * (double)units[unit].ns + (double)total <= 9e18)) /* also what is no number */
             return ST_INVALID_ARGUMENT;
         total += (int64_t)(value * (double)units[unit].ns);
         text = end + size;
@@ -71,13 +74,14 @@ enum status cli_duration(struct cli *cli, enum cli_flag flag, struct google_Dura
 static enum status json_payload(struct cli *cli, struct bytes json, struct bytes *ret_payload)
 {
     json_error_t problem;
-    json_t      *parsed = json_loadb((const char *)json.base, json.size, JSON_DECODE_ANY, &problem);
+    json_t      *parsed = json_loadb((const char *)json.base, json.size, CLI_JSON_READ, &problem);
     if (parsed == NULL)
-        return error_set(&cli->error, ST_INVALID_ARGUMENT, "not JSON (text needs quotes of its own: '\"text\"'): %s",
-                         problem.text);
+        return error_set(&cli->error, ST_INVALID_ARGUMENT,
+                         "not JSON (text needs quotes of its own: '\"text\"'): %.*s: %s",
+                         (int)MIN(json.size, (size_t)60), (const char *)json.base, problem.text);
     json_decref(parsed);
     struct common_Payload_MetadataEntry encoding = { BYTES("encoding"), BYTES("json/plain") };
-    struct common_Payload               payload = { .metadata = &encoding, .metadata_count = 1, .data = json };
+    struct common_Payload payload = { .metadata = &encoding, .metadata_count = 1, .data = json };
     *ret_payload = pb_encode_arena(&pb_common_Payload, &payload, &cli->arena);
     return ST_OK;
 }
@@ -92,23 +96,25 @@ static enum status read_file(struct cli *cli, const char *path, struct bytes *re
     bool     failed = ferror(file) != 0;
     fclose(file);
     if (failed || size > INPUT_FILE_SIZE_MAX)
-        return error_set(&cli->error, ST_INVALID_ARGUMENT, "%s: %s", path, failed ? "cannot be read" : "is over 4 MiB");
+        return error_set(&cli->error, ST_INVALID_ARGUMENT, "%s: %s", path,
+                         failed ? "cannot be read" : "is over 4 MiB");
     *ret_content = bytes_of(content, size);
     return ST_OK;
 }
 
-enum status cli_input(struct cli *cli, struct bytes *ret_payloads)
+static enum status read_input(struct cli *cli, enum cli_flag text_flag, enum cli_flag file_flag,
+                              struct bytes *ret_payloads)
 {
-    size_t texts = cli->arguments.counts[FLAG_INPUT], files = cli->arguments.counts[FLAG_INPUT_FILE];
+    size_t texts = cli->arguments.counts[text_flag], files = cli->arguments.counts[file_flag];
     if (texts + files == 0)
         return ST_OK;
     struct common_Payloads payloads = { .payloads = ARENA_NEW_ARRAY(&cli->arena, struct bytes, texts + files),
                                         .payloads_count = texts + files };
     for (size_t i = 0; i < texts + files; i++) {
-        struct bytes json = i < texts ? bytes_of_text(cli->arguments.values[FLAG_INPUT][i]) : BYTES_EMPTY;
+        struct bytes json = i < texts ? bytes_of_text(cli->arguments.values[text_flag][i]) : BYTES_EMPTY;
         enum status  status = ST_OK;
         if (i >= texts)
-            status = read_file(cli, cli->arguments.values[FLAG_INPUT_FILE][i - texts], &json);
+            status = read_file(cli, cli->arguments.values[file_flag][i - texts], &json);
         if (status == ST_OK)
             status = json_payload(cli, json, &payloads.payloads[i]);
         if (status != ST_OK)
@@ -116,6 +122,16 @@ enum status cli_input(struct cli *cli, struct bytes *ret_payloads)
     }
     *ret_payloads = pb_encode_arena(&pb_common_Payloads, &payloads, &cli->arena);
     return ST_OK;
+}
+
+enum status cli_input(struct cli *cli, struct bytes *ret_payloads)
+{
+    return read_input(cli, FLAG_INPUT, FLAG_INPUT_FILE, ret_payloads);
+}
+
+enum status cli_signal_input(struct cli *cli, struct bytes *ret_payloads)
+{
+    return read_input(cli, FLAG_SIGNAL_INPUT, FLAG_SIGNAL_INPUT_FILE, ret_payloads);
 }
 
 enum status cli_pairs(struct cli *cli, enum cli_flag flag, struct bytes *ret_message)
@@ -134,100 +150,76 @@ enum status cli_pairs(struct cli *cli, enum cli_flag flag, struct bytes *ret_mes
         if (status != ST_OK)
             return status;
     }
-    static_assert(sizeof(struct common_Memo) == sizeof(struct common_SearchAttributes), "both are one map of payloads");
-    const struct pb_message *type = flag == FLAG_MEMO ? &pb_common_Memo : &pb_common_SearchAttributes;
+    static_assert(sizeof(struct common_Memo) == sizeof(struct common_SearchAttributes),
+                  "each is one map of payloads");
+    static_assert(sizeof(struct common_Memo) == sizeof(struct common_Header), "each is one map of payloads");
+    const struct pb_message *type = flag == FLAG_MEMO      ? &pb_common_Memo
+                                    : flag == FLAG_HEADERS ? &pb_common_Header
+                                                           : &pb_common_SearchAttributes;
     *ret_message = pb_encode_arena(type, &memo, &cli->arena);
     return ST_OK;
 }
 
-enum status cli_call(struct cli *cli, const char *path, const struct pb_message *request_type, const void *request,
-                     const struct pb_message *response_type, void *ret_response)
+/* A text of the user as the payload that user interfaces show. */
+static struct bytes text_payload(struct cli *cli, struct bytes text)
+{
+    json_t      *string = json_stringn((const char *)text.base, text.size);
+    char        *json = string == NULL ? NULL : json_dumps(string, JSON_ENCODE_ANY);
+    struct bytes payload = BYTES_EMPTY;
+    if (json == NULL || json_payload(cli, arena_copy(&cli->arena, bytes_of_text(json)), &payload) != ST_OK)
+        payload = BYTES_EMPTY; /* not UTF-8 */
+    free(json);
+    json_decref(string);
+    return payload;
+}
+
+enum status cli_user_metadata(struct cli *cli, struct bytes *ret_message)
+{
+    static const enum cli_flag flags[] = { FLAG_STATIC_SUMMARY, FLAG_STATIC_DETAILS };
+    struct sdk_UserMetadata    metadata = { 0 };
+    struct bytes              *fields[] = { &metadata.summary, &metadata.details };
+    for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
+        if (!cli_given(cli, flags[i]))
+            continue;
+        *fields[i] = text_payload(cli, cli_value(cli, flags[i]));
+        if (fields[i]->base == NULL)
+            return error_set(&cli->error, ST_INVALID_ARGUMENT,
+                             "--static-summary and --static-details are UTF-8 text");
+        *ret_message = pb_encode_arena(&pb_sdk_UserMetadata, &metadata, &cli->arena);
+    }
+    return ST_OK;
+}
+
+enum status cli_count(struct cli *cli, enum cli_flag flag, size_t *ret_count)
+{
+    const char *text = cli_given(cli, flag) ? cli->arguments.values[flag][0] : NULL;
+    char       *end;
+    if (text == NULL)
+        return ST_OK;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || number == 0)
+        return error_set(&cli->error, ST_INVALID_ARGUMENT, "not a positive number: %s", text);
+    *ret_count = number;
+    return ST_OK;
+}
+
+enum status cli_call(struct cli *cli, const char *path, const struct pb_message *request_type,
+                     const void *request, const struct pb_message *response_type, void *ret_response)
 {
     struct bytes reply, encoded = pb_encode_arena(request_type, request, &cli->arena);
-    enum status  status = wire_client_call(cli->client, bytes_of_text(path), encoded, NULL, 0, cli->timeout_ns,
-                                           &cli->arena, &reply, &cli->error);
-    return status == ST_OK ? pb_decode(response_type, reply, &cli->arena, ret_response, &cli->error) : status;
-}
-
-enum status cli_print_json(struct cli *cli, const struct pb_message *type, const void *record)
-{
-    struct buffer text CLEANUP(buffer_release) = { 0 };
-    enum status   status = json_print(type, pb_encode_arena(type, record, &cli->arena), JSON_PRETTY, &text, &cli->error);
-    if (status == ST_OK) {
-        fwrite(text.base, 1, text.size, stdout);
-        putchar('\n');
-    }
-    return status;
-}
-
-static void print_payload(struct cli *cli, struct bytes wire)
-{
-    struct common_Payload payload = { 0 };
-    struct bytes          encoding = BYTES_EMPTY;
-    if (pb_decode(&pb_common_Payload, wire, &cli->arena, &payload, &cli->error) != ST_OK)
-        return;
-    for (size_t i = 0; i < payload.metadata_count; i++) {
-        if (bytes_equal_text(payload.metadata[i].key, "encoding"))
-            encoding = payload.metadata[i].value;
-    }
-    if (bytes_starts_with(encoding, BYTES("json/")))
-        fwrite(payload.data.base, 1, payload.data.size, stdout);
-    else if (bytes_equal_text(encoding, "binary/null"))
-        fputs("null", stdout);
+    int64_t      left = cli->deadline == TIME_NEVER ? TIME_NEVER
+                                                    : cli->deadline - clock_monotonic_ns(&clock_system);
+    cli->called = true;
+    if (left <= 0)
+        cli->refusal = error_set(&cli->error, ST_DEADLINE_EXCEEDED,
+                                 "the command took longer than --command-timeout");
     else
-        printf("<%zu bytes, encoding %.*s>", payload.data.size, BYTES_FMT(encoding));
-    putchar('\n');
-}
-
-void cli_print_payloads(struct cli *cli, struct bytes wire)
-{
-    struct common_Payloads payloads = { 0 };
-    if (wire.base == NULL || pb_decode(&pb_common_Payloads, wire, &cli->arena, &payloads, &cli->error) != ST_OK) {
-        puts("(no result)");
-        return;
-    }
-    for (size_t i = 0; i < payloads.payloads_count; i++)
-        print_payload(cli, payloads.payloads[i]);
-}
-
-void cli_print_failure(struct cli *cli, struct bytes wire, int indent)
-{
-    while (wire.base != NULL) { /* the chain of causes, outermost first */
-        struct failure_Failure failure = { 0 };
-        if (pb_decode(&pb_failure_Failure, wire, &cli->arena, &failure, &cli->error) != ST_OK)
-            return;
-        fprintf(stdout, "%*sfailure: %.*s\n", indent, "", BYTES_FMT(failure.message));
-        wire = failure.cause;
-        indent += 2;
-    }
-}
-
-const char *cli_time_text(struct cli *cli, const struct google_Timestamp *time)
-{
-    struct tm parts;
-    time_t    seconds = time == NULL ? 0 : (time_t)time->seconds;
-    char     *text = arena_must(arena_zalloc(&cli->arena, 40, 1));
-    if (time == NULL || gmtime_r(&seconds, &parts) == NULL)
-        return "-";
-    size_t size = strftime(text, 30, "%Y-%m-%dT%H:%M:%S", &parts);
-    snprintf(text + size, 40 - size, ".%03dZ", time->nanos / 1000000);
-    return text;
-}
-
-const char *cli_duration_text(struct cli *cli, const struct google_Duration *duration)
-{
-    if (duration == NULL)
-        return "-";
-    return (const char *)arena_printf(&cli->arena, "%" PRId64 "h%02" PRId64 "m%02" PRId64 "s%c", duration->seconds / 3600,
-                                      duration->seconds / 60 % 60, duration->seconds % 60, '\0')
-        .base;
-}
-
-const char *cli_status_text(int32_t status)
-{
-    static const char *const names[] = { "-",          "Running",        "Completed", "Failed", "Canceled",
-                                         "Terminated", "ContinuedAsNew", "TimedOut",  "Paused" };
-    return (size_t)status < ARRAY_COUNT(names) ? names[status] : "?";
+        cli->refusal = wire_client_call(cli->client, bytes_of_text(path), encoded, NULL, 0, left, &cli->arena,
+                                        &reply, &cli->error);
+    if (cli->refusal == ST_OK)
+        cli->refusal = pb_decode(response_type, reply, &cli->arena, ret_response, &cli->error);
+    return cli->refusal;
 }
 
 struct bytes cli_request_id(struct cli *cli)
@@ -242,25 +234,9 @@ struct bytes cli_request_id(struct cli *cli)
 
 struct bytes cli_identity(struct cli *cli)
 {
+    if (cli_given(cli, FLAG_IDENTITY))
+        return cli_value(cli, FLAG_IDENTITY);
     char host[256] = "";
     gethostname(host, sizeof host - 1);
     return arena_printf(&cli->arena, "perdure-cli:%d@%s", (int)getpid(), host);
-}
-
-const char *cli_event_text(int32_t event_type)
-{
-    static char           text[64]; /* printed before the next call; the command line has one thread */
-    const struct pb_enum *type = pb_enum_find(BYTES("temporal.api.enums.v1.EventType"));
-    const char           *name = type == NULL ? NULL : pb_enum_value_name(type, event_type);
-    size_t                size = 0;
-    if (name == NULL || strncmp(name, "EVENT_TYPE_", 11) != 0)
-        return "an unknown event";
-    bool upper = true;
-    for (name += 11; *name != '\0' && size + 1 < sizeof text; name++) {
-        if (*name != '_')
-            text[size++] = (char)(upper ? *name : tolower(*name));
-        upper = *name == '_';
-    }
-    text[size] = '\0';
-    return text;
 }

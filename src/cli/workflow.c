@@ -1,12 +1,16 @@
-/* workflow.c: perdure workflow start, execute, show, describe, list, count, signal, query, cancel, terminate, result. */
+/* workflow.c: perdure workflow start, execute, signal-with-start, show, describe, list, count, signal, query, cancel, terminate, result. */
 #include <stdio.h>
+#include <time.h>
 
 #include "cli/cli_internal.h"
 
-#define SERVICE "/temporal.api.workflowservice.v1.WorkflowService/"
+/* How long a server may be gone while the command waits for a workflow. */
+#define RESTART_NS_MAX     (60 * NS_PER_S)
+#define LIST_PAGE_SIZE_MAX 1000
+#define SERVICE            "/temporal.api.workflowservice.v1.WorkflowService/"
 /* One call of the WorkflowService; the request and response types follow from the method's name. */
-#define CALL(cli, method, request, response)                                                                      \
-    cli_call((cli), SERVICE #method, &pb_workflowservice_##method##Request, (request),                            \
+#define CALL(cli, method, request, response)                                                                 \
+    cli_call((cli), SERVICE #method, &pb_workflowservice_##method##Request, (request),                       \
              &pb_workflowservice_##method##Response, (response))
 
 static struct common_WorkflowExecution *execution_of(struct cli *cli)
@@ -40,7 +44,8 @@ static const struct policy_name reject_conditions[] = {
     { NULL, 0 },
 };
 
-static enum status named_value(struct cli *cli, enum cli_flag flag, const struct policy_name *names, int32_t *ret_value)
+static enum status named_value(struct cli *cli, enum cli_flag flag, const struct policy_name *names,
+                               int32_t *ret_value)
 {
     struct bytes given = cli_value(cli, flag);
     *ret_value = 0;
@@ -55,7 +60,8 @@ static enum status named_value(struct cli *cli, enum cli_flag flag, const struct
     return error_set(&cli->error, ST_INVALID_ARGUMENT, "no such value: %.*s (see --help)", BYTES_FMT(given));
 }
 
-static enum status start_request(struct cli *cli, struct workflowservice_StartWorkflowExecutionRequest *request)
+static enum status start_request(struct cli                                           *cli,
+                                 struct workflowservice_StartWorkflowExecutionRequest *request)
 {
     request->namespace = cli_namespace(cli);
     request->workflow_id = cli_value(cli, FLAG_WORKFLOW_ID);
@@ -74,6 +80,10 @@ static enum status start_request(struct cli *cli, struct workflowservice_StartWo
     if (status == ST_OK)
         status = cli_pairs(cli, FLAG_SEARCH_ATTRIBUTE, &request->search_attributes);
     if (status == ST_OK)
+        status = cli_pairs(cli, FLAG_HEADERS, &request->header);
+    if (status == ST_OK)
+        status = cli_user_metadata(cli, &request->user_metadata);
+    if (status == ST_OK)
         status = cli_duration(cli, FLAG_EXECUTION_TIMEOUT, &request->workflow_execution_timeout);
     if (status == ST_OK)
         status = cli_duration(cli, FLAG_RUN_TIMEOUT, &request->workflow_run_timeout);
@@ -84,8 +94,38 @@ static enum status start_request(struct cli *cli, struct workflowservice_StartWo
     if (status == ST_OK)
         status = named_value(cli, FLAG_ID_REUSE_POLICY, reuse_policies, &request->workflow_id_reuse_policy);
     if (status == ST_OK)
-        status = named_value(cli, FLAG_ID_CONFLICT_POLICY, conflict_policies, &request->workflow_id_conflict_policy);
+        status = named_value(cli, FLAG_ID_CONFLICT_POLICY, conflict_policies,
+                             &request->workflow_id_conflict_policy);
     return status;
+}
+
+static void print_started(struct cli                                                 *cli,
+                          const struct workflowservice_StartWorkflowExecutionRequest *request,
+                          struct bytes run_id, bool started)
+{
+    const struct {
+        const char  *text, *json;
+        struct bytes value;
+    } lines[] = {
+        { "WorkflowId", "workflowId", request->workflow_id },
+        { "RunId", "runId", run_id },
+        { "Type", "type", request->workflow_type->name },
+        { "TaskQueue", "taskQueue", request->task_queue->name },
+        { "Namespace", "namespace", request->namespace },
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(lines); i++) {
+        if (cli->json)
+            cli_text_field(cli, lines[i].json, lines[i].value);
+        else
+            printf("%-10s  %.*s\n", lines[i].text, BYTES_FMT(lines[i].value));
+    }
+    if (cli->json) {
+        cli_field(cli, "started");
+        fputs(started ? "true" : "false", stdout);
+        cli_fields_end(cli);
+    } else if (!started) {
+        puts("(it was running already)");
+    }
 }
 
 static enum status start(struct cli *cli, struct common_WorkflowExecution *ret_execution, bool quiet)
@@ -101,12 +141,7 @@ static enum status start(struct cli *cli, struct common_WorkflowExecution *ret_e
     ret_execution->run_id = response.run_id;
     if (quiet)
         return ST_OK;
-    if (cli->json)
-        return cli_print_json(cli, &pb_common_WorkflowExecution, ret_execution);
-    printf("WorkflowId  %.*s\nRunId       %.*s\nType        %.*s\nTaskQueue   %.*s\nNamespace   %.*s\n%s",
-           BYTES_FMT(request.workflow_id), BYTES_FMT(response.run_id), BYTES_FMT(request.workflow_type->name),
-           BYTES_FMT(request.task_queue->name), BYTES_FMT(request.namespace),
-           response.started ? "" : "(it was running already)\n");
+    print_started(cli, &request, response.run_id, response.started);
     return ST_OK;
 }
 
@@ -116,9 +151,45 @@ static enum status run_start(struct cli *cli)
     return start(cli, &execution, false);
 }
 
+static enum status run_signal_with_start(struct cli *cli)
+{
+    struct workflowservice_StartWorkflowExecutionRequest            start_part = { 0 };
+    struct workflowservice_SignalWithStartWorkflowExecutionResponse response = { 0 };
+    enum status                                                     status = start_request(cli, &start_part);
+    struct workflowservice_SignalWithStartWorkflowExecutionRequest  request = {
+         .namespace = start_part.namespace,
+         .workflow_id = start_part.workflow_id,
+         .workflow_type = start_part.workflow_type,
+         .task_queue = start_part.task_queue,
+         .input = start_part.input,
+         .workflow_execution_timeout = start_part.workflow_execution_timeout,
+         .workflow_run_timeout = start_part.workflow_run_timeout,
+         .workflow_task_timeout = start_part.workflow_task_timeout,
+         .identity = start_part.identity,
+         .request_id = start_part.request_id,
+         .workflow_id_reuse_policy = start_part.workflow_id_reuse_policy,
+         .workflow_id_conflict_policy = start_part.workflow_id_conflict_policy,
+         .cron_schedule = start_part.cron_schedule,
+         .memo = start_part.memo,
+         .search_attributes = start_part.search_attributes,
+         .header = start_part.header,
+         .workflow_start_delay = start_part.workflow_start_delay,
+         .user_metadata = start_part.user_metadata,
+         .signal_name = cli_value(cli, FLAG_SIGNAL_NAME),
+    };
+    if (status == ST_OK)
+        status = cli_signal_input(cli, &request.signal_input);
+    if (status == ST_OK)
+        status = CALL(cli, SignalWithStartWorkflowExecution, &request, &response);
+    if (status == ST_OK)
+        print_started(cli, &start_part, response.run_id, response.started);
+    return status;
+}
+
 /* Reads one page of history; `token` is what the page before gave. */
-static enum status history_page(struct cli *cli, const struct common_WorkflowExecution *execution, bool wait, int32_t filter,
-                                struct bytes token, struct workflowservice_GetWorkflowExecutionHistoryResponse *ret_page)
+static enum status history_page(struct cli *cli, const struct common_WorkflowExecution *execution, bool wait,
+                                int32_t filter, struct bytes token,
+                                struct workflowservice_GetWorkflowExecutionHistoryResponse *ret_page)
 {
     struct workflowservice_GetWorkflowExecutionHistoryRequest request = {
         .namespace = cli_namespace(cli),
@@ -129,6 +200,20 @@ static enum status history_page(struct cli *cli, const struct common_WorkflowExe
     };
     *ret_page = (struct workflowservice_GetWorkflowExecutionHistoryResponse){ 0 };
     return CALL(cli, GetWorkflowExecutionHistory, &request, ret_page);
+}
+
+/* The same while waiting: a server that restarts answers again soon, and nobody waits for a workflow to be told otherwise. */
+static enum status next_page(struct cli *cli, const struct common_WorkflowExecution *execution,
+                             int32_t filter, struct bytes token,
+                             struct workflowservice_GetWorkflowExecutionHistoryResponse *ret_page)
+{
+    int64_t give_up = clock_monotonic_ns(&clock_system) + RESTART_NS_MAX;
+    for (;;) {
+        enum status status = history_page(cli, execution, true, filter, token, ret_page);
+        if (status != ST_UNAVAILABLE || token.size == 0 || clock_monotonic_ns(&clock_system) > give_up)
+            return status;
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = 200 * NS_PER_MS }, NULL);
+    }
 }
 
 /* The run that goes on where this close event ends; empty: none. */
@@ -148,22 +233,51 @@ static struct bytes next_run(const struct history_HistoryEvent *event)
     }
 }
 
-static enum status print_outcome(struct cli *cli, const struct history_HistoryEvent *event)
+static const char *const status_of_event[] = {
+    [enums_EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED] = "COMPLETED",
+    [enums_EVENT_TYPE_WORKFLOW_EXECUTION_FAILED] = "FAILED",
+    [enums_EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT] = "TIMED_OUT",
+    [enums_EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED] = "CANCELED",
+    [enums_EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED] = "TERMINATED",
+};
+
+static enum status print_outcome_json(struct cli *cli, const struct common_WorkflowExecution *execution,
+                                      const struct history_HistoryEvent *event)
 {
+    size_t      type = (size_t)event->event_type;
+    const char *name = type < ARRAY_COUNT(status_of_event) ? status_of_event[type] : NULL;
+    enum status status = ST_OK;
+    cli_text_field(cli, "workflowId", execution->workflow_id);
+    cli_text_field(cli, "runId", execution->run_id);
+    cli_text_field(cli, "status", bytes_of_text(name == NULL ? "" : name));
+    if (event->event_type == enums_EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED)
+        status = cli_payloads_field(cli, "result",
+                                    event->workflow_execution_completed_event_attributes->result);
+    if (status == ST_OK)
+        status = cli_message_field(cli, "closeEvent", &pb_history_HistoryEvent, event);
+    cli_fields_end(cli);
+    return status;
+}
+
+static enum status print_outcome(struct cli *cli, const struct common_WorkflowExecution *execution,
+                                 const struct history_HistoryEvent *event)
+{
+    bool        completed = event->event_type == enums_EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED;
+    enum status status = ST_OK;
     if (cli->json) {
-        enum status status = cli_print_json(cli, &pb_history_HistoryEvent, event);
-        if (status != ST_OK || event->event_type == enums_EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED)
-            return status;
-    } else if (event->event_type == enums_EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED) {
+        status = print_outcome_json(cli, execution, event);
+    } else if (completed) {
         cli_print_payloads(cli, event->workflow_execution_completed_event_attributes->result);
-        return ST_OK;
     } else if (event->event_type == enums_EVENT_TYPE_WORKFLOW_EXECUTION_FAILED) {
         cli_print_failure(cli, event->workflow_execution_failed_event_attributes->failure, 0);
     } else if (event->event_type == enums_EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED) {
         struct bytes reason = event->workflow_execution_terminated_event_attributes->reason;
         printf("reason: %.*s\n", BYTES_FMT(reason));
     }
-    return error_set(&cli->error, ST_ABORTED, "the workflow ended with %s", cli_event_text(event->event_type));
+    if (status != ST_OK || completed)
+        return status;
+    return error_set(&cli->error, ST_ABORTED, "the workflow ended with %s",
+                     cli_event_text(event->event_type));
 }
 
 /* Waits for the end of the execution, over continue-as-new, retries and cron, and prints its result. */
@@ -172,20 +286,21 @@ static enum status wait_result(struct cli *cli, struct common_WorkflowExecution 
     struct bytes token = BYTES_EMPTY;
     for (;;) {
         struct workflowservice_GetWorkflowExecutionHistoryResponse page;
-        enum status status = history_page(cli, &execution, true, enums_HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT, token, &page);
+        enum status status = next_page(cli, &execution, enums_HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT, token,
+                                       &page);
         if (status != ST_OK)
             return status;
         token = page.next_page_token;
         if (page.history == NULL || page.history->events_count == 0)
             continue;
         struct history_HistoryEvent event = { 0 };
-        status = pb_decode(&pb_history_HistoryEvent, page.history->events[page.history->events_count - 1], &cli->arena,
-                           &event, &cli->error);
+        status = pb_decode(&pb_history_HistoryEvent, page.history->events[page.history->events_count - 1],
+                           &cli->arena, &event, &cli->error);
         if (status != ST_OK)
             return status;
         struct bytes next = next_run(&event);
         if (next.size == 0)
-            return print_outcome(cli, &event);
+            return print_outcome(cli, &execution, &event);
         execution.run_id = next;
         token = BYTES_EMPTY;
     }
@@ -200,13 +315,24 @@ static enum status run_execute(struct cli *cli)
 
 static enum status run_result(struct cli *cli)
 {
-    return wait_result(cli, *execution_of(cli));
+    struct common_WorkflowExecution *execution = execution_of(cli);
+    if (execution->run_id.size == 0) { /* the run there is now: another one of this id is none of ours */
+        struct workflowservice_DescribeWorkflowExecutionRequest  request = { .namespace = cli_namespace(cli),
+                                                                             .execution = execution };
+        struct workflowservice_DescribeWorkflowExecutionResponse response = { 0 };
+        enum status status = CALL(cli, DescribeWorkflowExecution, &request, &response);
+        if (status != ST_OK)
+            return status;
+        if (response.workflow_execution_info != NULL && response.workflow_execution_info->execution != NULL)
+            execution = response.workflow_execution_info->execution;
+    }
+    return wait_result(cli, *execution);
 }
 
 static enum status print_event(struct cli *cli, struct bytes wire)
 {
     struct history_HistoryEvent event = { 0 };
-    enum status                 status = pb_decode(&pb_history_HistoryEvent, wire, &cli->arena, &event, &cli->error);
+    enum status status = pb_decode(&pb_history_HistoryEvent, wire, &cli->arena, &event, &cli->error);
     if (status != ST_OK)
         return status;
     if (cli_given(cli, FLAG_DETAILED) || cli->json)
@@ -216,56 +342,84 @@ static enum status print_event(struct cli *cli, struct bytes wire)
     return ST_OK;
 }
 
-static enum status run_show(struct cli *cli)
+static enum status print_events(struct cli *cli, const struct history_History *history)
+{
+    enum status status = ST_OK;
+    for (size_t i = 0; status == ST_OK && history != NULL && i < history->events_count; i++) {
+        cli_list_item(cli, "{\"events\":[");
+        status = print_event(cli, history->events[i]);
+    }
+    fflush(stdout); /* who follows wants to see it now */
+    return status;
+}
+
+static enum status show_reverse(struct cli *cli)
+{
+    struct workflowservice_GetWorkflowExecutionHistoryReverseRequest request = {
+        .namespace = cli_namespace(cli), .execution = execution_of(cli)
+    };
+    enum status status;
+    do {
+        struct workflowservice_GetWorkflowExecutionHistoryReverseResponse page = { 0 };
+        status = CALL(cli, GetWorkflowExecutionHistoryReverse, &request, &page);
+        if (status == ST_OK)
+            status = print_events(cli, page.history);
+        request.next_page_token = page.next_page_token;
+    } while (status == ST_OK && request.next_page_token.size != 0);
+    return status;
+}
+
+static enum status show_forward(struct cli *cli)
 {
     struct common_WorkflowExecution *execution = execution_of(cli);
     struct bytes                     token = BYTES_EMPTY;
-    bool                             follow = cli_given(cli, FLAG_FOLLOW), first = true;
-    if (cli->json)
-        printf("{\"events\":[");
+    enum status                      status;
     do {
         struct workflowservice_GetWorkflowExecutionHistoryResponse page;
-        enum status status = history_page(cli, execution, follow && token.size != 0,
-                                          enums_HISTORY_EVENT_FILTER_TYPE_ALL_EVENT, token, &page);
-        for (size_t i = 0; status == ST_OK && page.history != NULL && i < page.history->events_count; i++) {
-            if (cli->json && !first)
-                printf(",");
-            first = false;
-            status = print_event(cli, page.history->events[i]);
-        }
-        if (status != ST_OK)
-            return status;
-        fflush(stdout);
+        int32_t all = enums_HISTORY_EVENT_FILTER_TYPE_ALL_EVENT;
+        if (cli_given(cli, FLAG_FOLLOW))
+            status = next_page(cli, execution, all, token, &page);
+        else
+            status = history_page(cli, execution, false, all, token, &page);
+        if (status == ST_OK)
+            status = print_events(cli, page.history);
         token = page.next_page_token;
-        if (follow && token.size == 0 && first)
-            break;
-    } while (token.size != 0);
-    if (cli->json)
-        printf("]}\n");
-    return ST_OK;
+    } while (status == ST_OK && token.size != 0);
+    return status;
 }
 
-static void describe_pending(struct cli *cli, const struct workflowservice_DescribeWorkflowExecutionResponse *response)
+static enum status run_show(struct cli *cli)
+{
+    if (cli_given(cli, FLAG_REVERSE) && cli_given(cli, FLAG_FOLLOW))
+        return error_set(&cli->error, ST_INVALID_ARGUMENT, "--follow goes forward, --reverse back");
+    enum status status = cli_given(cli, FLAG_REVERSE) ? show_reverse(cli) : show_forward(cli);
+    return cli_list_end(cli, status, "{\"events\":[", "]}");
+}
+
+static void describe_pending(struct cli                                                     *cli,
+                             const struct workflowservice_DescribeWorkflowExecutionResponse *response)
 {
     for (size_t i = 0; i < response->pending_activities_count; i++) {
         const struct workflow_PendingActivityInfo *activity = &response->pending_activities[i];
         printf("Pending activity  %.*s %.*s, attempt %d%s\n", BYTES_FMT(activity->activity_id),
-               BYTES_FMT(activity->activity_type == NULL ? BYTES_EMPTY : activity->activity_type->name), activity->attempt,
-               activity->state == enums_PENDING_ACTIVITY_STATE_STARTED ? ", started" : "");
+               BYTES_FMT(activity->activity_type == NULL ? BYTES_EMPTY : activity->activity_type->name),
+               activity->attempt, activity->state == enums_PENDING_ACTIVITY_STATE_STARTED ? ", started" : "");
         if (activity->last_failure.base != NULL)
             cli_print_failure(cli, activity->last_failure, 4);
     }
     if (response->pending_workflow_task != NULL)
         printf("Pending task      attempt %d%s\n", response->pending_workflow_task->attempt,
-               response->pending_workflow_task->state == enums_PENDING_WORKFLOW_TASK_STATE_STARTED ? ", started" : "");
+               response->pending_workflow_task->state == enums_PENDING_WORKFLOW_TASK_STATE_STARTED
+                   ? ", started"
+                   : "");
 }
 
 static enum status run_describe(struct cli *cli)
 {
-    struct workflowservice_DescribeWorkflowExecutionRequest request = { .namespace = cli_namespace(cli),
-                                                                        .execution = execution_of(cli) };
+    struct workflowservice_DescribeWorkflowExecutionRequest  request = { .namespace = cli_namespace(cli),
+                                                                         .execution = execution_of(cli) };
     struct workflowservice_DescribeWorkflowExecutionResponse response = { 0 };
-    enum status                                              status = CALL(cli, DescribeWorkflowExecution, &request, &response);
+    enum status status = CALL(cli, DescribeWorkflowExecution, &request, &response);
     if (status != ST_OK)
         return status;
     if (cli->json)
@@ -273,54 +427,53 @@ static enum status run_describe(struct cli *cli)
     const struct workflow_WorkflowExecutionInfo *info = response.workflow_execution_info;
     if (info == NULL || info->execution == NULL)
         return error_set(&cli->error, ST_INTERNAL, "the server described no execution");
-    printf("WorkflowId        %.*s\nRunId             %.*s\nType              %.*s\n", BYTES_FMT(info->execution->workflow_id),
-           BYTES_FMT(info->execution->run_id), BYTES_FMT(info->type == NULL ? BYTES_EMPTY : info->type->name));
-    printf("Status            %s\nTaskQueue         %.*s\nStart             %s\n", cli_status_text(info->status),
-           BYTES_FMT(info->task_queue), cli_time_text(cli, info->start_time));
+    printf("WorkflowId        %.*s\nRunId             %.*s\nType              %.*s\n",
+           BYTES_FMT(info->execution->workflow_id), BYTES_FMT(info->execution->run_id),
+           BYTES_FMT(info->type == NULL ? BYTES_EMPTY : info->type->name));
+    printf("Status            %s\nTaskQueue         %.*s\nStart             %s\n",
+           cli_status_text(info->status), BYTES_FMT(info->task_queue), cli_time_text(cli, info->start_time));
     printf("Close             %s\nHistory           %" PRId64 " events, %" PRId64 " bytes\n",
            cli_time_text(cli, info->close_time), info->history_length, info->history_size_bytes);
     describe_pending(cli, &response);
     return ST_OK;
 }
 
+static void print_listed(struct cli *cli, const struct workflow_WorkflowExecutionInfo *info)
+{
+    struct bytes id = info->execution == NULL ? BYTES_EMPTY : info->execution->workflow_id;
+    struct bytes type = info->type == NULL ? BYTES_EMPTY : info->type->name;
+    printf("%-14s  %-30.*s  %-30.*s  %s\n", cli_status_text(info->status), BYTES_FMT(id), BYTES_FMT(type),
+           cli_time_text(cli, info->start_time));
+}
+
 static enum status run_list(struct cli *cli)
 {
     struct workflowservice_ListWorkflowExecutionsRequest request = { .namespace = cli_namespace(cli),
-                                                                     .query = cli_value(cli, FLAG_QUERY),
-                                                                     .page_size = 1000 };
-    size_t limit = SIZE_MAX, shown = 0;
-    if (cli_given(cli, FLAG_LIMIT)) {
-        char *end;
-        limit = strtoull(cli->arguments.values[FLAG_LIMIT][0], &end, 10);
-        if (*end != '\0' || limit == 0)
-            return error_set(&cli->error, ST_INVALID_ARGUMENT, "--limit is not a positive number");
-    }
-    if (cli->json)
-        printf("[");
-    else
-        printf("%-10s  %-30s  %-30s  %s\n", "Status", "WorkflowId", "Type", "Start");
+                                                                     .query = cli_value(cli, FLAG_QUERY) };
+    size_t                                               limit = SIZE_MAX, page_size = LIST_PAGE_SIZE_MAX;
+    enum status                                          status = cli_count(cli, FLAG_LIMIT, &limit);
+    if (status == ST_OK)
+        status = cli_count(cli, FLAG_PAGE_SIZE, &page_size);
+    if (status != ST_OK)
+        return status;
+    page_size = MIN(page_size, limit);
+    request.page_size = (int32_t)MIN(page_size, (size_t)LIST_PAGE_SIZE_MAX);
     do {
         struct workflowservice_ListWorkflowExecutionsResponse response = { 0 };
-        enum status                                           status = CALL(cli, ListWorkflowExecutions, &request, &response);
-        for (size_t i = 0; status == ST_OK && i < response.executions_count && shown < limit; i++, shown++) {
+        status = CALL(cli, ListWorkflowExecutions, &request, &response);
+        if (status == ST_OK && !cli->json && request.next_page_token.size == 0)
+            printf("%-14s  %-30s  %-30s  %s\n", "Status", "WorkflowId", "Type", "Start");
+        for (size_t i = 0; status == ST_OK && i < response.executions_count && cli->list_count < limit; i++) {
             const struct workflow_WorkflowExecutionInfo *info = &response.executions[i];
-            if (cli->json) {
-                if (shown != 0)
-                    printf(",");
+            cli_list_item(cli, "[");
+            if (cli->json)
                 status = cli_print_json(cli, &pb_workflow_WorkflowExecutionInfo, info);
-            } else {
-                printf("%-10s  %-30.*s  %-30.*s  %s\n", cli_status_text(info->status),
-                       BYTES_FMT(info->execution == NULL ? BYTES_EMPTY : info->execution->workflow_id),
-                       BYTES_FMT(info->type == NULL ? BYTES_EMPTY : info->type->name), cli_time_text(cli, info->start_time));
-            }
+            else
+                print_listed(cli, info);
         }
-        if (status != ST_OK)
-            return status;
         request.next_page_token = response.next_page_token;
-    } while (request.next_page_token.size != 0 && shown < limit);
-    if (cli->json)
-        printf("]\n");
-    return ST_OK;
+    } while (status == ST_OK && request.next_page_token.size != 0 && cli->list_count < limit);
+    return cli_list_end(cli, status, "[", "]");
 }
 
 static enum status run_count(struct cli *cli)
@@ -328,7 +481,7 @@ static enum status run_count(struct cli *cli)
     struct workflowservice_CountWorkflowExecutionsRequest  request = { .namespace = cli_namespace(cli),
                                                                        .query = cli_value(cli, FLAG_QUERY) };
     struct workflowservice_CountWorkflowExecutionsResponse response = { 0 };
-    enum status                                            status = CALL(cli, CountWorkflowExecutions, &request, &response);
+    enum status status = CALL(cli, CountWorkflowExecutions, &request, &response);
     if (status != ST_OK)
         return status;
     if (cli->json)
@@ -349,23 +502,25 @@ static enum status run_signal(struct cli *cli)
     struct workflowservice_SignalWorkflowExecutionResponse response = { 0 };
     enum status                                            status = cli_input(cli, &request.input);
     if (status == ST_OK)
+        status = cli_pairs(cli, FLAG_HEADERS, &request.header);
+    if (status == ST_OK)
         status = CALL(cli, SignalWorkflowExecution, &request, &response);
-    if (status == ST_OK && !cli->json)
-        printf("Signaled\n");
+    if (status == ST_OK)
+        cli_print_done(cli, "Signaled");
     return status;
 }
 
 static enum status run_query(struct cli *cli)
 {
-    struct query_WorkflowQuery *query = ARENA_NEW(&cli->arena, struct query_WorkflowQuery);
+    struct query_WorkflowQuery                  *query = ARENA_NEW(&cli->arena, struct query_WorkflowQuery);
     struct workflowservice_QueryWorkflowRequest  request = { .namespace = cli_namespace(cli),
                                                              .execution = execution_of(cli),
                                                              .query = query };
     struct workflowservice_QueryWorkflowResponse response = { 0 };
-    query->query_type = cli_given(cli, FLAG_NAME) ? cli_value(cli, FLAG_NAME) : cli_value(cli, FLAG_TYPE);
-    if (query->query_type.size == 0)
-        return error_set(&cli->error, ST_INVALID_ARGUMENT, "required: --name (or --type) of the query");
+    query->query_type = cli_value(cli, FLAG_NAME);
     enum status status = cli_input(cli, &query->query_args);
+    if (status == ST_OK)
+        status = cli_pairs(cli, FLAG_HEADERS, &query->header);
     if (status == ST_OK)
         status = named_value(cli, FLAG_REJECT_CONDITION, reject_conditions, &request.query_reject_condition);
     if (status == ST_OK)
@@ -392,8 +547,8 @@ static enum status run_cancel(struct cli *cli)
     };
     struct workflowservice_RequestCancelWorkflowExecutionResponse response = { 0 };
     enum status status = CALL(cli, RequestCancelWorkflowExecution, &request, &response);
-    if (status == ST_OK && !cli->json)
-        printf("Cancel requested\n");
+    if (status == ST_OK)
+        cli_print_done(cli, "Cancel requested");
     return status;
 }
 
@@ -407,29 +562,43 @@ static enum status run_terminate(struct cli *cli)
     };
     struct workflowservice_TerminateWorkflowExecutionResponse response = { 0 };
     enum status status = CALL(cli, TerminateWorkflowExecution, &request, &response);
-    if (status == ST_OK && !cli->json)
-        printf("Terminated\n");
+    if (status == ST_OK)
+        cli_print_done(cli, "Terminated");
     return status;
 }
 
 #define M CLI_MASK
-#define START_FLAGS                                                                                                    \
-    (M(WORKFLOW_ID) | M(TYPE) | M(TASK_QUEUE) | M(INPUT) | M(INPUT_FILE) | M(EXECUTION_TIMEOUT) | M(RUN_TIMEOUT) |      \
-     M(TASK_TIMEOUT) | M(START_DELAY) | M(CRON) | M(ID_REUSE_POLICY) | M(ID_CONFLICT_POLICY) | M(MEMO) |               \
-     M(SEARCH_ATTRIBUTE))
-#define EXECUTION_FLAGS (M(WORKFLOW_ID) | M(RUN_ID))
+#define START_FLAGS                                                                                          \
+    (M(WORKFLOW_ID) | M(TYPE) | M(TASK_QUEUE) | M(INPUT) | M(INPUT_FILE) | M(EXECUTION_TIMEOUT) |            \
+     M(RUN_TIMEOUT) | M(TASK_TIMEOUT) | M(START_DELAY) | M(CRON) | M(ID_REUSE_POLICY) |                      \
+     M(ID_CONFLICT_POLICY) | M(FAIL_EXISTING) | M(MEMO) | M(SEARCH_ATTRIBUTE) | M(HEADERS) |                 \
+     M(STATIC_SUMMARY) | M(STATIC_DETAILS))
+#define START_REQUIRED          (M(TYPE) | M(TASK_QUEUE))
+#define EXECUTION_FLAGS         (M(WORKFLOW_ID) | M(RUN_ID))
+#define SIGNAL_FLAGS            (EXECUTION_FLAGS | M(NAME) | M(INPUT) | M(INPUT_FILE) | M(HEADERS))
+#define SIGNAL_WITH_START_FLAGS (START_FLAGS | M(SIGNAL_NAME) | M(SIGNAL_INPUT) | M(SIGNAL_INPUT_FILE))
 
 const struct cli_command cli_workflow_commands[] = {
-    { "workflow", "start", "starts a workflow and prints its ids", START_FLAGS, M(TYPE) | M(TASK_QUEUE), run_start },
-    { "workflow", "execute", "starts a workflow and waits for its result", START_FLAGS, M(TYPE) | M(TASK_QUEUE), run_execute },
-    { "workflow", "result", "waits for the end of a workflow and prints its result", EXECUTION_FLAGS, M(WORKFLOW_ID), run_result },
-    { "workflow", "show", "prints a workflow's history", EXECUTION_FLAGS | M(FOLLOW) | M(DETAILED), M(WORKFLOW_ID), run_show },
-    { "workflow", "describe", "prints a workflow's status and what it waits for", EXECUTION_FLAGS, M(WORKFLOW_ID), run_describe },
-    { "workflow", "list", "lists workflows", M(QUERY) | M(LIMIT), 0, run_list },
-    { "workflow", "count", "counts workflows", M(QUERY), 0, run_count },
-    { "workflow", "signal", "sends a signal", EXECUTION_FLAGS | M(NAME) | M(INPUT) | M(INPUT_FILE), M(WORKFLOW_ID) | M(NAME), run_signal },
-    { "workflow", "query", "asks a worker for a workflow's state", EXECUTION_FLAGS | M(NAME) | M(TYPE) | M(INPUT) | M(INPUT_FILE) | M(REJECT_CONDITION), M(WORKFLOW_ID), run_query },
-    { "workflow", "cancel", "asks a workflow to cancel itself", EXECUTION_FLAGS | M(REASON), M(WORKFLOW_ID), run_cancel },
-    { "workflow", "terminate", "ends a workflow at once", EXECUTION_FLAGS | M(REASON), M(WORKFLOW_ID), run_terminate },
+    { "workflow", "start", "starts a workflow and prints its ids", START_FLAGS, START_REQUIRED, run_start,
+      0 },
+    { "workflow", "execute", "starts a workflow and waits for its result", START_FLAGS, START_REQUIRED,
+      run_execute, 0 },
+    { "workflow", "signal-with-start", "sends a signal, and starts the workflow if it is not running",
+      SIGNAL_WITH_START_FLAGS, START_REQUIRED | M(SIGNAL_NAME), run_signal_with_start, 0 },
+    { "workflow", "result", "waits for the end of a workflow and prints its result", EXECUTION_FLAGS,
+      M(WORKFLOW_ID), run_result, 0 },
+    { "workflow", "show", "prints a workflow's history",
+      EXECUTION_FLAGS | M(FOLLOW) | M(REVERSE) | M(DETAILED), M(WORKFLOW_ID), run_show, 0 },
+    { "workflow", "describe", "prints a workflow's status and what it waits for", EXECUTION_FLAGS,
+      M(WORKFLOW_ID), run_describe, 0 },
+    { "workflow", "list", "lists workflows", M(QUERY) | M(LIMIT) | M(PAGE_SIZE), 0, run_list, 0 },
+    { "workflow", "count", "counts workflows", M(QUERY), 0, run_count, 0 },
+    { "workflow", "signal", "sends a signal", SIGNAL_FLAGS, M(WORKFLOW_ID) | M(NAME), run_signal, 0 },
+    { "workflow", "query", "asks a worker for a workflow's state", SIGNAL_FLAGS | M(REJECT_CONDITION),
+      M(WORKFLOW_ID) | M(NAME), run_query, 0 },
+    { "workflow", "cancel", "asks a workflow to cancel itself", EXECUTION_FLAGS | M(REASON), M(WORKFLOW_ID),
+      run_cancel, 0 },
+    { "workflow", "terminate", "ends a workflow at once", EXECUTION_FLAGS | M(REASON), M(WORKFLOW_ID),
+      run_terminate, 0 },
 };
 const size_t cli_workflow_command_count = ARRAY_COUNT(cli_workflow_commands);
