@@ -30,10 +30,11 @@
 #define LIST_PAGE_MAX      1000
 #define LIST_PAGE_SIZE     (4U << 20)
 #define NAMESPACE_PAGE_MAX 100
-#define WAITERS_MAX        32768 /* long polls of history per lane */
-#define OFFERS_MAX         4096  /* offers on their way to other lanes, per lane */
-#define STALE_MAX          32    /* stale tasks that one poll takes in */
-#define RPC_POOL_MAX       256   /* idle ones kept per lane */
+#define WAITERS_MAX        32768       /* long polls of history per lane */
+#define OFFERS_MAX         4096        /* offers on their way to other lanes, per lane */
+#define STALE_MAX          32          /* stale tasks that one poll takes in */
+#define RPC_POOL_MAX       256         /* idle ones kept per lane */
+#define RPC_POOL_ARENA_MAX (16U << 10) /* memory that an idle one keeps */
 #define PAGE_TOKEN_FORMAT  1
 
 struct api_lane;
@@ -52,7 +53,12 @@ struct rpc_namespace {
 };
 
 /* Which task an answer hands over; taken back when nobody can receive it. */
-enum handed_task { HANDED_NONE, HANDED_WORKFLOW_TASK, HANDED_ACTIVITY_TASK, HANDED_QUERY };
+enum handed_kind { HANDED_WORKFLOW_TASK, HANDED_ACTIVITY_TASK, HANDED_QUERY };
+struct handed_task {
+    struct handed_task *next;
+    enum handed_kind    kind;
+    struct task_ref     task; /* in the rpc's arena */
+};
 
 struct rpc_poll {
     struct poller        poller;
@@ -126,11 +132,10 @@ struct rpc {
     bool                gone_seen;      /* as `at` knows it */
     bool                gone_in_flight; /* home's: gone_message is on its way */
     bool                ended;          /* home's: answered; freed when nothing is under way any more */
-    unsigned            returns;        /* home's: tasks being taken back */
+    bool                returning;      /* home's: tasks are being taken back */
     struct error        error;
     const void         *response; /* of method->response */
-    enum handed_task    handed;
-    struct task_ref     handed_task;
+    struct handed_task *handed;   /* what the answer carries */
     struct rpc_delivery delivery;
     union {
         struct rpc_poll           poll;
@@ -223,7 +228,7 @@ void rpc_set_timer(struct rpc *rpc, int64_t monotonic, void (*fire)(struct api_t
 void rpc_clear_timer(struct rpc *rpc);
 /* The deadline of the hold: now + hold, or the margin before the caller's deadline when that is sooner. Home only. */
 int64_t rpc_hold_until(const struct rpc *rpc, int64_t hold_ns);
-/* The task that nobody received is back. */
+/* A task that nobody received is back. */
 void    rpc_returned(struct rpc *rpc);
 void    api_lane_release(struct api_lane *lane);
 int64_t api_timers_due(struct api_lane *lane);
@@ -237,7 +242,9 @@ void rpc_submit(struct rpc *rpc, void (*done)(struct request *request));
 void rpc_answer(struct request *request);
 /* The lane that owns (the rpc's namespace, workflow id). */
 struct lane *rpc_owner(const struct rpc *rpc, struct bytes workflow_id);
-/* Takes back what the answer would have handed over. Home only. */
+/* The answer carries this task: it goes back when nobody can receive it. */
+void rpc_hand(struct rpc *rpc, enum handed_kind kind, const struct task_ref *task);
+/* Takes back what the answer would have handed over, one after the other. Home only. */
 void rpc_take_back(struct rpc *rpc);
 
 /* --- errors.c --- */
@@ -282,7 +289,7 @@ enum status check_token(struct rpc *rpc, struct bytes token, struct task_ref *re
 /* --- search_attributes.c --- */
 /* Names known, settable and values of their type: INVALID_ARGUMENT naming the attribute. */
 enum status rpc_check_search_attributes(struct rpc *rpc, struct bytes attributes,
-                                            struct error *error) MUST_USE;
+                                        struct error *error) MUST_USE;
 /* The same attributes with metadata "type" on each payload, as typed readers need. */
 struct bytes rpc_typed_search_attributes(struct rpc *rpc, struct bytes attributes);
 

@@ -437,6 +437,46 @@ TEST(an_activity_attempt_that_nobody_received_is_the_same_attempt_again)
     }
 }
 
+/* What a completion brings back is tasks, too: the next workflow task, and activities that start at once. */
+TEST(what_a_completion_hands_over_goes_back_when_its_caller_is_gone)
+{
+    for (uint32_t lanes = 1; lanes <= 4; lanes += 3) {
+        struct world world;
+        world_begin(&world, lanes, true);
+        for (size_t i = 0; i < ARRAY_COUNT(ids); i++) {
+            recorded_free(start(&world, 0, ids[i]));
+            struct recorded *polled = poll_workflow(&world, 0, 70 * NS_PER_S);
+            const struct workflowservice_PollWorkflowTaskQueueResponse *task = answer_of(polled);
+            struct command_Command                                     *command = activity_command(polled);
+            command->schedule_activity_task_command_attributes->request_eager_execution = true;
+            struct recorded *gone = recorded_new(&world, lane_for(&world, i), 30 * NS_PER_S);
+            gone->dead = true;
+            struct workflowservice_RespondWorkflowTaskCompletedRequest request = {
+                .task_token = task->task_token,
+                .commands = command,
+                .commands_count = 1,
+                .return_new_workflow_task = true,
+                .force_create_new_workflow_task = true,
+            };
+            send_prepared(&world, gone, PB_METHOD_WorkflowService_RespondWorkflowTaskCompleted, &request);
+            world_run(&world);
+            const struct workflowservice_RespondWorkflowTaskCompletedResponse *response = answer_of(gone);
+            CHECK(response->workflow_task != NULL);
+            CHECK_INT(response->activity_tasks_count, 1);
+            struct recorded *activity = poll_activity(&world, 0, 70 * NS_PER_S);
+            const struct workflowservice_PollActivityTaskQueueResponse *attempt = answer_of(activity);
+            CHECK_INT(attempt->attempt, 1);
+            struct recorded *next = poll_workflow(&world, 0, 70 * NS_PER_S);
+            answer_of(next);
+            finish(&world, 0, next);
+            recorded_free(activity);
+            recorded_free(gone);
+            recorded_free(polled);
+        }
+        world_end(&world);
+    }
+}
+
 /* --- tokens --- */
 
 TEST(tokens_fit_one_namespace_and_one_kind)

@@ -97,8 +97,7 @@ void delivery_begin(struct rpc *rpc, const struct workflow_delivery *delivery,
     self->response = response;
     self->ready = ready;
     self->back = rpc_at(rpc);
-    rpc->handed = delivery->task.is_query ? HANDED_QUERY : HANDED_WORKFLOW_TASK;
-    rpc->handed_task = task_ref_copy(&delivery->task, &rpc->arena);
+    rpc_hand(rpc, delivery->task.is_query ? HANDED_QUERY : HANDED_WORKFLOW_TASK, &delivery->task);
     if (delivery->attach_queries)
         rpc_move(rpc, rpc_owner(rpc, delivery->task.workflow_id), attach_queries);
     else

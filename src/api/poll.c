@@ -53,10 +53,8 @@ static void activity_task_started(struct rpc *rpc)
     const struct workflowservice_PollActivityTaskQueueResponse *response = rpc->work.response;
     struct task_ref                                             task;
     assert(response != NULL);
-    if (task_token_decode(response->task_token, &rpc->arena, &task, NULL) == ST_OK) {
-        rpc->handed = HANDED_ACTIVITY_TASK;
-        rpc->handed_task = task;
-    }
+    if (task_token_decode(response->task_token, &rpc->arena, &task, NULL) == ST_OK)
+        rpc_hand(rpc, HANDED_ACTIVITY_TASK, &task);
     rpc_reply(rpc, response);
 }
 

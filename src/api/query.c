@@ -510,7 +510,7 @@ static void take_back_here(struct message *message)
     struct rpc      *poll = CONTAINER_OF(message, struct rpc, message);
     struct api_lane *lane;
     uint64_t         number;
-    if (query_id_parse(poll->home->api, poll->handed_task.query_id, &lane, &number)) {
+    if (query_id_parse(poll->home->api, poll->handed->task.query_id, &lane, &number)) {
         struct rpc *rpc = query_find(lane, number);
         if (rpc != NULL && rpc->query.state == QUERY_ASSIGNED) {
             query_unlink(rpc);
@@ -525,7 +525,7 @@ void query_take_back(struct rpc *poll)
 {
     struct api_lane *lane;
     uint64_t         number;
-    if (!query_id_parse(poll->home->api, poll->handed_task.query_id, &lane, &number))
+    if (!query_id_parse(poll->home->api, poll->handed->task.query_id, &lane, &number))
         panic("a query's id changed on its way");
     poll->message.run = take_back_here;
     lane_post(lane->lane, &poll->message);

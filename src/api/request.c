@@ -46,19 +46,26 @@ static void taken_back(struct request *request)
     rpc_returned(rpc_of_work(request));
 }
 
+void rpc_hand(struct rpc *rpc, enum handed_kind kind, const struct task_ref *task)
+{
+    struct handed_task *handed = ARENA_NEW(&rpc->arena, struct handed_task);
+    handed->next = rpc->handed;
+    handed->kind = kind;
+    handed->task = task_ref_copy(task, &rpc->arena);
+    rpc->handed = handed;
+}
+
 void rpc_take_back(struct rpc *rpc)
 {
-    struct task_ref task = rpc->handed_task;
-    rpc->returns = 1;
-    if (rpc->handed == HANDED_QUERY) {
+    const struct handed_task *handed = rpc->handed;
+    if (handed->kind == HANDED_QUERY) {
         query_take_back(rpc);
         return;
     }
-    int command = rpc->handed == HANDED_WORKFLOW_TASK ? WORKFLOW_TASK_RETURN : ACTIVITY_TASK_RETURN;
-    rpc->handed = HANDED_NONE;
     rpc->request = NULL; /* it went with the call */
-    rpc_address(rpc, command, task.workflow_id, &task.run_id);
-    rpc->work.token = task;
-    rpc->work.activity.task = task;
+    rpc_address(rpc, handed->kind == HANDED_WORKFLOW_TASK ? WORKFLOW_TASK_RETURN : ACTIVITY_TASK_RETURN,
+                handed->task.workflow_id, &handed->task.run_id);
+    rpc->work.token = handed->task;
+    rpc->work.activity.task = handed->task;
     rpc_submit(rpc, taken_back);
 }

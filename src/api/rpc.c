@@ -40,6 +40,8 @@ static void rpc_free(struct rpc *rpc)
         return;
     }
     arena_reset(&rpc->arena);
+    if (rpc->arena.used_total > RPC_POOL_ARENA_MAX)
+        arena_release(&rpc->arena);
     list_append(&lane->pool, &rpc->waiting);
     lane->pool_count++;
 }
@@ -151,15 +153,20 @@ void rpc_move(struct rpc *rpc, struct lane *lane, void (*arrived)(struct rpc *rp
 
 static void rpc_maybe_free(struct rpc *rpc)
 {
-    if (rpc->ended && !rpc->gone_in_flight && rpc->returns == 0)
+    if (rpc->ended && !rpc->gone_in_flight && !rpc->returning)
         rpc_free(rpc);
 }
 
 void rpc_returned(struct rpc *rpc)
 {
     assert(rpc->ended);
-    assert(rpc->returns == 1);
-    rpc->returns = 0;
+    assert(rpc->returning);
+    rpc->handed = rpc->handed->next;
+    if (rpc->handed != NULL) {
+        rpc_take_back(rpc);
+        return;
+    }
+    rpc->returning = false;
     rpc_maybe_free(rpc);
 }
 
@@ -243,8 +250,11 @@ static void rpc_end(struct rpc *rpc)
     }
     rpc->call = NULL;
     /* A task that nobody received goes back at once; a failed answer never carried one. */
-    if (rpc->handed != HANDED_NONE && (!alive || rpc->error.code != ST_OK))
+    if (rpc->handed != NULL && (!alive || rpc->error.code != ST_OK)) {
+        rpc->returning = true;
         rpc_take_back(rpc);
+        return;
+    }
     rpc_maybe_free(rpc);
 }
 

@@ -3,12 +3,14 @@
 
 enum status rpc_check_search_attributes(struct rpc *rpc, struct bytes encoded, struct error *error)
 {
-    return search_attributes_check(lane_namespace_by_number(rpc_lane(rpc), rpc->ns.number), encoded, &rpc->arena, error);
+    return search_attributes_check(lane_namespace_by_number(rpc_lane(rpc), rpc->ns.number), encoded,
+                                   &rpc->arena, error);
 }
 
 struct bytes rpc_typed_search_attributes(struct rpc *rpc, struct bytes encoded)
 {
-    return search_attributes_typed(lane_namespace_by_number(rpc_lane(rpc), rpc->ns.number), encoded, &rpc->arena);
+    return search_attributes_typed(lane_namespace_by_number(rpc_lane(rpc), rpc->ns.number), encoded,
+                                   &rpc->arena);
 }
 
 void get_search_attributes(struct rpc *rpc)

@@ -31,6 +31,11 @@ static void completed(struct request *request)
         return;
     }
     query_results(rpc, rpc->request);
+    for (size_t i = 0; response != NULL && i < response->activity_tasks_count; i++) {
+        struct task_ref task;
+        if (task_token_decode(response->activity_tasks[i].task_token, &rpc->arena, &task, NULL) == ST_OK)
+            rpc_hand(rpc, HANDED_ACTIVITY_TASK, &task);
+    }
     if (!rpc->work.has_delivery) {
         rpc_reply(rpc, response);
         return;
