@@ -19,6 +19,18 @@ static void batch_answered(struct message *message);
 
 /* --- changes --- */
 
+static bool batch_is_empty(const struct batch *batch)
+{
+    return list_empty(&batch->changes) && batch->strays == NULL && batch->acknowledged == NULL && batch->received == NULL;
+}
+
+/* Something is about to join the open batch. */
+void commit_opened(struct lane *lane)
+{
+    if (batch_is_empty(lane->open))
+        lane->open->opened_at = lane->monotonic;
+}
+
 static void change_recycle(struct lane *lane, struct change *change)
 {
     struct buffer events = change->events, deltas = change->deltas;
@@ -41,12 +53,12 @@ struct change *commit_change(struct entity *entity)
     struct batch  *batch = lane->open;
     struct list   *free_one = list_take_first(&lane->changes_free);
     struct change *change = free_one == NULL ? xcalloc(1, sizeof(*change)) : LIST_ENTRY(free_one, struct change, link);
-    if (list_empty(&batch->changes) && batch->strays == NULL)
-        batch->opened_at = lane->monotonic;
+    commit_opened(lane);
     change->entity = entity;
     change->batch = batch;
     change->ready_end = &change->ready;
     change->entities_end = &change->entities;
+    change->messages_end = &change->messages;
     list_append(&batch->changes, &change->link);
     entity->open = change;
     if (entity->chain->joined_batch != batch->id) {
@@ -69,8 +81,7 @@ void commit_stray_wakeup(struct lane *lane, store_number run)
 {
     struct batch         *batch = lane->open;
     struct stray_wakeup *stray = ARENA_NEW(&batch->arena, struct stray_wakeup);
-    if (list_empty(&batch->changes) && batch->strays == NULL)
-        batch->opened_at = lane->monotonic;
+    commit_opened(lane);
     stray->entity = run;
     stray->next = batch->strays;
     batch->strays = stray;
@@ -103,11 +114,6 @@ void commit_output(struct lane *lane, struct request *request)
 }
 
 /* --- sealing --- */
-
-static bool batch_is_empty(const struct batch *batch)
-{
-    return list_empty(&batch->changes) && batch->strays == NULL;
-}
 
 bool commit_is_empty(const struct lane *lane)
 {
@@ -237,6 +243,7 @@ static void seal_change(struct change *change)
         add(batch, at->row.state.size == 0 ? STORE_ENTITY_DELETE : STORE_ENTITY_PUT, chain->group,
             at->row.key.size + at->row.state.size)
             ->entity = at->row;
+    link_seal_change(change, chain->group);
     if (change->wakeup != WAKEUP_KEEP) {
         struct store_write *write =
             add(batch, change->wakeup == WAKEUP_SET ? STORE_WAKEUP_SET : STORE_WAKEUP_DELETE, chain->group, 64);
@@ -277,6 +284,7 @@ static void seal_rest(struct lane *lane, struct batch *batch)
 {
     for (struct stray_wakeup *stray = batch->strays; stray != NULL; stray = stray->next)
         add(batch, STORE_WAKEUP_DELETE, batch->store.group_count++, 16)->wakeup.entity = stray->entity;
+    link_seal(batch);
     if (lane->now - lane->clock_written >= CLOCK_PERIOD_NS || lane->numbers.last > lane->numbers_reserved)
         seal_clock(lane, batch);
 }
@@ -313,6 +321,8 @@ static void batch_clear(struct batch *batch)
     store_batch_clear(&batch->store);
     arena_reset(&batch->arena);
     batch->strays = NULL;
+    batch->acknowledged = NULL;
+    batch->received = NULL;
     batch->transitions = batch->chains = batch->size = 0;
     batch->full_count = batch->abort_count = 0;
     batch->namespaces_changed = false;
@@ -327,6 +337,7 @@ static void release_change(struct lane *lane, struct change *change)
     entity->durable_version = change->version;
     entity->durable_event_id = change->next_event_id - 1;
     wakeup_released(entity, change);
+    link_released(change);
     for (struct ready_change *at = change->ready; at != NULL; at = at->next) {
         if (at->row == NULL && hooks->withdraw != NULL)
             hooks->withdraw(context, lane, at->sequence);
@@ -348,6 +359,7 @@ static void release(struct lane *lane, struct batch *batch)
         namespaces_publish(lane, batch);
     LIST_FOR_EACH(change, &batch->changes, struct change, link)
         release_change(lane, change);
+    link_batch_released(batch);
     for (struct list *at; (at = list_take_first(&batch->outputs)) != NULL;)
         output_leave(lane, LIST_ENTRY(at, struct request, link));
     batch_clear(batch);
@@ -414,6 +426,7 @@ static void forget_batch(struct lane *lane, struct batch *batch, void (*fail)(st
 {
     for (struct list *at; (at = list_take_first(&batch->outputs)) != NULL;)
         fail(lane, LIST_ENTRY(at, struct request, link));
+    link_batch_lost(batch);
     while (!list_empty(&batch->changes)) {
         struct chain *chain = LIST_ENTRY(batch->changes.next, struct change, link)->entity->chain;
         if (chain->kind == ENTITY_NAMESPACES)

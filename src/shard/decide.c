@@ -68,6 +68,7 @@ static void join_rows(struct change *change, const struct transition *transition
     if (transition->run != NULL)
         join_run(change, transition->run);
     join_ready(change, transition);
+    link_join(change, transition);
     for (size_t i = 0; i < transition->entity_count; i++) {
         struct entity_change *row = ARENA_NEW(&batch->arena, struct entity_change);
         row->row = transition->entities[i];
@@ -226,6 +227,11 @@ void request_decide(struct lane *lane, struct chain *chain, struct entity *entit
 {
     struct decision      decision;
     struct number_source numbers;
+    if (request->command == ENTITY_COMMAND_MESSAGE && link_is_received(lane, request, &request->batch)) {
+        commit_output(lane, request);
+        chain_free_if_idle(lane, chain);
+        return;
+    }
     if (!ask(lane, chain, entity, request, &numbers, &decision)) {
         chain_free_if_idle(lane, chain);
         return;
@@ -245,6 +251,8 @@ void request_decide(struct lane *lane, struct chain *chain, struct entity *entit
         chain->current = created;
         chain->current_known = true;
     }
+    if (request->command == ENTITY_COMMAND_MESSAGE)
+        link_receive(lane, request, chain);
     tie(lane, chain, created != NULL ? created : entity, request);
     if (decision.changes)
         fuse(lane, chain, entity, &decision.self);
@@ -296,7 +304,7 @@ void request_process(struct lane *lane, struct request *request)
 {
     const struct entity_kind *kind = runtime_kind(lane->runtime, request->kind);
     assert(kind != NULL);
-    if (request->command != ENTITY_COMMAND_DUE && kind->adds_work != NULL && kind->adds_work(request)) {
+    if (request->command > ENTITY_COMMAND_DUE && kind->adds_work != NULL && kind->adds_work(request)) {
         if (lane->draining) {
             lane_fail(lane, request, ST_UNAVAILABLE, "the server is shutting down");
             return;

@@ -91,6 +91,20 @@ struct request {
 };
 #define ENTITY_COMMAND_DUE 0 /* the time that next_due named has come (or it was named too early: decide nothing) */
 
+#define ENTITY_COMMAND_MESSAGE (-1) /* the request is a struct message_request; its error is the answer "refused" */
+
+/* A message from one entity to another. It goes with the transition that sends it, and its effect with the link's row. */
+struct entity_message {
+    enum entity_kind_id kind;
+    int64_t             namespace_number;
+    struct bytes        business_id;
+    struct bytes        body;
+};
+struct message_request {
+    struct request base;
+    struct bytes   body;
+};
+
 /* --- decisions --- */
 
 /* One transition of one run. All pointers live in the request's arena (for DUE: in a runtime's arena given as such). */
@@ -108,7 +122,8 @@ struct transition {
     size_t              unready_count;
     struct store_entity *entities; /* rows of kinds that are no runs; state empty: delete */
     size_t               entity_count;
-    /* messages to other entities (outbox) come with the issue that needs them */
+    struct entity_message *messages; /* each is applied once by its target, over crashes of either side */
+    size_t                 message_count;
 };
 
 struct entity_identity {

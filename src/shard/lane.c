@@ -178,6 +178,7 @@ void lane_turn(struct lane *lane)
     run_finished(lane);
     commit_turn(lane);
     wakeup_refill(lane);
+    link_turn(lane);
     cache_turn(lane);
 }
 
@@ -193,6 +194,7 @@ int64_t lane_next_due(const struct lane *lane)
     int64_t due = TIME_NEVER;
     if (commit != TIME_NEVER)
         due = time_add(lane->wall, MAX(commit - lane->monotonic, INT64_C(0)));
+    wakeup = MIN(wakeup, link_next_due(lane));
     if (wakeup != TIME_NEVER)
         due = MIN(due, time_add(lane->wall, MAX(wakeup - lane->now, INT64_C(0))));
     return due;
@@ -203,7 +205,8 @@ bool lane_idle(const struct lane *lane)
     return atomic_load_explicit(&lane->mailbox.newest, memory_order_relaxed) == NULL && list_empty(&lane->queue) &&
            list_empty(&lane->finished) && lane->publications == 0 && lane->flight == NULL && commit_is_empty(lane) &&
            list_empty(&lane->loads) && list_empty(&lane->scans) && list_empty(&lane->reads_finished) &&
-           lane->wakeup_read == NULL && lane->due_running == 0;
+           lane->wakeup_read == NULL && lane->due_running == 0 &&
+           link_idle(lane);
 }
 
 void lane_drain(struct lane *lane)

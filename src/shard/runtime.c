@@ -158,6 +158,8 @@ enum status runtime_new(const struct runtime_options *options, struct runtime **
         runtime->lanes[i] = new_lane(runtime, i, options->seed, &persisted);
     if (status == ST_OK)
         status = namespaces_load(runtime, error);
+    if (status == ST_OK)
+        status = links_load(runtime, error);
     if (status != ST_OK) {
         runtime_abandon(runtime);
         return status;
@@ -178,6 +180,7 @@ static void lane_free(struct lane *lane)
     }
     cache_free_chains(lane);
     wakeup_free(lane);
+    links_free(lane);
     commit_free(lane);
     namespace_set_release(lane->namespaces);
     table_release(&lane->by_key);
@@ -262,14 +265,23 @@ enum entity_kind_id runtime_log_kind(const struct runtime *runtime)
 }
 
 /* Shard = hash(namespace, business id), never run id: all runs of a workflow id are one lane's affair. */
+int32_t runtime_range(int64_t namespace_number, struct bytes business_id)
+{
+    uint64_t hash = hash_combine(hash_u64((uint64_t)namespace_number), hash_stable(business_id));
+    uint32_t shard = (uint32_t)(hash % SHARD_COUNT);
+    return (int32_t)(shard / (SHARD_COUNT / SHARD_RANGE_COUNT));
+}
+
+struct lane *runtime_range_lane(struct runtime *runtime, int32_t range)
+{
+    return runtime->lanes[(uint32_t)range % runtime->lane_count];
+}
+
 static struct lane *lane_of(struct runtime *runtime, int64_t namespace_number, struct bytes name)
 {
     if (runtime->lane_count == 1)
         return runtime->lanes[0];
-    uint64_t hash = hash_combine(hash_u64((uint64_t)namespace_number), hash_stable(name));
-    uint32_t shard = (uint32_t)(hash % SHARD_COUNT);
-    uint32_t range = shard / (SHARD_COUNT / SHARD_RANGE_COUNT);
-    return runtime->lanes[range % runtime->lane_count];
+    return runtime_range_lane(runtime, runtime_range(namespace_number, name));
 }
 
 struct lane *runtime_owner(struct runtime *runtime, int64_t namespace_number, struct bytes business_id)

@@ -113,6 +113,11 @@ struct ready_change {
     struct store_ready  *row;      /* NULL: delete */
     store_number         sequence;
 };
+struct message_change {
+    struct message_change *next;
+    struct entity_message  message;
+    struct store_outbox    row; /* once it is sealed */
+};
 struct entity_change {
     struct entity_change *next;
     struct store_entity   row;
@@ -130,6 +135,7 @@ struct change {
     struct store_run *run;
     struct ready_change  *ready, **ready_end;
     struct entity_change *entities, **entities_end;
+    struct message_change *messages, **messages_end;
     enum wakeup_change wakeup;
     int64_t            due;
     int64_t            version;        /* of the entity, when it was sealed */
@@ -149,6 +155,8 @@ struct batch {
     int64_t            id;
     struct list        changes, outputs;
     struct stray_wakeup *strays;
+    struct link_acknowledged *acknowledged; /* outbox rows that go */
+    struct link_received     *received;     /* links that took a message */
     size_t             transitions, chains, size;
     int64_t            opened_at; /* monotonic */
     unsigned           full_count, abort_count;
@@ -209,6 +217,7 @@ struct lane {
     int64_t             due_retry_at; /* wake-ups that were taken, and whose rows are still there, are looked for again */
     struct list         wakeup_reads, due_free, due_all;
     size_t              due_running;
+    struct links *links;
     /* namespaces */
     struct namespace_set *namespaces;
     struct entity        *singleton; /* on lane 0 */
@@ -252,6 +261,7 @@ int64_t        commit_next_due(const struct lane *lane);
 bool           commit_open_is_full(const struct lane *lane);
 bool           commit_is_empty(const struct lane *lane);
 void           commit_entity_gone(struct entity *entity);
+void           commit_opened(struct lane *lane);
 /* Deletes the wake-up row of a run that does not exist. */
 void commit_stray_wakeup(struct lane *lane, store_number run);
 void commit_turn(struct lane *lane);
@@ -312,6 +322,25 @@ int64_t wakeup_next_due(const struct lane *lane);
 /* Wake-ups may have been taken for what was forgotten: their rows are looked for after `wait`. */
 void    wakeup_look_again(struct lane *lane, int64_t wait);
 void    wakeup_forget_all(struct lane *lane);
+
+/* --- link.c --- */
+enum status links_load(struct runtime *runtime, struct error *error) MUST_USE;
+void        links_free(struct lane *lane);
+void        link_join(struct change *change, const struct transition *transition);
+void        link_seal_change(struct change *change, uint32_t group);
+void        link_seal(struct batch *batch);
+void        link_released(struct change *change);
+void        link_batch_released(struct batch *batch);
+void        link_batch_lost(struct batch *batch);
+/* Whether this message was received before; its answer is then tied to that. */
+bool link_is_received(struct lane *lane, struct request *request, int64_t *ret_batch);
+/* The message was decided, whatever came of it, in the open batch. */
+void link_receive(struct lane *lane, struct request *request, struct chain *chain);
+void link_turn(struct lane *lane);
+int64_t link_next_due(const struct lane *lane);
+bool    link_idle(const struct lane *lane);
+int32_t runtime_range(int64_t namespace_number, struct bytes business_id);
+struct lane *runtime_range_lane(struct runtime *runtime, int32_t range);
 
 /* --- namespaces.c --- */
 enum status namespaces_load(struct runtime *runtime, struct error *error) MUST_USE;

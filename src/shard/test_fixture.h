@@ -161,6 +161,18 @@ static void fixture_run(struct fixture *fixture)
     }
 }
 
+/* Until nothing happens, also what waits for a moment: batches for others to join, messages for their next try. */
+UNUSED static void fixture_settle(struct fixture *fixture)
+{
+    for (int i = 0; i < 4; i++) {
+        fixture_run(fixture);
+        fixture_advance(fixture, i < 3 ? 2 * NS_PER_MS : 1100 * NS_PER_MS);
+    }
+    fixture_run(fixture);
+    fixture_advance(fixture, 2 * NS_PER_MS);
+    fixture_run(fixture);
+}
+
 /* As kill -9 would: what is not durable is gone, nobody is answered. */
 static void fixture_crash(struct fixture *fixture)
 {

@@ -22,9 +22,9 @@ enum ledger_command {
     LEDGER_TAKE,     /* starts the task whose sequence is `amount`: stale or taken */
     LEDGER_BEAT,     /* volatile */
     LEDGER_SUM,      /* asks for all its events by NEED and adds them up */
-    LEDGER_POISON,   /* an event whose row the store refuses, see the test's store */
+    LEDGER_SEND,     /* `amount` goes to the ledger `to`, by a message; once per request id */
 };
-enum ledger_event { EVENT_START = 1, EVENT_ADD, EVENT_CLOSE, EVENT_FIRED, EVENT_SCHEDULED, EVENT_TAKEN };
+enum ledger_event { EVENT_START = 1, EVENT_ADD, EVENT_CLOSE, EVENT_FIRED, EVENT_SCHEDULED, EVENT_TAKEN, EVENT_SENT };
 
 #define LEDGER_IDS_MAX 4096
 struct ledger {
@@ -56,6 +56,7 @@ struct ledger_request {
     int64_t        amount;
     uint64_t       request_id;
     size_t         padding; /* bytes behind the event */
+    struct bytes   to;
     /* out */
     int64_t      total, last_event_id, sequence, sum;
     struct uuid  run_id;
@@ -246,12 +247,50 @@ static void ledger_sum(const struct ledger *ledger, struct ledger_request *reque
     }
 }
 
+/* What goes is gone here at once, and there once: the sum over all ledgers and messages never changes. */
+static void ledger_send(const struct ledger *ledger, struct ledger_request *request, struct env *env,
+                        struct decision *decision)
+{
+    struct arena *arena = request->base.arena;
+    if (ledger_knows(ledger, request->request_id))
+        return;
+    struct entity_message *message = ARENA_NEW(arena, struct entity_message);
+    *message = (struct entity_message){ .kind = ENTITY_TEST,
+                                        .namespace_number = ledger->namespace_number,
+                                        .business_id = request->to,
+                                        .body = arena_copy(arena, bytes_of(&request->amount, sizeof(request->amount))) };
+    ledger_event(&decision->self, request, ledger, env->now, EVENT_SENT, request->amount);
+    ledger_delta(&decision->self, arena, ledger->due, ledger->sequence);
+    decision->self.messages = message;
+    decision->self.message_count = 1;
+    decision->changes = true;
+}
+
+/* No request id: that it comes once is the link's affair. */
+static void ledger_message(const struct ledger *ledger, struct request *base, struct env *env, struct decision *decision)
+{
+    struct message_request *message = CONTAINER_OF(base, struct message_request, base);
+    struct ledger_request   request = { .base = { .arena = base->arena } };
+    int64_t                 amount;
+    if (ledger == NULL || !ledger->is_open) {
+        error_set(&base->error, ST_NOT_FOUND, "no such ledger");
+        return;
+    }
+    assert(message->body.size == sizeof(amount));
+    memcpy(&amount, message->body.base, sizeof(amount));
+    ledger_event(&decision->self, &request, ledger, env->now, EVENT_ADD, amount);
+    ledger_delta(&decision->self, base->arena, ledger->due, ledger->sequence);
+    decision->changes = true;
+}
+
 static void ledger_open(const struct ledger *ledger, struct ledger_request *request, struct env *env,
                         struct decision *decision)
 {
     switch (request->base.command) {
+    case LEDGER_SEND:
+        ledger_send(ledger, request, env, decision);
+        return;
     case LEDGER_ADD:
-    case LEDGER_POISON:
         if (ledger_knows(ledger, request->request_id))
             return;
         ledger_event(&decision->self, request, ledger, env->now, EVENT_ADD, request->amount);
@@ -291,6 +330,10 @@ static void ledger_decide(const void *state, struct request *base, struct env *e
     const struct ledger *ledger = state;
     if (base->command == LEDGER_DUE) {
         ledger_due(ledger, base, env, decision);
+        return;
+    }
+    if (base->command == ENTITY_COMMAND_MESSAGE) {
+        ledger_message(ledger, base, env, decision);
         return;
     }
     struct ledger_request *request = CONTAINER_OF(base, struct ledger_request, base);
@@ -350,7 +393,9 @@ static enum status ledger_apply(void *state, const struct transition_record *rec
             ledger->taken++;
         else if (event.type == EVENT_ADD)
             ledger->total += event.amount;
-        if (event.type == EVENT_ADD || event.type == EVENT_START) {
+        else if (event.type == EVENT_SENT)
+            ledger->total -= event.amount;
+        if (event.type == EVENT_ADD || event.type == EVENT_START || event.type == EVENT_SENT) {
             ledger->ids = xrealloc(ledger->ids, (ledger->id_count + 1) * sizeof(uint64_t));
             ledger->ids[ledger->id_count++] = event.request_id;
         }

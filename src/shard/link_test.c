@@ -1,0 +1,232 @@
+/* link_test.c: messages between entities are applied once, whatever dies when. */
+#include <stdio.h>
+
+#include "base/testing.h"
+#include "shard/test_fixture.h"
+
+#define LEDGERS 12
+
+static void ledger_name(char *name, size_t size, uint64_t number)
+{
+    snprintf(name, size, "ledger-%" PRIu64, number);
+}
+
+static struct ledger_request *send_amount(struct fixture *fixture, uint64_t from, uint64_t to, uint64_t request_id,
+                                          int64_t amount)
+{
+    char name[24];
+    ledger_name(name, sizeof(name), from);
+    struct ledger_request *request = fixture_request(name, LEDGER_SEND);
+    ledger_name(name, sizeof(name), to);
+    request->to = arena_copy(request->base.arena, bytes_of_text(name));
+    request->request_id = request_id;
+    request->amount = amount;
+    lane_submit(runtime_lane(fixture->runtime, 0), &request->base);
+    return request;
+}
+
+static void open_ledgers(struct fixture *fixture)
+{
+    for (uint64_t i = 0; i < LEDGERS; i++) {
+        char name[24];
+        ledger_name(name, sizeof(name), i);
+        CHECK_INT(fixture_call(fixture, name, LEDGER_START, 1, 0).base.error.code, ST_OK);
+    }
+}
+
+static int64_t total(struct fixture *fixture, uint64_t number)
+{
+    char name[24];
+    ledger_name(name, sizeof(name), number);
+    struct ledger_request read = fixture_call(fixture, name, LEDGER_READ, 0, 0);
+    CHECK_INT(read.base.error.code, ST_OK);
+    return read.total;
+}
+
+static void ignore(struct message *message UNUSED) {}
+
+static size_t stored_messages(struct fixture *fixture)
+{
+    struct arena arena;
+    arena_init(&arena, SIZE_MAX);
+    struct mailbox mailbox;
+    mailbox_init(&mailbox, NULL, NULL);
+    struct store_read read = { .kind = STORE_READ_OUTBOX,
+                               .after = -1,
+                               .arena = &arena,
+                               .home = &mailbox,
+                               .message = { .run = ignore } };
+    store_read(fixture->store.inner, &read);
+    while (mailbox_take(&mailbox) == NULL)
+        CHECK(store_memory_step(fixture->store.inner));
+    arena_release(&arena);
+    return read.outbox_count;
+}
+
+TEST(a_message_arrives_and_leaves_no_row_behind)
+{
+    for (uint32_t lanes = 1; lanes <= 3; lanes++) {
+        struct fixture fixture;
+        fixture_init(&fixture, false, lanes);
+        open_ledgers(&fixture);
+        for (uint64_t i = 0; i < LEDGERS; i++) {
+            struct ledger_request *sent = send_amount(&fixture, i, (i + 1) % LEDGERS, 100 + i, 10 + (int64_t)i);
+            fixture_settle(&fixture);
+            CHECK_INT(sent->base.error.code, ST_OK);
+            fixture_forget(sent);
+        }
+        for (uint64_t i = 0; i < LEDGERS; i++)
+            CHECK_EQ(total(&fixture, i), i == 0 ? 10 + LEDGERS - 1 - 10 : -1);
+        CHECK_EQ(stored_messages(&fixture), 0);
+        fixture_release(&fixture);
+    }
+}
+
+TEST(a_message_to_itself_and_to_nobody)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, false, 2);
+    open_ledgers(&fixture);
+    struct ledger_request *self = send_amount(&fixture, 3, 3, 100, 7);
+    struct ledger_request *nobody = send_amount(&fixture, 4, 999, 101, 7); /* refused: that is an answer too */
+    fixture_settle(&fixture);
+    CHECK_EQ(total(&fixture, 3), 0);
+    CHECK_EQ(total(&fixture, 4), -7);
+    CHECK_EQ(stored_messages(&fixture), 0);
+    fixture_forget(self);
+    fixture_forget(nobody);
+    fixture_release(&fixture);
+}
+
+/* More messages of one link than a receiver's window and the sender's memory hold. */
+TEST(a_long_queue_of_one_link_arrives_whole)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, false, 2);
+    open_ledgers(&fixture);
+    enum { COUNT = 300 };
+    struct ledger_request *sent[COUNT];
+    for (uint64_t i = 0; i < COUNT; i++)
+        sent[i] = send_amount(&fixture, 1, 2, 100 + i, 1);
+    fixture_settle(&fixture);
+    for (int i = 0; i < 1000 && stored_messages(&fixture) != 0; i++) {
+        fixture_advance(&fixture, 2 * NS_PER_MS);
+        fixture_run(&fixture);
+    }
+    CHECK_EQ(total(&fixture, 2), COUNT);
+    CHECK_EQ(stored_messages(&fixture), 0);
+    for (int i = 0; i < COUNT; i++)
+        fixture_forget(sent[i]);
+    fixture_release(&fixture);
+}
+
+/* Sends at random, with crashes between any two steps of the store, evictions, and batches that fail in every way that can
+ * be recovered. At the end the sum is zero and what was acknowledged has arrived. */
+static void run_random(uint64_t seed)
+{
+    struct random random;
+    random_seed(&random, seed);
+    struct fixture fixture;
+    fixture_init(&fixture, true, 1 + (uint32_t)random_below(&random, 3));
+    if (random_below(&random, 2) == 0)
+        fixture.options.memory_limit = 4000;
+    open_ledgers(&fixture);
+    struct {
+        uint64_t               from, to, id;
+        struct ledger_request *request;
+        bool                   acknowledged;
+    } sends[40] = { 0 };
+    for (int step = 0; step < 1500; step++) {
+        size_t at = (size_t)random_below(&random, ARRAY_COUNT(sends));
+        switch (random_below(&random, 12)) {
+        case 0:
+            if (sends[at].request == NULL && !sends[at].acknowledged) {
+                if (sends[at].id == 0) {
+                    sends[at].from = random_below(&random, LEDGERS);
+                    sends[at].to = random_below(&random, LEDGERS);
+                    sends[at].id = 1000 + at;
+                }
+                sends[at].request = send_amount(&fixture, sends[at].from, sends[at].to, sends[at].id, 1 + (int64_t)at);
+            }
+            break;
+        case 1:
+            if (fixture.store.outcome_count == 0 && random_below(&random, 10) == 0) {
+                static const enum store_outcome bad[] = { STORE_ABORTED, STORE_LOST_FENCE, STORE_FULL };
+                enum store_outcome              outcome = bad[random_below(&random, 3)];
+                fixture.store.outcomes[fixture.store.outcome_count++] = outcome;
+                if (outcome == STORE_FULL)
+                    fixture.store.outcomes[fixture.store.outcome_count++] = outcome;
+            }
+            break;
+        case 2:
+            if (random_below(&random, 30) == 0) {
+                fixture_crash(&fixture);
+                for (size_t i = 0; i < ARRAY_COUNT(sends); i++) {
+                    if (sends[i].request != NULL) {
+                        sends[i].acknowledged = sends[i].acknowledged || sends[i].request->answers == 1;
+                        fixture_forget(sends[i].request);
+                        sends[i].request = NULL;
+                    }
+                }
+            }
+            break;
+        case 3:
+            fixture_advance(&fixture, (int64_t)random_below(&random, 20 * NS_PER_MS));
+            break;
+        case 4:
+        case 5:
+        case 6:
+            (void)store_memory_step(fixture.store.inner);
+            break;
+        default:
+            lane_turn(runtime_lane(fixture.runtime, (uint32_t)random_below(&random, fixture.options.lane_count)));
+            break;
+        }
+        for (size_t i = 0; i < ARRAY_COUNT(sends); i++) {
+            if (sends[i].request != NULL && sends[i].request->answers == 1) {
+                sends[i].acknowledged = sends[i].request->base.error.code == ST_OK;
+                fixture_forget(sends[i].request);
+                sends[i].request = NULL;
+            }
+        }
+    }
+    fixture.store.outcome_count = 0;
+    for (int i = 0; i < 5; i++) {
+        fixture_advance(&fixture, 2 * NS_PER_S);
+        fixture_settle(&fixture);
+    }
+    int64_t sum = 0, expected[LEDGERS] = { 0 };
+    for (size_t i = 0; i < ARRAY_COUNT(sends); i++) {
+        if (sends[i].request != NULL) {
+            CHECK_INT(sends[i].request->answers, 1);
+            sends[i].acknowledged = sends[i].request->base.error.code == ST_OK;
+            fixture_forget(sends[i].request);
+        }
+    }
+    /* Those whose answer never came happened or not: asked again, they happen once. */
+    for (size_t i = 0; i < ARRAY_COUNT(sends); i++) {
+        if (sends[i].id == 0)
+            continue;
+        struct ledger_request *again = send_amount(&fixture, sends[i].from, sends[i].to, sends[i].id, 1 + (int64_t)i);
+        fixture_settle(&fixture);
+        CHECK_INT(again->base.error.code, ST_OK);
+        fixture_forget(again);
+        expected[sends[i].from] -= 1 + (int64_t)i;
+        expected[sends[i].to] += 1 + (int64_t)i;
+    }
+    for (uint64_t i = 0; i < LEDGERS; i++) {
+        int64_t is = total(&fixture, i);
+        if (is != expected[i])
+            fail_msg("seed %" PRIu64 ": ledger %" PRIu64 " has %" PRId64 ", not %" PRId64, seed, i, is, expected[i]);
+        sum += is;
+    }
+    CHECK_EQ(sum, 0);
+    CHECK_EQ(stored_messages(&fixture), 0);
+    fixture_release(&fixture);
+}
+
+TEST(nothing_is_lost_or_comes_twice_whatever_dies_when)
+{
+    for (uint64_t seed = 1; seed <= 150; seed++)
+        run_random(seed);
+}
