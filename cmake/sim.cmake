@@ -2,6 +2,6 @@
 file(GLOB sim_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/sim/*.c)
 add_executable(perdure-sim EXCLUDE_FROM_ALL ${sim_sources})
 target_link_libraries(perdure-sim PRIVATE perdure_api)
-set_property(GLOBAL APPEND PROPERTY PERDURE_TESTS perdure-sim)
+add_dependencies(tests perdure-sim)
 add_test(NAME sim COMMAND perdure-sim --seed 1 --runs 200)
 add_test(NAME sim_repeats COMMAND perdure-sim --seed 1000 --runs 5 --twice)
