@@ -92,6 +92,7 @@ static void configure_library(void)
     /* Refused when the process has used SQLite before, which costs a little speed and nothing else. */
     (void)sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    sqlite_log_system_register();
 }
 
 static int apply_settings(struct sqlite_connection *connection, int cache_kib, int busy_ms)
@@ -115,7 +116,8 @@ enum status sqlite_connection_open(struct sqlite_connection *connection, const c
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, configure_library);
     *connection = (struct sqlite_connection){ .path = path };
-    int code = sqlite3_open_v2(path, &connection->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    int code = sqlite3_open_v2(path, &connection->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+                               SQLITE_LOG_SYSTEM);
     if (code == SQLITE_OK)
         code = apply_settings(connection, cache_kib, busy_ms);
     if (code == SQLITE_OK)

@@ -439,7 +439,7 @@ TEST(a_power_cut_at_any_moment_loses_nothing_durable)
         /* In the second round the log is copied and begins again all the time. */
         f.store = open_store(round == 0 ? 0 : 20000, &error);
         assert_non_null(f.store);
-        CHECK_EQ(commit_batches(&f, 30), STORE_DURABLE);
+        CHECK_EQ(commit_batches(&f, 97), STORE_DURABLE);
         store_close(f.store);
         f.store = open_store(0, &error); /* closing has copied and removed the log */
         assert_non_null(f.store);
@@ -448,7 +448,7 @@ TEST(a_power_cut_at_any_moment_loses_nothing_durable)
         disk.cuts = false;
         CHECK_INT(disk.images_wrong, 0);
         CHECK(disk.images_tried > 900);
-        CHECK(is_right(store_path, real_vfs->zName, 33, 33));
+        CHECK(is_right(store_path, real_vfs->zName, 100, 100));
         fixture_lane_release(&f);
     }
 }
@@ -465,7 +465,7 @@ TEST(a_write_or_flush_that_fails_stops_the_store_and_is_not_tried_again)
         lane_init(&f);
         f.store = open_store(0, &error);
         if (f.store != NULL) {
-            enum store_outcome outcome = commit_batches(&f, 12);
+            enum store_outcome outcome = commit_batches(&f, 50);
             if (disk.failed_at != 0) {
                 CHECK_EQ(outcome, STORE_UNKNOWN);
                 CHECK_EQ(commit_batches(&f, 1), STORE_UNKNOWN);

@@ -104,6 +104,11 @@ void        sqlite_ballast_release(const struct sqlite_file *file);
 /* Brings the schema up to this release's; refuses a newer one and files that are not ours. */
 enum status sqlite_migrate(struct sqlite_connection *connection, struct error *error) MUST_USE;
 
+/* --- The log (log_file.c): once per process, before the first connection --- */
+
+#define SQLITE_LOG_SYSTEM "perdure" /* the file system that connections are opened with */
+void sqlite_log_system_register(void);
+
 /* --- Writes (writes.c) --- */
 
 /* Applies one write in the open transaction; an SQLite result code. */
