@@ -8,6 +8,8 @@
  * At most one batch of a lane is in flight. So nothing on its way to the disk ever rests on something that may still be
  * refused or sent again, and what came in meanwhile becomes one batch.
  */
+#include <pthread.h>
+
 #include "shard/shard_internal.h"
 
 #include "base/log.h"
@@ -21,7 +23,8 @@ static void batch_answered(struct message *message);
 
 static bool batch_is_empty(const struct batch *batch)
 {
-    return list_empty(&batch->changes) && batch->strays == NULL && batch->acknowledged == NULL && batch->received == NULL;
+    return list_empty(&batch->changes) && batch->strays == NULL && batch->acknowledged == NULL &&
+           batch->received == NULL;
 }
 
 /* Something is about to join the open batch. */
@@ -34,7 +37,8 @@ void commit_opened(struct lane *lane)
 static void change_recycle(struct lane *lane, struct change *change)
 {
     struct buffer events = change->events, deltas = change->deltas;
-    if (events.capacity > SEAL_SIZE || deltas.capacity > SEAL_SIZE) { /* one huge transition must not pin its memory */
+    if (events.capacity > SEAL_SIZE ||
+        deltas.capacity > SEAL_SIZE) { /* one huge transition must not pin its memory */
         buffer_release(&events);
         buffer_release(&deltas);
     }
@@ -52,7 +56,8 @@ struct change *commit_change(struct entity *entity)
     struct lane   *lane = entity->lane;
     struct batch  *batch = lane->open;
     struct list   *free_one = list_take_first(&lane->changes_free);
-    struct change *change = free_one == NULL ? xcalloc(1, sizeof(*change)) : LIST_ENTRY(free_one, struct change, link);
+    struct change *change = free_one == NULL ? xcalloc(1, sizeof(*change))
+                                             : LIST_ENTRY(free_one, struct change, link);
     commit_opened(lane);
     change->entity = entity;
     change->batch = batch;
@@ -79,7 +84,7 @@ void commit_entity_gone(struct entity *entity)
 
 void commit_stray_wakeup(struct lane *lane, store_number run)
 {
-    struct batch         *batch = lane->open;
+    struct batch        *batch = lane->open;
     struct stray_wakeup *stray = ARENA_NEW(&batch->arena, struct stray_wakeup);
     commit_opened(lane);
     stray->entity = run;
@@ -96,7 +101,8 @@ static void output_leave(struct lane *lane, struct request *request)
     if (request->number != 0) {
         struct entity *entity = entity_find(lane, request->number);
         if (entity != NULL && request->version > entity->durable_version)
-            panic("an answer rests on version %" PRId64 " of run %" PRId64 ", of which %" PRId64 " is durable",
+            panic("an answer rests on version %" PRId64 " of run %" PRId64 ", of which %" PRId64
+                  " is durable",
                   request->version, request->number, entity->durable_version);
     }
     lane_finish(lane, request);
@@ -108,7 +114,8 @@ void commit_output(struct lane *lane, struct request *request)
         output_leave(lane, request);
         return;
     }
-    struct batch *batch = lane->flight != NULL && request->batch == lane->flight->id ? lane->flight : lane->open;
+    struct batch *batch = lane->flight != NULL && request->batch == lane->flight->id ? lane->flight
+                                                                                     : lane->open;
     assert(request->batch == batch->id);
     list_append(&batch->outputs, &request->link);
 }
@@ -172,10 +179,10 @@ static void seal_run(struct change *change, uint32_t group)
         change->run->snapshot = seal_snapshot(change);
         change->run->snapshot_transition = entity->row_number;
     }
-    struct store_write *write =
-        add(change->batch, change->created ? STORE_RUN_INSERT : STORE_RUN_UPDATE, group,
-            256 + change->run->workflow_id.size + change->run->memo.size + change->run->search_attributes.size +
-                change->run->snapshot.size);
+    struct store_write *write = add(change->batch, change->created ? STORE_RUN_INSERT : STORE_RUN_UPDATE,
+                                    group,
+                                    256 + change->run->workflow_id.size + change->run->memo.size +
+                                        change->run->search_attributes.size + change->run->snapshot.size);
     write->run = change->run;
 }
 
@@ -183,7 +190,8 @@ static void seal_run(struct change *change, uint32_t group)
 static void seal_outgrown(struct change *change, uint32_t group)
 {
     struct entity *entity = change->entity;
-    if (change->run != NULL || change->row_number == 0 || entity->unsnapped < entity->lane->runtime->options.snapshot_after ||
+    if (change->run != NULL || change->row_number == 0 ||
+        entity->unsnapped < entity->lane->runtime->options.snapshot_after ||
         entity->unsnapped < 2 * entity->snapshot_size)
         return;
     struct store_run *row = ARENA_NEW(&change->batch->store.arena, struct store_run);
@@ -232,7 +240,8 @@ static void seal_change(struct change *change)
         seal_outgrown(change, chain->group);
     }
     for (struct ready_change *at = change->ready; at != NULL; at = at->next) {
-        struct store_write *write = add(batch, at->row == NULL ? STORE_READY_DELETE : STORE_READY_INSERT, chain->group, 96);
+        struct store_write *write = add(batch, at->row == NULL ? STORE_READY_DELETE : STORE_READY_INSERT,
+                                        chain->group, 96);
         write->ready = at->row;
         if (at->row == NULL) {
             write->ready = ARENA_NEW(&batch->store.arena, struct store_ready);
@@ -245,8 +254,9 @@ static void seal_change(struct change *change)
             ->entity = at->row;
     link_seal_change(change, chain->group);
     if (change->wakeup != WAKEUP_KEEP) {
-        struct store_write *write =
-            add(batch, change->wakeup == WAKEUP_SET ? STORE_WAKEUP_SET : STORE_WAKEUP_DELETE, chain->group, 64);
+        struct store_write *write = add(batch,
+                                        change->wakeup == WAKEUP_SET ? STORE_WAKEUP_SET : STORE_WAKEUP_DELETE,
+                                        chain->group, 64);
         write->wakeup.entity = entity->number;
         write->wakeup.due = change->due;
         write->wakeup.namespace_number = chain->namespace_number;
@@ -272,12 +282,14 @@ static void seal_clock(struct lane *lane, struct batch *batch)
 {
     struct number_source reserve = lane->numbers;
     lane->clock_written = lane->now;
-    lane->numbers_reserved = number_next(&reserve, MAX(lane->now, number_time(reserve.last)) + 2 * CLOCK_PERIOD_NS);
+    lane->numbers_reserved = number_next(&reserve,
+                                         MAX(lane->now, number_time(reserve.last)) + 2 * CLOCK_PERIOD_NS);
     uint8_t *row = arena_must(arena_alloc(&batch->store.arena, 17));
     row[0] = (uint8_t)lane->index;
     put_number(put_number(row + 1, lane->now), lane->numbers_reserved);
-    add(batch, STORE_ENTITY_PUT, batch->store.group_count++, 17)->entity =
-        (struct store_entity){ ENTITY_CLOCK, bytes_of(row, 1), bytes_of(row + 1, 16) };
+    add(batch, STORE_ENTITY_PUT, batch->store.group_count++, 17)->entity = (struct store_entity){
+        ENTITY_CLOCK, bytes_of(row, 1), bytes_of(row + 1, 16)
+    };
 }
 
 static void seal_rest(struct lane *lane, struct batch *batch)
@@ -293,7 +305,7 @@ static void seal(struct lane *lane)
 {
     struct batch *batch = lane->open;
     assert(lane->flight == NULL);
-    LIST_FOR_EACH(change, &batch->changes, struct change, link)
+    LIST_FOR_EACH (change, &batch->changes, struct change, link)
         seal_change(change);
     seal_rest(lane, batch);
     lane->flight = batch;
@@ -357,7 +369,7 @@ static void release(struct lane *lane, struct batch *batch)
     lane->flight = NULL;
     if (batch->namespaces_changed)
         namespaces_publish(lane, batch);
-    LIST_FOR_EACH(change, &batch->changes, struct change, link)
+    LIST_FOR_EACH (change, &batch->changes, struct change, link)
         release_change(lane, change);
     link_batch_released(batch);
     for (struct list *at; (at = list_take_first(&batch->outputs)) != NULL;)
@@ -366,9 +378,10 @@ static void release(struct lane *lane, struct batch *batch)
     after_sealed(lane);
 }
 
-static void fail_outputs_of(struct lane *lane, struct list *outputs, const struct chain *chain, const char *reason)
+static void fail_outputs_of(struct lane *lane, struct list *outputs, const struct chain *chain,
+                            const char *reason)
 {
-    LIST_FOR_EACH(request, outputs, struct request, link) {
+    LIST_FOR_EACH (request, outputs, struct request, link) {
         if (request->chain != chain)
             continue;
         list_remove(&request->link);
@@ -387,7 +400,7 @@ static void refused(struct lane *lane, struct batch *batch)
 {
     clock_lost(lane);
     const char *reason = batch->store.error.message;
-    LIST_FOR_EACH(change, &batch->changes, struct change, link) {
+    LIST_FOR_EACH (change, &batch->changes, struct change, link) {
         struct chain *chain = change->entity->chain;
         assert(chain->group_batch == batch->id);
         if (!batch->store.refused[chain->group] || chain_is_quarantined(lane, chain))
@@ -414,7 +427,8 @@ static void refused(struct lane *lane, struct batch *batch)
             namespaces_rebuild(lane);
         } else {
             chain_forget(lane, chain);
-            wakeup_look_again(lane, QUARANTINE_NS); /* one that was taken may have been answered by what was refused */
+            wakeup_look_again(
+                lane, QUARANTINE_NS); /* one that was taken may have been answered by what was refused */
         }
         at = batch->changes.next;
     }
@@ -422,7 +436,8 @@ static void refused(struct lane *lane, struct batch *batch)
 }
 
 /* Everything of these batches is forgotten; `fail` says what their callers hear. */
-static void forget_batch(struct lane *lane, struct batch *batch, void (*fail)(struct lane *lane, struct request *request))
+static void forget_batch(struct lane *lane, struct batch *batch,
+                         void (*fail)(struct lane *lane, struct request *request))
 {
     for (struct list *at; (at = list_take_first(&batch->outputs)) != NULL;)
         fail(lane, LIST_ENTRY(at, struct request, link));
@@ -452,10 +467,11 @@ static void flight_lost(struct lane *lane, void (*fail)(struct lane *lane, struc
 static void full(struct lane *lane, struct batch *batch)
 {
     if (!lane->read_only)
-        log_error("store.full", "lane=%u %s; starts and signals are refused until there is space", lane->index,
-                  batch->store.error.message);
+        log_error("store.full", "lane=%u %s; starts and signals are refused until there is space",
+                  lane->index, batch->store.error.message);
     lane->read_only = true;
-    lane->probe_at = lane->monotonic + RETRY_NS;
+    if (!lane->probing)
+        lane->probe_at = lane->monotonic + RETRY_NS;
     if (batch->full_count++ == 0)
         store_submit(lane->runtime->options.store, &batch->store); /* the store has given its ballast up */
     else
@@ -485,7 +501,8 @@ static void lost_fence(struct lane *lane)
 
 static void batch_answered(struct message *message)
 {
-    struct batch *batch = CONTAINER_OF(CONTAINER_OF(message, struct store_batch, message), struct batch, store);
+    struct batch *batch = CONTAINER_OF(CONTAINER_OF(message, struct store_batch, message), struct batch,
+                                       store);
     struct lane  *lane = batch->lane;
     assert(batch == lane->flight);
     switch (batch->store.outcome) {
@@ -519,18 +536,63 @@ static void batch_answered(struct message *message)
 
 /* --- turns --- */
 
-static void probe(struct lane *lane)
+static void probed(struct lane *lane, enum status status)
 {
-    struct error error;
-    if (store_probe(lane->runtime->options.store, &error) != ST_OK) {
+    if (status != ST_OK) {
         lane->probe_at = lane->monotonic + RETRY_NS;
         return;
     }
     log_info("store.writable", "lane=%u", lane->index);
     lane->read_only = false;
-    lane->probe_at = TIME_NEVER;
     /* Timers that were parked, or lost with what was forgotten, are found again in the store. */
     wakeup_forget_all(lane);
+}
+
+/* The probe writes to the disk, so it has a thread of its own for that moment. */
+struct probe {
+    struct message message;
+    struct lane   *lane;
+    enum status    status;
+};
+
+static void probe_answered(struct message *message)
+{
+    struct probe *probe = CONTAINER_OF(message, struct probe, message);
+    struct lane  *lane = probe->lane;
+    lane->probing = false;
+    probed(lane, probe->status);
+    free(probe);
+}
+
+static void *probe_main(void *context)
+{
+    struct probe *probe = context;
+    struct error  error;
+    probe->status = store_probe(probe->lane->runtime->options.store, &error);
+    mailbox_post(&probe->lane->mailbox, &probe->message);
+    return NULL;
+}
+
+static void probe(struct lane *lane)
+{
+    pthread_t    thread;
+    struct error error;
+    lane->probe_at = TIME_NEVER;
+    if (lane->runtime->options.wait != NULL) { /* a simulation has one thread */
+        probed(lane, store_probe(lane->runtime->options.store, &error));
+        return;
+    }
+    struct probe *new = xcalloc(1, sizeof(*new));
+    new->lane = lane;
+    new->message.run = probe_answered;
+    lane->probing = true;
+    if (pthread_create(&thread, NULL, probe_main, new) == 0) {
+        pthread_detach(thread);
+        return;
+    }
+    lane->probing = false;
+    lane->probe_at = lane->monotonic + RETRY_NS;
+    free(new);
 }
 
 void commit_turn(struct lane *lane)

@@ -190,8 +190,9 @@ static bool ask(struct lane *lane, struct chain *chain, struct entity *entity, s
         assert(!decision->changes && !decision->creates);
         if (entity == NULL || ++request->rounds > NEED_ROUNDS_MAX || decision->need_from < 1 ||
             decision->need_to >= entity->next_event_id || decision->need_from > decision->need_to) {
-            lane_fail(lane, request, ST_INTERNAL, "%s asked for events %" PRId64 " to %" PRId64 " that it cannot have",
-                      kind->name, decision->need_from, decision->need_to);
+            lane_fail(lane, request, ST_INTERNAL,
+                      "%s asked for events %" PRId64 " to %" PRId64 " that it cannot have", kind->name,
+                      decision->need_from, decision->need_to);
             return false;
         }
         if (!scan_for_request(entity, request, decision->need_from, decision->need_to))
@@ -200,13 +201,15 @@ static bool ask(struct lane *lane, struct chain *chain, struct entity *entity, s
 }
 
 /* A waiting poller starts a task in the very batch that makes the task ready: no commit, no row of its own. */
-static void fuse(struct lane *lane, struct chain *chain, struct entity *entity, const struct transition *transition)
+static void fuse(struct lane *lane, struct chain *chain, struct entity *entity,
+                 const struct transition *transition)
 {
     const struct lane_hooks *hooks = &lane->runtime->options.hooks;
     if (hooks->reserve == NULL || lane->read_only || lane->draining)
         return;
     for (size_t i = 0; i < transition->ready_count; i++) {
-        struct request *request = hooks->reserve(lane->runtime->options.hooks_context, lane, &transition->ready[i]);
+        struct request *request = hooks->reserve(lane->runtime->options.hooks_context, lane,
+                                                 &transition->ready[i]);
         if (request == NULL)
             continue;
         request_prepare(lane, request);
@@ -244,7 +247,8 @@ void request_decide(struct lane *lane, struct chain *chain, struct entity *entit
     if (decision.creates) {
         assert(chain->current == NULL || decision.created_identity.number > chain->current->number);
         assert(decision.created.run != NULL && !decision.created.is_volatile);
-        created = entity_new(lane, chain, runtime_kind(lane->runtime, request->kind), &decision.created_identity);
+        created = entity_new(lane, chain, runtime_kind(lane->runtime, request->kind),
+                             &decision.created_identity);
         entity_publish(created);
         commit_change(created)->created = true;
         transition_join(created, &decision.created);
@@ -270,7 +274,8 @@ void request_decide(struct lane *lane, struct chain *chain, struct entity *entit
 }
 
 /* The run a request means, when memory can say. False: it waits for the store. */
-static bool locate(struct lane *lane, struct chain *chain, struct request *request, struct entity **ret_entity)
+static bool locate(struct lane *lane, struct chain *chain, struct request *request,
+                   struct entity **ret_entity)
 {
     *ret_entity = NULL;
     if (request->kind == ENTITY_NAMESPACES) {

@@ -30,7 +30,7 @@ enum entity_kind_id {
 
 struct namespace_config {
     int64_t      number;
-    struct bytes id;   /* UUID text */
+    struct bytes id; /* UUID text */
     struct bytes name;
     int32_t      state; /* temporal.api.enums.v1.NamespaceState */
     int64_t      retention_ns;
@@ -38,10 +38,10 @@ struct namespace_config {
 };
 /* The limits of contract 1.8; the defaults are in limits_default. */
 struct limits {
-    size_t  id_size_max, payload_size_max, memo_size_max;
-    size_t  pending_activities_max, signals_max, buffered_events_max, buffered_bytes_max, buffered_queries_max;
-    size_t  history_events_max, history_size_max, state_size_max;
-    size_t  suggest_events, suggest_size;
+    size_t id_size_max, payload_size_max, memo_size_max;
+    size_t pending_activities_max, signals_max, buffered_events_max, buffered_bytes_max, buffered_queries_max;
+    size_t history_events_max, history_size_max, state_size_max;
+    size_t suggest_events, suggest_size;
     int64_t workflow_task_timeout_default_ns, workflow_task_timeout_max_ns;
 };
 extern const struct limits limits_default;
@@ -52,12 +52,12 @@ struct event_range {
     size_t        count;
 };
 struct env {
-    int64_t                        now; /* wall ns: max(clock, last persisted time, the entity's last event time) */
+    int64_t now; /* wall ns: max(clock, last persisted time, the entity's last event time) */
     const struct namespace_config *namespace; /* NULL for kinds that live in none */
-    const struct limits           *limits;
-    uint64_t                       entropy[4]; /* fresh for every decide: UUIDs, jitter */
-    struct number_source          *numbers;    /* decide may take as many as it needs; restored when it is asked again */
-    struct event_range             cold;       /* the answer to NEED; count 0 at first */
+    const struct limits  *limits;
+    uint64_t              entropy[4]; /* fresh for every decide: UUIDs, jitter */
+    struct number_source *numbers; /* decide may take as many as it needs; restored when it is asked again */
+    struct event_range    cold;    /* the answer to NEED; count 0 at first */
 };
 store_number env_number(struct env *env);
 
@@ -89,9 +89,11 @@ struct request {
     uint32_t           rounds;  /* of NEED */
     struct event_range cold;
 };
-#define ENTITY_COMMAND_DUE 0 /* the time that next_due named has come (or it was named too early: decide nothing) */
+#define ENTITY_COMMAND_DUE                                                                                   \
+    0 /* the time that next_due named has come (or it was named too early: decide nothing) */
 
-#define ENTITY_COMMAND_MESSAGE (-1) /* the request is a struct message_request; its error is the answer "refused" */
+#define ENTITY_COMMAND_MESSAGE                                                                               \
+    (-1) /* the request is a struct message_request; its error is the answer "refused" */
 
 /* A message from one entity to another. It goes with the transition that sends it, and its effect with the link's row. */
 struct entity_message {
@@ -112,14 +114,14 @@ struct transition {
     int64_t       first_event_id; /* of events; the next id to come when there are none */
     struct bytes *events;         /* encoded HistoryEvents, ids dense */
     size_t        event_count;
-    struct bytes  delta;          /* what events do not say; kept readable for ever */
-    bool          is_volatile;    /* true: applied, never stored (heartbeats without details); no events then */
+    struct bytes  delta;       /* what events do not say; kept readable for ever */
+    bool          is_volatile; /* true: applied, never stored (heartbeats without details); no events then */
     /* Rows. run is complete for a created run, and for a change of status, memo, search attributes or close; else NULL. */
-    struct store_run   *run;
-    struct store_ready *ready; /* tasks that became ready; sequence from env_number */
-    size_t              ready_count;
-    store_number       *unready; /* sequences of ready rows that go: started, cancelled, timed out, moved */
-    size_t              unready_count;
+    struct store_run    *run;
+    struct store_ready  *ready; /* tasks that became ready; sequence from env_number */
+    size_t               ready_count;
+    store_number        *unready; /* sequences of ready rows that go: started, cancelled, timed out, moved */
+    size_t               unready_count;
     struct store_entity *entities; /* rows of kinds that are no runs; state empty: delete */
     size_t               entity_count;
     struct entity_message *messages; /* each is applied once by its target, over crashes of either side */
@@ -139,7 +141,7 @@ struct entity_identity {
 struct decision {
     bool              changes; /* self is set */
     struct transition self;
-    bool                   creates; /* a new run of the same business id (start, continue-as-new, retry, cron) */
+    bool              creates; /* a new run of the same business id (start, continue-as-new, retry, cron) */
     struct entity_identity created_identity;
     struct transition      created;
     /* NEED: fetch [need_from, need_to] of the entity's history and ask again; nothing else may be set then. */
@@ -159,7 +161,7 @@ struct transition_record {
 struct entity_kind {
     enum entity_kind_id id;
     const char         *name;
-    size_t              request_size; /* of the kind's struct around struct request, which must be its first member */
+    size_t request_size; /* of the kind's struct around struct request, which must be its first member */
     void *(*state_new)(const struct entity_identity *identity); /* identity's bytes are copied as needed */
     void (*state_free)(void *state);
     size_t (*state_size)(const void *state); /* bytes of memory, roughly, in constant time */
@@ -171,7 +173,7 @@ struct entity_kind {
     enum status (*restore)(void *state, struct bytes snapshot, struct error *error) MUST_USE;
     /* After a load, before the first decide: volatile times start anew at `now` (heartbeats get a full interval). */
     void (*loaded)(void *state, int64_t now);
-    int64_t (*next_due)(const void *state);       /* wall ns; TIME_NEVER: nothing to wait for */
+    int64_t (*next_due)(const void *state);        /* wall ns; TIME_NEVER: nothing to wait for */
     int64_t (*last_event_time)(const void *state); /* wall ns; env.now is never before it */
     bool (*is_open)(const void *state);
     /* Optional: whether a request brings new work (a start, a signal). Such are refused while the disk is full

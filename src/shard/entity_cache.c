@@ -9,7 +9,8 @@ static uint64_t chain_hash(enum entity_kind_id kind, int64_t namespace_number, s
     return hash_combine(hash_combine(hash_bytes(business_id), (uint64_t)namespace_number), (uint64_t)kind);
 }
 
-struct chain *chain_get(struct lane *lane, enum entity_kind_id kind, int64_t namespace_number, struct bytes business_id)
+struct chain *chain_get(struct lane *lane, enum entity_kind_id kind, int64_t namespace_number,
+                        struct bytes business_id)
 {
     uint64_t hash = chain_hash(kind, namespace_number, business_id);
     for (struct table_link *at = table_first(&lane->by_key, hash); at != NULL; at = table_next(at)) {
@@ -154,8 +155,8 @@ void entity_free(struct entity *entity)
 
 void entity_resize(struct entity *entity)
 {
-    size_t size = sizeof(*entity) + sizeof(struct chain) + entity->chain->business_id.size + entity->tail_size +
-                  entity->kind->state_size(entity->state);
+    size_t size = sizeof(*entity) + sizeof(struct chain) + entity->chain->business_id.size +
+                  entity->tail_size + entity->kind->state_size(entity->state);
     entity->lane->entity_bytes += size - entity->size;
     entity->size = size;
 }
@@ -227,7 +228,7 @@ void cache_turn(struct lane *lane)
  * changes that are in flight are the caller's to see to. */
 void chain_forget(struct lane *lane, struct chain *chain)
 {
-    LIST_FOR_EACH(entity, &chain->entities, struct entity, in_chain) {
+    LIST_FOR_EACH (entity, &chain->entities, struct entity, in_chain) {
         commit_entity_gone(entity);
         entity_free(entity);
     }
@@ -242,8 +243,8 @@ void chain_forget(struct lane *lane, struct chain *chain)
 
 void chain_mark_quarantined(struct lane *lane, struct chain *chain, const char *reason)
 {
-    log_error("entity.quarantined", "namespace=%" PRId64 " workflow_id=%.*s reason=%s", chain->namespace_number,
-              BYTES_FMT(chain->business_id), reason);
+    log_error("entity.quarantined", "namespace=%" PRId64 " workflow_id=%.*s reason=%s",
+              chain->namespace_number, BYTES_FMT(chain->business_id), reason);
     if (list_linked(&chain->quarantined) || lane->quarantined_count >= QUARANTINED_MAX)
         return;
     chain->quarantined_until = lane->monotonic + QUARANTINE_NS;

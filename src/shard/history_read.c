@@ -85,7 +85,7 @@ static void pin_memory(struct scan *scan, struct entity *entity, bool undurable)
     scan->memory_from = INT64_MAX;
     if (entity == NULL)
         return;
-    LIST_FOR_EACH(row, &entity->tail, struct tail_row, link) {
+    LIST_FOR_EACH (row, &entity->tail, struct tail_row, link) {
         rows++;
         if (scan->memory_from == INT64_MAX)
             scan->memory_from = row->first_event_id;
@@ -94,8 +94,9 @@ static void pin_memory(struct scan *scan, struct entity *entity, bool undurable)
     if (open != NULL && open->event_count != 0)
         scan->memory_from = MIN(scan->memory_from, open->first_event_id);
     scan->pinned = ARENA_NEW_ARRAY(&scan->arena, struct pinned_row, rows);
-    LIST_FOR_EACH(row, &entity->tail, struct tail_row, link) {
-        if (row->first_event_id <= scan->last && row->first_event_id + (int64_t)row->event_count > scan->first)
+    LIST_FOR_EACH (row, &entity->tail, struct tail_row, link) {
+        if (row->first_event_id <= scan->last &&
+            row->first_event_id + (int64_t)row->event_count > scan->first)
             pin(scan, row->first_event_id, row->event_count, bytes_of(row->data, row->size));
     }
     if (open != NULL && open->event_count != 0 && open->first_event_id <= scan->last)
@@ -150,7 +151,8 @@ static void add_pinned(struct scan *scan)
     for (size_t i = 0; i < scan->pinned_count && !scan->done; i++) {
         const struct pinned_row *row = &scan->pinned[scan->backward ? scan->pinned_count - 1 - i : i];
         if (!add_row(scan, row->first_event_id, row->events, row->count))
-            panic("memory has a gap before event %" PRId64 " of run %" PRId64, row->first_event_id, scan->branch);
+            panic("memory has a gap before event %" PRId64 " of run %" PRId64, row->first_event_id,
+                  scan->branch);
     }
 }
 
@@ -170,7 +172,8 @@ static void page_over(struct scan *scan)
     page->events = scan->events;
     page->event_count = scan->count;
     page->next = 0;
-    if (scan->error.code == ST_OK && (scan->backward ? scan->expected >= scan->first : scan->expected <= scan->last))
+    if (scan->error.code == ST_OK &&
+        (scan->backward ? scan->expected >= scan->first : scan->expected <= scan->last))
         page->next = scan->expected;
     arena_adopt(page->arena, &scan->arena);
     if (page->home == lane) {
@@ -266,8 +269,8 @@ static void add_stored(struct scan *scan)
         if (batch_unpack(row, &scan->arena, &events, &count, &scan->error) != ST_OK)
             return;
         if (!add_row(scan, row->first_event_id, events, count)) {
-            error_set(&scan->error, ST_DATA_LOSS, "history of run %" PRId64 " lacks event %" PRId64, scan->branch,
-                      scan->expected);
+            error_set(&scan->error, ST_DATA_LOSS, "history of run %" PRId64 " lacks event %" PRId64,
+                      scan->branch, scan->expected);
             return;
         }
     }
@@ -276,8 +279,8 @@ static void add_stored(struct scan *scan)
     if (scan->count == 0 && read->transition_count == 0)
         error_set(&scan->error, ST_NOT_FOUND, "the history of this run is not there any more");
     else
-        error_set(&scan->error, ST_DATA_LOSS, "history of run %" PRId64 " ends before event %" PRId64, scan->branch,
-                  scan->expected);
+        error_set(&scan->error, ST_DATA_LOSS, "history of run %" PRId64 " ends before event %" PRId64,
+                  scan->branch, scan->expected);
 }
 
 static void scan_answered(struct message *message)
@@ -345,7 +348,9 @@ static void scan_submit(struct lane *lane, const struct scan *template)
 bool scan_for_request(struct entity *entity, struct request *request, int64_t from, int64_t to)
 {
     struct lane *lane = entity->lane;
-    struct scan  scan = { .lane = lane, .branch = entity->number, .first = from, .last = to, .request = request };
+    struct scan  scan = {
+         .lane = lane, .branch = entity->number, .first = from, .last = to, .request = request
+    };
     arena_init(&scan.arena, SIZE_MAX);
     if (scan_memory(&scan, entity, true)) {
         request_ready(&scan);
@@ -407,7 +412,7 @@ void lane_read_history(struct lane *from, struct history_read *page)
 
 void scan_forget_all(struct lane *lane, struct list *ret_requests)
 {
-    LIST_FOR_EACH(scan, &lane->scans, struct scan, link) {
+    LIST_FOR_EACH (scan, &lane->scans, struct scan, link) {
         if (scan->forgotten || scan->page != NULL) /* pages rest on durable rows; they may go on */
             continue;
         scan->forgotten = true;

@@ -170,7 +170,8 @@ void lane_turn(struct lane *lane)
         return;
     run_finished(lane);
     wakeup_fire(lane);
-    for (unsigned i = 0; i < TURN_REQUESTS_MAX && !list_empty(&lane->queue) && !commit_open_is_full(lane); i++) {
+    for (unsigned i = 0; i < TURN_REQUESTS_MAX && !list_empty(&lane->queue) && !commit_open_is_full(lane);
+         i++) {
         struct request *request = LIST_ENTRY(list_take_first(&lane->queue), struct request, link);
         lane->statistics.requests++;
         request_process(lane, request);
@@ -202,11 +203,11 @@ int64_t lane_next_due(const struct lane *lane)
 
 bool lane_idle(const struct lane *lane)
 {
-    return atomic_load_explicit(&lane->mailbox.newest, memory_order_relaxed) == NULL && list_empty(&lane->queue) &&
-           list_empty(&lane->finished) && lane->publications == 0 && lane->flight == NULL && commit_is_empty(lane) &&
-           list_empty(&lane->loads) && list_empty(&lane->scans) && list_empty(&lane->reads_finished) &&
-           lane->wakeup_read == NULL && lane->due_running == 0 &&
-           link_idle(lane);
+    return atomic_load_explicit(&lane->mailbox.newest, memory_order_relaxed) == NULL &&
+           list_empty(&lane->queue) && list_empty(&lane->finished) && lane->publications == 0 &&
+           lane->flight == NULL && commit_is_empty(lane) && list_empty(&lane->loads) &&
+           list_empty(&lane->scans) && list_empty(&lane->reads_finished) && lane->wakeup_read == NULL &&
+           lane->due_running == 0 && !lane->probing && link_idle(lane);
 }
 
 void lane_drain(struct lane *lane)

@@ -38,13 +38,13 @@ struct lane_hooks {
 };
 
 struct runtime_options {
-    struct store              *store;
-    struct clock               clock;
-    uint32_t                   lane_count;
-    size_t                     memory_limit; /* bytes of cached entities, all lanes together */
-    uint64_t                   seed;         /* 0: from the system */
-    size_t                     window_size;  /* keys per window (wake-ups, ready tasks); the simulator uses 2 */
-    size_t                     snapshot_after; /* bytes of rows after which an open run gets a snapshot; 0: 16 KiB */
+    struct store *store;
+    struct clock  clock;
+    uint32_t      lane_count;
+    size_t        memory_limit;   /* bytes of cached entities, all lanes together */
+    uint64_t      seed;           /* 0: from the system */
+    size_t        window_size;    /* keys per window (wake-ups, ready tasks); the simulator uses 2 */
+    size_t        snapshot_after; /* bytes of rows after which an open run gets a snapshot; 0: 16 KiB */
     const struct limits       *limits;
     const struct entity_kind **kinds;
     size_t                     kind_count;
@@ -58,19 +58,20 @@ struct runtime_options {
     void *fatal_context;
 };
 /* Loads namespaces; blocking is allowed here only. */
-enum status     runtime_new(const struct runtime_options *options, struct runtime **ret_runtime, struct error *error) MUST_USE;
-void            runtime_free(struct runtime *runtime); /* every lane idle and no request outstanding */
+enum status runtime_new(const struct runtime_options *options, struct runtime **ret_runtime,
+                        struct error *error) MUST_USE;
+void        runtime_free(struct runtime *runtime); /* every lane idle and no request outstanding */
 /* With every lane's thread ended: turns the lanes on the calling thread until all are idle. */
 void runtime_settle(struct runtime *runtime);
 /* For simulations, after the store forgot what was pending: frees everything as a crash would. Requests that were submitted
  * are their owner's again, unanswered. */
-void runtime_abandon(struct runtime *runtime);
-struct lane    *runtime_lane(struct runtime *runtime, uint32_t index);
-uint32_t        runtime_lane_count(const struct runtime *runtime);
-struct store   *runtime_store(struct runtime *runtime);
+void          runtime_abandon(struct runtime *runtime);
+struct lane  *runtime_lane(struct runtime *runtime, uint32_t index);
+uint32_t      runtime_lane_count(const struct runtime *runtime);
+struct store *runtime_store(struct runtime *runtime);
 /* The lane that owns (namespace, business id), and the one of a task queue family (namespace, normal queue name). */
-struct lane    *runtime_owner(struct runtime *runtime, int64_t namespace_number, struct bytes business_id);
-struct lane    *runtime_queue_lane(struct runtime *runtime, int64_t namespace_number, struct bytes normal_queue);
+struct lane *runtime_owner(struct runtime *runtime, int64_t namespace_number, struct bytes business_id);
+struct lane *runtime_queue_lane(struct runtime *runtime, int64_t namespace_number, struct bytes normal_queue);
 
 /* Who wakes this lane's host; set before the first post. `wake` is called on any thread. */
 void lane_set_host(struct lane *lane, void (*wake)(void *context), void *context);
@@ -80,7 +81,7 @@ void lane_tell_time(struct lane *lane);
 /* One turn: mailbox, due wake-ups, requests, then seal what is ready. Bounded. */
 void lane_turn(struct lane *lane);
 /* When lane_turn wants to be called next without a wake: wall ns, TIME_NEVER, or <= now: at once. */
-int64_t lane_next_due(const struct lane *lane);
+int64_t         lane_next_due(const struct lane *lane);
 uint32_t        lane_index(const struct lane *lane);
 struct runtime *lane_runtime(const struct lane *lane);
 struct mailbox *lane_mailbox(struct lane *lane);
@@ -122,8 +123,8 @@ struct history_read {
     int64_t      namespace_number;
     struct bytes business_id;
     store_number branch;
-    int64_t      first, last; /* event ids, inclusive */
-    bool         backward;    /* newest first, starting at last */
+    int64_t      first, last;             /* event ids, inclusive */
+    bool         backward;                /* newest first, starting at last */
     size_t       count_limit, size_limit; /* a page ends with the commit batch that reaches one of them */
     /* answer */
     struct error  error;

@@ -14,35 +14,35 @@
  */
 #include "shard/shard_internal.h"
 
-#define LINK_WINDOW     64
-#define LINKS_PER_LANE  (SHARD_RANGE_COUNT * SHARD_RANGE_COUNT)
-#define SCAN_ROWS       512
-#define RESEND_NS       NS_PER_S
+#define LINK_WINDOW    64
+#define LINKS_PER_LANE (SHARD_RANGE_COUNT * SHARD_RANGE_COUNT)
+#define SCAN_ROWS      512
+#define RESEND_NS      NS_PER_S
 
 /* A message on its way to its target and back. Made by the sender's lane, worked on by the receiver's. */
 struct transfer {
-    struct list           link; /* in link_out.sending, by number */
-    struct message        message;
+    struct list            link; /* in link_out.sending, by number */
+    struct message         message;
     struct message_request request;
-    struct arena          arena;
-    struct link_out      *sender;
-    int32_t               source, target;
-    int64_t               number;
-    enum status           answer;
+    struct arena           arena;
+    struct link_out       *sender;
+    int32_t                source, target;
+    int64_t                number;
+    enum status            answer;
 };
 struct outgoing {
     struct window_link link;
     struct bytes       body; /* behind the structure */
 };
 struct link_out {
-    struct list   active; /* in links.active, while there may be something to send */
-    struct lane  *lane;
-    int32_t       source, target;
-    int64_t       next;
-    struct window window;
-    struct list   sending;
-    int64_t       resend_at;
-    bool          reading;
+    struct list       active; /* in links.active, while there may be something to send */
+    struct lane      *lane;
+    int32_t           source, target;
+    int64_t           next;
+    struct window     window;
+    struct list       sending;
+    int64_t           resend_at;
+    bool              reading;
     struct message    sealed;
     struct store_read read;
     struct arena      arena;
@@ -200,10 +200,12 @@ static void transfer_free(struct transfer *transfer)
 
 static void acknowledge(struct link_out *link, int64_t number)
 {
-    struct lane             *lane = link->lane;
+    struct lane              *lane = link->lane;
     struct link_acknowledged *row = ARENA_NEW(&lane->open->arena, struct link_acknowledged);
     commit_opened(lane);
-    row->row = (struct store_outbox){ .source_range = link->source, .target_range = link->target, .number = number };
+    row->row = (struct store_outbox){ .source_range = link->source,
+                                      .target_range = link->target,
+                                      .number = number };
     row->next = lane->open->acknowledged;
     lane->open->acknowledged = row;
 }
@@ -226,7 +228,7 @@ static void transfer_arrived(struct message *message);
 
 static bool is_sending(const struct link_out *link, int64_t number)
 {
-    LIST_FOR_EACH(transfer, &link->sending, struct transfer, link) {
+    LIST_FOR_EACH (transfer, &link->sending, struct transfer, link) {
         if (transfer->number == number)
             return true;
     }
@@ -244,7 +246,7 @@ static void send(struct link_out *link, int64_t number, struct bytes body)
     transfer->request.body = arena_copy(&transfer->arena, body);
     transfer->message.run = transfer_arrived;
     struct list *before = &link->sending;
-    LIST_FOR_EACH(other, &link->sending, struct transfer, link) {
+    LIST_FOR_EACH (other, &link->sending, struct transfer, link) {
         if (before == &link->sending && other->number > number)
             before = &other->link;
     }
@@ -265,7 +267,9 @@ static void pump(struct link_out *link)
         if (first == NULL)
             break;
         int64_t number = first->key.minor;
-        int64_t lowest = list_empty(&link->sending) ? number : LIST_ENTRY(link->sending.next, struct transfer, link)->number;
+        int64_t lowest = list_empty(&link->sending)
+                             ? number
+                             : LIST_ENTRY(link->sending.next, struct transfer, link)->number;
         if (number >= lowest + LINK_WINDOW)
             break;
         window_take(&link->window, first);
@@ -277,7 +281,8 @@ static void pump(struct link_out *link)
 
 static void refill_answered(struct message *message)
 {
-    struct link_out *link = CONTAINER_OF(CONTAINER_OF(message, struct store_read, message), struct link_out, read);
+    struct link_out *link = CONTAINER_OF(CONTAINER_OF(message, struct store_read, message), struct link_out,
+                                         read);
     bool             end = !link->read.more;
     link->reading = false;
     activate(link);
@@ -318,7 +323,7 @@ void link_turn(struct lane *lane)
 {
     if (lane->links == NULL || lane->settling || lane->read_only)
         return;
-    LIST_FOR_EACH(link, &lane->links->active, struct link_out, active) {
+    LIST_FOR_EACH (link, &lane->links->active, struct link_out, active) {
         pump(link);
         if (!link->reading && link->resend_at == TIME_NEVER && window_wants_refill(&link->window)) {
             link->reading = true;
@@ -336,7 +341,7 @@ int64_t link_next_due(const struct lane *lane)
     int64_t due = TIME_NEVER;
     if (lane->links == NULL || lane->settling || lane->read_only)
         return due;
-    LIST_FOR_EACH(link, &lane->links->active, struct link_out, active)
+    LIST_FOR_EACH (link, &lane->links->active, struct link_out, active)
         due = MIN(due, link->resend_at == TIME_NEVER ? lane->now : link->resend_at);
     return due;
 }
@@ -538,13 +543,16 @@ enum status links_load(struct runtime *runtime, struct error *error)
     for (size_t i = 0; status == ST_OK && i < read.link_count; i++) {
         const struct store_link *row = &read.links[i];
         if (!is_range(row->source_range) || !is_range(row->target_range)) {
-            status = error_set(error, ST_DATA_LOSS, "the row of link %d, %d is damaged", row->source_range, row->target_range);
+            status = error_set(error, ST_DATA_LOSS, "the row of link %d, %d is damaged", row->source_range,
+                               row->target_range);
             break;
         }
-        struct link_in *in = in_get(runtime_range_lane(runtime, row->target_range), row->source_range, row->target_range);
+        struct link_in *in = in_get(runtime_range_lane(runtime, row->target_range), row->source_range,
+                                    row->target_range);
         in->number = in->durable_number = row->number;
         in->window = in->durable_window = row->window;
-        struct link_out *out = out_get(runtime_range_lane(runtime, row->source_range), row->source_range, row->target_range);
+        struct link_out *out = out_get(runtime_range_lane(runtime, row->source_range), row->source_range,
+                                       row->target_range);
         out->next = row->number + 1;
     }
     arena_release(&arena);

@@ -11,8 +11,8 @@ static void ledger_name(char *name, size_t size, uint64_t number)
     snprintf(name, size, "ledger-%" PRIu64, number);
 }
 
-static struct ledger_request *send_amount(struct fixture *fixture, uint64_t from, uint64_t to, uint64_t request_id,
-                                          int64_t amount)
+static struct ledger_request *send_amount(struct fixture *fixture, uint64_t from, uint64_t to,
+                                          uint64_t request_id, int64_t amount)
 {
     char name[24];
     ledger_name(name, sizeof(name), from);
@@ -70,7 +70,8 @@ TEST(a_message_arrives_and_leaves_no_row_behind)
         fixture_init(&fixture, false, lanes);
         open_ledgers(&fixture);
         for (uint64_t i = 0; i < LEDGERS; i++) {
-            struct ledger_request *sent = send_amount(&fixture, i, (i + 1) % LEDGERS, 100 + i, 10 + (int64_t)i);
+            struct ledger_request *sent = send_amount(&fixture, i, (i + 1) % LEDGERS, 100 + i,
+                                                      10 + (int64_t)i);
             fixture_settle(&fixture);
             CHECK_INT(sent->base.error.code, ST_OK);
             fixture_forget(sent);
@@ -88,7 +89,8 @@ TEST(a_message_to_itself_and_to_nobody)
     fixture_init(&fixture, false, 2);
     open_ledgers(&fixture);
     struct ledger_request *self = send_amount(&fixture, 3, 3, 100, 7);
-    struct ledger_request *nobody = send_amount(&fixture, 4, 999, 101, 7); /* refused: that is an answer too */
+    struct ledger_request *nobody = send_amount(&fixture, 4, 999, 101,
+                                                7); /* refused: that is an answer too */
     fixture_settle(&fixture);
     CHECK_EQ(total(&fixture, 3), 0);
     CHECK_EQ(total(&fixture, 4), -7);
@@ -146,7 +148,8 @@ static void run_random(uint64_t seed)
                     sends[at].to = random_below(&random, LEDGERS);
                     sends[at].id = 1000 + at;
                 }
-                sends[at].request = send_amount(&fixture, sends[at].from, sends[at].to, sends[at].id, 1 + (int64_t)at);
+                sends[at].request = send_amount(&fixture, sends[at].from, sends[at].to, sends[at].id,
+                                                1 + (int64_t)at);
             }
             break;
         case 1:
@@ -179,7 +182,8 @@ static void run_random(uint64_t seed)
             (void)store_memory_step(fixture.store.inner);
             break;
         default:
-            lane_turn(runtime_lane(fixture.runtime, (uint32_t)random_below(&random, fixture.options.lane_count)));
+            lane_turn(
+                runtime_lane(fixture.runtime, (uint32_t)random_below(&random, fixture.options.lane_count)));
             break;
         }
         for (size_t i = 0; i < ARRAY_COUNT(sends); i++) {
@@ -207,7 +211,8 @@ static void run_random(uint64_t seed)
     for (size_t i = 0; i < ARRAY_COUNT(sends); i++) {
         if (sends[i].id == 0)
             continue;
-        struct ledger_request *again = send_amount(&fixture, sends[i].from, sends[i].to, sends[i].id, 1 + (int64_t)i);
+        struct ledger_request *again = send_amount(&fixture, sends[i].from, sends[i].to, sends[i].id,
+                                                   1 + (int64_t)i);
         fixture_settle(&fixture);
         CHECK_INT(again->base.error.code, ST_OK);
         fixture_forget(again);
@@ -217,7 +222,8 @@ static void run_random(uint64_t seed)
     for (uint64_t i = 0; i < LEDGERS; i++) {
         int64_t is = total(&fixture, i);
         if (is != expected[i])
-            fail_msg("seed %" PRIu64 ": ledger %" PRIu64 " has %" PRId64 ", not %" PRId64, seed, i, is, expected[i]);
+            fail_msg("seed %" PRIu64 ": ledger %" PRIu64 " has %" PRId64 ", not %" PRId64, seed, i, is,
+                     expected[i]);
         sum += is;
     }
     CHECK_EQ(sum, 0);

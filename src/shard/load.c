@@ -11,7 +11,7 @@ struct load {
     struct chain     *chain;  /* NULL: forgotten meanwhile; dropped when the answer comes */
     store_number      number; /* 0: the current run */
     struct list       waiting;
-    struct entity    *entity; /* while further pages come; in no table yet */
+    struct entity    *entity;      /* while further pages come; in no table yet */
     uint64_t          incarnation; /* of the chain, when the first page was asked for */
     struct arena      arena;
     struct store_read read;
@@ -68,14 +68,16 @@ static enum status fold_row(struct entity *entity, const struct store_transition
     if (status != ST_OK)
         return status;
     if (row->number != entity->row_number + 1 || (count != 0 && row->first_event_id != entity->next_event_id))
-        return error_set(error, ST_DATA_LOSS, "row %" PRId64 " (event %" PRId64 ") follows row %" PRId64 " (event %" PRId64 ")",
+        return error_set(error, ST_DATA_LOSS,
+                         "row %" PRId64 " (event %" PRId64 ") follows row %" PRId64 " (event %" PRId64 ")",
                          row->number, row->first_event_id, entity->row_number, entity->next_event_id - 1);
     entity->row_number = row->number;
     while (rest.size != 0) {
         uint64_t event_count, size;
         if (!take_varint(&rest, &event_count) || !take_varint(&rest, &size) || size > rest.size ||
             event_count > count - used)
-            return error_set(error, ST_DATA_LOSS, "row %" PRId64 " has a damaged list of deltas", row->number);
+            return error_set(error, ST_DATA_LOSS, "row %" PRId64 " has a damaged list of deltas",
+                             row->number);
         struct transition_record record = { .number = row->number,
                                             .first_event_id = entity->next_event_id,
                                             .events = events + used,
@@ -100,8 +102,8 @@ static enum status restore(struct entity *entity, const struct store_run *run, s
     uint64_t     version, next_event_id;
     if (rest.size == 0)
         return ST_OK;
-    if (!take_varint(&rest, &version) || version != 1 || !take_varint(&rest, &next_event_id) || next_event_id < 1 ||
-        next_event_id > INT32_MAX)
+    if (!take_varint(&rest, &version) || version != 1 || !take_varint(&rest, &next_event_id) ||
+        next_event_id < 1 || next_event_id > INT32_MAX)
         return error_set(error, ST_DATA_LOSS, "a snapshot of unknown form");
     entity->row_number = run->snapshot_transition;
     entity->next_event_id = (int64_t)next_event_id;
@@ -186,7 +188,7 @@ void load_wait(struct lane *lane, struct chain *chain, store_number number, stru
         return;
     }
     lane->waiting++;
-    LIST_FOR_EACH(other, &chain->loads, struct load, in_chain) {
+    LIST_FOR_EACH (other, &chain->loads, struct load, in_chain) {
         if (other->number == number) {
             list_append(&other->waiting, &request->link);
             return;
@@ -220,8 +222,9 @@ static void load_over(struct load *load, bool none, const struct error *error)
         struct request *request = LIST_ENTRY(at, struct request, link);
         lane->waiting--;
         if (error != NULL)
-            lane_fail(lane, request, error->code == ST_DATA_LOSS || error->code == ST_RESOURCE_EXHAUSTED ? error->code
-                                                                                                        : ST_UNAVAILABLE,
+            lane_fail(lane, request,
+                      error->code == ST_DATA_LOSS || error->code == ST_RESOURCE_EXHAUSTED ? error->code
+                                                                                          : ST_UNAVAILABLE,
                       "the execution could not be loaded: %s", error->message);
         else if (none && request->command == ENTITY_COMMAND_DUE)
             wakeup_decide(lane, chain, NULL, request);
@@ -277,7 +280,8 @@ static void start_anew(struct load *load)
 static bool is_the_run(const struct load *load, const struct store_run *run)
 {
     return run->namespace_number == load->chain->namespace_number &&
-           bytes_equal(run->workflow_id, load->chain->business_id) && (load->number == 0 || run->number == load->number);
+           bytes_equal(run->workflow_id, load->chain->business_id) &&
+           (load->number == 0 || run->number == load->number);
 }
 
 /* The first page: the row, and the state it starts from. False: over already. */
@@ -299,12 +303,12 @@ static bool load_begin(struct load *load, struct error *error)
         return false;
     }
     const struct namespace_config *namespace = lane_namespace_by_number(lane, run->namespace_number);
-    struct entity_identity         identity = {
-                .namespace_number = run->namespace_number,
-                .namespace_id = namespace == NULL ? BYTES_EMPTY : namespace->id,
-                .business_id = run->workflow_id,
-                .number = run->number,
-                .run_id = run->run_id,
+    struct entity_identity identity = {
+        .namespace_number = run->namespace_number,
+        .namespace_id = namespace == NULL ? BYTES_EMPTY : namespace->id,
+        .business_id = run->workflow_id,
+        .number = run->number,
+        .run_id = run->run_id,
     };
     load->entity = entity_new(lane, chain, runtime_kind(lane->runtime, chain->kind), &identity);
     return restore(load->entity, run, error) == ST_OK;
@@ -345,7 +349,8 @@ static void load_answered(struct message *message)
         store_number branch = load->entity->number;
         int64_t      from = load->entity->row_number + 1;
         arena_reset(&load->arena);
-        submit(load, (struct store_read){ .kind = STORE_READ_HISTORY, .number = branch, .from = from, .to = INT64_MAX });
+        submit(load, (struct store_read){
+                         .kind = STORE_READ_HISTORY, .number = branch, .from = from, .to = INT64_MAX });
         return;
     }
     start_anew(load);
@@ -354,7 +359,7 @@ static void load_answered(struct message *message)
 
 void load_forget_all(struct lane *lane, struct list *ret_waiters)
 {
-    LIST_FOR_EACH(load, &lane->loads, struct load, link) {
+    LIST_FOR_EACH (load, &lane->loads, struct load, link) {
         for (struct list *at; (at = list_take_first(&load->waiting)) != NULL;) {
             lane->waiting--;
             list_append(ret_waiters, at);

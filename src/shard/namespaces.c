@@ -35,7 +35,7 @@ struct publication {
 
 static void row_put(struct namespace_rows *rows, struct bytes key, struct bytes state)
 {
-    LIST_FOR_EACH(row, &rows->list, struct namespace_row, link) {
+    LIST_FOR_EACH (row, &rows->list, struct namespace_row, link) {
         if (bytes_equal(row->key, key)) {
             list_remove(&row->link);
             free(row);
@@ -45,7 +45,7 @@ static void row_put(struct namespace_rows *rows, struct bytes key, struct bytes 
     if (state.size == 0)
         return;
     struct namespace_row *new = xcalloc(1, sizeof(*new) + key.size + state.size);
-    uint8_t              *at = (uint8_t *)(new + 1);
+    uint8_t *at = (uint8_t *)(new + 1);
     memcpy(at, key.base, key.size);
     memcpy(at + key.size, state.base, state.size);
     new->key = bytes_of(at, key.size);
@@ -57,34 +57,37 @@ static void row_put(struct namespace_rows *rows, struct bytes key, struct bytes 
 
 static int by_name(const void *a, const void *b)
 {
-    return bytes_compare(((const struct namespace_config *)a)->name, ((const struct namespace_config *)b)->name);
+    return bytes_compare(((const struct namespace_config *)a)->name,
+                         ((const struct namespace_config *)b)->name);
 }
 
 static int by_id(const void *a, const void *b)
 {
-    return bytes_compare((*(struct namespace_config *const *)a)->id, (*(struct namespace_config *const *)b)->id);
+    return bytes_compare((*(struct namespace_config *const *)a)->id,
+                         (*(struct namespace_config *const *)b)->id);
 }
 
 static int by_number(const void *a, const void *b)
 {
-    int64_t left = (*(struct namespace_config *const *)a)->number, right = (*(struct namespace_config *const *)b)->number;
+    int64_t left = (*(struct namespace_config *const *)a)->number,
+            right = (*(struct namespace_config *const *)b)->number;
     return (left > right) - (left < right);
 }
 
-static enum status set_new(const struct namespace_rows *rows, uint64_t generation, struct namespace_set **ret_set,
-                           struct error *error)
+static enum status set_new(const struct namespace_rows *rows, uint64_t generation,
+                           struct namespace_set **ret_set, struct error *error)
 {
     struct namespace_set *set = xcalloc(1, sizeof(*set));
     size_t                count = 0;
     arena_init(&set->arena, SIZE_MAX);
     atomic_init(&set->references, 1);
     set->generation = generation;
-    LIST_FOR_EACH(row, &rows->list, struct namespace_row, link)
+    LIST_FOR_EACH (row, &rows->list, struct namespace_row, link)
         count++;
     set->by_name = ARENA_NEW_ARRAY(&set->arena, struct namespace_config, count + 1);
     set->by_id = ARENA_NEW_ARRAY(&set->arena, struct namespace_config *, count + 1);
     set->by_number = ARENA_NEW_ARRAY(&set->arena, struct namespace_config *, count + 1);
-    LIST_FOR_EACH(row, &rows->list, struct namespace_row, link) {
+    LIST_FOR_EACH (row, &rows->list, struct namespace_row, link) {
         struct state_Namespace record;
         struct bytes           bytes = arena_copy(&set->arena, row->state);
         enum status            status = pb_decode(&pb_state_Namespace, bytes, &set->arena, &record, error);
@@ -149,7 +152,8 @@ const struct namespace_config *lane_namespace_by_number(struct lane *lane, int64
 {
     const struct namespace_set *set = lane->namespaces;
     struct namespace_config     key = { .number = number }, *pointer = &key, **found;
-    found = set->count == 0 ? NULL : bsearch(&pointer, set->by_number, set->count, sizeof(pointer), by_number);
+    found = set->count == 0 ? NULL
+                            : bsearch(&pointer, set->by_number, set->count, sizeof(pointer), by_number);
     return found == NULL ? NULL : *found;
 }
 
@@ -171,7 +175,7 @@ static enum status singleton_new(struct lane *lane, struct error *error)
     struct entity         *entity = entity_new(lane, chain, kind, &identity);
     entity_publish(entity);
     lane->singleton = entity;
-    LIST_FOR_EACH(row, &lane->runtime->namespace_rows->list, struct namespace_row, link) {
+    LIST_FOR_EACH (row, &lane->runtime->namespace_rows->list, struct namespace_row, link) {
         enum status status = kind->restore(entity->state, row->state, error);
         if (status != ST_OK)
             return status;
@@ -195,7 +199,9 @@ enum status namespaces_load(struct runtime *runtime, struct error *error)
     arena_init(&arena, SIZE_MAX);
     runtime->namespace_rows = xcalloc(1, sizeof(*runtime->namespace_rows));
     list_init(&runtime->namespace_rows->list);
-    struct store_read read = { .kind = STORE_READ_ENTITIES, .entity_kind = ENTITY_NAMESPACES, .arena = &arena };
+    struct store_read read = { .kind = STORE_READ_ENTITIES,
+                               .entity_kind = ENTITY_NAMESPACES,
+                               .arena = &arena };
     runtime_read_blocking(runtime, &read);
     enum status status = read.status;
     if (status != ST_OK)
@@ -253,22 +259,23 @@ void namespaces_publish(struct lane *lane, struct batch *batch)
 {
     struct runtime *runtime = lane->runtime;
     assert(lane->index == 0);
-    LIST_FOR_EACH(change, &batch->changes, struct change, link) {
+    LIST_FOR_EACH (change, &batch->changes, struct change, link) {
         for (const struct entity_change *at = change->entities; at != NULL; at = at->next) {
             if (at->row.kind == ENTITY_NAMESPACES)
                 row_put(runtime->namespace_rows, at->row.key, at->row.state);
         }
     }
-    struct publication *publication =
-        xcalloc(1, sizeof(*publication) + runtime->lane_count * sizeof(publication->messages[0]));
-    struct error error;
+    struct publication *publication = xcalloc(1, sizeof(*publication) +
+                                                     runtime->lane_count * sizeof(publication->messages[0]));
+    struct error        error;
     publication->from = lane;
     publication->pending = runtime->lane_count;
     list_init(&publication->outputs);
-    if (set_new(runtime->namespace_rows, lane->namespaces->generation + 1, &publication->set, &error) != ST_OK)
+    if (set_new(runtime->namespace_rows, lane->namespaces->generation + 1, &publication->set, &error) !=
+        ST_OK)
         panic("namespaces: %s", error.message); /* decide made it: it was durable before it was wrong */
     lane->publications++;
-    LIST_FOR_EACH(request, &batch->outputs, struct request, link) {
+    LIST_FOR_EACH (request, &batch->outputs, struct request, link) {
         if (request->kind != ENTITY_NAMESPACES)
             continue;
         list_remove(&request->link);

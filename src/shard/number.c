@@ -13,8 +13,8 @@ static store_number number_of(int64_t ms, uint32_t lane, int64_t counter)
 store_number number_next(struct number_source *source, int64_t now_ns)
 {
     assert(source->lane <= LANE_MAX);
-    int64_t now_ms = MAX(now_ns / NS_PER_MS - NUMBER_EPOCH_MS, 1);
-    int64_t last_ms = source->last >> MS_SHIFT;
+    int64_t      now_ms = MAX(now_ns / NS_PER_MS - NUMBER_EPOCH_MS, 1);
+    int64_t      last_ms = source->last >> MS_SHIFT;
     store_number number = number_of(MAX(now_ms, last_ms), source->lane, 0);
     if (number <= source->last) {
         /* The same millisecond, or a clock that stepped back. `last` may be another lane's number (a run that this one

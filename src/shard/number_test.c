@@ -8,8 +8,8 @@
 TEST(numbers_grow_when_the_clock_steps_back)
 {
     struct number_source source = { .lane = 3 };
-    store_number first = number_next(&source, NOW_NS);
-    store_number second = number_next(&source, NOW_NS - 3600 * NS_PER_S);
+    store_number         first = number_next(&source, NOW_NS);
+    store_number         second = number_next(&source, NOW_NS - 3600 * NS_PER_S);
     CHECK(second > first);
     CHECK(number_next(&source, NOW_NS + NS_PER_MS) > second);
 }
@@ -17,7 +17,7 @@ TEST(numbers_grow_when_the_clock_steps_back)
 TEST(a_spent_counter_borrows_from_the_next_millisecond)
 {
     struct number_source source = { .lane = 1 };
-    store_number last = 0;
+    store_number         last = 0;
     for (int i = 0; i < (1 << NUMBER_COUNTER_BITS) + 100; i++) {
         store_number number = number_next(&source, NOW_NS);
         CHECK(number > last);
@@ -28,7 +28,7 @@ TEST(a_spent_counter_borrows_from_the_next_millisecond)
 TEST(two_lanes_never_give_the_same_number)
 {
     struct number_source low = { .lane = 0 }, high = { .lane = 63 };
-    store_number a = number_next(&low, NOW_NS), b = number_next(&high, NOW_NS);
+    store_number         a = number_next(&low, NOW_NS), b = number_next(&high, NOW_NS);
     CHECK(a != b);
     /* A lane that must follow the number of a higher lane goes past it. */
     low.last = b;
@@ -41,7 +41,8 @@ TEST(a_run_id_gives_its_number_back)
     struct random        random;
     random_seed(&random, 7);
     for (int i = 0; i < 1000; i++) {
-        store_number number = number_next(&source, NOW_NS + (int64_t)random_below(&random, UINT64_C(1) << 55));
+        store_number number = number_next(&source,
+                                          NOW_NS + (int64_t)random_below(&random, UINT64_C(1) << 55));
         struct uuid  id = run_id_make(number, random_next(&random));
         CHECK_EQ(run_id_number(&id), number);
         CHECK_INT(id.byte[6] >> 4, 8);

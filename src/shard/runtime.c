@@ -80,7 +80,7 @@ static int64_t get_number(const uint8_t *at)
 
 static enum status load_clock(struct runtime *runtime, struct persisted *ret_persisted, struct error *error)
 {
-    struct arena      arena;
+    struct arena arena;
     arena_init(&arena, SIZE_MAX);
     struct store_read read = { .kind = STORE_READ_ENTITIES, .entity_kind = ENTITY_CLOCK, .arena = &arena };
     runtime_read_blocking(runtime, &read);
@@ -133,7 +133,8 @@ static struct lane *new_lane(struct runtime *runtime, uint32_t index, uint64_t s
     return lane;
 }
 
-enum status runtime_new(const struct runtime_options *options, struct runtime **ret_runtime, struct error *error)
+enum status runtime_new(const struct runtime_options *options, struct runtime **ret_runtime,
+                        struct error *error)
 {
     assert(options->lane_count >= 1 && options->lane_count <= SHARD_RANGE_COUNT);
     assert(options->kind_count <= ARRAY_COUNT(((struct runtime *)0)->kinds));

@@ -79,18 +79,18 @@ TEST(answers_leave_in_the_order_they_were_decided_when_the_start_is_durable)
 
 static void ignore(struct message *message UNUSED) {}
 
-static struct history_read history(struct fixture *fixture, store_number branch, int64_t first, int64_t last, bool backward,
-                                   size_t count_limit);
+static struct history_read history(struct fixture *fixture, store_number branch, int64_t first, int64_t last,
+                                   bool backward, size_t count_limit);
 
 TEST(readers_of_history_see_durable_events_only)
 {
     struct fixture fixture;
     fixture_init(&fixture, true, 1);
-    struct ledger_request start = fixture_call(&fixture, "a", LEDGER_START, 1, 0);
-    int                   batches = fixture.store.batches;
+    struct ledger_request  start = fixture_call(&fixture, "a", LEDGER_START, 1, 0);
+    int                    batches = fixture.store.batches;
     struct ledger_request *add = fixture_submit(&fixture, "a", LEDGER_ADD, 2, 5);
     until_batch(&fixture, batches + 1);
-    struct arena        arena;
+    struct arena arena;
     arena_init(&arena, SIZE_MAX);
     struct history_read page = { .arena = &arena };
     page = history(&fixture, start.number, 1, 2, false, 0);
@@ -112,8 +112,8 @@ static void history_done(struct history_read *read)
     read->branch = 0;
 }
 
-static struct history_read history(struct fixture *fixture, store_number branch, int64_t first, int64_t last, bool backward,
-                                   size_t count_limit)
+static struct history_read history(struct fixture *fixture, store_number branch, int64_t first, int64_t last,
+                                   bool backward, size_t count_limit)
 {
     struct history_read read = { .arena = xcalloc(1, sizeof(struct arena)),
                                  .namespace_number = 1,
@@ -227,8 +227,12 @@ TEST(a_long_open_run_loads_from_a_snapshot)
     struct mailbox mailbox;
     arena_init(&arena, SIZE_MAX);
     mailbox_init(&mailbox, NULL, NULL);
-    struct store_read read = { .kind = STORE_READ_RUN, .number = start.number, .with_history = true,
-                               .arena = &arena, .home = &mailbox, .message = { .run = ignore } };
+    struct store_read read = { .kind = STORE_READ_RUN,
+                               .number = start.number,
+                               .with_history = true,
+                               .arena = &arena,
+                               .home = &mailbox,
+                               .message = { .run = ignore } };
     store_read(fixture.store.inner, &read);
     CHECK(read.runs[0].snapshot_transition > 100);
     CHECK(read.transition_count < 40);
@@ -244,7 +248,7 @@ TEST(transitions_of_one_run_in_one_batch_are_one_row)
 {
     struct fixture fixture;
     fixture_init(&fixture, false, 1);
-    struct ledger_request start = fixture_call(&fixture, "a", LEDGER_START, 1, 0);
+    struct ledger_request  start = fixture_call(&fixture, "a", LEDGER_START, 1, 0);
     struct ledger_request *adds[3];
     for (uint64_t i = 0; i < 3; i++)
         adds[i] = fixture_submit(&fixture, "a", LEDGER_ADD, 10 + i, 7);
@@ -257,8 +261,13 @@ TEST(transitions_of_one_run_in_one_batch_are_one_row)
     arena_init(&arena, SIZE_MAX);
     struct mailbox mailbox;
     mailbox_init(&mailbox, NULL, NULL);
-    struct store_read read = { .kind = STORE_READ_HISTORY, .number = start.number, .from = 1, .to = INT64_MAX,
-                               .arena = &arena, .home = &mailbox, .message = { .run = ignore } };
+    struct store_read read = { .kind = STORE_READ_HISTORY,
+                               .number = start.number,
+                               .from = 1,
+                               .to = INT64_MAX,
+                               .arena = &arena,
+                               .home = &mailbox,
+                               .message = { .run = ignore } };
     store_read(fixture.store.inner, &read);
     CHECK_EQ(read.transition_count, 2);
     CHECK_INT(read.transitions[1].event_count, 3);
@@ -309,7 +318,8 @@ TEST(a_run_is_found_by_its_id_and_a_closed_one_stays_readable)
         fixture_forget(by_id);
         struct ledger_request current = fixture_call(&fixture, "a", LEDGER_READ, 0, 0);
         CHECK_EQ(current.number, next.number);
-        struct ledger_request *foreign = fixture_request("b", LEDGER_READ); /* a run id of another workflow id */
+        struct ledger_request *foreign = fixture_request("b",
+                                                         LEDGER_READ); /* a run id of another workflow id */
         foreign->base.has_run_id = true;
         foreign->base.run_id = first.run_id;
         lane_submit(runtime_lane(fixture.runtime, 0), &foreign->base);
@@ -405,8 +415,12 @@ static size_t stored_wakeups(struct fixture *fixture)
     arena_init(&arena, SIZE_MAX);
     struct mailbox mailbox;
     mailbox_init(&mailbox, NULL, NULL);
-    struct store_read read = { .kind = STORE_READ_WAKEUPS, .after_due = INT64_MIN, .after = INT64_MIN,
-                               .arena = &arena, .home = &mailbox, .message = { .run = ignore } };
+    struct store_read read = { .kind = STORE_READ_WAKEUPS,
+                               .after_due = INT64_MIN,
+                               .after = INT64_MIN,
+                               .arena = &arena,
+                               .home = &mailbox,
+                               .message = { .run = ignore } };
     store_read(fixture->store.inner, &read);
     size_t count = read.wakeup_count;
     arena_release(&arena);
@@ -614,12 +628,14 @@ TEST(a_full_disk_refuses_new_work_parks_timers_and_ends_by_itself)
     fixture.store.probe_fails = true;
     script(&fixture, 1, STORE_FULL);
     /* The first time the same writes are sent again: the store has given its ballast up. */
-    CHECK_INT(fixture_call(&fixture, "a", LEDGER_CLOSE + 100, 3, 1).base.error.code, ST_OK); /* unknown: nothing */
+    CHECK_INT(fixture_call(&fixture, "a", LEDGER_CLOSE + 100, 3, 1).base.error.code,
+              ST_OK); /* unknown: nothing */
     CHECK_INT(fixture_call(&fixture, "a", LEDGER_ADD, 3, 1).base.error.code, ST_OK);
     CHECK(lane_read_only(lane));
     struct ledger_request refused = fixture_call(&fixture, "a", LEDGER_ADD, 4, 1);
     CHECK_INT(refused.base.error.code, ST_RESOURCE_EXHAUSTED);
-    CHECK(bytes_equal_text(refused.base.error.detail_type, "temporal.api.errordetails.v1.ResourceExhaustedFailure"));
+    CHECK(bytes_equal_text(refused.base.error.detail_type,
+                           "temporal.api.errordetails.v1.ResourceExhaustedFailure"));
     CHECK_INT(fixture_call(&fixture, "b", LEDGER_START, 1, 0).base.error.code, ST_RESOURCE_EXHAUSTED);
     /* What brings no new work goes on. */
     CHECK_INT(fixture_call(&fixture, "a", LEDGER_SCHEDULE, 5, 0).base.error.code, ST_OK);
@@ -642,7 +658,7 @@ TEST(a_full_disk_refuses_new_work_parks_timers_and_ends_by_itself)
     fixture_release(&fixture);
 }
 
-static int forgotten;
+static int  forgotten;
 static void count_forgotten(void *context UNUSED, struct lane *lane UNUSED)
 {
     forgotten++;
@@ -659,7 +675,8 @@ TEST(a_lost_fence_drops_everything_and_callers_retry)
     (void)fixture_call(&fixture, "a", LEDGER_TIMER, 9, 20 * NS_PER_S);
     script(&fixture, 1, STORE_LOST_FENCE);
     struct ledger_request *add = fixture_submit(&fixture, "a", LEDGER_ADD, 2, 5);
-    struct ledger_request *load = fixture_submit(&fixture, "other", LEDGER_READ, 0, 0); /* waits for the store */
+    struct ledger_request *load = fixture_submit(&fixture, "other", LEDGER_READ, 0,
+                                                 0); /* waits for the store */
     fixture_run(&fixture);
     CHECK_INT(add->base.error.code, ST_UNAVAILABLE);
     CHECK_INT(load->base.error.code, ST_UNAVAILABLE);
@@ -755,8 +772,8 @@ TEST(a_draining_lane_takes_no_new_work_and_finishes_the_rest)
 /* --- tasks --- */
 
 struct offers {
-    store_number offered[16], withdrawn[16];
-    size_t       offered_count, withdrawn_count;
+    store_number           offered[16], withdrawn[16];
+    size_t                 offered_count, withdrawn_count;
     struct ledger_request *poller;
 };
 static struct offers offers;
@@ -879,7 +896,7 @@ TEST(a_wake_up_that_was_moved_in_a_refused_batch_still_fires)
     fixture_release(&fixture);
 }
 
-static int damaged_reads;
+static int  damaged_reads;
 static void damage_again(struct store_read *read)
 {
     damaged_reads++;

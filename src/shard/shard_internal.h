@@ -72,9 +72,9 @@ struct chain {
     bool                current_known; /* current says what the store says, also when it says none */
     struct list         loads;
     uint64_t            incarnation; /* grows when its runs are forgotten */
-    int64_t             last_batch; /* the last one that wrote any of the runs */
-    unsigned            pins;       /* loads under way */
-    uint32_t            group;      /* in the batch group_batch */
+    int64_t             last_batch;  /* the last one that wrote any of the runs */
+    unsigned            pins;        /* loads under way */
+    uint32_t            group;       /* in the batch group_batch */
     int64_t             group_batch, joined_batch;
     struct list         active; /* in lane->active */
     int64_t             active_at;
@@ -91,9 +91,9 @@ struct entity {
     void                     *state;
     store_number              number;
     struct uuid               run_id;
-    int64_t                   row_number;          /* of the last transition row, decided or stored */
+    int64_t                   row_number; /* of the last transition row, decided or stored */
     int64_t                   next_event_id;
-    int64_t                   durable_event_id;    /* the last one that is durable */
+    int64_t                   durable_event_id;         /* the last one that is durable */
     int64_t                   version, durable_version; /* transitions applied, and durable, since the load */
     struct change            *open, *flight;
     struct list               tail;
@@ -110,7 +110,7 @@ struct entity {
 /* What an open batch will write for one entity. */
 struct ready_change {
     struct ready_change *next;
-    struct store_ready  *row;      /* NULL: delete */
+    struct store_ready  *row; /* NULL: delete */
     store_number         sequence;
 };
 struct message_change {
@@ -124,23 +124,23 @@ struct entity_change {
 };
 enum wakeup_change { WAKEUP_KEEP, WAKEUP_SET, WAKEUP_CLEAR };
 struct change {
-    struct list       link;
-    struct entity    *entity;
-    struct batch     *batch;
-    bool              created;
-    int64_t           row_number; /* 0: no transition row */
-    int64_t           first_event_id;
-    size_t            event_count;
-    struct buffer     events, deltas;
-    struct store_run *run;
-    struct ready_change  *ready, **ready_end;
-    struct entity_change *entities, **entities_end;
+    struct list            link;
+    struct entity         *entity;
+    struct batch          *batch;
+    bool                   created;
+    int64_t                row_number; /* 0: no transition row */
+    int64_t                first_event_id;
+    size_t                 event_count;
+    struct buffer          events, deltas;
+    struct store_run      *run;
+    struct ready_change   *ready, **ready_end;
+    struct entity_change  *entities, **entities_end;
     struct message_change *messages, **messages_end;
-    enum wakeup_change wakeup;
-    int64_t            due;
-    int64_t            version;        /* of the entity, when it was sealed */
-    int64_t            next_event_id;
-    bool               open;
+    enum wakeup_change     wakeup;
+    int64_t                due;
+    int64_t                version; /* of the entity, when it was sealed */
+    int64_t                next_event_id;
+    bool                   open;
 };
 
 struct stray_wakeup {
@@ -149,29 +149,29 @@ struct stray_wakeup {
 };
 /* What sealing made of an open batch: what the lane has in memory beyond the disk, and who waits for it. */
 struct batch {
-    struct store_batch store;
-    struct arena       arena; /* small things of the changes, until release */
-    struct lane       *lane;
-    int64_t            id;
-    struct list        changes, outputs;
-    struct stray_wakeup *strays;
+    struct store_batch        store;
+    struct arena              arena; /* small things of the changes, until release */
+    struct lane              *lane;
+    int64_t                   id;
+    struct list               changes, outputs;
+    struct stray_wakeup      *strays;
     struct link_acknowledged *acknowledged; /* outbox rows that go */
     struct link_received     *received;     /* links that took a message */
-    size_t             transitions, chains, size;
-    int64_t            opened_at; /* monotonic */
-    unsigned           full_count, abort_count;
-    bool               namespaces_changed;
-    struct buffer      scratch;
+    size_t                    transitions, chains, size;
+    int64_t                   opened_at; /* monotonic */
+    unsigned                  full_count, abort_count;
+    bool                      namespaces_changed;
+    struct buffer             scratch;
 };
 
 /* Rows of namespaces as they are durable, and what decisions see of them. Shared by the lanes; never changed. */
 struct namespace_set {
-    atomic_uint              references;
-    struct arena             arena;
-    struct namespace_config *by_name;
+    atomic_uint               references;
+    struct arena              arena;
+    struct namespace_config  *by_name;
     struct namespace_config **by_id, **by_number;
-    size_t                   count;
-    uint64_t                 generation;
+    size_t                    count;
+    uint64_t                  generation;
 };
 
 struct wakeup_item {
@@ -183,44 +183,45 @@ struct wakeup_item {
 };
 
 struct lane {
-    struct runtime *runtime;
-    uint32_t        index;
-    struct mailbox  mailbox;
-    void           *user;
-    int64_t         now, wall, monotonic;
-    struct random   random;
+    struct runtime      *runtime;
+    uint32_t             index;
+    struct mailbox       mailbox;
+    void                *user;
+    int64_t              now, wall, monotonic;
+    struct random        random;
     struct number_source numbers;
-    bool                 draining, dead, read_only, settling;
+    bool                 draining, dead, read_only, settling, probing;
     struct list          queue, finished;
     size_t               waiting; /* requests in loads */
     /* cache */
     struct table by_key, by_number;
     struct list  lru, active, quarantined;
     size_t       active_count, quarantined_count, entity_bytes;
-    uint64_t     forgets; /* chains forgotten: what was pinned of undurable events before may never have happened */
+    uint64_t
+        forgets; /* chains forgotten: what was pinned of undurable events before may never have happened */
     /* commit */
-    struct batch  batches[2];
-    struct batch *open, *flight; /* flight: NULL: none */
-    int64_t       next_batch, durable_batch;
-    int64_t       resubmit_at, probe_at, clock_written;
-    store_number  numbers_reserved; /* on disk: no process after this one gives these again */
-    struct message *after_sealed; /* posted when `flight` is done */
-    struct list   changes_free;
-    unsigned      publications; /* of namespaces, that not all lanes have yet */
+    struct batch    batches[2];
+    struct batch   *open, *flight; /* flight: NULL: none */
+    int64_t         next_batch, durable_batch;
+    int64_t         resubmit_at, probe_at, clock_written;
+    store_number    numbers_reserved; /* on disk: no process after this one gives these again */
+    struct message *after_sealed;     /* posted when `flight` is done */
+    struct list     changes_free;
+    unsigned        publications; /* of namespaces, that not all lanes have yet */
     /* loads */
     struct list loads, scans, colds_queued, reads_finished;
     size_t      colds_running;
     /* wake-ups */
-    struct window      wakeups;
+    struct window       wakeups;
     struct wakeup_read *wakeup_read;
     int64_t             wakeup_retry_at; /* a refill failed: not again before this */
-    int64_t             due_retry_at; /* wake-ups that were taken, and whose rows are still there, are looked for again */
-    struct list         wakeup_reads, due_free, due_all;
-    size_t              due_running;
+    int64_t due_retry_at; /* wake-ups that were taken, and whose rows are still there, are looked for again */
+    struct list   wakeup_reads, due_free, due_all;
+    size_t        due_running;
     struct links *links;
     /* namespaces */
-    struct namespace_set *namespaces;
-    struct entity        *singleton; /* on lane 0 */
+    struct namespace_set  *namespaces;
+    struct entity         *singleton; /* on lane 0 */
     struct lane_statistics statistics;
 };
 
@@ -235,14 +236,14 @@ struct runtime {
 };
 
 /* --- lane.c --- */
-void         request_prepare(struct lane *home, struct request *request);
-void         lane_enqueue(struct lane *lane, struct request *request);
+void request_prepare(struct lane *home, struct request *request);
+void lane_enqueue(struct lane *lane, struct request *request);
 /* The answer is there and what it rests on is durable: to its home. */
 void lane_finish(struct lane *lane, struct request *request);
 void lane_fail(struct lane *lane, struct request *request, enum status code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-void lane_refuse_full(struct lane *lane, struct request *request);
-void lane_refuse_overloaded(struct lane *lane, struct request *request);
+void                      lane_refuse_full(struct lane *lane, struct request *request);
+void                      lane_refuse_overloaded(struct lane *lane, struct request *request);
 enum entity_kind_id       runtime_log_kind(const struct runtime *runtime);
 const struct entity_kind *runtime_kind(const struct runtime *runtime, enum entity_kind_id id);
 
@@ -267,9 +268,10 @@ void commit_stray_wakeup(struct lane *lane, store_number run);
 void commit_turn(struct lane *lane);
 
 /* --- entity_cache.c --- */
-struct chain  *chain_get(struct lane *lane, enum entity_kind_id kind, int64_t namespace_number, struct bytes business_id);
-void           chain_free_if_idle(struct lane *lane, struct chain *chain);
-void           chain_touch(struct lane *lane, struct chain *chain);
+struct chain *chain_get(struct lane *lane, enum entity_kind_id kind, int64_t namespace_number,
+                        struct bytes business_id);
+void          chain_free_if_idle(struct lane *lane, struct chain *chain);
+void          chain_touch(struct lane *lane, struct chain *chain);
 /* For a while every request to it fails INTERNAL; its runs are the caller's to forget. */
 void           chain_mark_quarantined(struct lane *lane, struct chain *chain, const char *reason);
 void           chain_forget(struct lane *lane, struct chain *chain);
@@ -311,17 +313,17 @@ void scan_forget_all(struct lane *lane, struct list *ret_requests);
 void scan_free_all(struct lane *lane);
 
 /* --- wakeup.c --- */
-void    wakeup_init(struct lane *lane);
-void    wakeup_free(struct lane *lane);
-void    wakeup_fire(struct lane *lane);
+void wakeup_init(struct lane *lane);
+void wakeup_free(struct lane *lane);
+void wakeup_fire(struct lane *lane);
 /* The entity's time may have come. NULL: the run is gone, its row goes too. */
 void    wakeup_decide(struct lane *lane, struct chain *chain, struct entity *entity, struct request *request);
 void    wakeup_refill(struct lane *lane);
 void    wakeup_released(struct entity *entity, const struct change *change);
 int64_t wakeup_next_due(const struct lane *lane);
 /* Wake-ups may have been taken for what was forgotten: their rows are looked for after `wait`. */
-void    wakeup_look_again(struct lane *lane, int64_t wait);
-void    wakeup_forget_all(struct lane *lane);
+void wakeup_look_again(struct lane *lane, int64_t wait);
+void wakeup_forget_all(struct lane *lane);
 
 /* --- link.c --- */
 enum status links_load(struct runtime *runtime, struct error *error) MUST_USE;
@@ -335,11 +337,11 @@ void        link_batch_lost(struct batch *batch);
 /* Whether this message was received before; its answer is then tied to that. */
 bool link_is_received(struct lane *lane, struct request *request, int64_t *ret_batch);
 /* The message was decided, whatever came of it, in the open batch. */
-void link_receive(struct lane *lane, struct request *request, struct chain *chain);
-void link_turn(struct lane *lane);
-int64_t link_next_due(const struct lane *lane);
-bool    link_idle(const struct lane *lane);
-int32_t runtime_range(int64_t namespace_number, struct bytes business_id);
+void         link_receive(struct lane *lane, struct request *request, struct chain *chain);
+void         link_turn(struct lane *lane);
+int64_t      link_next_due(const struct lane *lane);
+bool         link_idle(const struct lane *lane);
+int32_t      runtime_range(int64_t namespace_number, struct bytes business_id);
 struct lane *runtime_range_lane(struct runtime *runtime, int32_t range);
 
 /* --- namespaces.c --- */

@@ -4,28 +4,28 @@
 #include "shard/test_kind.h"
 #include "store/memory.h"
 
-#define FIXTURE_START (INT64_C(1790000000) * NS_PER_S)
+#define FIXTURE_START     (INT64_C(1790000000) * NS_PER_S)
 #define FIXTURE_LANES_MAX 4
 
 /* Passes everything on, but for batches and reads that the script answers. */
 struct scripted_store {
-    struct store        store;
-    struct store       *inner;
-    enum store_outcome  outcomes[16]; /* of the next batches; STORE_DURABLE: passed on */
-    size_t              outcome_count;
-    int                 reads_to_fail, probes, batches, reads;
-    bool                probe_fails;
+    struct store       store;
+    struct store      *inner;
+    enum store_outcome outcomes[16]; /* of the next batches; STORE_DURABLE: passed on */
+    size_t             outcome_count;
+    int                reads_to_fail, probes, batches, reads;
+    bool               probe_fails;
     void (*tamper)(struct store_read *read); /* of the next read: before its answer is seen */
 };
 
 struct fixture {
-    struct scripted_store store;
-    struct runtime       *runtime;
-    int64_t               wall, monotonic;
+    struct scripted_store  store;
+    struct runtime        *runtime;
+    int64_t                wall, monotonic;
     struct runtime_options options;
-    int                   fatal;
-    size_t                answers;
-    bool                  manual;
+    int                    fatal;
+    size_t                 answers;
+    bool                   manual;
 };
 
 static void scripted_submit(struct store *store, struct store_batch *batch)
@@ -80,7 +80,8 @@ static void scripted_close(struct store *store)
     store_close(CONTAINER_OF(store, struct scripted_store, store)->inner);
 }
 
-static const struct store_operations scripted_operations = { "scripted", scripted_submit, scripted_read, scripted_probe,
+static const struct store_operations scripted_operations = { "scripted",          scripted_submit,
+                                                             scripted_read,       scripted_probe,
                                                              scripted_statistics, scripted_close };
 
 static int64_t fixture_wall(void *context)
@@ -214,8 +215,8 @@ static void fixture_forget(struct ledger_request *request)
     free(request);
 }
 
-static struct ledger_request *fixture_submit(struct fixture *fixture, const char *id, enum ledger_command command,
-                                             uint64_t request_id, int64_t amount)
+static struct ledger_request *fixture_submit(struct fixture *fixture, const char *id,
+                                             enum ledger_command command, uint64_t request_id, int64_t amount)
 {
     struct ledger_request *request = fixture_request(id, command);
     request->request_id = request_id;
@@ -225,8 +226,8 @@ static struct ledger_request *fixture_submit(struct fixture *fixture, const char
 }
 
 /* Submits, runs until nothing happens, and returns what was answered; the answer must be there. */
-static struct ledger_request fixture_call(struct fixture *fixture, const char *id, enum ledger_command command,
-                                          uint64_t request_id, int64_t amount)
+static struct ledger_request fixture_call(struct fixture *fixture, const char *id,
+                                          enum ledger_command command, uint64_t request_id, int64_t amount)
 {
     struct ledger_request *request = fixture_submit(fixture, id, command, request_id, amount);
     fixture_run(fixture);

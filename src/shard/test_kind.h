@@ -12,9 +12,9 @@
 
 enum ledger_command {
     LEDGER_DUE = ENTITY_COMMAND_DUE,
-    LEDGER_START,    /* opens a run; the same request id gets the same run; another one ALREADY_EXISTS */
-    LEDGER_ADD,      /* amount, once per request id */
-    LEDGER_READ,     /* nothing is written */
+    LEDGER_START, /* opens a run; the same request id gets the same run; another one ALREADY_EXISTS */
+    LEDGER_ADD,   /* amount, once per request id */
+    LEDGER_READ,  /* nothing is written */
     LEDGER_CLOSE,
     LEDGER_NEXT,     /* closes and opens a new run */
     LEDGER_TIMER,    /* due in `amount` ns; 0: cancelled */
@@ -24,7 +24,15 @@ enum ledger_command {
     LEDGER_SUM,      /* asks for all its events by NEED and adds them up */
     LEDGER_SEND,     /* `amount` goes to the ledger `to`, by a message; once per request id */
 };
-enum ledger_event { EVENT_START = 1, EVENT_ADD, EVENT_CLOSE, EVENT_FIRED, EVENT_SCHEDULED, EVENT_TAKEN, EVENT_SENT };
+enum ledger_event {
+    EVENT_START = 1,
+    EVENT_ADD,
+    EVENT_CLOSE,
+    EVENT_FIRED,
+    EVENT_SCHEDULED,
+    EVENT_TAKEN,
+    EVENT_SENT
+};
 
 #define LEDGER_IDS_MAX 4096
 struct ledger {
@@ -100,8 +108,8 @@ static bool ledger_knows(const struct ledger *ledger, uint64_t request_id)
     return false;
 }
 
-static void ledger_event(struct transition *transition, struct ledger_request *request, const struct ledger *ledger,
-                         int64_t now, enum ledger_event type, int64_t amount)
+static void ledger_event(struct transition *transition, struct ledger_request *request,
+                         const struct ledger *ledger, int64_t now, enum ledger_event type, int64_t amount)
 {
     struct arena *arena = request->base.arena;
     if (transition->events == NULL) {
@@ -173,7 +181,8 @@ static void ledger_close(const struct ledger *ledger, struct ledger_request *req
     struct entity_identity identity = ledger_identity(ledger);
     identity.business_id = arena_copy(request->base.arena, identity.business_id);
     ledger_event(&decision->self, request, ledger, env->now, EVENT_CLOSE, 0);
-    ledger_run(&decision->self, request->base.arena, identity.namespace_number, &identity, 2, env->now, env->now);
+    ledger_run(&decision->self, request->base.arena, identity.namespace_number, &identity, 2, env->now,
+               env->now);
     ledger_delta(&decision->self, request->base.arena, TIME_NEVER, 0);
     if (ledger->sequence != 0) {
         decision->self.unready = ARENA_NEW(request->base.arena, store_number);
@@ -194,7 +203,8 @@ static void ledger_schedule(const struct ledger *ledger, struct ledger_request *
                                    .kind = STORE_TASK_WORKFLOW,
                                    .priority = 3,
                                    .run = ledger->number,
-                                   .workflow_id = arena_copy(arena, bytes_of(ledger->business_id, ledger->business_id_size)),
+                                   .workflow_id = arena_copy(arena, bytes_of(ledger->business_id,
+                                                                             ledger->business_id_size)),
                                    .created_time = env->now };
     ledger_event(&decision->self, request, ledger, env->now, EVENT_SCHEDULED, 0);
     ledger_delta(&decision->self, arena, ledger->due, ready->sequence);
@@ -218,7 +228,8 @@ static void ledger_take(const struct ledger *ledger, struct ledger_request *requ
     decision->changes = true;
 }
 
-static void ledger_due(const struct ledger *ledger, struct request *base, struct env *env, struct decision *decision)
+static void ledger_due(const struct ledger *ledger, struct request *base, struct env *env,
+                       struct decision *decision)
 {
     struct ledger_request request = { .base = { .arena = base->arena } };
     if (ledger->due > env->now)
@@ -258,7 +269,8 @@ static void ledger_send(const struct ledger *ledger, struct ledger_request *requ
     *message = (struct entity_message){ .kind = ENTITY_TEST,
                                         .namespace_number = ledger->namespace_number,
                                         .business_id = request->to,
-                                        .body = arena_copy(arena, bytes_of(&request->amount, sizeof(request->amount))) };
+                                        .body = arena_copy(arena, bytes_of(&request->amount,
+                                                                           sizeof(request->amount))) };
     ledger_event(&decision->self, request, ledger, env->now, EVENT_SENT, request->amount);
     ledger_delta(&decision->self, arena, ledger->due, ledger->sequence);
     decision->self.messages = message;
@@ -267,7 +279,8 @@ static void ledger_send(const struct ledger *ledger, struct ledger_request *requ
 }
 
 /* No request id: that it comes once is the link's affair. */
-static void ledger_message(const struct ledger *ledger, struct request *base, struct env *env, struct decision *decision)
+static void ledger_message(const struct ledger *ledger, struct request *base, struct env *env,
+                           struct decision *decision)
 {
     struct message_request *message = CONTAINER_OF(base, struct message_request, base);
     struct ledger_request   request = { .base = { .arena = base->arena } };
@@ -380,7 +393,8 @@ static enum status ledger_apply(void *state, const struct transition_record *rec
         struct ledger_event_bytes event;
         memcpy(&event, record->events[i].base, sizeof(event));
         if (event.id != ledger->events + 1)
-            return error_set(error, ST_DATA_LOSS, "event %" PRId64 " follows %" PRId64, event.id, ledger->events);
+            return error_set(error, ST_DATA_LOSS, "event %" PRId64 " follows %" PRId64, event.id,
+                             ledger->events);
         ledger->events++;
         ledger->last_time = event.time;
         if (event.type == EVENT_START)

@@ -11,8 +11,8 @@ struct due_request {
 };
 
 struct wakeup_read {
-    struct list      link; /* in lane->wakeup_reads */
-    struct message   sealed; /* posted when what was sealed before the refill is durable */
+    struct list       link;   /* in lane->wakeup_reads */
+    struct message    sealed; /* posted when what was sealed before the refill is durable */
     struct store_read read;
     struct arena      arena;
     struct lane      *lane;
@@ -24,7 +24,8 @@ static void item_free(struct window_link *link)
     free(CONTAINER_OF(link, struct wakeup_item, link));
 }
 
-static struct window_link *item_new(store_number entity, int64_t due, int64_t namespace_number, struct bytes business_id)
+static struct window_link *item_new(store_number entity, int64_t due, int64_t namespace_number,
+                                    struct bytes business_id)
 {
     struct wakeup_item *item = xcalloc(1, sizeof(*item) + business_id.size);
     item->due = due;
@@ -148,7 +149,8 @@ void wakeup_released(struct entity *entity, const struct change *change)
         return;
     entity->wakeup_durable = change->due;
     window_released(&lane->wakeups,
-                    item_new(entity->number, change->due, entity->chain->namespace_number, entity->chain->business_id),
+                    item_new(entity->number, change->due, entity->chain->namespace_number,
+                             entity->chain->business_id),
                     (struct window_key){ change->due, entity->number });
 }
 
@@ -163,7 +165,8 @@ static void read_free(struct wakeup_read *read)
 
 static void refill_answered(struct message *message)
 {
-    struct wakeup_read *read = CONTAINER_OF(CONTAINER_OF(message, struct store_read, message), struct wakeup_read, read);
+    struct wakeup_read *read = CONTAINER_OF(CONTAINER_OF(message, struct store_read, message),
+                                            struct wakeup_read, read);
     struct lane        *lane = read->lane;
     if (read->abandoned) {
         read_free(read);
@@ -179,7 +182,8 @@ static void refill_answered(struct message *message)
         const struct store_wakeup *row = &read->read.wakeups[i];
         struct window_key          key = { row->due, row->entity };
         if (runtime_owner(lane->runtime, row->namespace_number, row->workflow_id) == lane)
-            window_refill_row(&lane->wakeups, item_new(row->entity, row->due, row->namespace_number, row->workflow_id), key);
+            window_refill_row(&lane->wakeups,
+                              item_new(row->entity, row->due, row->namespace_number, row->workflow_id), key);
         else
             window_refill_pass(&lane->wakeups, key);
     }
@@ -209,8 +213,8 @@ static void refill_read(struct message *message)
 
 void wakeup_refill(struct lane *lane)
 {
-    if (lane->wakeup_read != NULL || lane->settling || lane->read_only || !window_wants_refill(&lane->wakeups) ||
-        lane->wakeup_retry_at != TIME_NEVER)
+    if (lane->wakeup_read != NULL || lane->settling || lane->read_only ||
+        !window_wants_refill(&lane->wakeups) || lane->wakeup_retry_at != TIME_NEVER)
         return;
     struct wakeup_read *read = xcalloc(1, sizeof(*read));
     read->lane = lane;

@@ -75,7 +75,8 @@ static void drop_all(struct window *window, struct heap *heap, struct table *tab
 
 static struct tombstone *tombstone_find(const struct window *window, struct window_key key)
 {
-    for (struct table_link *at = table_first(&window->tombstones, key_hash(key)); at != NULL; at = table_next(at)) {
+    for (struct table_link *at = table_first(&window->tombstones, key_hash(key)); at != NULL;
+         at = table_next(at)) {
         struct tombstone *tombstone = CONTAINER_OF(at, struct tombstone, table);
         if (key_compare(tombstone->key, key) == 0)
             return tombstone;
@@ -163,7 +164,9 @@ static void refill_over(struct window *window)
 void window_init(struct window *window, size_t capacity, void (*item_free)(struct window_link *link))
 {
     assert(capacity > 0);
-    *window = (struct window){ .capacity = capacity, .mark = KEY_LOWEST, .more = true, .item_free = item_free };
+    *window = (struct window){
+        .capacity = capacity, .mark = KEY_LOWEST, .more = true, .item_free = item_free
+    };
     heap_init(&window->items);
     table_init(&window->by_key);
     heap_init(&window->kept);

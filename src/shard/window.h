@@ -30,15 +30,15 @@ struct window_link {
     struct table_link table; /* by key */
 };
 struct window {
-    struct heap  items;
-    struct table by_key;
-    size_t       capacity;
+    struct heap       items;
+    struct table      by_key;
+    size_t            capacity;
     struct window_key mark; /* every durable row up to and including it is inside, or was taken */
-    bool         more;      /* there may be rows above the mark */
-    bool         refilling;
-    bool         refill_stopped; /* the mark may not follow the rows any more: a key went past the window's memory */
-    struct heap  kept;           /* released during a refill, above the mark */
-    struct table kept_by_key, tombstones;
+    bool              more; /* there may be rows above the mark */
+    bool              refilling;
+    bool refill_stopped; /* the mark may not follow the rows any more: a key went past the window's memory */
+    struct heap       kept; /* released during a refill, above the mark */
+    struct table      kept_by_key, tombstones;
     bool              kept_overflow;
     struct window_key kept_lowest_dropped;
     void (*item_free)(struct window_link *link); /* for keys that leave without being taken */

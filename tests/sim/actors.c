@@ -8,8 +8,8 @@
 #include "base/hash.h"
 #include "sim.h"
 
-#define RPC_NS  (10 * NS_PER_S)
-#define POLL_NS (70 * NS_PER_S)
+#define RPC_NS     (10 * NS_PER_S)
+#define POLL_NS    (70 * NS_PER_S)
 #define CALL(name) PB_METHOD_WorkflowService_##name
 
 enum operation_kind { OPERATION_ACTIVITIES, OPERATION_TIMER, OPERATION_SIGNALS };
@@ -29,8 +29,8 @@ struct work {
         char request_id[40];
         bool acknowledged, refused;
     } signal[SIM_SIGNALS_MAX];
-    bool     started, closed, audited;
-    unsigned audit_signals[SIM_SIGNALS_MAX];
+    bool         started, closed, audited;
+    unsigned     audit_signals[SIM_SIGNALS_MAX];
     struct bytes audit_run; /* in the actors' arena */
 };
 struct actors {
@@ -90,7 +90,8 @@ static struct bytes payloads(struct sim *sim, const char *data)
     return pb_encode_arena(&pb_common_Payloads, &all, arena);
 }
 
-static struct common_WorkflowExecution *execution(struct sim *sim, struct bytes workflow_id, struct bytes run_id)
+static struct common_WorkflowExecution *execution(struct sim *sim, struct bytes workflow_id,
+                                                  struct bytes run_id)
 {
     struct common_WorkflowExecution *one = NEW(sim, struct common_WorkflowExecution);
     one->workflow_id = workflow_id;
@@ -101,8 +102,8 @@ static struct common_WorkflowExecution *execution(struct sim *sim, struct bytes 
 /* Whether a failed call may have happened and is worth repeating. */
 static bool try_again(const struct error *error)
 {
-    return error->code == ST_UNAVAILABLE || error->code == ST_DEADLINE_EXCEEDED || error->code == ST_CANCELLED ||
-           error->code == ST_RESOURCE_EXHAUSTED || error->code == ST_INTERNAL;
+    return error->code == ST_UNAVAILABLE || error->code == ST_DEADLINE_EXCEEDED ||
+           error->code == ST_CANCELLED || error->code == ST_RESOURCE_EXHAUSTED || error->code == ST_INTERNAL;
 }
 
 static int64_t backoff(struct sim *sim)
@@ -143,7 +144,7 @@ static void started(struct sim *sim, void *context, const struct error *error, s
 
 static void start(struct sim *sim, void *context)
 {
-    struct work *work = context;
+    struct work                                         *work = context;
     struct workflowservice_StartWorkflowExecutionRequest request = {
         .namespace = BYTES("default"),
         .workflow_id = bytes_of_text(work->id),
@@ -195,18 +196,21 @@ static void queried(struct sim *sim UNUSED, void *context UNUSED, const struct e
 {
 }
 
-static void watched(struct sim *sim, void *context, const struct error *error, struct bytes reply, struct arena *arena)
+static void watched(struct sim *sim, void *context, const struct error *error, struct bytes reply,
+                    struct arena *arena)
 {
-    struct work                                            *work = context;
+    struct work                                             *work = context;
     struct workflowservice_DescribeWorkflowExecutionResponse response;
-    struct error                                            bad;
+    struct error                                             bad;
     if (error->code != ST_OK) {
         if (!try_again(error))
-            sim_fail(sim, "describe %s, which was acknowledged: %s %s", work->id, status_name(error->code), error->message);
+            sim_fail(sim, "describe %s, which was acknowledged: %s %s", work->id, status_name(error->code),
+                     error->message);
         sim_later(sim, NS_PER_S, watch, work);
         return;
     }
-    if (pb_decode(&pb_workflowservice_DescribeWorkflowExecutionResponse, reply, arena, &response, &bad) != ST_OK) {
+    if (pb_decode(&pb_workflowservice_DescribeWorkflowExecutionResponse, reply, arena, &response, &bad) !=
+        ST_OK) {
         sim_fail(sim, "describe does not decode: %s", bad.message);
         return;
     }
@@ -216,18 +220,20 @@ static void watched(struct sim *sim, void *context, const struct error *error, s
         work->closed = true;
         return;
     }
-    if (status != enums_WORKFLOW_EXECUTION_STATUS_RUNNING && status != enums_WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW)
+    if (status != enums_WORKFLOW_EXECUTION_STATUS_RUNNING &&
+        status != enums_WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW)
         sim_fail(sim, "%s has status %d", work->id, status);
     sim_later(sim, sim_between(sim, NS_PER_S, 3 * NS_PER_S), watch, work);
 }
 
 /* The end of a long poll, whatever it is; Describe has the last word. */
-static void long_polled(struct sim *sim, void *context, const struct error *error, struct bytes reply, struct arena *arena)
+static void long_polled(struct sim *sim, void *context, const struct error *error, struct bytes reply,
+                        struct arena *arena)
 {
     struct workflowservice_GetWorkflowExecutionHistoryResponse response;
-    struct error                                              bad;
-    if (error->code == ST_OK &&
-        pb_decode(&pb_workflowservice_GetWorkflowExecutionHistoryResponse, reply, arena, &response, &bad) != ST_OK)
+    struct error                                               bad;
+    if (error->code == ST_OK && pb_decode(&pb_workflowservice_GetWorkflowExecutionHistoryResponse, reply,
+                                          arena, &response, &bad) != ST_OK)
         sim_fail(sim, "history does not decode: %s", bad.message);
     sim_later(sim, backoff(sim), watch, context);
 }
@@ -336,7 +342,8 @@ static void start_timer(struct program *program, const char *name, int64_t durat
 {
     struct sim             *sim = program->sim;
     struct command_Command *command = add_command(program, enums_COMMAND_TYPE_START_TIMER);
-    struct command_StartTimerCommandAttributes *attributes = NEW(sim, struct command_StartTimerCommandAttributes);
+    struct command_StartTimerCommandAttributes *attributes = NEW(sim,
+                                                                 struct command_StartTimerCommandAttributes);
     attributes->timer_id = text(sim, name);
     attributes->start_to_fire_timeout = duration_of_ns(&actors_of(sim)->arena, duration);
     command->attributes_case = 3;
@@ -379,13 +386,15 @@ static void end_run(struct program *program, unsigned generation)
 {
     struct sim *sim = program->sim;
     if (generation + 1 >= program->work->generations) {
-        struct command_Command *command = add_command(program, enums_COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION);
+        struct command_Command *command = add_command(program,
+                                                      enums_COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION);
         command->attributes_case = 4;
         command->complete_workflow_execution_command_attributes =
             NEW(sim, struct command_CompleteWorkflowExecutionCommandAttributes);
         return;
     }
-    struct command_Command *command = add_command(program, enums_COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION);
+    struct command_Command                                         *command = add_command(program,
+                                                                                          enums_COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION);
     struct command_ContinueAsNewWorkflowExecutionCommandAttributes *attributes =
         NEW(sim, struct command_ContinueAsNewWorkflowExecutionCommandAttributes);
     char name[24];
@@ -414,9 +423,9 @@ static void run_program(struct program *program)
     unsigned     generation = program->task->type.base[program->task->type.size - 1] - '0';
     for (size_t i = 0; i < work->operation_count; i++) {
         const struct operation *operation = &work->operations[i];
-        bool                    pass = operation->kind == OPERATION_ACTIVITIES ? activities_pass(program, i, operation)
-                                       : operation->kind == OPERATION_TIMER    ? timer_passes(program, i, operation)
-                                                                               : signals_pass(program, operation);
+        bool pass = operation->kind == OPERATION_ACTIVITIES ? activities_pass(program, i, operation)
+                    : operation->kind == OPERATION_TIMER    ? timer_passes(program, i, operation)
+                                                            : signals_pass(program, operation);
         if (!pass)
             return;
     }
@@ -435,7 +444,8 @@ static void task_over(struct sim *sim, void *context, const struct error *error,
     if (error->code == ST_INVALID_ARGUMENT && task->legacy_query == false)
         sim_log(sim, "task of %.*s refused: %s", BYTES_FMT(task->workflow_id), error->message);
     if (try_again(error) && error->code != ST_INTERNAL && task->tries++ < 3) {
-        sim_later(sim, backoff(sim), complete_task, task); /* what an SDK does; the answer may be "not found" then */
+        sim_later(sim, backoff(sim), complete_task,
+                  task); /* what an SDK does; the answer may be "not found" then */
         return;
     }
     sim_later(sim, sim_between(sim, 0, NS_PER_MS), poll, task->worker);
@@ -466,9 +476,9 @@ static void fail_task(struct sim *sim, struct task *task)
 static void answer_queries(struct sim *sim, const struct task *task,
                            struct workflowservice_RespondWorkflowTaskCompletedRequest *request)
 {
-    request->query_results = ARENA_NEW_ARRAY(&actors_of(sim)->arena,
-                                             struct workflowservice_RespondWorkflowTaskCompletedRequest_QueryResultsEntry,
-                                             task->query_count + 1);
+    request->query_results = ARENA_NEW_ARRAY(
+        &actors_of(sim)->arena, struct workflowservice_RespondWorkflowTaskCompletedRequest_QueryResultsEntry,
+        task->query_count + 1);
     request->query_results_count = task->query_count;
     for (size_t i = 0; i < task->query_count; i++) {
         request->query_results[i].key = task->query_ids[i];
@@ -495,7 +505,8 @@ static void complete_task(struct sim *sim, void *context)
         if (journal_event(sim->journal, task->run_id, id) == NULL) {
             /* A sticky task's earlier events went to nobody here: let another worker have it with all of them. */
             sim_later(sim, sim_between(sim, 0, NS_PER_MS), poll, task->worker);
-            sim_log(sim, "%.*s: event %" PRId64 " of %" PRId64 " unknown", BYTES_FMT(task->workflow_id), id, task->last_stored);
+            sim_log(sim, "%.*s: event %" PRId64 " of %" PRId64 " unknown", BYTES_FMT(task->workflow_id), id,
+                    task->last_stored);
             return;
         }
     }
@@ -510,15 +521,18 @@ static void complete_task(struct sim *sim, void *context)
     answer_queries(sim, task, &request);
     if (sim->configuration.sticky && sim_chance(sim, 0.7)) {
         char name[24];
-        snprintf(name, sizeof(name), "sticky-%u", (unsigned)random_below(&sim->random, sim->configuration.sticky_workers));
+        snprintf(name, sizeof(name), "sticky-%u",
+                 (unsigned)random_below(&sim->random, sim->configuration.sticky_workers));
         request.sticky_attributes = NEW(sim, struct taskqueue_StickyExecutionAttributes);
         request.sticky_attributes->worker_task_queue = queue(sim, name, true);
-        request.sticky_attributes->schedule_to_start_timeout = duration_of_ns(&actors_of(sim)->arena, 5 * NS_PER_S);
+        request.sticky_attributes->schedule_to_start_timeout = duration_of_ns(&actors_of(sim)->arena,
+                                                                              5 * NS_PER_S);
     }
     sim_send(sim, CALL(RespondWorkflowTaskCompleted), &request, RPC_NS, task_over, task);
 }
 
-static struct task *new_task(struct worker *worker, struct bytes token, const struct common_WorkflowExecution *run)
+static struct task *new_task(struct worker *worker, struct bytes token,
+                             const struct common_WorkflowExecution *run)
 {
     struct sim   *sim = worker->sim;
     struct arena *arena = &actors_of(sim)->arena;
@@ -530,7 +544,8 @@ static struct task *new_task(struct worker *worker, struct bytes token, const st
     return task;
 }
 
-static void take_workflow_task(struct worker *worker, const struct workflowservice_PollWorkflowTaskQueueResponse *response)
+static void take_workflow_task(struct worker                                              *worker,
+                               const struct workflowservice_PollWorkflowTaskQueueResponse *response)
 {
     struct sim   *sim = worker->sim;
     struct arena *arena = &actors_of(sim)->arena;
@@ -553,20 +568,23 @@ static void take_workflow_task(struct worker *worker, const struct workflowservi
         journal_events(sim->journal, task->run_id, response->history->events, response->history->events_count,
                        task->legacy_query ? INT64_MAX : task->last_stored);
     sim_log(sim, "%.*s task: started event %" PRId64 ", attempt %d, %zu events", BYTES_FMT(task->workflow_id),
-            response->started_event_id, response->attempt, response->history == NULL ? 0 : response->history->events_count);
+            response->started_event_id, response->attempt,
+            response->history == NULL ? 0 : response->history->events_count);
     if (sim->faulty && sim_chance(sim, sim->configuration.worker_death_rate)) {
-        sim_later(sim, sim_between(sim, NS_PER_S, 30 * NS_PER_S), poll, worker); /* the task dies with its worker */
+        sim_later(sim, sim_between(sim, NS_PER_S, 30 * NS_PER_S), poll,
+                  worker); /* the task dies with its worker */
         return;
     }
-    sim_later(sim, sim_chance(sim, 0.02) ? 12 * NS_PER_S : sim_between(sim, 0, 20 * NS_PER_MS), complete_task, task);
+    sim_later(sim, sim_chance(sim, 0.02) ? 12 * NS_PER_S : sim_between(sim, 0, 20 * NS_PER_MS), complete_task,
+              task);
 }
 
 /* --- activity workers --- */
 
 static void complete_activity(struct sim *sim, void *context);
 
-static void activity_over(struct sim *sim, void *context, const struct error *error, struct bytes reply UNUSED,
-                          struct arena *arena UNUSED)
+static void activity_over(struct sim *sim, void *context, const struct error *error,
+                          struct bytes reply UNUSED, struct arena *arena UNUSED)
 {
     struct task *task = context;
     if (error->code == ST_OK)
@@ -578,8 +596,8 @@ static void activity_over(struct sim *sim, void *context, const struct error *er
     sim_later(sim, sim_between(sim, 0, NS_PER_MS), poll, task->worker);
 }
 
-static void activity_failed(struct sim *sim, void *context, const struct error *error UNUSED, struct bytes reply UNUSED,
-                            struct arena *arena UNUSED)
+static void activity_failed(struct sim *sim, void *context, const struct error *error UNUSED,
+                            struct bytes reply UNUSED, struct arena *arena UNUSED)
 {
     struct task *task = context;
     sim_later(sim, sim_between(sim, 0, NS_PER_MS), poll, task->worker);
@@ -589,7 +607,7 @@ static void complete_activity(struct sim *sim, void *context)
 {
     struct task *task = context;
     if (task->tries == 0 && sim_chance(sim, 0.15)) {
-        struct failure_Failure failure = { .message = BYTES("simulated") };
+        struct failure_Failure                                  failure = { .message = BYTES("simulated") };
         struct workflowservice_RespondActivityTaskFailedRequest request = {
             .namespace = BYTES("default"),
             .task_token = task->token,
@@ -617,7 +635,7 @@ static void heartbeaten(struct sim *sim UNUSED, void *context UNUSED, const stru
 
 static void heartbeat(struct sim *sim, void *context)
 {
-    struct task *task = context;
+    struct task                                              *task = context;
     struct workflowservice_RecordActivityTaskHeartbeatRequest request = {
         .namespace = BYTES("default"),
         .task_token = task->token,
@@ -627,7 +645,8 @@ static void heartbeat(struct sim *sim, void *context)
     sim_send(sim, CALL(RecordActivityTaskHeartbeat), &request, RPC_NS, heartbeaten, task);
 }
 
-static void take_activity(struct worker *worker, const struct workflowservice_PollActivityTaskQueueResponse *response)
+static void take_activity(struct worker                                              *worker,
+                          const struct workflowservice_PollActivityTaskQueueResponse *response)
 {
     struct sim  *sim = worker->sim;
     struct task *task = new_task(worker, response->task_token, response->workflow_execution);
@@ -640,7 +659,8 @@ static void take_activity(struct worker *worker, const struct workflowservice_Po
         sim_later(sim, sim_between(sim, NS_PER_S, 30 * NS_PER_S), poll, worker);
         return;
     }
-    int64_t takes = sim_chance(sim, 0.1) ? sim_between(sim, 0, 12 * NS_PER_S) : sim_between(sim, 0, 50 * NS_PER_MS);
+    int64_t takes = sim_chance(sim, 0.1) ? sim_between(sim, 0, 12 * NS_PER_S)
+                                         : sim_between(sim, 0, 50 * NS_PER_MS);
     for (int64_t at = NS_PER_S; at < takes; at += NS_PER_S)
         sim_later(sim, at, heartbeat, task);
     sim_later(sim, takes, complete_activity, task);
@@ -648,7 +668,8 @@ static void take_activity(struct worker *worker, const struct workflowservice_Po
 
 /* --- polling --- */
 
-static void polled(struct sim *sim, void *context, const struct error *error, struct bytes reply, struct arena *arena)
+static void polled(struct sim *sim, void *context, const struct error *error, struct bytes reply,
+                   struct arena *arena)
 {
     struct worker *worker = context;
     struct error   bad;
@@ -658,7 +679,8 @@ static void polled(struct sim *sim, void *context, const struct error *error, st
     }
     if (worker->activities) {
         struct workflowservice_PollActivityTaskQueueResponse response;
-        if (pb_decode(&pb_workflowservice_PollActivityTaskQueueResponse, reply, arena, &response, &bad) != ST_OK)
+        if (pb_decode(&pb_workflowservice_PollActivityTaskQueueResponse, reply, arena, &response, &bad) !=
+            ST_OK)
             sim_fail(sim, "a task does not decode: %s", bad.message);
         else if (response.task_token.size != 0)
             take_activity(worker, &response);
@@ -722,8 +744,10 @@ static void draw_work(struct sim *sim, struct work *work, unsigned number)
     for (size_t i = 0; i < work->operation_count; i++) {
         struct operation *operation = &work->operations[i];
         operation->kind = (enum operation_kind)sim_between(sim, 0, takes_signals ? 2 : 1);
-        operation->count = operation->kind == OPERATION_SIGNALS ? sim_between(sim, 1, work->signals) : sim_between(sim, 1, 3);
-        operation->duration = sim_chance(sim, 0.5) ? sim_between(sim, 1, NS_PER_S) : sim_between(sim, NS_PER_S, 30 * NS_PER_S);
+        operation->count = operation->kind == OPERATION_SIGNALS ? sim_between(sim, 1, work->signals)
+                                                                : sim_between(sim, 1, 3);
+        operation->duration = sim_chance(sim, 0.5) ? sim_between(sim, 1, NS_PER_S)
+                                                   : sim_between(sim, NS_PER_S, 30 * NS_PER_S);
     }
 }
 
@@ -790,7 +814,8 @@ static struct bytes first_run_of(struct sim *sim, const struct history_HistoryEv
                       last->workflow_execution_continued_as_new_event_attributes->new_execution_run_id);
 }
 
-static void audited(struct sim *sim, void *context, const struct error *error, struct bytes reply, struct arena *arena)
+static void audited(struct sim *sim, void *context, const struct error *error, struct bytes reply,
+                    struct arena *arena)
 {
     struct work                                               *work = context;
     struct workflowservice_GetWorkflowExecutionHistoryResponse response;
@@ -799,7 +824,8 @@ static void audited(struct sim *sim, void *context, const struct error *error, s
         sim_fail(sim, "history of %s: %s %s", work->id, status_name(error->code), error->message);
         return;
     }
-    if (pb_decode(&pb_workflowservice_GetWorkflowExecutionHistoryResponse, reply, arena, &response, &bad) != ST_OK) {
+    if (pb_decode(&pb_workflowservice_GetWorkflowExecutionHistoryResponse, reply, arena, &response, &bad) !=
+        ST_OK) {
         sim_fail(sim, "history does not decode: %s", bad.message);
         return;
     }
@@ -831,7 +857,7 @@ static void audited(struct sim *sim, void *context, const struct error *error, s
 
 static void audit(struct sim *sim, void *context)
 {
-    struct work *work = context;
+    struct work                                              *work = context;
     struct workflowservice_GetWorkflowExecutionHistoryRequest request = {
         .namespace = BYTES("default"),
         .execution = execution(sim, bytes_of_text(work->id), work->audit_run),
@@ -840,13 +866,14 @@ static void audit(struct sim *sim, void *context)
 }
 
 /* The current run names the first one of its chain. */
-static void described(struct sim *sim, void *context, const struct error *error, struct bytes reply, struct arena *arena)
+static void described(struct sim *sim, void *context, const struct error *error, struct bytes reply,
+                      struct arena *arena)
 {
-    struct work                                              *work = context;
+    struct work                                             *work = context;
     struct workflowservice_DescribeWorkflowExecutionResponse response;
-    struct error                                              bad;
-    if (error->code != ST_OK ||
-        pb_decode(&pb_workflowservice_DescribeWorkflowExecutionResponse, reply, arena, &response, &bad) != ST_OK) {
+    struct error                                             bad;
+    if (error->code != ST_OK || pb_decode(&pb_workflowservice_DescribeWorkflowExecutionResponse, reply, arena,
+                                          &response, &bad) != ST_OK) {
         sim_fail(sim, "describe of %s: %s %s", work->id, status_name(error->code), error->message);
         return;
     }
@@ -854,16 +881,18 @@ static void described(struct sim *sim, void *context, const struct error *error,
     audit(sim, work);
 }
 
-static void counted(struct sim *sim, void *context UNUSED, const struct error *error, struct bytes reply, struct arena *arena)
+static void counted(struct sim *sim, void *context UNUSED, const struct error *error, struct bytes reply,
+                    struct arena *arena)
 {
     struct actors                                         *actors = actors_of(sim);
     struct workflowservice_CountWorkflowExecutionsResponse response;
     struct error                                           bad;
-    if (error->code != ST_OK ||
-        pb_decode(&pb_workflowservice_CountWorkflowExecutionsResponse, reply, arena, &response, &bad) != ST_OK)
+    if (error->code != ST_OK || pb_decode(&pb_workflowservice_CountWorkflowExecutionsResponse, reply, arena,
+                                          &response, &bad) != ST_OK)
         sim_fail(sim, "count: %s %s", status_name(error->code), error->message);
     else if (response.count != (int64_t)actors->work_count)
-        sim_fail(sim, "%" PRId64 " workflows are listed as completed, there are %zu", response.count, actors->work_count);
+        sim_fail(sim, "%" PRId64 " workflows are listed as completed, there are %zu", response.count,
+                 actors->work_count);
     actors->counted = true;
 }
 
@@ -871,15 +900,16 @@ void actors_audit(struct sim *sim)
 {
     struct actors *actors = actors_of(sim);
     for (size_t i = 0; i < actors->work_count; i++) {
-        struct work *work = &actors->works[i];
+        struct work                                            *work = &actors->works[i];
         struct workflowservice_DescribeWorkflowExecutionRequest request = {
             .namespace = BYTES("default"),
             .execution = execution(sim, bytes_of_text(work->id), BYTES_EMPTY),
         };
         sim_send(sim, CALL(DescribeWorkflowExecution), &request, RPC_NS, described, work);
     }
-    struct workflowservice_CountWorkflowExecutionsRequest request = { .namespace = BYTES("default"),
-                                                                      .query = BYTES("ExecutionStatus = 'Completed'") };
+    struct workflowservice_CountWorkflowExecutionsRequest request = {
+        .namespace = BYTES("default"), .query = BYTES("ExecutionStatus = 'Completed'")
+    };
     sim_send(sim, CALL(CountWorkflowExecutions), &request, RPC_NS, counted, NULL);
 }
 

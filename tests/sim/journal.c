@@ -73,8 +73,8 @@ static void add_event(struct journal *journal, struct run *run, struct bytes raw
     struct seen *seen = run->events[event_id];
     if (seen != NULL) {
         if (!bytes_equal(seen->raw, raw))
-            sim_fail(journal->sim, "event %" PRId64 " of run %.*s was rewritten: type %d, now %zu bytes", event_id,
-                     BYTES_FMT(run->id), seen->event.event_type, raw.size);
+            sim_fail(journal->sim, "event %" PRId64 " of run %.*s was rewritten: type %d, now %zu bytes",
+                     event_id, BYTES_FMT(run->id), seen->event.event_type, raw.size);
         return;
     }
     seen = ARENA_NEW(&journal->arena, struct seen);
@@ -87,7 +87,8 @@ static void add_event(struct journal *journal, struct run *run, struct bytes raw
     run->last = MAX(run->last, event_id);
 }
 
-void journal_events(struct journal *journal, struct bytes run_id, struct bytes *events, size_t count, int64_t up_to)
+void journal_events(struct journal *journal, struct bytes run_id, struct bytes *events, size_t count,
+                    int64_t up_to)
 {
     struct run  *run = run_of(journal, run_id);
     int64_t      expected = 0;
@@ -101,8 +102,8 @@ void journal_events(struct journal *journal, struct bytes run_id, struct bytes *
             break;
         }
         if (expected != 0 && event.event_id != expected)
-            sim_fail(journal->sim, "run %.*s: event %" PRId64 " where %" PRId64 " should be", BYTES_FMT(run_id),
-                     event.event_id, expected);
+            sim_fail(journal->sim, "run %.*s: event %" PRId64 " where %" PRId64 " should be",
+                     BYTES_FMT(run_id), event.event_id, expected);
         expected = event.event_id + 1;
         if (event.event_id >= 1 && event.event_id <= up_to)
             add_event(journal, run, events[i], event.event_id);
@@ -110,7 +111,8 @@ void journal_events(struct journal *journal, struct bytes run_id, struct bytes *
     arena_release(&arena);
 }
 
-const struct history_HistoryEvent *journal_event(struct journal *journal, struct bytes run_id, int64_t event_id)
+const struct history_HistoryEvent *journal_event(struct journal *journal, struct bytes run_id,
+                                                 int64_t event_id)
 {
     struct run *run = run_of(journal, run_id);
     return event_id < run->capacity && run->events[event_id] != NULL ? &run->events[event_id]->event : NULL;
@@ -123,7 +125,8 @@ int64_t journal_last(struct journal *journal, struct bytes run_id)
 
 /* --- attempts --- */
 
-static struct attempt *attempt_of(struct journal *journal, struct bytes run_id, struct bytes activity_id, int32_t number)
+static struct attempt *attempt_of(struct journal *journal, struct bytes run_id, struct bytes activity_id,
+                                  int32_t number)
 {
     uint64_t hash = hash_combine(hash_combine(hash_bytes(run_id), hash_bytes(activity_id)), (uint64_t)number);
     for (struct table_link *at = table_first(&journal->attempts, hash); at != NULL; at = table_next(at)) {
@@ -140,18 +143,20 @@ static struct attempt *attempt_of(struct journal *journal, struct bytes run_id, 
     return attempt;
 }
 
-void journal_attempt_delivered(struct journal *journal, struct bytes run_id, struct bytes activity_id, int32_t number)
+void journal_attempt_delivered(struct journal *journal, struct bytes run_id, struct bytes activity_id,
+                               int32_t number)
 {
     if (++attempt_of(journal, run_id, activity_id, number)->delivered > 1)
         sim_fail(journal->sim, "attempt %d of activity %.*s of run %.*s was handed out twice", number,
                  BYTES_FMT(activity_id), BYTES_FMT(run_id));
 }
 
-void journal_attempt_accepted(struct journal *journal, struct bytes run_id, struct bytes activity_id, int32_t number)
+void journal_attempt_accepted(struct journal *journal, struct bytes run_id, struct bytes activity_id,
+                              int32_t number)
 {
     if (++attempt_of(journal, run_id, activity_id, number)->accepted > 1)
-        sim_fail(journal->sim, "two completions of attempt %d of activity %.*s of run %.*s were accepted", number,
-                 BYTES_FMT(activity_id), BYTES_FMT(run_id));
+        sim_fail(journal->sim, "two completions of attempt %d of activity %.*s of run %.*s were accepted",
+                 number, BYTES_FMT(activity_id), BYTES_FMT(run_id));
 }
 
 int32_t journal_attempt_of(struct journal *journal, struct bytes run_id, struct bytes activity_id)
@@ -160,7 +165,8 @@ int32_t journal_attempt_of(struct journal *journal, struct bytes run_id, struct 
     int32_t               found = 0;
     for (struct table_link *at; (at = table_iterate(&journal->attempts, &iterator)) != NULL;) {
         struct attempt *attempt = CONTAINER_OF(at, struct attempt, link);
-        if (attempt->accepted != 0 && bytes_equal(attempt->run_id, run_id) && bytes_equal(attempt->activity_id, activity_id))
+        if (attempt->accepted != 0 && bytes_equal(attempt->run_id, run_id) &&
+            bytes_equal(attempt->activity_id, activity_id))
             found = attempt->attempt;
     }
     return found;
@@ -171,7 +177,8 @@ int32_t journal_attempt_of(struct journal *journal, struct bytes run_id, struct 
 static void check_timer(struct journal *journal, struct run *run, const struct history_HistoryEvent *fired)
 {
     const struct history_TimerFiredEventAttributes *attributes = fired->timer_fired_event_attributes;
-    const struct history_HistoryEvent              *started = journal_event(journal, run->id, attributes->started_event_id);
+    const struct history_HistoryEvent              *started = journal_event(journal, run->id,
+                                                                            attributes->started_event_id);
     if (started == NULL || started->event_type != enums_EVENT_TYPE_TIMER_STARTED) {
         sim_fail(journal->sim, "run %.*s: a timer fired that was not started", BYTES_FMT(run->id));
         return;
@@ -179,18 +186,22 @@ static void check_timer(struct journal *journal, struct run *run, const struct h
     int64_t asked = duration_ns(started->timer_started_event_attributes->start_to_fire_timeout);
     int64_t took = timestamp_ns(fired->event_time) - timestamp_ns(started->event_time);
     if (took < asked)
-        sim_fail(journal->sim, "run %.*s: a timer of %" PRId64 " ns fired after %" PRId64, BYTES_FMT(run->id), asked, took);
+        sim_fail(journal->sim, "run %.*s: a timer of %" PRId64 " ns fired after %" PRId64, BYTES_FMT(run->id),
+                 asked, took);
     /* Where nothing fails, nothing but the disk holds a timer up. */
     if (journal->sim->configuration.calm && took > asked + 4 * NS_PER_S)
-        sim_fail(journal->sim, "run %.*s: a timer of %" PRId64 " ns fired as late as %" PRId64, BYTES_FMT(run->id), asked,
-                 took);
+        sim_fail(journal->sim, "run %.*s: a timer of %" PRId64 " ns fired as late as %" PRId64,
+                 BYTES_FMT(run->id), asked, took);
 }
 
 /* The acknowledged completion is the one that history has. Results name their attempt. */
-static void check_activity(struct journal *journal, struct run *run, const struct history_HistoryEvent *completed)
+static void check_activity(struct journal *journal, struct run *run,
+                           const struct history_HistoryEvent *completed)
 {
-    const struct history_ActivityTaskCompletedEventAttributes *attributes = completed->activity_task_completed_event_attributes;
-    const struct history_HistoryEvent *scheduled = journal_event(journal, run->id, attributes->scheduled_event_id);
+    const struct history_ActivityTaskCompletedEventAttributes *attributes =
+        completed->activity_task_completed_event_attributes;
+    const struct history_HistoryEvent *scheduled = journal_event(journal, run->id,
+                                                                 attributes->scheduled_event_id);
     if (scheduled == NULL || scheduled->event_type != enums_EVENT_TYPE_ACTIVITY_TASK_SCHEDULED) {
         sim_fail(journal->sim, "run %.*s: an activity completed that was not scheduled", BYTES_FMT(run->id));
         return;
@@ -199,8 +210,10 @@ static void check_activity(struct journal *journal, struct run *run, const struc
     int32_t      accepted = journal_attempt_of(journal, run->id, activity_id);
     char         expected[32];
     int          size = snprintf(expected, sizeof(expected), "attempt %d.", accepted);
-    if (accepted != 0 && memmem(attributes->result.base, attributes->result.size, expected, (size_t)size) == NULL)
-        sim_fail(journal->sim, "run %.*s: activity %.*s has another result than was acknowledged for attempt %d",
+    if (accepted != 0 &&
+        memmem(attributes->result.base, attributes->result.size, expected, (size_t)size) == NULL)
+        sim_fail(journal->sim,
+                 "run %.*s: activity %.*s has another result than was acknowledged for attempt %d",
                  BYTES_FMT(run->id), BYTES_FMT(activity_id), accepted);
 }
 
@@ -210,7 +223,8 @@ void journal_check_run(struct journal *journal, struct bytes run_id)
     for (int64_t id = 1; id <= run->last; id++) {
         const struct history_HistoryEvent *event = journal_event(journal, run_id, id);
         if (event == NULL) {
-            sim_fail(journal->sim, "run %.*s: event %" PRId64 " of %" PRId64 " is missing", BYTES_FMT(run_id), id, run->last);
+            sim_fail(journal->sim, "run %.*s: event %" PRId64 " of %" PRId64 " is missing", BYTES_FMT(run_id),
+                     id, run->last);
             return;
         }
         if (event->event_type == enums_EVENT_TYPE_TIMER_FIRED)

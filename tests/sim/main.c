@@ -46,11 +46,13 @@ int main(int argc, char **argv)
         if (!sim_run(seed + i, verbose, &trace))
             failed++;
         if (twice && (!sim_run(seed + i, false, &again) || again != trace)) {
-            fprintf(stderr, "seed %" PRIu64 ": two runs differ (%016" PRIx64 ", %016" PRIx64 ")\n", seed + i, trace, again);
+            fprintf(stderr, "seed %" PRIu64 ": two runs differ (%016" PRIx64 ", %016" PRIx64 ")\n", seed + i,
+                    trace, again);
             failed++;
         }
         all ^= trace;
     }
-    printf("%" PRIu64 " runs from seed %" PRIu64 ", %" PRIu64 " failed, trace %016" PRIx64 "\n", runs, seed, failed, all);
+    printf("%" PRIu64 " runs from seed %" PRIu64 ", %" PRIu64 " failed, trace %016" PRIx64 "\n", runs, seed,
+           failed, all);
     return failed == 0 ? 0 : 1;
 }

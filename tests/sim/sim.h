@@ -35,12 +35,12 @@ struct sim_store {
     bool           foreign_full;
     uint64_t       batches, faults[6];
 };
-void sim_store_init(struct sim_store *store, struct sim *sim);
-bool sim_store_step(struct sim_store *store);   /* one operation is done; false: none may be now */
-bool sim_store_answer(struct sim_store *store); /* one answer goes out */
+void    sim_store_init(struct sim_store *store, struct sim *sim);
+bool    sim_store_step(struct sim_store *store);   /* one operation is done; false: none may be now */
+bool    sim_store_answer(struct sim_store *store); /* one answer goes out */
 int64_t sim_store_due(const struct sim_store *store);
-void sim_store_crash(struct sim_store *store);
-void sim_store_release(struct sim_store *store);
+void    sim_store_crash(struct sim_store *store);
+void    sim_store_release(struct sim_store *store);
 
 /* --- world.c: time, lanes, calls --- */
 struct sim_action {
@@ -49,7 +49,8 @@ struct sim_action {
     void *context;
 };
 /* What a caller learns: error->code ST_OK and the reply, or what went wrong; it may have happened all the same. */
-typedef void sim_answered(struct sim *sim, void *context, const struct error *error, struct bytes reply, struct arena *arena);
+typedef void sim_answered(struct sim *sim, void *context, const struct error *error, struct bytes reply,
+                          struct arena *arena);
 struct sim_call {
     struct call   call;
     struct arena  arena;
@@ -65,10 +66,11 @@ struct sim_call {
 struct sim_configuration {
     unsigned lanes, workflows, workflow_workers, sticky_workers, activity_workers;
     size_t   window_size, memory_limit, snapshot_after;
-    double   crash_rate, abort_rate, refuse_rate, fence_rate, unknown_rate, full_rate, read_error_rate, lost_reply_rate;
-    double   worker_death_rate, task_failure_rate, gone_rate;
-    int64_t  store_delay_max;
-    bool     sticky, queries, calm;
+    double   crash_rate, abort_rate, refuse_rate, fence_rate, unknown_rate, full_rate, read_error_rate,
+        lost_reply_rate;
+    double  worker_death_rate, task_failure_rate, gone_rate;
+    int64_t store_delay_max;
+    bool    sticky, queries, calm;
 };
 struct sim_lane {
     struct sim *sim;
@@ -94,25 +96,30 @@ struct sim {
     struct actors           *actors;
     char                     failure[512];
 };
-bool sim_run(uint64_t seed, bool verbose, uint64_t *ret_trace);
-void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void sim_log(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
-bool sim_chance(struct sim *sim, double probability);
+bool    sim_run(uint64_t seed, bool verbose, uint64_t *ret_trace);
+void    sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void    sim_log(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool    sim_chance(struct sim *sim, double probability);
 int64_t sim_between(struct sim *sim, int64_t low, int64_t high);
-void sim_later(struct sim *sim, int64_t delay, void (*run)(struct sim *sim, void *context), void *context);
-void sim_send(struct sim *sim, unsigned method, const void *request, int64_t timeout, sim_answered *answered, void *context);
+void    sim_later(struct sim *sim, int64_t delay, void (*run)(struct sim *sim, void *context), void *context);
+void sim_send(struct sim *sim, unsigned method, const void *request, int64_t timeout, sim_answered *answered,
+              void *context);
 void sim_trace(struct sim *sim, uint64_t value);
 
 /* --- journal.c: what clients and workers saw --- */
 struct journal *journal_new(struct sim *sim);
 void            journal_free(struct journal *journal);
 /* Events of a run as somebody was shown them: dense ids, and the same bytes for one id for ever. */
-void journal_events(struct journal *journal, struct bytes run_id, struct bytes *events, size_t count, int64_t up_to);
+void journal_events(struct journal *journal, struct bytes run_id, struct bytes *events, size_t count,
+                    int64_t up_to);
 /* The decoded event; NULL when nobody has seen it. */
-const struct history_HistoryEvent *journal_event(struct journal *journal, struct bytes run_id, int64_t event_id);
+const struct history_HistoryEvent *journal_event(struct journal *journal, struct bytes run_id,
+                                                 int64_t event_id);
 int64_t                            journal_last(struct journal *journal, struct bytes run_id);
-void journal_attempt_delivered(struct journal *journal, struct bytes run_id, struct bytes activity_id, int32_t attempt);
-void journal_attempt_accepted(struct journal *journal, struct bytes run_id, struct bytes activity_id, int32_t attempt);
+void journal_attempt_delivered(struct journal *journal, struct bytes run_id, struct bytes activity_id,
+                               int32_t attempt);
+void journal_attempt_accepted(struct journal *journal, struct bytes run_id, struct bytes activity_id,
+                              int32_t attempt);
 /* The attempt whose completion was acknowledged; 0: none. */
 int32_t journal_attempt_of(struct journal *journal, struct bytes run_id, struct bytes activity_id);
 /* What only histories that have ended can show: timers, activities, signals. */

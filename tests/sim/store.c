@@ -47,7 +47,8 @@ static void draw(struct sim_store *self, struct sim_operation *operation)
     } else if (sim_chance(sim, rates->unknown_rate)) {
         operation->outcome = STORE_UNKNOWN;
     }
-    operation->commit = operation->outcome == STORE_DURABLE || (operation->outcome == STORE_UNKNOWN && sim_chance(sim, 0.5));
+    operation->commit = operation->outcome == STORE_DURABLE ||
+                        (operation->outcome == STORE_UNKNOWN && sim_chance(sim, 0.5));
     self->faults[operation->outcome]++;
 }
 
@@ -70,7 +71,8 @@ static void read(struct store *store, struct store_read *read)
     struct sim_operation *operation = xcalloc(1, sizeof(*operation));
     operation->read = read;
     operation->home = read->home;
-    operation->read_fails = self->sim->faulty && sim_chance(self->sim, self->sim->configuration.read_error_rate);
+    operation->read_fails = self->sim->faulty &&
+                            sim_chance(self->sim, self->sim->configuration.read_error_rate);
     if (list_empty(&self->pending))
         delay(self);
     list_append(&self->pending, &operation->link);
@@ -114,7 +116,7 @@ static void perform_read(struct sim_store *self, struct sim_operation *operation
 
 static bool later_of_a_batch(struct sim_store *self, struct sim_operation *operation)
 {
-    LIST_FOR_EACH(other, &self->pending, struct sim_operation, link) {
+    LIST_FOR_EACH (other, &self->pending, struct sim_operation, link) {
         if (other == operation)
             return false;
         if (other->batch != NULL)
@@ -129,16 +131,16 @@ bool sim_store_step(struct sim_store *self)
     if (list_empty(&self->pending) || self->ready_at > self->sim->wall)
         return false;
     size_t count = 0;
-    LIST_FOR_EACH(operation, &self->pending, struct sim_operation, link)
+    LIST_FOR_EACH (operation, &self->pending, struct sim_operation, link)
         count++;
     size_t                pick = (size_t)random_below(&self->sim->random, count);
     struct sim_operation *picked = NULL;
-    LIST_FOR_EACH(operation, &self->pending, struct sim_operation, link) {
+    LIST_FOR_EACH (operation, &self->pending, struct sim_operation, link) {
         if (picked == NULL && pick-- == 0)
             picked = operation;
     }
     if (picked->batch != NULL && later_of_a_batch(self, picked)) {
-        LIST_FOR_EACH(operation, &self->pending, struct sim_operation, link) {
+        LIST_FOR_EACH (operation, &self->pending, struct sim_operation, link) {
             if (operation->batch != NULL) {
                 picked = operation;
                 break;
@@ -162,7 +164,8 @@ bool sim_store_answer(struct sim_store *self)
     if (first == NULL)
         return false;
     struct sim_operation *operation = LIST_ENTRY(first, struct sim_operation, link);
-    mailbox_post(operation->home, operation->batch != NULL ? &operation->batch->message : &operation->read->message);
+    mailbox_post(operation->home,
+                 operation->batch != NULL ? &operation->batch->message : &operation->read->message);
     free(operation);
     return true;
 }
@@ -204,7 +207,9 @@ static void close_store(struct store *store)
     store_close(store_of(store)->inner);
 }
 
-static const struct store_operations operations = { "simulated", submit, read, probe, statistics, close_store };
+static const struct store_operations operations = {
+    "simulated", submit, read, probe, statistics, close_store
+};
 
 void sim_store_init(struct sim_store *self, struct sim *sim)
 {

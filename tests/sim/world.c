@@ -6,11 +6,11 @@
 #include "engine/workflow.h"
 #include "sim.h"
 
-#define START_NS       (INT64_C(1790000000) * NS_PER_S)
-#define FAULTY_NS      (40 * NS_PER_S)
-#define LIVENESS_NS    (7200 * NS_PER_S)
-#define STEPS_MAX      2000000
-#define SAME_TIME_MAX  200000 /* steps without time passing: a hot loop */
+#define START_NS      (INT64_C(1790000000) * NS_PER_S)
+#define FAULTY_NS     (40 * NS_PER_S)
+#define LIVENESS_NS   (7200 * NS_PER_S)
+#define STEPS_MAX     2000000
+#define SAME_TIME_MAX 200000 /* steps without time passing: a hot loop */
 
 void sim_log(struct sim *sim, const char *format, ...)
 {
@@ -116,7 +116,8 @@ static void leave(struct sim_call *self, enum status code)
     self->sim->lanes[self->lane].woken = true;
 }
 
-void sim_send(struct sim *sim, unsigned method, const void *request, int64_t timeout, sim_answered *answered, void *context)
+void sim_send(struct sim *sim, unsigned method, const void *request, int64_t timeout, sim_answered *answered,
+              void *context)
 {
     static struct metadata  as_cli = { BYTES("client-name"), BYTES("temporal-cli") };
     const struct pb_method *description = &pb_methods[method];
@@ -151,7 +152,8 @@ static void deliver_answer(struct sim *sim)
         struct error lost;
         error_set(&lost, ST_UNAVAILABLE, "the reply was lost");
         bool drop = sim->faulty && sim_chance(sim, sim->configuration.lost_reply_rate);
-        self->answered(sim, self->context, drop ? &lost : &self->error, drop ? BYTES_EMPTY : self->reply, &self->arena);
+        self->answered(sim, self->context, drop ? &lost : &self->error, drop ? BYTES_EMPTY : self->reply,
+                       &self->arena);
     }
     call_free(self);
 }
@@ -159,7 +161,7 @@ static void deliver_answer(struct sim *sim)
 /* Deadlines, and clients that hang up before. */
 static bool pass_deadlines(struct sim *sim)
 {
-    LIST_FOR_EACH(self, &sim->calls, struct sim_call, link) {
+    LIST_FOR_EACH (self, &sim->calls, struct sim_call, link) {
         if (self->client_left)
             continue;
         if (self->call.deadline_ns <= sim->monotonic) {
@@ -213,7 +215,8 @@ static void namespace_ready(void *context, const struct error *error)
     if (error->code == ST_OK)
         sim->namespace_ready = true;
     else
-        api_ensure_namespace(runtime_lane(sim->runtime, 0), BYTES("default"), 24 * 3600 * NS_PER_S, namespace_ready, sim);
+        api_ensure_namespace(runtime_lane(sim->runtime, 0), BYTES("default"), 24 * 3600 * NS_PER_S,
+                             namespace_ready, sim);
 }
 
 static void boot(struct sim *sim)
@@ -246,7 +249,8 @@ static void boot(struct sim *sim)
         sim->lanes[i] = (struct sim_lane){ .sim = sim, .woken = true };
         lane_set_host(runtime_lane(sim->runtime, i), wake, &sim->lanes[i]);
     }
-    api_ensure_namespace(runtime_lane(sim->runtime, 0), BYTES("default"), 24 * 3600 * NS_PER_S, namespace_ready, sim);
+    api_ensure_namespace(runtime_lane(sim->runtime, 0), BYTES("default"), 24 * 3600 * NS_PER_S,
+                         namespace_ready, sim);
 }
 
 /* kill -9: what is not on disk is gone; callers see their connections break. The api's memory goes with the process, so to
@@ -312,7 +316,7 @@ static void advance(struct sim *sim)
         due = MIN(due, sim->lanes[i].due);
     if (heap_first(&sim->actions) != NULL && sim->namespace_ready)
         due = MIN(due, heap_first(&sim->actions)->due);
-    LIST_FOR_EACH(self, &sim->calls, struct sim_call, link) {
+    LIST_FOR_EACH (self, &sim->calls, struct sim_call, link) {
         if (!self->client_left)
             due = MIN(due, sim->wall + self->call.deadline_ns - sim->monotonic);
     }
@@ -351,7 +355,8 @@ static bool step(struct sim *sim)
     if (count == 0)
         return false;
     size_t pick = (size_t)random_below(&sim->random, count);
-    sim_trace(sim, (uint64_t)choices[pick].what * 16 + (choices[pick].what == CHOICE_LANE ? choices[pick].lane : 0));
+    sim_trace(sim, (uint64_t)choices[pick].what * 16 +
+                       (choices[pick].what == CHOICE_LANE ? choices[pick].lane : 0));
     switch (choices[pick].what) {
     case CHOICE_STORE:
         (void)sim_store_step(&sim->store);
@@ -420,7 +425,8 @@ static bool run_until(struct sim *sim, bool (*done)(struct sim *sim), int64_t li
         last_wall = sim->wall;
         if (++sim->steps > STEPS_MAX || same > SAME_TIME_MAX || sim->wall > end) {
             (void)actors_finished(sim, true);
-            sim_fail(sim, "%s: no end after %" PRIu64 " steps and %.0f s", what, sim->steps, (double)(sim->wall - START_NS) / 1e9);
+            sim_fail(sim, "%s: no end after %" PRIu64 " steps and %.0f s", what, sim->steps,
+                     (double)(sim->wall - START_NS) / 1e9);
             return false;
         }
     }
@@ -468,8 +474,8 @@ bool sim_run(uint64_t seed, bool verbose, uint64_t *ret_trace)
     good = good && run_until(sim, audit_over, LIVENESS_NS, "audit");
     if (!good)
         fprintf(stderr, "seed %" PRIu64 ": %s\n", seed, sim->failure);
-    sim_log(sim, "steps=%" PRIu64 " crashes=%" PRIu64 " calls=%" PRIu64 " batches=%" PRIu64, sim->steps, sim->crashes,
-            sim->calls_made, sim->store.batches);
+    sim_log(sim, "steps=%" PRIu64 " crashes=%" PRIu64 " calls=%" PRIu64 " batches=%" PRIu64, sim->steps,
+            sim->crashes, sim->calls_made, sim->store.batches);
     *ret_trace = sim->trace;
     /* What is under way at the end is abandoned like at a crash. */
     sim_store_crash(&sim->store);
