@@ -658,6 +658,44 @@ TEST(a_full_disk_refuses_new_work_parks_timers_and_ends_by_itself)
     fixture_release(&fixture);
 }
 
+static void wake_up(void *context)
+{
+    sem_post(context);
+}
+
+TEST(the_probe_of_a_full_disk_does_not_hold_the_lane_up)
+{
+    struct fixture fixture;
+    sem_t          hold, woken;
+    sem_init(&hold, 0, 0);
+    sem_init(&woken, 0, 0);
+    fixture_init(&fixture, false, 1);
+    fixture.options.wait = NULL; /* as in a server: probes have a thread */
+    fixture_crash(&fixture);
+    struct lane *lane = runtime_lane(fixture.runtime, 0);
+    (void)fixture_call(&fixture, "a", LEDGER_START, 1, 0);
+    lane_set_host(lane, wake_up, &woken);
+    fixture.store.probe_holds = &hold;
+    script(&fixture, 1, STORE_FULL);
+    CHECK_INT(fixture_call(&fixture, "a", LEDGER_ADD, 2, 1).base.error.code, ST_OK);
+    fixture_advance(&fixture, 2 * NS_PER_S);
+    fixture_run(&fixture); /* the probe is on its way, and waits */
+    CHECK_EQ(fixture_call(&fixture, "a", LEDGER_READ, 0, 0).total, 1);
+    CHECK(lane_read_only(lane));
+    CHECK(!lane_idle(lane));
+    while (sem_trywait(&woken) == 0) {
+    }
+    sem_post(&hold);
+    while (lane_read_only(lane)) {
+        sem_wait(&woken);
+        lane_turn(lane);
+    }
+    CHECK_INT(fixture_call(&fixture, "a", LEDGER_ADD, 3, 1).base.error.code, ST_OK);
+    fixture_release(&fixture);
+    sem_destroy(&hold);
+    sem_destroy(&woken);
+}
+
 static int  forgotten;
 static void count_forgotten(void *context UNUSED, struct lane *lane UNUSED)
 {

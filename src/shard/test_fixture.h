@@ -1,6 +1,8 @@
 /* test_fixture.h: a runtime over the memory store with a clock and outcomes that the test sets. Only tests include it. */
 #ifndef SHARD_TEST_FIXTURE_H
 #define SHARD_TEST_FIXTURE_H
+#include <semaphore.h>
+
 #include "shard/test_kind.h"
 #include "store/memory.h"
 
@@ -15,6 +17,7 @@ struct scripted_store {
     size_t             outcome_count;
     int                reads_to_fail, probes, batches, reads;
     bool               probe_fails;
+    sem_t             *probe_holds;          /* a probe waits for it */
     void (*tamper)(struct store_read *read); /* of the next read: before its answer is seen */
 };
 
@@ -67,6 +70,8 @@ static enum status scripted_probe(struct store *store, struct error *error)
 {
     struct scripted_store *self = CONTAINER_OF(store, struct scripted_store, store);
     self->probes++;
+    if (self->probe_holds != NULL)
+        sem_wait(self->probe_holds);
     return self->probe_fails ? error_set(error, ST_RESOURCE_EXHAUSTED, "still full") : ST_OK;
 }
 
