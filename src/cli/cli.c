@@ -42,7 +42,7 @@ void cli_print_summary(void)
             const struct cli_command *command = &groups[i].commands[j];
             char                      name[64];
             snprintf(name, sizeof name, "%s %s", command->noun, command->verb);
-            printf("  perdure %-28s %s\n", name, command->summary);
+            printf("  perdure %-33s %s\n", name, command->summary);
         }
     }
 }

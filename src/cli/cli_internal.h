@@ -16,11 +16,11 @@
     X(COMMAND_TIMEOUT, "command-timeout", 0, "DURATION", false, "give up after this long; default: never")   \
     X(WORKFLOW_ID, "workflow-id", 'w', "ID", false, "workflow id")                                           \
     X(RUN_ID, "run-id", 'r', "ID", false, "run id; default: the current run")                                \
-    X(TYPE, "type", 0, "NAME", false, "workflow type")                                                       \
+    X(TYPE, "type", 0, "NAME", false, "type of the workflow, or of the search attribute")                    \
     X(TASK_QUEUE, "task-queue", 't', "NAME", false, "task queue")                                            \
     X(INPUT, "input", 'i', "JSON", true, "one argument as JSON; repeat for more")                            \
     X(INPUT_FILE, "input-file", 0, "FILE", true, "one argument as JSON from a file; repeat for more")        \
-    X(NAME, "name", 0, "NAME", false, "name of the signal or query")                                         \
+    X(NAME, "name", 0, "NAME", false, "name of the signal, query or search attribute")                       \
     X(SIGNAL_NAME, "signal-name", 0, "NAME", false, "name of the signal")                                    \
     X(SIGNAL_INPUT, "signal-input", 0, "JSON", true, "one argument of the signal as JSON; repeat for more")  \
     X(SIGNAL_INPUT_FILE, "signal-input-file", 0, "FILE", true, "one argument of the signal from a file")     \
@@ -51,6 +51,7 @@
     X(RETENTION, "retention", 0, "DURATION", false, "how long closed workflows are kept; default 72h")       \
     X(DESCRIPTION, "description", 0, "TEXT", false, "description of the namespace")                          \
     X(EMAIL, "email", 0, "ADDRESS", false, "owner's e-mail address")                                         \
+    X(YES, "yes", 'y', NULL, false, "do not ask; nothing here asks anyway")                                  \
     X(HELP, "help", 'h', NULL, false, "this text")
 
 #define CLI_FLAG_ENUM(name, ...) FLAG_##name,
@@ -110,6 +111,13 @@ enum status cli_input(struct cli *cli, struct bytes *ret_payloads) MUST_USE;
 enum status cli_signal_input(struct cli *cli, struct bytes *ret_payloads) MUST_USE;
 /* --static-summary and --static-details as encoded UserMetadata. */
 enum status cli_user_metadata(struct cli *cli, struct bytes *ret_message) MUST_USE;
+/* The value that a flag names; names end with a NULL. 0 when the flag was not given. */
+struct cli_name {
+    const char *text;
+    int32_t     value;
+};
+enum status cli_named_value(struct cli *cli, enum cli_flag flag, const struct cli_name *names,
+                            int32_t *ret_value) MUST_USE;
 /* A positive number; *ret_count stays as it is when the flag was not given. */
 enum status cli_count(struct cli *cli, enum cli_flag flag, size_t *ret_count) MUST_USE;
 /* KEY=JSON pairs as an encoded map message (Memo, Header and SearchAttributes have the same shape). */

@@ -1,5 +1,5 @@
-/* operator.c: perdure operator namespace create, describe, list, update; perdure operator cluster health, system,
- * describe. */
+/* operator.c: perdure operator namespace create, describe, list, update; search-attribute create, list, remove; cluster
+ * health, system, describe. */
 #include <stdio.h>
 
 #include "cli/cli_internal.h"
@@ -151,6 +151,76 @@ static enum status run_cluster_describe(struct cli *cli)
     return ST_OK;
 }
 
+#define OPERATOR_CALL(cli, method, request, response)                                                        \
+    cli_call((cli), "/temporal.api.operatorservice.v1.OperatorService/" #method,                             \
+             &pb_operatorservice_##method##Request, (request), &pb_operatorservice_##method##Response,       \
+             (response))
+
+static const struct cli_name value_types[] = {
+    { "Text", enums_INDEXED_VALUE_TYPE_TEXT },
+    { "Keyword", enums_INDEXED_VALUE_TYPE_KEYWORD },
+    { "Int", enums_INDEXED_VALUE_TYPE_INT },
+    { "Double", enums_INDEXED_VALUE_TYPE_DOUBLE },
+    { "Bool", enums_INDEXED_VALUE_TYPE_BOOL },
+    { "Datetime", enums_INDEXED_VALUE_TYPE_DATETIME },
+    { "KeywordList", enums_INDEXED_VALUE_TYPE_KEYWORD_LIST },
+    { NULL, 0 },
+};
+
+static enum status run_attribute_create(struct cli *cli)
+{
+    struct operatorservice_AddSearchAttributesRequest_SearchAttributesEntry entry = {
+        .key = cli_value(cli, FLAG_NAME)
+    };
+    struct operatorservice_AddSearchAttributesRequest  request = { .namespace = cli_namespace(cli),
+                                                                   .search_attributes = &entry,
+                                                                   .search_attributes_count = 1 };
+    struct operatorservice_AddSearchAttributesResponse response = { 0 };
+    enum status status = cli_named_value(cli, FLAG_TYPE, value_types, &entry.value);
+    if (status == ST_OK)
+        status = OPERATOR_CALL(cli, AddSearchAttributes, &request, &response);
+    if (status == ST_OK)
+        cli_print_done(cli, "Search attribute added");
+    return status;
+}
+
+static enum status run_attribute_remove(struct cli *cli)
+{
+    struct bytes                                          name = cli_value(cli, FLAG_NAME);
+    struct operatorservice_RemoveSearchAttributesRequest  request = { .namespace = cli_namespace(cli),
+                                                                      .search_attributes = &name,
+                                                                      .search_attributes_count = 1 };
+    struct operatorservice_RemoveSearchAttributesResponse response = { 0 };
+    enum status status = OPERATOR_CALL(cli, RemoveSearchAttributes, &request, &response);
+    if (status == ST_OK)
+        cli_print_done(cli, "Search attribute removed");
+    return status;
+}
+
+static void print_attribute(struct bytes name, int32_t type)
+{
+    const struct cli_name *at = value_types;
+    while (at->text != NULL && at->value != type)
+        at++;
+    printf("%-30.*s  %s\n", BYTES_FMT(name), at->text == NULL ? "?" : at->text);
+}
+
+static enum status run_attribute_list(struct cli *cli)
+{
+    struct operatorservice_ListSearchAttributesRequest  request = { .namespace = cli_namespace(cli) };
+    struct operatorservice_ListSearchAttributesResponse response = { 0 };
+    enum status status = OPERATOR_CALL(cli, ListSearchAttributes, &request, &response);
+    if (status != ST_OK)
+        return status;
+    if (cli->json)
+        return cli_print_json(cli, &pb_operatorservice_ListSearchAttributesResponse, &response);
+    for (size_t i = 0; i < response.system_attributes_count; i++)
+        print_attribute(response.system_attributes[i].key, response.system_attributes[i].value);
+    for (size_t i = 0; i < response.custom_attributes_count; i++)
+        print_attribute(response.custom_attributes[i].key, response.custom_attributes[i].value);
+    return ST_OK;
+}
+
 #define M               CLI_MASK
 #define NAMESPACE_FLAGS (M(RETENTION) | M(DESCRIPTION) | M(EMAIL))
 const struct cli_command cli_operator_commands[] = {
@@ -161,6 +231,13 @@ const struct cli_command cli_operator_commands[] = {
     { "operator namespace", "list", "lists namespaces", 0, 0, run_namespace_list, 0 },
     { "operator namespace", "update", "changes a namespace's settings", NAMESPACE_FLAGS, 0,
       run_namespace_update, M(NAMESPACE) },
+    { "operator search-attribute", "create",
+      "defines a search attribute: Text, Keyword, Int, Double, Bool, Datetime or KeywordList",
+      M(NAME) | M(TYPE), M(NAME) | M(TYPE), run_attribute_create, 0 },
+    { "operator search-attribute", "list", "lists search attributes and their types", 0, 0,
+      run_attribute_list, 0 },
+    { "operator search-attribute", "remove", "removes a search attribute", M(NAME) | M(YES), M(NAME),
+      run_attribute_remove, 0 },
     { "operator cluster", "health", "asks whether the server serves", 0, 0, run_cluster_health, 0 },
     { "operator cluster", "system", "prints what the server can do", 0, 0, run_cluster_system, 0 },
     { "operator cluster", "describe", "prints what the server is", 0, 0, run_cluster_describe, 0 },

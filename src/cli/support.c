@@ -190,6 +190,22 @@ enum status cli_user_metadata(struct cli *cli, struct bytes *ret_message)
     return ST_OK;
 }
 
+enum status cli_named_value(struct cli *cli, enum cli_flag flag, const struct cli_name *names,
+                            int32_t *ret_value)
+{
+    struct bytes given = cli_value(cli, flag);
+    *ret_value = 0;
+    if (given.size == 0)
+        return ST_OK;
+    for (; names->text != NULL; names++) {
+        if (bytes_equal_text(given, names->text)) {
+            *ret_value = names->value;
+            return ST_OK;
+        }
+    }
+    return error_set(&cli->error, ST_INVALID_ARGUMENT, "no such value: %.*s (see --help)", BYTES_FMT(given));
+}
+
 enum status cli_count(struct cli *cli, enum cli_flag flag, size_t *ret_count)
 {
     const char *text = cli_given(cli, flag) ? cli->arguments.values[flag][0] : NULL;

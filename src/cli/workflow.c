@@ -21,44 +21,24 @@ static struct common_WorkflowExecution *execution_of(struct cli *cli)
     return execution;
 }
 
-struct policy_name {
-    const char *text;
-    int32_t     value;
-};
-static const struct policy_name reuse_policies[] = {
+static const struct cli_name reuse_policies[] = {
     { "AllowDuplicate", enums_WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE },
     { "AllowDuplicateFailedOnly", enums_WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY },
     { "RejectDuplicate", enums_WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE },
     { "TerminateIfRunning", enums_WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING },
     { NULL, 0 },
 };
-static const struct policy_name conflict_policies[] = {
+static const struct cli_name conflict_policies[] = {
     { "Fail", enums_WORKFLOW_ID_CONFLICT_POLICY_FAIL },
     { "UseExisting", enums_WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING },
     { "TerminateExisting", enums_WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING },
     { NULL, 0 },
 };
-static const struct policy_name reject_conditions[] = {
+static const struct cli_name reject_conditions[] = {
     { "not_open", enums_QUERY_REJECT_CONDITION_NOT_OPEN },
     { "not_completed_cleanly", enums_QUERY_REJECT_CONDITION_NOT_COMPLETED_CLEANLY },
     { NULL, 0 },
 };
-
-static enum status named_value(struct cli *cli, enum cli_flag flag, const struct policy_name *names,
-                               int32_t *ret_value)
-{
-    struct bytes given = cli_value(cli, flag);
-    *ret_value = 0;
-    if (given.size == 0)
-        return ST_OK;
-    for (; names->text != NULL; names++) {
-        if (bytes_equal_text(given, names->text)) {
-            *ret_value = names->value;
-            return ST_OK;
-        }
-    }
-    return error_set(&cli->error, ST_INVALID_ARGUMENT, "no such value: %.*s (see --help)", BYTES_FMT(given));
-}
 
 static enum status start_request(struct cli                                           *cli,
                                  struct workflowservice_StartWorkflowExecutionRequest *request)
@@ -92,10 +72,11 @@ static enum status start_request(struct cli                                     
     if (status == ST_OK)
         status = cli_duration(cli, FLAG_START_DELAY, &request->workflow_start_delay);
     if (status == ST_OK)
-        status = named_value(cli, FLAG_ID_REUSE_POLICY, reuse_policies, &request->workflow_id_reuse_policy);
+        status = cli_named_value(cli, FLAG_ID_REUSE_POLICY, reuse_policies,
+                                 &request->workflow_id_reuse_policy);
     if (status == ST_OK)
-        status = named_value(cli, FLAG_ID_CONFLICT_POLICY, conflict_policies,
-                             &request->workflow_id_conflict_policy);
+        status = cli_named_value(cli, FLAG_ID_CONFLICT_POLICY, conflict_policies,
+                                 &request->workflow_id_conflict_policy);
     return status;
 }
 
@@ -522,7 +503,8 @@ static enum status run_query(struct cli *cli)
     if (status == ST_OK)
         status = cli_pairs(cli, FLAG_HEADERS, &query->header);
     if (status == ST_OK)
-        status = named_value(cli, FLAG_REJECT_CONDITION, reject_conditions, &request.query_reject_condition);
+        status = cli_named_value(cli, FLAG_REJECT_CONDITION, reject_conditions,
+                                 &request.query_reject_condition);
     if (status == ST_OK)
         status = CALL(cli, QueryWorkflow, &request, &response);
     if (status != ST_OK)
