@@ -173,7 +173,7 @@ static struct store_filter *filter_new(struct parser    *parser, enum store_oper
                                        enum store_column column)
 {
     struct store_filter *filter = ARENA_NEW(parser->arena, struct store_filter);
-    filter->operator= operator;
+    filter->relation = operator;
     filter->column = column;
     return filter;
 }
@@ -260,14 +260,14 @@ static enum status parse_comparison(struct parser *parser, const struct list_col
 {
     static const struct {
         const char         *sign;
-        enum store_operator operator;
+        enum store_operator relation;
     } signs[] = { { "=", STORE_EQUAL },         { "!=", STORE_NOT_EQUAL },  { "<>", STORE_NOT_EQUAL },
                   { "<", STORE_LESS },          { "<=", STORE_LESS_EQUAL }, { ">", STORE_GREATER },
                   { ">=", STORE_GREATER_EQUAL } };
     for (size_t i = 0; i < ARRAY_COUNT(signs); i++) {
         if (!is_sign(parser, signs[i].sign))
             continue;
-        *ret_filter = filter_new(parser, signs[i].operator, column->column);
+        *ret_filter = filter_new(parser, signs[i].relation, column->column);
         enum status status = advance(parser);
         return status != ST_OK ? status : add_value(parser, column, *ret_filter);
     }
@@ -338,7 +338,7 @@ static void reduce(struct parser *parser)
         assert(parser->operand_count > 0);
         struct store_filter *left = parser->operands[--parser->operand_count];
         node = left;
-        if (left->operator!= operator) {
+        if (left->relation != operator) {
             node = filter_new(parser, operator, 0);
             append_child(parser, node, left);
         }

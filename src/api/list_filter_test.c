@@ -30,14 +30,14 @@ static const char *const operator_names[] = {
 static void print(const struct store_filter *filter, struct buffer *to)
 {
     buffer_append_text(to, "(");
-    if (filter->operator<= STORE_NOT) {
-        buffer_append_text(to, operator_names[filter->operator]);
+    if (filter->relation <= STORE_NOT) {
+        buffer_append_text(to, operator_names[filter->relation]);
         for (size_t i = 0; i < filter->child_count; i++) {
             buffer_append_text(to, " ");
             print(filter->children[i], to);
         }
     } else {
-        buffer_printf(to, "%d %s", (int)filter->column, operator_names[filter->operator]);
+        buffer_printf(to, "%d %s", (int)filter->column, operator_names[filter->relation]);
         for (size_t i = 0; i < filter->value_count; i++) {
             if (filter->values[i].is_text)
                 buffer_printf(to, " '%.*s'", BYTES_FMT(filter->values[i].text));
@@ -121,7 +121,7 @@ TEST(long_chains_stay_flat)
     for (size_t i = 0; i < 400; i++)
         buffer_printf(&text, "%sWorkflowId = 'w%zu'", i == 0 ? "" : " OR ", i);
     CHECK_INT(list_query_parse(buffer_bytes(&text), &arena, &parsed, &error), ST_OK);
-    CHECK_EQ(parsed.filter->operator, STORE_OR);
+    CHECK_EQ(parsed.filter->relation, STORE_OR);
     CHECK_INT(parsed.filter->child_count, 400);
     CHECK_BYTES(parsed.filter->children[399]->values[0].text, BYTES("w399"));
     buffer_release(&text);

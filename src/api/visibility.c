@@ -183,7 +183,7 @@ static struct store_filter *filter_one(struct rpc       *rpc, enum store_operato
                                        enum store_column column, struct store_value value)
 {
     struct store_filter *filter = ARENA_NEW(&rpc->arena, struct store_filter);
-    filter->operator= operator;
+    filter->relation = operator;
     filter->column = column;
     filter->values = ARENA_NEW(&rpc->arena, struct store_value);
     filter->values[0] = value;
@@ -250,7 +250,7 @@ void list_open_workflows(struct rpc *rpc)
 {
     const struct workflowservice_ListOpenWorkflowExecutionsRequest *request = rpc->request;
     struct store_filter *all = ARENA_NEW(&rpc->arena, struct store_filter);
-    all->operator= STORE_AND;
+    all->relation = STORE_AND;
     filter_add(rpc, all, filter_one(rpc, STORE_IS_NULL, STORE_COLUMN_CLOSE_TIME, number_value(0)));
     add_times(rpc, all, STORE_COLUMN_START_TIME, request->start_time_filter);
     if (request->filters_case == 5)
@@ -266,7 +266,7 @@ void list_closed_workflows(struct rpc *rpc)
 {
     const struct workflowservice_ListClosedWorkflowExecutionsRequest *request = rpc->request;
     struct store_filter *all = ARENA_NEW(&rpc->arena, struct store_filter);
-    all->operator= STORE_AND;
+    all->relation = STORE_AND;
     filter_add(rpc, all, filter_one(rpc, STORE_IS_NOT_NULL, STORE_COLUMN_CLOSE_TIME, number_value(0)));
     add_times(rpc, all, STORE_COLUMN_CLOSE_TIME, request->start_time_filter);
     if (request->filters_case == 5)

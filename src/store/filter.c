@@ -108,7 +108,7 @@ static enum status check_values(const struct store_filter *filter, size_t least,
     if ((size_t)filter->column >= STORE_COLUMN_COUNT)
         return error_set(error, ST_INVALID_ARGUMENT, "unknown column %d", (int)filter->column);
     if (filter->value_count < least || filter->value_count > most)
-        return error_set(error, ST_INVALID_ARGUMENT, "operator %d with %zu values", (int)filter->operator,
+        return error_set(error, ST_INVALID_ARGUMENT, "operator %d with %zu values", (int)filter->relation,
                          filter->value_count);
     bool is_text = column_types[filter->column] != STORE_COLUMN_NUMBER;
     for (size_t i = 0; i < filter->value_count; i++) {
@@ -123,7 +123,7 @@ static enum status check_values(const struct store_filter *filter, size_t least,
 
 static enum status check_node(const struct store_filter *filter, struct error *error)
 {
-    switch (filter->operator) {
+    switch (filter->relation) {
     case STORE_AND:
     case STORE_OR:
         return filter->child_count > 0 ? ST_OK : error_set(error, ST_INVALID_ARGUMENT, "an empty AND or OR");
@@ -150,12 +150,12 @@ static enum status check_node(const struct store_filter *filter, struct error *e
     case STORE_IS_NOT_NULL:
         return check_values(filter, 0, 0, false, error);
     }
-    return error_set(error, ST_INVALID_ARGUMENT, "unknown operator %d", (int)filter->operator);
+    return error_set(error, ST_INVALID_ARGUMENT, "unknown operator %d", (int)filter->relation);
 }
 
 static bool is_a(const struct store_filter *filter, enum store_operator verb)
 {
-    return verb == filter->operator;
+    return verb == filter->relation;
 }
 
 static bool has_children(const struct store_filter *filter)
@@ -224,7 +224,7 @@ static enum truth leaf_truth(const struct store_filter *filter, const struct sto
         return column.is_null == (is_a(filter, STORE_IS_NULL)) ? TRUTH_TRUE : TRUTH_FALSE;
     if (column.is_null)
         return TRUTH_UNKNOWN;
-    switch (filter->operator) {
+    switch (filter->relation) {
     case STORE_EQUAL:
         is = compare(value, given) == 0;
         break;
@@ -262,7 +262,7 @@ static enum truth leaf_truth(const struct store_filter *filter, const struct sto
     case STORE_IS_NULL:
     case STORE_IS_NOT_NULL:
     default:
-        panic("operator %d of a checked filter", (int)filter->operator);
+        panic("operator %d of a checked filter", (int)filter->relation);
     }
     return is ? TRUTH_TRUE : TRUTH_FALSE;
 }

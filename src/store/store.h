@@ -106,7 +106,7 @@ enum store_write_kind {
     STORE_RUN_INSERT,
     STORE_RUN_UPDATE, /* all columns but the identity; workflow id, type, run id, parent, root and start time stay */
     STORE_RUN_SNAPSHOT, /* number, snapshot and snapshot_transition only */
-    STORE_RUN_DELETE, /* the row only */
+    STORE_RUN_DELETE,   /* the row only */
     STORE_TRANSITION_INSERT,
     STORE_TRANSITIONS_DELETE, /* of a branch, from `first` up to and including `last` */
     STORE_READY_INSERT,
@@ -220,7 +220,7 @@ struct store_value {
     int64_t      number;
 };
 struct store_filter {
-    enum store_operator   operator;
+    enum store_operator   relation;
     enum store_column     column;
     struct store_value   *values;
     size_t                value_count;
@@ -257,9 +257,10 @@ struct store_read {
     /* what */
     int64_t      namespace_number;
     struct bytes workflow_id;
-    store_number number;     /* run or branch */
-    int64_t      from, to;   /* HISTORY: transition numbers, both inclusive; a backward read starts at `to` */
-    int64_t      from_event; /* HISTORY, not 0: start, in either direction, at the transition that holds this event id */
+    store_number number;   /* run or branch */
+    int64_t      from, to; /* HISTORY: transition numbers, both inclusive; a backward read starts at `to` */
+    int64_t
+        from_event; /* HISTORY, not 0: start, in either direction, at the transition that holds this event id */
     bool         backward;
     bool         with_history; /* loads: also the transitions after the snapshot (that is the default fold) */
     struct bytes queue;

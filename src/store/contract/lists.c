@@ -128,7 +128,7 @@ static struct store_filter *random_leaf(struct random *random, struct arena *are
     bool set = verb == STORE_IN || verb == STORE_NOT_IN;
     bool range = verb == STORE_BETWEEN || verb == STORE_NOT_BETWEEN;
     bool null = verb == STORE_IS_NULL || verb == STORE_IS_NOT_NULL;
-    filter->operator= verb;
+    filter->relation = verb;
     filter->value_count = null ? 0 : range ? 2 : set ? 1 + random_below(random, 4) : 1;
     filter->values = ARENA_NEW_ARRAY(arena, struct store_value, filter->value_count);
     for (size_t i = 0; i < filter->value_count; i++) {
@@ -145,7 +145,7 @@ static struct store_filter *join(struct arena *arena, enum store_operator verb, 
                                  struct store_filter *b)
 {
     struct store_filter *filter = ARENA_NEW(arena, struct store_filter);
-    filter->operator= verb;
+    filter->relation = verb;
     filter->child_count = b == NULL ? 1 : 2;
     filter->children = ARENA_NEW_ARRAY(arena, struct store_filter *, 2);
     filter->children[0] = a;
@@ -296,19 +296,18 @@ static void filters_past_their_limits_are_refused(void **state)
     fixture_init(&f, state);
     struct store_value  text = { .is_text = true, .text = BYTES("x") }, number = { .number = 1 };
     struct store_filter leaf = {
-        .operator= STORE_EQUAL, .column = STORE_COLUMN_STATUS, .values = &number, .value_count = 1
+        .relation = STORE_EQUAL, .column = STORE_COLUMN_STATUS, .values = &number, .value_count = 1
     };
     struct store_filter bad[] = {
-        { .operator= STORE_EQUAL, .column = STORE_COLUMN_STATUS, .values = &text, .value_count = 1 },
-        { .operator= STORE_EQUAL, .column = STORE_COLUMN_WORKFLOW_ID, .values = &number, .value_count = 1 },
-        { .operator= STORE_STARTS_WITH, .column = STORE_COLUMN_STATUS, .values = &number, .value_count = 1 },
-        { .operator= STORE_BETWEEN, .column = STORE_COLUMN_STATUS, .values = &number, .value_count = 1 },
-        { .operator= STORE_IN, .column = STORE_COLUMN_STATUS },
-        {
-            .operator= STORE_AND },
-            { .operator=(enum store_operator) 99 },
-            { .operator= STORE_IS_NULL, .column = (enum store_column)99 },
-        };
+        { .relation = STORE_EQUAL, .column = STORE_COLUMN_STATUS, .values = &text, .value_count = 1 },
+        { .relation = STORE_EQUAL, .column = STORE_COLUMN_WORKFLOW_ID, .values = &number, .value_count = 1 },
+        { .relation = STORE_STARTS_WITH, .column = STORE_COLUMN_STATUS, .values = &number, .value_count = 1 },
+        { .relation = STORE_BETWEEN, .column = STORE_COLUMN_STATUS, .values = &number, .value_count = 1 },
+        { .relation = STORE_IN, .column = STORE_COLUMN_STATUS },
+        { .relation = STORE_AND },
+        { .relation = (enum store_operator)99 },
+        { .relation = STORE_IS_NULL, .column = (enum store_column)99 },
+    };
     struct store_read read = { .kind = STORE_READ_LIST, .namespace_number = NAMESPACE };
     for (size_t i = 0; i <= ARRAY_COUNT(bad); i++) {
         read.kind = i % 2 == 0 ? STORE_READ_LIST : STORE_READ_COUNT;
@@ -325,7 +324,7 @@ static void filters_past_their_limits_are_refused(void **state)
     read.filter = join(&f.arena, STORE_NOT, deep, NULL);
     fixture_read(&f, &read);
     CHECK_EQ(read.status, ST_INVALID_ARGUMENT);
-    struct store_filter wide = { .operator= STORE_OR, .child_count = STORE_FILTER_NODES_MAX - 1 };
+    struct store_filter wide = { .relation = STORE_OR, .child_count = STORE_FILTER_NODES_MAX - 1 };
     wide.children = ARENA_NEW_ARRAY(&f.arena, struct store_filter *, STORE_FILTER_NODES_MAX);
     for (size_t i = 0; i < STORE_FILTER_NODES_MAX; i++)
         wide.children[i] = &leaf;

@@ -108,7 +108,8 @@ static void history_starts_at_an_event(void **state)
     static const int64_t first_event_ids[] = { 1, 4, 4, 4, 5, 8, 8 }; /* counts 3, 0, 0, 1, 3, 0, 1 */
     for (int64_t number = 1; number <= 7; number++) {
         operation_insert_transition(&operation, 0, 1, number, BYTES("e"), "");
-        operation.batch.writes[operation.batch.write_count - 1].transition->first_event_id = first_event_ids[number - 1];
+        operation.batch.writes[operation.batch.write_count - 1].transition->first_event_id =
+            first_event_ids[number - 1];
     }
     operation_must_commit(&operation);
     static const int64_t holders[] = { 1, 1, 1, 4, 5, 5, 5, 7 };
@@ -127,7 +128,9 @@ static void history_starts_at_an_event(void **state)
             CHECK_EQ(read.transition_count, (size_t)rest);
         }
     }
-    struct store_read none = { .kind = STORE_READ_HISTORY, .number = 2, .from = 1, .to = INT64_MAX, .from_event = 1 };
+    struct store_read none = {
+        .kind = STORE_READ_HISTORY, .number = 2, .from = 1, .to = INT64_MAX, .from_event = 1
+    };
     fixture_read(&f, &none);
     CHECK_EQ(none.status, ST_OK);
     CHECK(!none.found);

@@ -203,7 +203,8 @@ static enum status update_run(struct memory_tables *tables, const struct store_r
     return ST_OK;
 }
 
-static enum status put_snapshot(struct memory_tables *tables, const struct store_run *run, struct error *error)
+static enum status put_snapshot(struct memory_tables *tables, const struct store_run *run,
+                                struct error *error)
 {
     const struct store_run *old = order_find(&tables->runs, run);
     if (old == NULL)

@@ -46,7 +46,8 @@ static void read_history(const struct memory_tables *tables, struct store_read *
         const struct store_transition *newest = order_below(&tables->transitions, &key, true);
         if (newest == NULL || newest->branch != read->number || newest->number < first)
             return;
-        int64_t at = store_transition_of_event(first, newest->number, read->from_event, first_event_of, &search);
+        int64_t at = store_transition_of_event(first, newest->number, read->from_event, first_event_of,
+                                               &search);
         first = read->backward ? first : at;
         last = read->backward ? at : last;
     }

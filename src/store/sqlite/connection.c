@@ -72,7 +72,8 @@ static const char *const statements[SQL_STATEMENT_COUNT] = {
     [SQL_READ_LISTED_RUN] = "SELECT " RUN_COLUMNS "NULL FROM run WHERE number = ?1",
     [SQL_READ_HISTORY] = HISTORY,
     [SQL_READ_HISTORY_BACKWARD] = HISTORY "DESC",
-    [SQL_READ_NEWEST_TRANSITION] = "SELECT max(number) FROM transition_position WHERE branch = ?1 AND number <= ?2",
+    [SQL_READ_NEWEST_TRANSITION] =
+        "SELECT max(number) FROM transition_position WHERE branch = ?1 AND number <= ?2",
     [SQL_READ_FIRST_EVENT] = "SELECT first_event_id FROM transition_log WHERE sequence = "
                              "(SELECT sequence FROM transition_position WHERE branch = ?1 AND number = ?2)",
     [SQL_READ_READY] = READY "AND priority = ?4 AND sequence > ?5 UNION ALL " READY "AND priority > ?4 "

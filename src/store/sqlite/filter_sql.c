@@ -98,7 +98,7 @@ static void add_prefix(struct sql *sql, const struct store_filter *filter)
 static void add_list(struct sql *sql, const struct store_filter *filter)
 {
     sql_add(sql, columns[filter->column]);
-    sql_add(sql, filter->operator== STORE_IN ? " IN (" : " NOT IN (");
+    sql_add(sql, filter->relation == STORE_IN ? " IN (" : " NOT IN (");
     for (size_t i = 0; i < filter->value_count; i++) {
         sql_add(sql, i == 0 ? "" : ", ");
         add_value(sql, filter->column, &filter->values[i]);
@@ -115,7 +115,7 @@ static void add_leaf(struct sql *sql, const struct store_filter *filter)
         [STORE_IS_NULL] = " IS NULL",  [STORE_IS_NOT_NULL] = " IS NOT NULL",
         [STORE_BETWEEN] = " BETWEEN ", [STORE_NOT_BETWEEN] = " NOT BETWEEN ",
     };
-    switch (filter->operator) {
+    switch (filter->relation) {
     case STORE_IN:
     case STORE_NOT_IN:
         add_list(sql, filter);
@@ -128,9 +128,9 @@ static void add_leaf(struct sql *sql, const struct store_filter *filter)
         add_prefix(sql, filter);
         return;
     default:
-        assert((size_t)filter->operator < ARRAY_COUNT(comparisons) && comparisons[filter->operator] != NULL);
+        assert((size_t)filter->relation < ARRAY_COUNT(comparisons) && comparisons[filter->relation] != NULL);
         sql_add(sql, columns[filter->column]);
-        sql_add(sql, comparisons[filter->operator]);
+        sql_add(sql, comparisons[filter->relation]);
         for (size_t i = 0; i < filter->value_count; i++) {
             sql_add(sql, i == 0 ? "" : " AND "); /* BETWEEN has two */
             add_value(sql, filter->column, &filter->values[i]);
@@ -153,7 +153,7 @@ void sql_add_filter(struct sql *sql, const struct store_filter *filter)
         if (at->child_count > 0) {
             assert(depth < STORE_FILTER_DEPTH_MAX);
             stack[depth++] = (struct frame){ .filter = at };
-            sql_add(sql, at->operator== STORE_NOT ? "NOT (" : "(");
+            sql_add(sql, at->relation == STORE_NOT ? "NOT (" : "(");
         } else {
             add_leaf(sql, at);
         }
@@ -166,7 +166,7 @@ void sql_add_filter(struct sql *sql, const struct store_filter *filter)
                 continue;
             }
             if (top->next_child > 0)
-                sql_add(sql, top->filter->operator== STORE_AND ? " AND " : " OR ");
+                sql_add(sql, top->filter->relation == STORE_AND ? " AND " : " OR ");
             at = top->filter->children[top->next_child++];
         }
     }
@@ -203,9 +203,9 @@ const struct store_value *sql_filter_equal(const struct store_filter *filter, en
     struct frame stack[STORE_FILTER_DEPTH_MAX];
     size_t       depth = 0;
     for (const struct store_filter *at = filter; at != NULL;) {
-        if (at->operator== STORE_EQUAL && at->column == column)
+        if (at->relation == STORE_EQUAL && at->column == column)
             return &at->values[0];
-        if (at->operator== STORE_AND)
+        if (at->relation == STORE_AND)
             stack[depth++] = (struct frame){ .filter = at };
         at = NULL;
         while (depth > 0 && at == NULL) {

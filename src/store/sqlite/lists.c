@@ -31,7 +31,7 @@ static void add_equal(struct sql *sql, enum store_column column, const struct st
     struct store_filter equal = { .column = column,
                                   .values = (struct store_value *)(uintptr_t)value,
                                   .value_count = 1 };
-    equal.operator= STORE_EQUAL;
+    equal.relation = STORE_EQUAL;
     sql_add(sql, " AND ");
     sql_add_filter(sql, &equal);
 }

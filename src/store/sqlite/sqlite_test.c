@@ -498,7 +498,7 @@ TEST(a_list_that_takes_long_goes_on_in_chunks)
     operation_must_commit(&operation);
     struct store_value  times[] = { { .number = 3000 }, { .number = 2000000 }, { .number = 3999000 } };
     struct store_filter filter = { .column = STORE_COLUMN_START_TIME, .values = times, .value_count = 3 };
-    filter.operator= STORE_IN;
+    filter.relation = STORE_IN;
     for (size_t limit = 0; limit < 4; limit++) {
         struct store_read read = {
             .kind = STORE_READ_LIST, .namespace_number = NAMESPACE, .filter = &filter, .limit = limit

@@ -85,7 +85,8 @@ static int update_run(struct sqlite_connection *connection, const struct store_r
     return SQLITE_CONSTRAINT;
 }
 
-static int put_snapshot(struct sqlite_connection *connection, const struct store_run *run, struct error *error)
+static int put_snapshot(struct sqlite_connection *connection, const struct store_run *run,
+                        struct error *error)
 {
     struct sqlite_binder binder;
     if (start(connection, SQL_RUN_SNAPSHOT, &binder) != SQLITE_OK)
