@@ -169,11 +169,11 @@ static bool is_sign(const struct parser *parser, const char *sign)
 
 /* --- conditions --- */
 
-static struct store_filter *filter_new(struct parser    *parser, enum store_operator operator,
+static struct store_filter *filter_new(struct parser *parser, enum store_operator relation,
                                        enum store_column column)
 {
     struct store_filter *filter = ARENA_NEW(parser->arena, struct store_filter);
-    filter->relation = operator;
+    filter->relation = relation;
     filter->column = column;
     return filter;
 }
@@ -328,8 +328,8 @@ static void append_child(struct parser *parser, struct store_filter *parent, str
 /* Applies the operator on top. A chain of one operator becomes one node, so that it stays flat. */
 static void reduce(struct parser *parser)
 {
-    enum link_kind link = parser->links[--parser->link_count];
-    enum store_operator operator= link == LINK_NOT ? STORE_NOT : link == LINK_AND ? STORE_AND : STORE_OR;
+    enum link_kind      link = parser->links[--parser->link_count];
+    enum store_operator relation = link == LINK_NOT ? STORE_NOT : link == LINK_AND ? STORE_AND : STORE_OR;
     assert(link != LINK_PARENTHESIS);
     struct store_filter *right = parser->operands[--parser->operand_count], *node;
     if (link == LINK_NOT) {
@@ -338,8 +338,8 @@ static void reduce(struct parser *parser)
         assert(parser->operand_count > 0);
         struct store_filter *left = parser->operands[--parser->operand_count];
         node = left;
-        if (left->relation != operator) {
-            node = filter_new(parser, operator, 0);
+        if (left->relation != relation) {
+            node = filter_new(parser, relation, 0);
             append_child(parser, node, left);
         }
     }

@@ -179,15 +179,15 @@ void scan_workflows(struct rpc *rpc)
 
 /* --- the older calls: fixed filters --- */
 
-static struct store_filter *filter_one(struct rpc       *rpc, enum store_operator operator,
+static struct store_filter *filter_one(struct rpc *rpc, enum store_operator relation,
                                        enum store_column column, struct store_value value)
 {
     struct store_filter *filter = ARENA_NEW(&rpc->arena, struct store_filter);
-    filter->relation = operator;
+    filter->relation = relation;
     filter->column = column;
     filter->values = ARENA_NEW(&rpc->arena, struct store_value);
     filter->values[0] = value;
-    filter->value_count = operator== STORE_IS_NULL || operator== STORE_IS_NOT_NULL ? 0 : 1;
+    filter->value_count = relation == STORE_IS_NULL || relation == STORE_IS_NOT_NULL ? 0 : 1;
     return filter;
 }
 
