@@ -11,10 +11,10 @@
 static void print_usage(void)
 {
     printf("perdure %s: durable execution in one binary\n\n"
-           "  perdure server                    runs the server\n"
-           "  perdure compat                    the table of RPCs and how far each is served\n"
-           "  perdure reference NAME            cli or configuration, as Markdown\n"
-           "  perdure version                   prints the version\n",
+           "  perdure server                            runs the server\n"
+           "  perdure compat                            the table of RPCs and how far each is served\n"
+           "  perdure reference NAME                    cli or configuration, as Markdown\n"
+           "  perdure version                           prints the version\n",
            PERDURE_VERSION);
     cli_print_summary();
     printf("\nEach command explains itself with --help.\n");
