@@ -23,6 +23,7 @@ struct world {
     bool            manual;
     bool            held; /* manual: nothing becomes durable meanwhile */
     uint32_t        lanes;
+    size_t          memory_limit; /* 0: none */
     const char *namespace;
     uint64_t names;
 };
@@ -113,6 +114,7 @@ static void world_boot(struct world *world)
                   .store = world->store,
                   .clock = { world_wall, world_monotonic, world },
                   .lane_count = world->lanes,
+                  .memory_limit = world->memory_limit,
                   .seed = 1,
                   .kinds = kinds,
                   .kind_count = ARRAY_COUNT(kinds),
