@@ -820,6 +820,10 @@ static void audited(struct sim *sim, void *context, const struct error *error, s
     struct work                                               *work = context;
     struct workflowservice_GetWorkflowExecutionHistoryResponse response;
     struct error                                               bad;
+    if (error->code != ST_OK && try_again(error)) {
+        sim_later(sim, NS_PER_S, audit, work);
+        return;
+    }
     if (error->code != ST_OK) {
         sim_fail(sim, "history of %s: %s %s", work->id, status_name(error->code), error->message);
         return;
@@ -865,6 +869,8 @@ static void audit(struct sim *sim, void *context)
     sim_send(sim, CALL(GetWorkflowExecutionHistory), &request, RPC_NS, audited, work);
 }
 
+static void describe_for_audit(struct sim *sim, void *context);
+
 /* The current run names the first one of its chain. */
 static void described(struct sim *sim, void *context, const struct error *error, struct bytes reply,
                       struct arena *arena)
@@ -872,6 +878,10 @@ static void described(struct sim *sim, void *context, const struct error *error,
     struct work                                             *work = context;
     struct workflowservice_DescribeWorkflowExecutionResponse response;
     struct error                                             bad;
+    if (error->code != ST_OK && try_again(error)) { /* quarantined still, say */
+        sim_later(sim, NS_PER_S, describe_for_audit, work);
+        return;
+    }
     if (error->code != ST_OK || pb_decode(&pb_workflowservice_DescribeWorkflowExecutionResponse, reply, arena,
                                           &response, &bad) != ST_OK) {
         sim_fail(sim, "describe of %s: %s %s", work->id, status_name(error->code), error->message);
@@ -896,17 +906,21 @@ static void counted(struct sim *sim, void *context UNUSED, const struct error *e
     actors->counted = true;
 }
 
+static void describe_for_audit(struct sim *sim, void *context)
+{
+    struct work                                            *work = context;
+    struct workflowservice_DescribeWorkflowExecutionRequest request = {
+        .namespace = BYTES("default"),
+        .execution = execution(sim, bytes_of_text(work->id), BYTES_EMPTY),
+    };
+    sim_send(sim, CALL(DescribeWorkflowExecution), &request, RPC_NS, described, work);
+}
+
 void actors_audit(struct sim *sim)
 {
     struct actors *actors = actors_of(sim);
-    for (size_t i = 0; i < actors->work_count; i++) {
-        struct work                                            *work = &actors->works[i];
-        struct workflowservice_DescribeWorkflowExecutionRequest request = {
-            .namespace = BYTES("default"),
-            .execution = execution(sim, bytes_of_text(work->id), BYTES_EMPTY),
-        };
-        sim_send(sim, CALL(DescribeWorkflowExecution), &request, RPC_NS, described, work);
-    }
+    for (size_t i = 0; i < actors->work_count; i++)
+        describe_for_audit(sim, &actors->works[i]);
     struct workflowservice_CountWorkflowExecutionsRequest request = {
         .namespace = BYTES("default"), .query = BYTES("ExecutionStatus = 'Completed'")
     };
