@@ -83,32 +83,50 @@ static struct links *links_of(struct lane *lane)
 
 /* --- the body of a row: whom, and what --- */
 
+/* Little-endian, as it stays on the disk. */
+static uint8_t *put(uint8_t *at, uint64_t value, int size)
+{
+    for (int i = 0; i < size; i++)
+        *at++ = (uint8_t)(value >> (8 * i));
+    return at;
+}
+
+static uint64_t get(const uint8_t *at, int size)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < size; i++)
+        value |= (uint64_t)at[i] << (8 * i);
+    return value;
+}
+
+#define BODY_HEAD 16 /* kind, size of the business id, namespace */
+
 static struct bytes body_pack(struct arena *arena, const struct entity_message *message)
 {
-    uint8_t *base = arena_must(arena_alloc(arena, 16 + message->business_id.size + message->body.size));
-    uint32_t kind = (uint32_t)message->kind, id_size = (uint32_t)message->business_id.size;
-    memcpy(base, &kind, 4);
-    memcpy(base + 4, &id_size, 4);
-    memcpy(base + 8, &message->namespace_number, 8);
-    memcpy(base + 16, message->business_id.base, id_size);
+    size_t   id_size = message->business_id.size, size = BODY_HEAD + id_size + message->body.size;
+    uint8_t *base = arena_must(arena_alloc(arena, size));
+    uint8_t *at = put(put(put(base, (uint64_t)message->kind, 4), id_size, 4),
+                      (uint64_t)message->namespace_number, 8);
+    if (id_size != 0)
+        memcpy(at, message->business_id.base, id_size);
     if (message->body.size != 0)
-        memcpy(base + 16 + id_size, message->body.base, message->body.size);
-    return bytes_of(base, 16 + id_size + message->body.size);
+        memcpy(at + id_size, message->body.base, message->body.size);
+    return bytes_of(base, size);
 }
 
 static bool body_unpack(struct bytes body, struct entity_message *ret_message)
 {
-    uint32_t kind, id_size;
-    if (body.size < 16)
+    if (body.size < BODY_HEAD)
         return false;
-    memcpy(&kind, body.base, 4);
-    memcpy(&id_size, body.base + 4, 4);
-    memcpy(&ret_message->namespace_number, body.base + 8, 8);
-    if (id_size > body.size - 16)
+    size_t id_size = (size_t)get(body.base + 4, 4);
+    if (id_size > body.size - BODY_HEAD)
         return false;
-    ret_message->kind = (enum entity_kind_id)kind;
-    ret_message->business_id = bytes_of(body.base + 16, id_size);
-    ret_message->body = bytes_of(body.base + 16 + id_size, body.size - 16 - id_size);
+    *ret_message = (struct entity_message){
+        .kind = (enum entity_kind_id)get(body.base, 4),
+        .namespace_number = (int64_t)get(body.base + 8, 8),
+        .business_id = bytes_of(body.base + BODY_HEAD, id_size),
+        .body = bytes_of(body.base + BODY_HEAD + id_size, body.size - BODY_HEAD - id_size),
+    };
     return true;
 }
 
