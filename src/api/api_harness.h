@@ -118,6 +118,7 @@ static void world_boot(struct world *world)
                   .seed = 1,
                   .kinds = kinds,
                   .kind_count = ARRAY_COUNT(kinds),
+                  .know_ids = true,
                   .hooks = api_hooks(),
                   .fatal = world_fatal,
                   .wait = world_wait,

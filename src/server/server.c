@@ -287,6 +287,7 @@ static enum status start_runtime(struct server *server, const struct options *op
                         .memory_limit = options->memory_limit,
                         .limits = &limits_default,
                         .kinds = (const struct entity_kind **)kinds,
+                        .know_ids = true,
                         .kind_count = ARRAY_COUNT(kinds),
                         .hooks = api_hooks(),
                         .fatal = on_fatal,

@@ -284,6 +284,11 @@ static bool locate(struct lane *lane, struct chain *chain, struct request *reque
     }
     bool none = chain->current_known && chain->current == NULL;
     if (request->number == 0 && !request->has_run_id) {
+        if (!chain->current_known && known_surely_new(lane, chain)) {
+            assert(list_empty(&chain->entities));
+            chain->current = NULL;
+            chain->current_known = true;
+        }
         if (!chain->current_known) {
             load_wait(lane, chain, 0, request);
             return false;

@@ -4,7 +4,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 
-static uint64_t chain_hash(enum entity_kind_id kind, int64_t namespace_number, struct bytes business_id)
+uint64_t chain_hash(enum entity_kind_id kind, int64_t namespace_number, struct bytes business_id)
 {
     return hash_combine(hash_combine(hash_bytes(business_id), (uint64_t)namespace_number), (uint64_t)kind);
 }
@@ -131,6 +131,7 @@ void entity_publish(struct entity *entity)
     table_insert(&lane->by_number, &entity->by_number, hash_u64((uint64_t)entity->number));
     list_append(&lane->lru, &entity->lru);
     entity->published = true;
+    known_add(&lane->known, entity->chain->by_key.hash);
 }
 
 void entity_free(struct entity *entity)
@@ -259,6 +260,7 @@ bool chain_is_quarantined(const struct lane *lane, const struct chain *chain)
 
 void cache_forget_all(struct lane *lane)
 {
+    known_forget(lane);
     struct table_iterator iterator = { 0 };
     for (struct table_link *at; (at = table_iterate(&lane->by_key, &iterator)) != NULL;) {
         struct chain *chain = CONTAINER_OF(at, struct chain, by_key);

@@ -181,6 +181,7 @@ void lane_turn(struct lane *lane)
     wakeup_refill(lane);
     link_turn(lane);
     cache_turn(lane);
+    known_turn(lane);
 }
 
 int64_t lane_next_due(const struct lane *lane)
@@ -206,8 +207,8 @@ bool lane_idle(const struct lane *lane)
     return atomic_load_explicit(&lane->mailbox.newest, memory_order_relaxed) == NULL &&
            list_empty(&lane->queue) && list_empty(&lane->finished) && lane->publications == 0 &&
            lane->flight == NULL && commit_is_empty(lane) && list_empty(&lane->loads) &&
-           list_empty(&lane->scans) && list_empty(&lane->reads_finished) && lane->wakeup_read == NULL &&
-           lane->due_running == 0 && !lane->probing && link_idle(lane);
+           list_empty(&lane->scans) && list_empty(&lane->reads_finished) && lane->wakeup_read == NULL && !known_is_reading(lane) &&
+           lane->due_running == 0 && !lane->probing && !known_is_reading(lane) && link_idle(lane);
 }
 
 void lane_drain(struct lane *lane)

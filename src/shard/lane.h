@@ -48,6 +48,7 @@ struct runtime_options {
     const struct limits       *limits;
     const struct entity_kind **kinds;
     size_t                     kind_count;
+    bool                       know_ids; /* keep a filter of all ids: starts of new ones need no read, see known.h */
     struct lane_hooks          hooks;
     void                      *hooks_context;
     /* runtime_new waits for the store by calling this until the answer came; NULL: it sleeps. For stores without threads. */

@@ -126,6 +126,7 @@ static struct lane *new_lane(struct runtime *runtime, uint32_t index, uint64_t s
     list_init(&lane->scans);
     list_init(&lane->colds_queued);
     list_init(&lane->reads_finished);
+    lane->known.given_up = !runtime->options.know_ids;
     table_init(&lane->by_key);
     table_init(&lane->by_number);
     commit_init(lane);
@@ -165,6 +166,8 @@ enum status runtime_new(const struct runtime_options *options, struct runtime **
         runtime_abandon(runtime);
         return status;
     }
+    for (uint32_t i = 0; i < runtime->lane_count && runtime->options.know_ids; i++)
+        known_begin(runtime->lanes[i]);
     *ret_runtime = runtime;
     return ST_OK;
 }
@@ -180,6 +183,7 @@ static void lane_free(struct lane *lane)
         entity_free(entity);
     }
     cache_free_chains(lane);
+    known_free(lane);
     wakeup_free(lane);
     links_free(lane);
     commit_free(lane);

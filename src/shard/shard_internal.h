@@ -5,6 +5,7 @@
  *   commit.c        the open batch, the one in flight, its outcome, the release of what rests on it
  *   entity_cache.c  chains and entities in memory, eviction, forgetting
  *   load.c          cold loads and cold events
+ *   known.c         ids that may have a run
  *   wakeup.c        due times
  *   history_read.c  pages of history
  *   namespaces.c    the singleton, and the snapshot of its rows that every lane holds
@@ -19,6 +20,7 @@
 
 #include "base/heap.h"
 #include "base/table.h"
+#include "shard/known.h"
 #include "shard/lane.h"
 #include "shard/window.h"
 
@@ -211,6 +213,9 @@ struct lane {
     /* loads */
     struct list loads, scans, colds_queued, reads_finished;
     size_t      colds_running;
+    struct known       known;
+    struct known_fill *known_fill;     /* NULL: done, or never */
+    bool               known_complete; /* what is not in `known` is surely new */
     /* wake-ups */
     struct window       wakeups;
     struct wakeup_read *wakeup_read;
@@ -267,7 +272,16 @@ void           commit_opened(struct lane *lane);
 void commit_stray_wakeup(struct lane *lane, store_number run);
 void commit_turn(struct lane *lane);
 
+/* --- known.c --- */
+void known_begin(struct lane *lane);
+void known_turn(struct lane *lane);
+bool known_is_reading(const struct lane *lane);
+bool known_surely_new(const struct lane *lane, const struct chain *chain);
+void known_forget(struct lane *lane);
+void known_free(struct lane *lane);
+
 /* --- entity_cache.c --- */
+uint64_t       chain_hash(enum entity_kind_id kind, int64_t namespace_number, struct bytes business_id);
 struct chain *chain_get(struct lane *lane, enum entity_kind_id kind, int64_t namespace_number,
                         struct bytes business_id);
 void          chain_free_if_idle(struct lane *lane, struct chain *chain);
