@@ -27,11 +27,13 @@ void store_read_start(struct store_read *read)
     read->transitions = NULL;
     read->ready = NULL;
     read->wakeups = NULL;
+    read->identities = NULL;
     read->outbox = NULL;
     read->links = NULL;
     read->entities = NULL;
     read->groups = NULL;
-    read->run_count = read->transition_count = read->ready_count = read->wakeup_count = 0;
+    read->run_count = read->transition_count = read->ready_count = read->wakeup_count = read->identity_count =
+        0;
     read->outbox_count = read->link_count = read->entity_count = read->group_count = 0;
     read->count = 0;
 }
@@ -48,6 +50,7 @@ PAGE(runs, runs, run_count, run)
 PAGE(transitions, transitions, transition_count, transition)
 PAGE(ready, ready, ready_count, ready)
 PAGE(wakeups, wakeups, wakeup_count, wakeup)
+PAGE(identities, identities, identity_count, identity)
 PAGE(outbox, outbox, outbox_count, outbox)
 PAGE(links, links, link_count, link)
 PAGE(entities, entities, entity_count, entity)

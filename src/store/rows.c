@@ -18,6 +18,7 @@ static const size_t ready_slices[] = {
     offsetof(struct store_ready, fairness_key), offsetof(struct store_ready, version),
     offsetof(struct store_ready, workflow_id),
 };
+static const size_t identity_slices[] = { offsetof(struct store_identity, workflow_id) };
 static const size_t wakeup_slices[] = { offsetof(struct store_wakeup, workflow_id) };
 static const size_t outbox_slices[] = { offsetof(struct store_outbox, body) };
 static const size_t entity_slices[] = { offsetof(struct store_entity, key),
@@ -29,6 +30,8 @@ const struct store_row_type store_row_transition = { "transition", sizeof(struct
                                                      transition_slices, ARRAY_COUNT(transition_slices) };
 const struct store_row_type store_row_ready = { "ready task", sizeof(struct store_ready), ready_slices,
                                                 ARRAY_COUNT(ready_slices) };
+const struct store_row_type store_row_identity = { "identity", sizeof(struct store_identity), identity_slices,
+                                                   ARRAY_COUNT(identity_slices) };
 const struct store_row_type store_row_wakeup = { "wake-up", sizeof(struct store_wakeup), wakeup_slices,
                                                  ARRAY_COUNT(wakeup_slices) };
 const struct store_row_type store_row_outbox = { "outbox message", sizeof(struct store_outbox), outbox_slices,

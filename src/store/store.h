@@ -236,10 +236,11 @@ struct store_group_count {
 
 enum store_read_kind {
     STORE_READ_CURRENT_RUN, /* (namespace, workflow id): the run with the highest number, loaded; found = false: none */
-    STORE_READ_RUN,      /* number: loaded */
-    STORE_READ_HISTORY,  /* transitions of a branch, in either direction */
-    STORE_READ_READY,    /* a page of one queue after (priority, sequence) */
-    STORE_READ_WAKEUPS,  /* a page of all wake-ups after (due, entity) */
+    STORE_READ_RUN,     /* number: loaded */
+    STORE_READ_HISTORY, /* transitions of a branch, in either direction */
+    STORE_READ_READY,   /* a page of one queue after (priority, sequence) */
+    STORE_READ_WAKEUPS, /* a page of all wake-ups after (due, entity) */
+    STORE_READ_IDENTITIES, /* a page of (namespace, workflow id, number) of all runs, after that of the page before */
     STORE_READ_OUTBOX,   /* a page after (source range, target range, number) */
     STORE_READ_LINKS,    /* all */
     STORE_READ_ENTITIES, /* all of one kind, or the one with the key */
@@ -251,6 +252,12 @@ struct store_wakeup {
     int64_t      due;
     int64_t      namespace_number;
     struct bytes workflow_id;
+};
+/* Of a run, from an index alone. */
+struct store_identity {
+    int64_t      namespace_number;
+    struct bytes workflow_id;
+    store_number number;
 };
 struct store_read {
     enum store_read_kind kind;
@@ -290,6 +297,8 @@ struct store_read {
     size_t                    ready_count;
     struct store_wakeup      *wakeups;
     size_t                    wakeup_count;
+    struct store_identity    *identities;
+    size_t                    identity_count;
     struct store_outbox      *outbox;
     size_t                    outbox_count;
     struct store_link        *links;

@@ -364,7 +364,42 @@ static void entities_are_kept_by_kind_and_key(void **state)
     fixture_release(&f);
 }
 
+static void identities_of_all_runs_come_in_pages(void **state)
+{
+    struct fixture f;
+    fixture_init(&f, state);
+    struct operation operation;
+    operation_init(&operation, &f);
+    static const char *const ids[] = { "b", "a", "a", "c", "" };
+    for (store_number number = 1; number <= 5; number++)
+        operation_insert_run(&operation, 0, number, ids[number - 1]);
+    operation_must_commit(&operation);
+    static const store_number order[] = { 5, 2, 3, 1, 4 }; /* by workflow id, then by number */
+    struct store_read read = { .kind = STORE_READ_IDENTITIES, .namespace_number = INT64_MIN, .limit = 2 };
+    size_t            seen = 0;
+    for (bool more = true; more;) {
+        fixture_read(&f, &read);
+        CHECK_EQ(read.status, ST_OK);
+        for (size_t i = 0; i < read.identity_count; i++, seen++) {
+            CHECK_EQ(read.identities[i].number, order[seen]);
+            CHECK_EQ(read.identities[i].namespace_number, NAMESPACE);
+            CHECK_BYTES(read.identities[i].workflow_id, bytes_of_text(ids[order[seen] - 1]));
+        }
+        more = read.more;
+        struct store_identity last = read.identities[read.identity_count - 1];
+        read = (struct store_read){ .kind = STORE_READ_IDENTITIES,
+                                    .namespace_number = last.namespace_number,
+                                    .workflow_id = last.workflow_id,
+                                    .after = last.number,
+                                    .limit = 2 };
+    }
+    CHECK_EQ(seen, 5);
+    store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
 const struct CMUnitTest store_contract_reads[] = {
+    cmocka_unit_test(identities_of_all_runs_come_in_pages),
     cmocka_unit_test(the_current_run_is_the_one_with_the_highest_number),
     cmocka_unit_test(a_load_brings_the_transitions_after_the_snapshot),
     cmocka_unit_test(history_comes_in_pages_in_both_directions),

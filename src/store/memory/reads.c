@@ -115,6 +115,22 @@ static void read_entities(const struct memory_tables *tables, struct store_read 
     }
 }
 
+static void read_identities(const struct memory_tables *tables, struct store_read *read)
+{
+    struct store_page page;
+    struct store_run  key = { .namespace_number = read->namespace_number,
+                              .workflow_id = read->workflow_id,
+                              .number = read->after };
+    store_page_identities(&page, read);
+    for (const struct order_node *node = order_above(&tables->runs_by_workflow, &key, false); node != NULL;
+         node = node->next[0]) {
+        const struct store_run *run = node->row;
+        struct store_identity   identity = { run->namespace_number, run->workflow_id, run->number };
+        if (store_page_add(&page, &identity) != STORE_PAGE_TAKEN)
+            return;
+    }
+}
+
 void memory_read(const struct memory_tables *tables, struct store_read *read)
 {
     struct store_page page;
@@ -137,6 +153,9 @@ void memory_read(const struct memory_tables *tables, struct store_read *read)
         read_from(&page, order_above(&tables->wakeups_by_due,
                                      &(struct store_wakeup){ .due = read->after_due, .entity = read->after },
                                      false));
+        return;
+    case STORE_READ_IDENTITIES:
+        read_identities(tables, read);
         return;
     case STORE_READ_OUTBOX:
         store_page_outbox(&page, read);

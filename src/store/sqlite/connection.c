@@ -79,6 +79,9 @@ static const char *const statements[SQL_STATEMENT_COUNT] = {
     [SQL_READ_READY] = READY "AND priority = ?4 AND sequence > ?5 UNION ALL " READY "AND priority > ?4 "
                              "ORDER BY priority, sequence",
     [SQL_READ_WAKEUPS] = WAKEUP "due = ?1 AND entity > ?2 UNION ALL " WAKEUP "due > ?1 ORDER BY due, entity",
+    [SQL_READ_IDENTITIES] = "SELECT namespace, workflow_id, number FROM run INDEXED BY run_by_workflow_id "
+                            "WHERE (namespace, workflow_id, number) > (?1, ?2, ?3) "
+                            "ORDER BY namespace, workflow_id, number",
     [SQL_READ_OUTBOX] = "SELECT source_range, target_range, number, source_run, body FROM outbox "
                         "WHERE (source_range, target_range, number) > (?1, ?2, ?3) "
                         "ORDER BY source_range, target_range, number",

@@ -205,6 +205,16 @@ static bool decode_wakeup(sqlite3_stmt *statement, void *row)
     return !decoder.damaged;
 }
 
+static bool decode_identity(sqlite3_stmt *statement, void *row)
+{
+    struct store_identity *identity = row;
+    struct decoder         decoder = { .statement = statement };
+    identity->namespace_number = number(&decoder);
+    identity->workflow_id = text(&decoder);
+    identity->number = number(&decoder);
+    return !decoder.damaged;
+}
+
 static bool decode_outbox(sqlite3_stmt *statement, void *row)
 {
     struct store_outbox *outbox = row;
@@ -250,6 +260,7 @@ union row {
     struct store_transition transition;
     struct store_ready      ready;
     struct store_wakeup     wakeup;
+    struct store_identity   identity;
     struct store_outbox     outbox;
     struct store_link       link;
     struct store_entity     entity;
@@ -384,6 +395,17 @@ static void read_wakeups(struct sqlite_connection *connection, struct store_read
     fill_page(connection, &binder, &page, decode_wakeup);
 }
 
+static void read_identities(struct sqlite_connection *connection, struct store_read *read)
+{
+    struct store_page    page;
+    struct sqlite_binder binder = start(connection, SQL_READ_IDENTITIES);
+    sqlite_bind_number(&binder, read->namespace_number);
+    sqlite_bind_text(&binder, read->workflow_id);
+    sqlite_bind_number(&binder, read->after);
+    store_page_identities(&page, read);
+    fill_page(connection, &binder, &page, decode_identity);
+}
+
 static void read_outbox(struct sqlite_connection *connection, struct store_read *read)
 {
     struct store_page    page;
@@ -429,6 +451,9 @@ static void read_by_kind(struct sqlite_connection *connection, struct store_read
         return;
     case STORE_READ_WAKEUPS:
         read_wakeups(connection, read);
+        return;
+    case STORE_READ_IDENTITIES:
+        read_identities(connection, read);
         return;
     case STORE_READ_OUTBOX:
         read_outbox(connection, read);
