@@ -1,13 +1,14 @@
 /* known.c: a Bloom filter that grows by segments, each bit pattern within one cache line; and its background fill. */
 #include "shard/known.h"
 
+#include "base/buffer.h"
 #include "base/hash.h"
 #include "shard/shard_internal.h"
 
 #define FIRST_BLOCKS  1024
 #define BLOCK_IDS     42 /* 12 bits for each */
 #define PROBES        6
-#define FILL_ROWS     500
+#define FILL_ROWS     2000
 #define FILL_RETRY_NS NS_PER_S
 
 struct known_block {
@@ -84,9 +85,8 @@ void known_add(struct known *known, uint64_t hash)
 
 /* --- the fill: runs of earlier processes ---
  *
- * Pages of a list, each of its own moment, miss nothing: a run that closes while the open ones are listed is among the
- * closed ones, which come after; one that closes later was listed while it was open. A run that is made meanwhile is added
- * by whoever makes it, and so is every run of a namespace that is made meanwhile. */
+ * Pages of an index, each of its own moment, in the order of its keys: a run of an earlier process has been there all the
+ * time, and one that is made meanwhile is added by whoever makes it. */
 
 static void fill_answered(struct message *message);
 
@@ -94,8 +94,9 @@ struct known_fill {
     struct lane      *lane;
     struct arena      arena;
     struct store_read read;
-    int64_t          *namespaces; /* numbers */
-    size_t            namespace_count, at;
+    int64_t           namespace_number; /* the last row of the page before */
+    struct buffer     workflow_id;
+    store_number      number;
     int64_t           retry_at; /* monotonic; 0: not waiting */
     bool              reading;
 };
@@ -105,23 +106,19 @@ static void fill_end(struct lane *lane, bool complete)
     struct known_fill *fill = TAKE_PTR(lane->known_fill);
     lane->known_complete = complete;
     arena_release(&fill->arena);
-    free(fill->namespaces);
+    buffer_release(&fill->workflow_id);
     free(fill);
 }
 
-/* Asks for the page behind the last row of the one before; `fill->read` still says where that was. */
 static void fill_ask(struct known_fill *fill)
 {
-    struct store_read next = fill->read;
     fill->reading = true;
     fill->retry_at = 0;
-    fill->read = (struct store_read){ .kind = STORE_READ_LIST,
-                                      .namespace_number = fill->namespaces[fill->at],
+    fill->read = (struct store_read){ .kind = STORE_READ_IDENTITIES,
+                                      .namespace_number = fill->namespace_number,
+                                      .workflow_id = buffer_bytes(&fill->workflow_id),
+                                      .after = fill->number,
                                       .limit = FILL_ROWS,
-                                      .after_is_set = next.after_is_set,
-                                      .after_open = next.after_open,
-                                      .after_close_time = next.after_close_time,
-                                      .after = next.after,
                                       .arena = &fill->arena,
                                       .home = &fill->lane->mailbox,
                                       .message.run = fill_answered };
@@ -131,8 +128,8 @@ static void fill_ask(struct known_fill *fill)
 static void fill_rows(struct known_fill *fill)
 {
     struct lane *lane = fill->lane;
-    for (size_t i = 0; i < fill->read.run_count; i++) {
-        const struct store_run *run = &fill->read.runs[i];
+    for (size_t i = 0; i < fill->read.identity_count; i++) {
+        const struct store_identity *run = &fill->read.identities[i];
         if (runtime_owner(lane->runtime, run->namespace_number, run->workflow_id) == lane)
             known_add(&lane->known, chain_hash(ENTITY_WORKFLOW, run->namespace_number, run->workflow_id));
     }
@@ -151,40 +148,32 @@ static void fill_answered(struct message *message)
     }
     if (read->status != ST_OK) {
         fill->retry_at = lane->monotonic + FILL_RETRY_NS;
+        arena_reset(&fill->arena);
         return;
     }
     fill_rows(fill);
-    if (read->more && read->run_count != 0) {
-        const struct store_run *last = &read->runs[read->run_count - 1];
-        read->after_is_set = true;
-        read->after_open = last->close_time == 0;
-        read->after_close_time = last->close_time;
-        read->after = last->number;
-    } else {
-        read->after_is_set = false;
-        fill->at++;
-    }
-    arena_reset(&fill->arena);
-    if (fill->at == fill->namespace_count)
+    if (!read->more || read->identity_count == 0) {
         fill_end(lane, true);
-    else
-        fill_ask(fill);
+        return;
+    }
+    const struct store_identity *last = &read->identities[read->identity_count - 1];
+    fill->namespace_number = last->namespace_number;
+    fill->number = last->number;
+    buffer_clear(&fill->workflow_id);
+    buffer_append(&fill->workflow_id, last->workflow_id);
+    arena_reset(&fill->arena);
+    fill_ask(fill);
 }
 
 void known_begin(struct lane *lane)
 {
-    const struct namespace_config *first;
-    struct known_fill             *fill = xcalloc(1, sizeof(*fill));
+    struct known_fill *fill = xcalloc(1, sizeof(*fill));
     fill->lane = lane;
+    fill->namespace_number = INT64_MIN;
     arena_init(&fill->arena, SIZE_MAX);
-    fill->namespace_count = lane_namespaces(lane, &first);
-    fill->namespaces = xcalloc(fill->namespace_count + 1, sizeof(*fill->namespaces));
-    for (size_t i = 0; i < fill->namespace_count; i++)
-        fill->namespaces[i] = first[i].number;
+    buffer_init(&fill->workflow_id);
     lane->known_fill = fill;
     fill->retry_at = 1; /* asked for by the first turn */
-    if (fill->namespace_count == 0)
-        fill_end(lane, true);
 }
 
 void known_turn(struct lane *lane)

@@ -207,7 +207,7 @@ bool lane_idle(const struct lane *lane)
     return atomic_load_explicit(&lane->mailbox.newest, memory_order_relaxed) == NULL &&
            list_empty(&lane->queue) && list_empty(&lane->finished) && lane->publications == 0 &&
            lane->flight == NULL && commit_is_empty(lane) && list_empty(&lane->loads) &&
-           list_empty(&lane->scans) && list_empty(&lane->reads_finished) && lane->wakeup_read == NULL && !known_is_reading(lane) &&
+           list_empty(&lane->scans) && list_empty(&lane->reads_finished) && lane->wakeup_read == NULL &&
            lane->due_running == 0 && !lane->probing && !known_is_reading(lane) && link_idle(lane);
 }
 

@@ -232,6 +232,7 @@ static void boot(struct sim *sim)
         .seed = random_next(&sim->random) | 1,
         .window_size = sim->configuration.window_size,
         .snapshot_after = sim->configuration.snapshot_after,
+        .know_ids = sim->configuration.know_ids,
         .kinds = kinds,
         .kind_count = 2,
         .hooks = api_hooks(),
@@ -388,6 +389,7 @@ static void configure(struct sim *sim)
     c->activity_workers = (unsigned)sim_between(sim, 1, 4);
     c->window_size = sim_chance(sim, 0.7) ? 2 : 16;
     c->memory_limit = sim_chance(sim, 0.5) ? (size_t)sim_between(sim, 5000, 60000) : SIZE_MAX;
+    c->know_ids = sim_chance(sim, 0.7);
     c->snapshot_after = sim_chance(sim, 0.5) ? (size_t)sim_between(sim, 1, 4000) : 0;
     c->store_delay_max = sim_chance(sim, 0.2) && !c->calm ? 500 * NS_PER_MS : 3 * NS_PER_MS;
     c->sticky = c->sticky_workers != 0;
