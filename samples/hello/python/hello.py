@@ -25,6 +25,8 @@ async def main() -> None:
         print(
             await client.execute_workflow(Hello.run, "Python", id="hello-python", task_queue="hello-python")
         )
+    # The SDK's threads end before the interpreter does; else it may abort here (temporalio/sdk-python#300).
+    await asyncio.sleep(0.1)
 
 
 if __name__ == "__main__":
