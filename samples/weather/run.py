@@ -38,6 +38,8 @@ async def main() -> None:
     print(f"started {alerts.id} and {forecast.id}", flush=True)
     for handle in (alerts, forecast):
         print(f"\n== {handle.id}\n{await handle.result()}", flush=True)
+    # The SDK's threads end before the interpreter does; else it may abort here (temporalio/sdk-python#300).
+    await asyncio.sleep(0.1)
 
 
 if __name__ == "__main__":

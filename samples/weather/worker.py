@@ -36,6 +36,8 @@ async def main() -> None:
         ):
             print(f"weather worker {os.getpid()} ready", flush=True)
             await stop.wait()
+    # The SDK's threads end before the interpreter does; else it may abort here (temporalio/sdk-python#300).
+    await asyncio.sleep(0.1)
 
 
 if __name__ == "__main__":
