@@ -72,6 +72,10 @@ static enum status schedule_check(struct draft                                  
         return error_set(error, ST_INVALID_ARGUMENT,
                          "TaskQueue is not set or longer than %zu bytes on command. ActivityId=%.*s", id_max,
                          BYTES_FMT(command->activity_id));
+    if (bytes_starts_with(command->task_queue->name, BYTES("/_sys/")))
+        return error_set(error, ST_INVALID_ARGUMENT,
+                         "TaskQueue begins with the reserved prefix /_sys/ on command. ActivityId=%.*s",
+                         BYTES_FMT(command->activity_id));
     return ST_OK;
 }
 
@@ -165,8 +169,7 @@ static struct workflowservice_PollActivityTaskQueueResponse *activity_response(
     response->header = scheduled->header;
     response->input = scheduled->input;
     response->retry_policy = scheduled->retry_policy;
-    response->priority = scheduled->priority.size != 0 ? scheduled->priority
-                                                       : arena_copy(arena, state->priority);
+    response->priority = priority_merge(state->priority, scheduled->priority, arena);
     struct bytes details = activity_details(activity);
     if (details.size != 0)
         response->heartbeat_details = arena_copy(arena, details);

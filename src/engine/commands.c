@@ -264,9 +264,9 @@ static bool run_upsert(struct completion *completion, const struct command_Comma
 {
     struct bytes  given = command->upsert_workflow_search_attributes_command_attributes->search_attributes;
     struct draft *draft = &completion->draft;
-    if (given.base == NULL)
+    if (given.size == 0)
         return bad(completion, CAUSE(BAD_SEARCH_ATTRIBUTES),
-                   "SearchAttributes is not set on UpsertWorkflowSearchAttributesCommand.");
+                   "SearchAttributes is not set, or without any, on UpsertWorkflowSearchAttributesCommand.");
     if (!payload_fits(completion, CAUSE(BAD_SEARCH_ATTRIBUTES), "SearchAttributes", given.size))
         return false;
     if (search_attributes_check(draft->env->namespace, given, draft->arena, &completion->error) != ST_OK) {
@@ -284,9 +284,9 @@ static bool run_modify_properties(struct completion *completion, const struct co
 {
     struct bytes  given = command->modify_workflow_properties_command_attributes->upserted_memo;
     struct draft *draft = &completion->draft;
-    if (given.base == NULL)
+    if (given.size == 0)
         return bad(completion, CAUSE(BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES),
-                   "UpsertedMemo is not set on ModifyWorkflowPropertiesCommand.");
+                   "UpsertedMemo is not set, or without fields, on ModifyWorkflowPropertiesCommand.");
     size_t merged = fields_merge(draft->state->memo, given, draft->arena).size;
     if (!fits(completion, CAUSE(BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES), "Memo", MAX(merged, given.size),
               draft->env->limits->memo_size_max))
@@ -348,6 +348,8 @@ static bool continue_check(struct completion                                    
         (attributes->task_queue != NULL && attributes->task_queue->name.size > id_max))
         return bad(completion, cause, "WorkflowType or TaskQueue is longer than %zu bytes on command.",
                    id_max);
+    if (attributes->task_queue != NULL && bytes_starts_with(attributes->task_queue->name, BYTES("/_sys/")))
+        return bad(completion, cause, "TaskQueue begins with the reserved prefix /_sys/ on command.");
     if (ns_of_duration(attributes->workflow_run_timeout) < 0 ||
         ns_of_duration(attributes->workflow_task_timeout) < 0 ||
         ns_of_duration(attributes->backoff_start_interval) < 0)

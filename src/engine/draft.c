@@ -194,8 +194,8 @@ struct store_ready *draft_ready(struct draft *draft, enum store_task_kind kind, 
 #define PRIORITY_DEFAULT 3
 #define PRIORITY_MAX     5
 
-void draft_row_priority(struct store_ready *row, struct bytes inherited, struct bytes own,
-                        struct arena *arena)
+/* What an activity says of its own wins over what its workflow says, field by field. */
+static struct common_Priority priority_of(struct bytes inherited, struct bytes own, struct arena *arena)
 {
     struct common_Priority priority = { 0 }, of_own = { 0 };
     struct error           error;
@@ -206,7 +206,24 @@ void draft_row_priority(struct store_ready *row, struct bytes inherited, struct 
             priority.priority_key = of_own.priority_key;
         if (of_own.fairness_key.size != 0)
             priority.fairness_key = of_own.fairness_key;
+        if (of_own.fairness_weight != 0)
+            priority.fairness_weight = of_own.fairness_weight;
     }
+    return priority;
+}
+
+struct bytes priority_merge(struct bytes inherited, struct bytes own, struct arena *arena)
+{
+    if (inherited.size == 0 || own.size == 0)
+        return arena_copy(arena, own.size != 0 ? own : inherited);
+    struct common_Priority priority = priority_of(arena_copy(arena, inherited), own, arena);
+    return pb_encode_arena(&pb_common_Priority, &priority, arena);
+}
+
+void draft_row_priority(struct store_ready *row, struct bytes inherited, struct bytes own,
+                        struct arena *arena)
+{
+    struct common_Priority priority = priority_of(inherited, own, arena);
     row->priority = priority.priority_key <= 0 ? PRIORITY_DEFAULT : MIN(priority.priority_key, PRIORITY_MAX);
     row->fairness_key = arena_copy(arena, priority.fairness_key);
 }

@@ -62,7 +62,9 @@ struct store_ready *draft_ready(struct draft *draft, enum store_task_kind kind, 
 /* Priority and fairness of a row from encoded Priorities: those of `own` go before those of `inherited`. */
 void draft_row_priority(struct store_ready *row, struct bytes inherited, struct bytes own,
                         struct arena *arena);
-void draft_unready(struct draft *draft, store_number sequence); /* 0: nothing */
+/* What an activity is to be delivered with: its own priority, and where that says nothing its workflow's. In the arena. */
+struct bytes priority_merge(struct bytes inherited, struct bytes own, struct arena *arena);
+void         draft_unready(struct draft *draft, store_number sequence); /* 0: nothing */
 
 /* Fresh from env's entropy: as often as wanted, the same again when decide is asked again. */
 struct uuid  draft_uuid(struct draft *draft);

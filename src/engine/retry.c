@@ -79,6 +79,16 @@ struct retry_answer retry_decide(const struct retry_question *question, struct a
     return (struct retry_answer){ .state = enums_RETRY_STATE_IN_PROGRESS, .delay = delay };
 }
 
+/* A type that begins as those of timeouts do, and is none of them: it would never match anything. */
+static bool is_unknown_timeout(struct bytes type)
+{
+    return bytes_starts_with(type, BYTES("TemporalTimeout:")) &&
+           !bytes_equal(type, BYTES("TemporalTimeout:StartToClose")) &&
+           !bytes_equal(type, BYTES("TemporalTimeout:ScheduleToStart")) &&
+           !bytes_equal(type, BYTES("TemporalTimeout:ScheduleToClose")) &&
+           !bytes_equal(type, BYTES("TemporalTimeout:Heartbeat"));
+}
+
 enum status retry_policy_complete(struct common_RetryPolicy *policy, struct arena *arena, struct error *error)
 {
     if (policy->initial_interval == NULL || ns_of_duration(policy->initial_interval) == 0)
@@ -102,5 +112,9 @@ enum status retry_policy_complete(struct common_RetryPolicy *policy, struct aren
                          "MaximumInterval cannot be less than InitialInterval on retry policy.");
     if (policy->maximum_attempts < 0)
         return error_set(error, ST_INVALID_ARGUMENT, "MaximumAttempts cannot be negative on retry policy.");
+    for (size_t i = 0; i < policy->non_retryable_error_types_count; i++)
+        if (is_unknown_timeout(policy->non_retryable_error_types[i]))
+            return error_set(error, ST_INVALID_ARGUMENT, "\"%.*s\" is not a kind of timeout on retry policy.",
+                             BYTES_FMT(policy->non_retryable_error_types[i]));
     return ST_OK;
 }

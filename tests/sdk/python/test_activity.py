@@ -875,3 +875,21 @@ async def test_2001_pending_activities(env):
     assert not any(event.HasField("timer_started_event_attributes") for event in events)
     assert len(await pending(hand)) == 2000
     await hand.terminate()
+
+
+async def test_an_activitys_priority_is_its_own_where_given_and_its_workflows_where_not(env):
+    hand = Hand(env)
+    await hand.start(priority={"priority_key": 2, "fairness_key": "tenant", "fairness_weight": 2.0})
+    wanted = {"a": (2, "tenant", 2.0), "b": (4, "tenant", 2.0), "c": (2, "mine", 2.0), "d": (2, "tenant", 0.5)}
+    await hand.step(
+        hand.activity("a"),
+        hand.activity("b", priority={"priority_key": 4}),
+        hand.activity("c", priority={"fairness_key": "mine"}),
+        hand.activity("d", priority={"fairness_weight": 0.5}),
+    )
+    got = {}
+    for _ in wanted:
+        task = await hand.poll_activity()
+        given = task.priority
+        got[task.activity_id] = (given.priority_key, given.fairness_key, given.fairness_weight)
+    assert got == wanted

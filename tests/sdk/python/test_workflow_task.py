@@ -22,6 +22,7 @@ from support.hand import (
     failure,
     marker,
     payloads,
+    retry_policy,
     schedule_activity,
     start_timer,
     upsert_memo,
@@ -328,6 +329,10 @@ BAD_COMMANDS = {
         "a", hand.queue, start_to_close_timeout=-1
     ),
     "BAD_SCHEDULE_ACTIVITY_ATTRIBUTES long": lambda hand: schedule_activity("a" * 1001, hand.queue),
+    "BAD_SCHEDULE_ACTIVITY_ATTRIBUTES reserved": lambda hand: schedule_activity("a", "/_sys/queue/1"),
+    "BAD_SCHEDULE_ACTIVITY_ATTRIBUTES policy": lambda hand: schedule_activity(
+        "a", hand.queue, retry_policy=retry_policy(non_retryable_error_types=["TemporalTimeout:Tea"])
+    ),
     "BAD_START_TIMER_ATTRIBUTES": lambda hand: start_timer("", 1),
     "BAD_START_TIMER_ATTRIBUTES negative": lambda hand: start_timer("t", -1),
     "BAD_START_TIMER_ATTRIBUTES long": lambda hand: start_timer("t" * 1001, 1),
@@ -340,6 +345,9 @@ BAD_COMMANDS = {
     ),
     "BAD_SEARCH_ATTRIBUTES": lambda hand: upsert_search_attributes(NoSuchAttribute="x"),
     "BAD_SEARCH_ATTRIBUTES system": lambda hand: upsert_search_attributes(WorkflowId="x"),
+    "BAD_SEARCH_ATTRIBUTES empty": lambda hand: upsert_search_attributes(),
+    "BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES": lambda hand: upsert_memo(),
+    "BAD_CONTINUE_AS_NEW_ATTRIBUTES reserved": lambda hand: continue_as_new("type", "/_sys/queue/1"),
     "BAD_CONTINUE_AS_NEW_ATTRIBUTES": lambda hand: continue_as_new("t" * 1001, hand.queue),
 }
 
