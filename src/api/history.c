@@ -4,6 +4,7 @@
  * run; one that came with a workflow task also pins where its history ends.
  */
 #include "api/api_internal.h"
+#include "engine/failure.h"
 
 static void history_ask(struct rpc *rpc);
 
@@ -82,8 +83,8 @@ static void append_virtual(struct rpc *rpc, struct bytes **events, size_t *count
 /* --- callers that do not follow runs --- */
 
 /* The run that goes on where this close event ends; empty: none. Also what ended: a result or a failure. */
-static struct bytes run_after(const struct history_HistoryEvent *event, struct bytes *ret_result,
-                              struct bytes *ret_failure)
+static struct bytes run_after(const struct history_HistoryEvent *event, struct arena *arena,
+                              struct bytes *ret_result, struct bytes *ret_failure)
 {
     switch (event->event_type) {
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
@@ -93,6 +94,7 @@ static struct bytes run_after(const struct history_HistoryEvent *event, struct b
         *ret_failure = event->workflow_execution_failed_event_attributes->failure;
         return event->workflow_execution_failed_event_attributes->new_execution_run_id;
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT:
+        *ret_failure = failure_run_timeout(arena);
         return event->workflow_execution_timed_out_event_attributes->new_execution_run_id;
     default:
         return BYTES_EMPTY;
@@ -108,7 +110,7 @@ static struct bytes closing_event(struct rpc *rpc, struct bytes encoded)
     if (rpc->history.follows_next_run ||
         pb_decode(&pb_history_HistoryEvent, encoded, &rpc->arena, &event, NULL) != ST_OK)
         return encoded;
-    told.new_execution_run_id = run_after(&event, &told.last_completion_result, &told.failure);
+    told.new_execution_run_id = run_after(&event, &rpc->arena, &told.last_completion_result, &told.failure);
     if (told.new_execution_run_id.size == 0)
         return encoded;
     event.event_type = enums_EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW;

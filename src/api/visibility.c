@@ -229,11 +229,13 @@ static void add_execution(struct rpc *rpc, struct store_filter *all,
         filter_add(rpc, all,
                    filter_one(rpc, STORE_EQUAL, STORE_COLUMN_WORKFLOW_ID,
                               text_value(execution->workflow_id)));
-    if (execution->run_id.size != 0 && uuid_parse(execution->run_id, &run_id))
-        filter_add(rpc, all,
-                   filter_one(rpc, STORE_EQUAL, STORE_COLUMN_RUN_ID,
-                              text_value(
-                                  arena_copy(&rpc->arena, bytes_of(run_id.byte, sizeof run_id.byte)))));
+    if (execution->run_id.size == 0)
+        return;
+    if (!uuid_parse(execution->run_id, &run_id))
+        memset(&run_id, 0, sizeof run_id); /* no run has such an id, nor this one */
+    filter_add(rpc, all,
+               filter_one(rpc, STORE_EQUAL, STORE_COLUMN_RUN_ID,
+                          text_value(arena_copy(&rpc->arena, bytes_of(run_id.byte, sizeof run_id.byte)))));
 }
 
 static void list_by_filter(struct rpc *rpc, struct store_filter *all, int32_t page_size, struct bytes token)

@@ -27,12 +27,22 @@ const struct history_HistoryEvent *cold_event(struct env *env, struct decision *
 void execution_terminate(struct draft *draft, struct bytes reason, struct bytes details,
                          struct bytes identity)
 {
+    execution_terminate_linked(draft, reason, details, identity, NULL, 0);
+}
+
+void execution_terminate_linked(struct draft *draft, struct bytes reason, struct bytes details,
+                                struct bytes identity, const struct bytes *links, size_t links_count)
+{
     task_force_close(draft);
     struct history_WorkflowExecutionTerminatedEventAttributes terminated = { .reason = reason,
                                                                              .identity = identity };
     if (details.size != 0)
         terminated.details = details;
-    draft_write(draft, enums_EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED, &terminated);
+    struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
+                                                   &terminated);
+    event.links = (void *)(uintptr_t)links;
+    event.links_count = links_count;
+    draft_event(draft, &event);
 }
 
 /* --- the next run --- */
@@ -157,9 +167,7 @@ bool execution_time_out(struct draft *draft, struct decision *decision, bool who
     struct next_run next = { .retry_state = enums_RETRY_STATE_TIMEOUT };
     bool            follows = false;
     if (!whole_execution) {
-        struct bytes failure = failure_timeout(draft->arena, enums_TIMEOUT_TYPE_START_TO_CLOSE, BYTES_EMPTY,
-                                               BYTES_EMPTY);
-        if (!next_after_failure(draft, decision, failure, &next, &follows))
+        if (!next_after_failure(draft, decision, failure_run_timeout(draft->arena), &next, &follows))
             return false;
     }
     task_force_close(draft);
@@ -267,8 +275,11 @@ bool execution_continue_as_new(struct draft *draft, struct decision *decision, i
 {
     struct next_run next;
     int64_t backoff = backoff_at_least(draft, MAX(ns_of_duration(command->backoff_start_interval), 0));
-    if (!next_begin(draft, decision, enums_CONTINUE_AS_NEW_INITIATOR_WORKFLOW, backoff, &next))
+    int32_t initiator = command->initiator != 0 ? command->initiator
+                                                : enums_CONTINUE_AS_NEW_INITIATOR_WORKFLOW;
+    if (!next_begin(draft, decision, initiator, backoff, &next))
         return false;
+    next.started.attempt = 1; /* whoever is named as the initiator */
     continue_started(draft, &next, command);
     struct history_WorkflowExecutionContinuedAsNewEventAttributes continued = {
         .new_execution_run_id = next.run_id,

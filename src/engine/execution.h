@@ -16,6 +16,9 @@ void decide_terminate(const struct execution *live, struct workflow_request *req
 /* Ends the run here and now: a task in a worker's hands fails first, and the buffer is written. */
 void execution_terminate(struct draft *draft, struct bytes reason, struct bytes details,
                          struct bytes identity);
+/* The same on behalf of a caller, whose links go to the event. */
+void execution_terminate_linked(struct draft *draft, struct bytes reason, struct bytes details,
+                                struct bytes identity, const struct bytes *links, size_t links_count);
 
 /* The closes that may lead to a next run, which `decision` then creates. Each answers false when it needs the first event
  * and asked for it: the decision has to be given up and will be made again. */

@@ -27,19 +27,29 @@ static struct bytes timeout_text(int32_t type)
     }
 }
 
-struct bytes failure_timeout(struct arena *arena, int32_t timeout_type, struct bytes heartbeat_details,
-                             struct bytes cause)
+static struct bytes timeout_make(struct arena *arena, struct bytes message, int32_t timeout_type,
+                                 struct bytes heartbeat_details, struct bytes cause)
 {
     struct failure_TimeoutFailureInfo info = { .timeout_type = timeout_type };
-    struct failure_Failure            failure = { .message = timeout_text(timeout_type),
-                                                  .source = SOURCE_SERVER,
-                                                  .failure_info_case = 6 };
+    struct failure_Failure failure = { .message = message, .source = SOURCE_SERVER, .failure_info_case = 6 };
     if (heartbeat_details.size != 0)
         info.last_heartbeat_details = heartbeat_details;
     failure.timeout_failure_info = &info;
     if (cause.size != 0)
         failure.cause = cause;
     return pb_encode_arena(&pb_failure_Failure, &failure, arena);
+}
+
+struct bytes failure_timeout(struct arena *arena, int32_t timeout_type, struct bytes heartbeat_details,
+                             struct bytes cause)
+{
+    return timeout_make(arena, timeout_text(timeout_type), timeout_type, heartbeat_details, cause);
+}
+
+struct bytes failure_run_timeout(struct arena *arena)
+{
+    return timeout_make(arena, BYTES("workflow timeout"), enums_TIMEOUT_TYPE_START_TO_CLOSE, BYTES_EMPTY,
+                        BYTES_EMPTY);
 }
 
 /* Cut at a character, not within one. */

@@ -10,6 +10,8 @@ struct bytes failure_server(struct arena *arena, struct bytes message, bool non_
                             struct bytes cause);
 struct bytes failure_timeout(struct arena *arena, int32_t timeout_type, struct bytes heartbeat_details,
                              struct bytes cause);
+/* What the next run of a chain is told of a run whose time was over. */
+struct bytes failure_run_timeout(struct arena *arena);
 /* The failure itself if it fits; else a server failure around what is left of its text when cut to size_max bytes. */
 struct bytes failure_bounded(struct arena *arena, struct bytes failure, size_t size_max, bool non_retryable);
 

@@ -97,9 +97,10 @@ void decide_terminate(const struct execution *live, struct workflow_request *req
     }
     struct draft draft;
     draft_begin(&draft, live, env, request->base.arena);
-    execution_terminate(&draft, input->reason.size != 0 ? input->reason : TERMINATE_REASON_DEFAULT,
-                        input->details,
-                        input->identity.size != 0 ? input->identity : TERMINATE_IDENTITY_DEFAULT);
+    execution_terminate_linked(&draft, input->reason.size != 0 ? input->reason : TERMINATE_REASON_DEFAULT,
+                               input->details,
+                               input->identity.size != 0 ? input->identity : TERMINATE_IDENTITY_DEFAULT,
+                               input->links, input->links_count);
     decision_finish(&draft, decision);
     request->response = ARENA_NEW(request->base.arena,
                                   struct workflowservice_TerminateWorkflowExecutionResponse);

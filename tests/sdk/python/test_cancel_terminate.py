@@ -135,3 +135,21 @@ async def test_the_first_run_id_guards_a_chain(env):
     await hand.rpc.TerminateWorkflowExecution(workflow_execution=current, first_execution_run_id=first)
     assert await hand.status("") == "TERMINATED"
     assert await hand.status(first) == "CONTINUED_AS_NEW"
+
+
+async def test_links_of_requests_are_on_their_events(env):
+    hand = Hand(env)
+    await hand.start()
+    target = {"namespace": "other", "workflow_id": "from", "run_id": NOWHERE}
+    links = [{"workflow_event": target | {"event_ref": {"event_id": 5, "event_type": 26}}}]
+    await hand.signal("s", links=links)
+    await hand.cancel(links=links)
+    await hand.terminate(links=links)
+    events = await hand.history()
+    check(
+        events, E("Started"), E("WftScheduled"), E("Signaled"), E("CancelRequested"), E("Terminated")
+    )
+    for event in events[2:]:
+        [link] = event.links
+        assert link.workflow_event.workflow_id == "from" and link.workflow_event.event_ref.event_id == 5
+    assert not events[0].links

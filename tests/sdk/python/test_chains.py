@@ -244,7 +244,9 @@ async def test_a_run_timeout_is_retried(env):
         attempt=2,
         initiator="RETRY",
         first_execution_run_id=first,
-        continued_failure=dict(timeout_failure_info=dict(timeout_type="START_TO_CLOSE")),
+        continued_failure=dict(
+            message="workflow timeout", timeout_failure_info=dict(timeout_type="START_TO_CLOSE")
+        ),
     )
     await hand.step(complete_workflow())
     assert await hand.status("") == "COMPLETED"

@@ -212,6 +212,20 @@ async def test_who_does_not_follow_runs_is_told_of_the_next_one_as_continued_as_
     await hand.rpc.TerminateWorkflowExecution(workflow_execution={"workflow_id": hand.workflow_id})
 
 
+async def test_who_does_not_follow_runs_is_told_why_a_run_that_timed_out_goes_on(env):
+    hand = Hand(env)
+    first = (
+        await hand.start(workflow_run_timeout=1, retry_policy=retry_policy(initial_interval=0.1))
+    ).run_id
+    page = await hand.rpc.GetWorkflowExecutionHistory(
+        execution=hand.execution(first), history_event_filter_type=CLOSE_EVENT, wait_new_event=True
+    )
+    [event] = page.history.events
+    told = event.workflow_execution_continued_as_new_event_attributes
+    assert told.new_execution_run_id and told.failure.WhichOneof("failure_info") == "timeout_failure_info"
+    await hand.rpc.TerminateWorkflowExecution(workflow_execution={"workflow_id": hand.workflow_id})
+
+
 async def test_a_started_task_shows_only_when_it_is_written(env):
     """Transient tasks have virtual events at the end of the last page, for everybody but the CLI and the UI."""
     hand = Hand(env)

@@ -256,3 +256,17 @@ async def test_an_empty_query_lists_everything(env):
 async def test_a_garbage_list_token(env):
     with rejects(Code.INVALID_ARGUMENT):
         await env.rpc.ListWorkflowExecutions(next_page_token=b"garbage")
+
+
+@pytest.mark.ours("the reference looks at the workflow id only")
+async def test_the_older_list_calls_match_the_run_id_as_given(env):
+    hand = Hand(env)
+    run_id = (await hand.start()).run_id
+
+    async def count(**execution: str) -> int:
+        page = await env.rpc.ListOpenWorkflowExecutions(execution_filter=execution)
+        return len(page.executions)
+
+    await env.visible(lambda: count(workflow_id=hand.workflow_id), 1)
+    assert await count(workflow_id=hand.workflow_id, run_id=run_id) == 1
+    assert await count(workflow_id=hand.workflow_id, run_id="no-run") == 0
