@@ -136,11 +136,14 @@ struct rpc {
     struct error        error;
     const void         *response; /* of method->response */
     struct handed_task *handed;   /* what the answer carries */
-    struct rpc_delivery delivery;
+    /* Ten thousand polls wait in these, so what is large is there once: a call uses one of each group. */
     union {
-        struct rpc_poll           poll;
+        struct rpc_poll  poll;
+        struct rpc_query query;
+    };
+    union {
+        struct rpc_delivery       delivery;
         struct rpc_history        history;
-        struct rpc_query          query;
         struct rpc_list           list;
         struct namespaces_request namespaces;
     };

@@ -114,6 +114,7 @@ void rpc_wait(struct rpc *rpc, void (*expire)(struct rpc *rpc), void (*gone_here
     rpc->expire = expire;
     rpc->gone_here = gone_here;
     list_append(&rpc_at(rpc)->waiting, &rpc->waiting);
+    arena_trim(&rpc->arena);
 }
 
 void rpc_wake(struct rpc *rpc)

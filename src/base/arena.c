@@ -48,6 +48,12 @@ void arena_reset(struct arena *arena)
     arena->used_total = kept->size;
 }
 
+void arena_trim(struct arena *arena)
+{
+    if (arena->chunk != NULL && arena->chunk->older == NULL && arena->at == arena->chunk->data)
+        arena_release(arena);
+}
+
 void arena_adopt(struct arena *arena, struct arena *from)
 {
     struct arena_chunk *oldest = from->chunk;

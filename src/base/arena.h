@@ -21,6 +21,8 @@ void arena_init(struct arena *arena, size_t budget);
 void arena_release(struct arena *arena);
 /* Frees all but one chunk and starts again with the same budget. */
 void arena_reset(struct arena *arena);
+/* Gives back what a reset had kept, if nothing was allocated since: for what is about to wait for long. */
+void arena_trim(struct arena *arena);
 
 /* Moves what `from` holds to `arena`, whatever its budget; `from` is empty afterwards. */
 void arena_adopt(struct arena *arena, struct arena *from);

@@ -32,6 +32,24 @@ TEST(an_error_message_is_cut_at_a_character_boundary)
     CHECK_INT(strlen(error.message), ERROR_MESSAGE_SIZE_MAX - 3);
 }
 
+TEST(an_arena_is_trimmed_only_while_nothing_is_in_it)
+{
+    struct arena arena;
+    arena_init(&arena, 4096);
+    arena_trim(&arena);
+    memcpy(arena_must(arena_alloc(&arena, 5)), "bytes", 5);
+    void *kept = arena.at - 8;
+    arena_trim(&arena);
+    CHECK(memcmp(kept, "bytes", 5) == 0);
+    CHECK(arena.used_total > 0);
+    arena_reset(&arena);
+    arena_trim(&arena);
+    CHECK_EQ(arena.used_total, 0);
+    CHECK_PTR(arena.chunk, NULL);
+    CHECK(arena_alloc(&arena, 4000) != NULL);
+    arena_release(&arena);
+}
+
 TEST(a_bounded_arena_refuses_past_its_budget)
 {
     struct arena arena;

@@ -34,7 +34,7 @@ enum status {
     ST_UNAUTHENTICATED = 16,
 };
 
-#define ERROR_MESSAGE_SIZE_MAX 1024
+#define ERROR_MESSAGE_SIZE_MAX 512
 
 /* Embedded by value wherever an error can happen; needs no release. `detail` is borrowed from the request's arena. */
 struct error {
