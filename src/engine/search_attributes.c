@@ -164,7 +164,8 @@ static bool scalar_fits(enum json_kind kind, struct bytes text, int32_t type)
     }
 }
 
-/* A value of the type, a list of such values, or null: which unsets the attribute. */
+/* A value of the type, or null, which unsets the attribute. Clients write single values as lists of one, too; a KeywordList
+ * is always a list. */
 static bool value_fits(struct bytes json, int32_t type)
 {
     struct scanner scanner = { json.base, json.base + json.size };
@@ -182,14 +183,16 @@ static bool value_fits(struct bytes json, int32_t type)
                 return false;
             if (take_text(&scanner, "]"))
                 break;
-            if (!take_text(&scanner, ","))
+            if (type != enums_INDEXED_VALUE_TYPE_KEYWORD_LIST || !take_text(&scanner, ","))
                 return false;
         }
         skip_blanks(&scanner);
         return scanner.at == scanner.end;
     }
     enum json_kind kind = take_scalar(&scanner, &text);
-    return scanner.at == scanner.end && (kind == JSON_NULL || scalar_fits(kind, text, type));
+    return scanner.at == scanner.end &&
+           (kind == JSON_NULL ||
+            (type != enums_INDEXED_VALUE_TYPE_KEYWORD_LIST && scalar_fits(kind, text, type)));
 }
 
 /* --- names --- */

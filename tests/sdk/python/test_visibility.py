@@ -270,3 +270,18 @@ async def test_the_older_list_calls_match_the_run_id_as_given(env):
     await env.visible(lambda: count(workflow_id=hand.workflow_id), 1)
     assert await count(workflow_id=hand.workflow_id, run_id=run_id) == 1
     assert await count(workflow_id=hand.workflow_id, run_id="no-run") == 0
+
+
+@pytest.mark.ours("new attributes take a moment there")
+async def test_a_search_attribute_has_one_value_and_a_keyword_list_is_a_list(env):
+    names = {type: f"{type}{env.unique}" for type in ("KEYWORD", "INT", "KEYWORD_LIST")}
+    await env.rpc.AddSearchAttributes(
+        search_attributes={name: f"INDEXED_VALUE_TYPE_{type}" for type, name in names.items()}
+    )
+    for type, value in (("KEYWORD", ["a"]), ("INT", [5]), ("KEYWORD_LIST", ["a", "b"]), ("KEYWORD_LIST", [])):
+        given = search_attributes(**{names[type]: value})
+        await Hand(env).start(search_attributes=given)
+    for type, value in (("KEYWORD", ["a", "b"]), ("INT", [5, 6]), ("KEYWORD_LIST", "a")):
+        given = search_attributes(**{names[type]: value})
+        with rejects(Code.INVALID_ARGUMENT, text=names[type]):
+            await Hand(env).start(search_attributes=given)
