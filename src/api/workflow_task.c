@@ -30,8 +30,9 @@ static void completed(struct request *request)
         rpc_fail_error(rpc, &request->error);
         return;
     }
+    assert(response != NULL); /* decide answers every completion that it accepts */
     query_results(rpc, rpc->request);
-    for (size_t i = 0; response != NULL && i < response->activity_tasks_count; i++) {
+    for (size_t i = 0; i < response->activity_tasks_count; i++) {
         struct task_ref task;
         if (task_token_decode(response->activity_tasks[i].task_token, &rpc->arena, &task, NULL) == ST_OK)
             rpc_hand(rpc, HANDED_ACTIVITY_TASK, &task);

@@ -241,9 +241,10 @@ void request_decide(struct lane *lane, struct chain *chain, struct entity *entit
     }
     lane->numbers = numbers;
     struct entity *created = NULL;
-    assert(entity != NULL || !decision.changes);
-    if (decision.changes)
+    if (decision.changes) {
+        assert(entity != NULL);
         transition_join(entity, &decision.self);
+    }
     if (decision.creates) {
         assert(chain->current == NULL || decision.created_identity.number > chain->current->number);
         assert(decision.created.run != NULL && !decision.created.is_volatile);
