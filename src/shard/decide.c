@@ -205,6 +205,7 @@ static void fuse(struct lane *lane, struct chain *chain, struct entity *entity,
                  const struct transition *transition)
 {
     const struct lane_hooks *hooks = &lane->runtime->options.hooks;
+    assert(entity != NULL);
     if (hooks->reserve == NULL || lane->read_only || lane->draining)
         return;
     for (size_t i = 0; i < transition->ready_count; i++) {
