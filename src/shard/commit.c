@@ -1,12 +1,13 @@
 /* commit.c: makes what was decided durable, then lets go what rests on it. Outputs leave from here and nowhere else.
  *
  *   open ──seal──> flight ──durable──> released        aborted: the same writes again
- *     ▲ joins        │                                 refused: the culprits' calls fail, they are forgotten; others released
+ *     ▲ joins      second, flight                      refused: the culprits' calls fail, they are forgotten; others released
  *     └──────────────┘                                 full: once more (the store gave its ballast up), then forgotten
  *                                                      lost fence: all of the lane is forgotten; unknown: the end
  *
- * At most one batch of a lane is in flight. So nothing on its way to the disk ever rests on something that may still be
- * refused or sent again, and what came in meanwhile becomes one batch.
+ * A second batch may follow the one in flight when it rests on nothing of it: no entity, link or reserved number in common.
+ * So nothing on its way to the disk ever rests on something that may still be refused or sent again. Answers of the store
+ * are worked on in the order of the batches.
  */
 #include <pthread.h>
 
@@ -70,6 +71,8 @@ struct change *commit_change(struct entity *entity)
         entity->chain->joined_batch = batch->id;
         batch->chains++;
     }
+    if (entity->chain->group_batch > lane->durable_batch)
+        batch->depends_on = MAX(batch->depends_on, entity->chain->group_batch);
     return change;
 }
 
@@ -114,8 +117,11 @@ void commit_output(struct lane *lane, struct request *request)
         output_leave(lane, request);
         return;
     }
-    struct batch *batch = lane->flight != NULL && request->batch == lane->flight->id ? lane->flight
-                                                                                     : lane->open;
+    struct batch *batch = lane->open;
+    if (lane->flight != NULL && request->batch == lane->flight->id)
+        batch = lane->flight;
+    else if (lane->second != NULL && request->batch == lane->second->id)
+        batch = lane->second;
     assert(request->batch == batch->id);
     list_append(&batch->outputs, &request->link);
 }
@@ -139,11 +145,24 @@ static bool others_may_join(struct lane *lane)
     return lane->active_count >= SEAL_OUTSTANDING && lane->active_count > lane->open->chains;
 }
 
+/* Whether what the open batch holds would be right even if nothing of the one in flight ever came to be. */
+static bool rests_on_nothing(const struct lane *lane)
+{
+    const struct batch *open = lane->open;
+    /* Links are written as they are in the end, whoever received; numbers past what is reserved for certain are no one's. */
+    return open->depends_on <= lane->durable_batch && open->received == NULL &&
+           lane->flight->received == NULL && !open->namespaces_changed && !lane->flight->namespaces_changed &&
+           lane->numbers.last <= lane->numbers_durable;
+}
+
 static bool ready_to_seal(struct lane *lane)
 {
     const struct batch *open = lane->open;
-    if (lane->flight != NULL || batch_is_empty(open))
+    if (lane->second != NULL || lane->lost || batch_is_empty(open))
         return false;
+    if (lane->flight != NULL)
+        return open->transitions >= lane->runtime->options.second_after && lane->flight->abort_count == 0 &&
+               !lane->read_only && rests_on_nothing(lane);
     return open->transitions >= SEAL_TRANSITIONS || open->size >= SEAL_SIZE || lane->settling ||
            lane->monotonic - open->opened_at >= SEAL_NS || !others_may_join(lane);
 }
@@ -284,6 +303,7 @@ static void seal_clock(struct lane *lane, struct batch *batch)
     lane->clock_written = lane->now;
     lane->numbers_reserved = number_next(&reserve,
                                          MAX(lane->now, number_time(reserve.last)) + 2 * CLOCK_PERIOD_NS);
+    batch->reserved = lane->numbers_reserved;
     uint8_t *row = arena_must(arena_alloc(&batch->store.arena, 17));
     row[0] = (uint8_t)lane->index;
     put_number(put_number(row + 1, lane->now), lane->numbers_reserved);
@@ -297,19 +317,36 @@ static void seal_rest(struct lane *lane, struct batch *batch)
     for (struct stray_wakeup *stray = batch->strays; stray != NULL; stray = stray->next)
         add(batch, STORE_WAKEUP_DELETE, batch->store.group_count++, 16)->wakeup.entity = stray->entity;
     link_seal(batch);
-    if (lane->now - lane->clock_written >= CLOCK_PERIOD_NS || lane->numbers.last > lane->numbers_reserved)
+    /* Not in a second batch: the one in flight, sent again after it, would put an older row in its place. */
+    if (lane->flight == NULL &&
+        (lane->now - lane->clock_written >= CLOCK_PERIOD_NS || lane->numbers.last > lane->numbers_reserved))
         seal_clock(lane, batch);
+}
+
+static struct batch *batch_free_one(struct lane *lane)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(lane->batches); i++) {
+        struct batch *batch = &lane->batches[i];
+        if (batch != lane->open && batch != lane->flight && batch != lane->second)
+            return batch;
+    }
+    panic("no batch is free");
 }
 
 static void seal(struct lane *lane)
 {
     struct batch *batch = lane->open;
-    assert(lane->flight == NULL);
+    assert(lane->second == NULL);
     LIST_FOR_EACH (change, &batch->changes, struct change, link)
         seal_change(change);
     seal_rest(lane, batch);
-    lane->flight = batch;
-    lane->open = batch == &lane->batches[0] ? &lane->batches[1] : &lane->batches[0];
+    if (lane->flight == NULL)
+        lane->flight = batch;
+    else {
+        lane->second = batch;
+        lane->statistics.seconds++;
+    }
+    lane->open = batch_free_one(lane);
     assert(batch_is_empty(lane->open) && list_empty(&lane->open->outputs));
     lane->open->id = ++lane->next_batch;
     lane->statistics.batches++;
@@ -318,11 +355,11 @@ static void seal(struct lane *lane)
 
 /* --- outcomes --- */
 
-static void after_sealed(struct lane *lane)
+static void after_sealed(struct lane *lane, struct batch *batch)
 {
-    while (lane->after_sealed != NULL) {
-        struct message *message = lane->after_sealed;
-        lane->after_sealed = message->next;
+    while (batch->after != NULL) {
+        struct message *message = batch->after;
+        batch->after = message->next;
         mailbox_post(&lane->mailbox, message);
     }
 }
@@ -337,7 +374,9 @@ static void batch_clear(struct batch *batch)
     batch->received = NULL;
     batch->transitions = batch->chains = batch->size = 0;
     batch->full_count = batch->abort_count = 0;
-    batch->namespaces_changed = false;
+    batch->namespaces_changed = batch->answered = false;
+    batch->depends_on = 0;
+    batch->reserved = 0;
 }
 
 static void release_change(struct lane *lane, struct change *change)
@@ -362,11 +401,22 @@ static void release_change(struct lane *lane, struct change *change)
     change_recycle(lane, change);
 }
 
+static void remove_from_flight(struct lane *lane, const struct batch *batch)
+{
+    if (batch == lane->flight)
+        lane->flight = lane->second;
+    else
+        assert(batch == lane->second);
+    lane->second = NULL;
+}
+
 /* Hooks first, then outputs: rows and hooks live in the arenas of requests, which their owners free when they are done. */
 static void release(struct lane *lane, struct batch *batch)
 {
-    lane->durable_batch = batch->id;
-    lane->flight = NULL;
+    lane->durable_batch = MAX(lane->durable_batch, batch->id);
+    remove_from_flight(lane, batch);
+    if (batch->reserved != 0 && lane->numbers_reserved != 0)
+        lane->numbers_durable = batch->reserved;
     if (batch->namespaces_changed)
         namespaces_publish(lane, batch);
     LIST_FOR_EACH (change, &batch->changes, struct change, link)
@@ -374,8 +424,8 @@ static void release(struct lane *lane, struct batch *batch)
     link_batch_released(batch);
     for (struct list *at; (at = list_take_first(&batch->outputs)) != NULL;)
         output_leave(lane, LIST_ENTRY(at, struct request, link));
+    after_sealed(lane, batch);
     batch_clear(batch);
-    after_sealed(lane);
 }
 
 static void fail_outputs_of(struct lane *lane, struct list *outputs, const struct chain *chain,
@@ -393,7 +443,7 @@ static void fail_outputs_of(struct lane *lane, struct list *outputs, const struc
 static void clock_lost(struct lane *lane)
 {
     lane->clock_written = 0;
-    lane->numbers_reserved = 0;
+    lane->numbers_reserved = lane->numbers_durable = 0;
 }
 
 static void refused(struct lane *lane, struct batch *batch)
@@ -450,18 +500,27 @@ static void forget_batch(struct lane *lane, struct batch *batch,
             chain_forget(lane, chain);
         chain_free_if_idle(lane, chain);
     }
+    after_sealed(lane, batch);
     batch_clear(batch);
 }
 
-static void flight_lost(struct lane *lane, void (*fail)(struct lane *lane, struct request *request))
+/* Nothing of what is under way, nor of what is open, will ever be. Batches that are durable in spite of that are released:
+ * they rest on nothing else. */
+static void all_lost(struct lane *lane, void (*fail)(struct lane *lane, struct request *request))
 {
-    struct batch *flight = lane->flight;
     clock_lost(lane);
-    lane->flight = NULL;
-    lane->durable_batch = flight->id; /* nobody waits for it any more */
-    forget_batch(lane, flight, fail);
+    lane->lost = false;
+    if (lane->second != NULL && lane->second->store.outcome == STORE_DURABLE)
+        release(lane, lane->second);
+    else if (lane->second != NULL && lane->second->store.outcome == STORE_REFUSED)
+        refused(lane, lane->second);
+    while (lane->flight != NULL) {
+        struct batch *flight = lane->flight;
+        lane->durable_batch = MAX(lane->durable_batch, flight->id); /* nobody waits for it any more */
+        remove_from_flight(lane, flight);
+        forget_batch(lane, flight, fail);
+    }
     forget_batch(lane, lane->open, fail);
-    after_sealed(lane);
 }
 
 static void full(struct lane *lane, struct batch *batch)
@@ -472,10 +531,12 @@ static void full(struct lane *lane, struct batch *batch)
     lane->read_only = true;
     if (!lane->probing)
         lane->probe_at = lane->monotonic + RETRY_NS;
-    if (batch->full_count++ == 0)
-        store_submit(lane->runtime->options.store, &batch->store); /* the store has given its ballast up */
-    else
-        flight_lost(lane, lane_refuse_full);
+    if (batch->full_count++ == 0) { /* the store has given its ballast up */
+        batch->answered = false;
+        store_submit(lane->runtime->options.store, &batch->store);
+    } else {
+        lane->lost = true;
+    }
 }
 
 static void fail_unavailable(struct lane *lane, struct request *request)
@@ -488,7 +549,7 @@ static void lost_fence(struct lane *lane)
     struct list waiters;
     list_init(&waiters);
     log_warn("shards.dropped", "lane=%u", lane->index);
-    flight_lost(lane, fail_unavailable);
+    all_lost(lane, fail_unavailable);
     load_forget_all(lane, &waiters);
     scan_forget_all(lane, &waiters);
     for (struct list *at; (at = list_take_first(&waiters)) != NULL;)
@@ -499,12 +560,17 @@ static void lost_fence(struct lane *lane)
         lane->runtime->options.hooks.forgotten(lane->runtime->options.hooks_context, lane);
 }
 
-static void batch_answered(struct message *message)
+/* Done or not, nobody can say: nothing may leave any more, and the disk is asked after a restart. */
+static void unknown(struct lane *lane, const struct batch *batch)
 {
-    struct batch *batch = CONTAINER_OF(CONTAINER_OF(message, struct store_batch, message), struct batch,
-                                       store);
-    struct lane  *lane = batch->lane;
-    assert(batch == lane->flight);
+    lane->dead = true;
+    if (lane->runtime->options.fatal == NULL)
+        panic("the store cannot say what it has done: %s", batch->store.error.message);
+    lane->runtime->options.fatal(lane->runtime->options.fatal_context, &batch->store.error);
+}
+
+static void work_on(struct lane *lane, struct batch *batch)
+{
     switch (batch->store.outcome) {
     case STORE_DURABLE:
         release(lane, batch);
@@ -515,6 +581,7 @@ static void batch_answered(struct message *message)
     case STORE_ABORTED: {
         int64_t wait = ABORT_BACKOFF_NS << MIN(batch->abort_count, 7U);
         batch->abort_count++;
+        batch->answered = false;
         lane->resubmit_at = lane->monotonic + (batch->abort_count == 1 ? 0 : MIN(wait, ABORT_BACKOFF_MAX_NS));
         return;
     }
@@ -522,16 +589,34 @@ static void batch_answered(struct message *message)
         full(lane, batch);
         return;
     case STORE_LOST_FENCE:
-        lost_fence(lane);
+        lane->lost = true;
         return;
     case STORE_UNKNOWN:
-        break;
+        unknown(lane, batch);
+        return;
     }
-    /* Done or not, nobody can say: nothing may leave any more, and the disk is asked after a restart. */
-    lane->dead = true;
-    if (lane->runtime->options.fatal == NULL)
-        panic("the store cannot say what it has done: %s", batch->store.error.message);
-    lane->runtime->options.fatal(lane->runtime->options.fatal_context, &batch->store.error);
+}
+
+static void batch_answered(struct message *message)
+{
+    struct batch *batch = CONTAINER_OF(CONTAINER_OF(message, struct store_batch, message), struct batch,
+                                       store);
+    struct lane  *lane = batch->lane;
+    assert(batch == lane->flight || batch == lane->second);
+    batch->answered = true;
+    while (lane->flight != NULL && lane->flight->answered && !lane->lost && !lane->dead)
+        work_on(lane, lane->flight);
+    /* What is lost is forgotten when the store holds nothing of it any more. */
+    if (!lane->lost || (lane->second != NULL && !lane->second->answered))
+        return;
+    bool fence = lane->flight->store.outcome == STORE_LOST_FENCE ||
+                 (lane->second != NULL && lane->second->store.outcome == STORE_LOST_FENCE);
+    if (lane->second != NULL && lane->second->store.outcome == STORE_UNKNOWN)
+        unknown(lane, lane->second);
+    else if (fence)
+        lost_fence(lane);
+    else
+        all_lost(lane, lane_refuse_full);
 }
 
 /* --- turns --- */
@@ -617,12 +702,13 @@ int64_t commit_next_due(const struct lane *lane)
 
 void lane_after_sealed(struct lane *lane, struct message *message)
 {
-    if (lane->flight == NULL) {
+    struct batch *newest = lane->second != NULL ? lane->second : lane->flight;
+    if (newest == NULL) {
         mailbox_post(&lane->mailbox, message);
         return;
     }
-    message->next = lane->after_sealed;
-    lane->after_sealed = message;
+    message->next = newest->after;
+    newest->after = message;
 }
 
 void commit_init(struct lane *lane)

@@ -44,13 +44,14 @@ struct runtime_options {
     size_t        memory_limit;   /* bytes of cached entities, all lanes together */
     uint64_t      seed;           /* 0: from the system */
     size_t        window_size;    /* keys per window (wake-ups, ready tasks); the simulator uses 2 */
+    size_t        second_after;   /* transitions with which a second batch follows the one in flight; 0: 16 */
     size_t        snapshot_after; /* bytes of rows after which an open run gets a snapshot; 0: 16 KiB */
     const struct limits       *limits;
     const struct entity_kind **kinds;
     size_t                     kind_count;
-    bool                       know_ids; /* keep a filter of all ids: starts of new ones need no read, see known.h */
-    struct lane_hooks          hooks;
-    void                      *hooks_context;
+    bool              know_ids; /* keep a filter of all ids: starts of new ones need no read, see known.h */
+    struct lane_hooks hooks;
+    void             *hooks_context;
     /* runtime_new waits for the store by calling this until the answer came; NULL: it sleeps. For stores without threads. */
     void (*wait)(void *context);
     void *wait_context;
@@ -137,8 +138,9 @@ struct history_read {
 void lane_read_history(struct lane *from, struct history_read *read);
 
 struct lane_statistics {
-    uint64_t requests, transitions, batches, loads, evictions, wakeups;
-    size_t   entities, entity_bytes, windows_bytes;
+    uint64_t requests, transitions, batches, seconds /* batches that followed one in flight */, loads,
+        evictions, wakeups;
+    size_t entities, entity_bytes, windows_bytes;
 };
 void lane_statistics(const struct lane *lane, struct lane_statistics *ret_statistics);
 #endif

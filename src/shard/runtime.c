@@ -148,6 +148,8 @@ enum status runtime_new(const struct runtime_options *options, struct runtime **
         runtime->kinds[i] = options->kinds[i];
     if (runtime->options.window_size == 0)
         runtime->options.window_size = WINDOW_SIZE_DEFAULT;
+    if (runtime->options.second_after == 0)
+        runtime->options.second_after = SECOND_TRANSITIONS;
     if (runtime->options.snapshot_after == 0)
         runtime->options.snapshot_after = SNAPSHOT_AFTER;
     if (runtime->options.memory_limit == 0)

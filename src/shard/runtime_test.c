@@ -807,6 +807,104 @@ TEST(a_draining_lane_takes_no_new_work_and_finishes_the_rest)
     fixture_release(&fixture);
 }
 
+/* Two batches of different workflows are on their way; the first is to be sent again after the second is done. */
+TEST(a_second_batch_rests_on_nothing_of_the_first)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, true, 1);
+    fixture.options.second_after = 1;
+    fixture_crash(&fixture);
+    (void)fixture_call(&fixture, "a", LEDGER_START, 1, 0);
+    (void)fixture_call(&fixture, "b", LEDGER_START, 1, 0);
+    int batches = fixture.store.batches;
+    script(&fixture, 1, STORE_ABORTED);
+    struct ledger_request *first = fixture_submit(&fixture, "a", LEDGER_ADD, 2, 1);
+    lane_turn(runtime_lane(fixture.runtime, 0)); /* aborted; the answer is in the mailbox */
+    CHECK_INT(fixture.store.batches, batches + 1);
+    struct ledger_request *more = fixture_submit(&fixture, "a", LEDGER_READ, 0, 0); /* rests on the first */
+    struct ledger_request *second = fixture_submit(&fixture, "b", LEDGER_ADD, 2, 1);
+    fixture_run(&fixture);
+    fixture_advance(&fixture, 100 * NS_PER_MS);
+    fixture_run(&fixture);
+    CHECK_INT(first->answers + more->answers + second->answers, 3);
+    CHECK_EQ(more->total, 1);
+    fixture_forget(first);
+    fixture_forget(more);
+    fixture_forget(second);
+    fixture_release(&fixture);
+}
+
+TEST(a_second_batch_waits_for_a_first_that_shares_a_workflow)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, true, 1);
+    fixture.options.second_after = 1;
+    fixture_crash(&fixture);
+    (void)fixture_call(&fixture, "a", LEDGER_START, 1, 0);
+    (void)fixture_call(&fixture, "b", LEDGER_START, 1, 0);
+    fixture_run(&fixture);
+    int                    batches = fixture.store.batches;
+    struct ledger_request *requests[4];
+    requests[0] = fixture_submit(&fixture, "a", LEDGER_ADD, 2, 1);
+    fixture_turn(&fixture);
+    CHECK_INT(fixture.store.batches, batches + 1);
+    requests[1] = fixture_submit(&fixture, "b", LEDGER_ADD, 2, 1);
+    fixture_turn(&fixture);
+    CHECK_INT(fixture.store.batches, batches + 2); /* it follows at once */
+    requests[2] = fixture_submit(&fixture, "b", LEDGER_ADD, 3, 1);
+    requests[3] = fixture_submit(&fixture, "a", LEDGER_ADD, 3, 1);
+    fixture_turn(&fixture);
+    CHECK(store_memory_step(
+        fixture.store.inner)); /* the first is durable; the third shares "b" with the second */
+    fixture_turn(&fixture);
+    CHECK_INT(requests[0]->answers, 1);
+    CHECK_INT(requests[1]->answers, 0);
+    CHECK_INT(fixture.store.batches, batches + 2);
+    CHECK(store_memory_step(fixture.store.inner));
+    fixture_turn(&fixture);
+    CHECK_INT(requests[1]->answers, 1);
+    CHECK_INT(fixture.store.batches, batches + 3);
+    fixture_run(&fixture);
+    CHECK_EQ(fixture_call(&fixture, "a", LEDGER_READ, 0, 0).total, 2);
+    CHECK_EQ(fixture_call(&fixture, "b", LEDGER_READ, 0, 0).total, 2);
+    for (int i = 0; i < 4; i++)
+        fixture_forget(requests[i]);
+    fixture_release(&fixture);
+}
+
+/* The first is lost for good while the second is durable: the second's answers leave, the first's say what happened. */
+TEST(a_second_batch_that_is_durable_outlives_a_first_that_is_lost)
+{
+    static const enum store_outcome outcomes[] = { STORE_LOST_FENCE, STORE_FULL };
+    for (size_t i = 0; i < ARRAY_COUNT(outcomes); i++) {
+        struct fixture fixture;
+        fixture_init(&fixture, true, 1);
+        fixture.options.second_after = 1;
+        fixture_crash(&fixture);
+        (void)fixture_call(&fixture, "a", LEDGER_START, 1, 0);
+        (void)fixture_call(&fixture, "b", LEDGER_START, 1, 0);
+        fixture_run(&fixture);
+        fixture.store.hold_answers = true;
+        script(&fixture, 1, outcomes[i]);
+        struct ledger_request *first = fixture_submit(&fixture, "a", LEDGER_ADD, 2, 1);
+        fixture_turn(&fixture);
+        struct ledger_request *second = fixture_submit(&fixture, "b", LEDGER_ADD, 2, 1);
+        fixture_turn(&fixture);
+        script(&fixture, 1, outcomes[i]); /* for a full disk: the second try */
+        scripted_let_go(&fixture.store);
+        fixture_run(&fixture);
+        CHECK_INT(first->answers + second->answers, 2);
+        CHECK_INT(second->base.error.code, ST_OK);
+        CHECK_INT(first->base.error.code, outcomes[i] == STORE_FULL ? ST_RESOURCE_EXHAUSTED : ST_UNAVAILABLE);
+        fixture.store.outcome_count = 0;
+        CHECK_EQ(fixture_call(&fixture, "a", LEDGER_READ, 0, 0).total, 0);
+        CHECK_EQ(fixture_call(&fixture, "b", LEDGER_READ, 0, 0).total, 1);
+        fixture_forget(first);
+        fixture_forget(second);
+        fixture_release(&fixture);
+    }
+}
+
 /* --- tasks --- */
 
 struct offers {

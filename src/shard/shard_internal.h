@@ -11,8 +11,8 @@
  *   namespaces.c    the singleton, and the snapshot of its rows that every lane holds
  *   link.c          messages between entities
  *
- * A lane has at most one batch in flight: while it syncs the next one fills, and that is the group commit. With several, a
- * batch that was refused or aborted would have successors on the way that rest on it; see docs/design/004-output-commit.md.
+ * While a batch is in flight the next one fills, and that is the group commit. Under load a second one follows, if it rests
+ * on nothing of the first, which may yet be refused or have to be sent again; see docs/design/004-output-commit.md.
  */
 #ifndef SHARD_INTERNAL_H
 #define SHARD_INTERNAL_H
@@ -40,6 +40,8 @@
 #define SEAL_TRANSITIONS 8
 #define SEAL_SIZE        (64U << 10)
 #define SEAL_NS          (2 * NS_PER_MS)
+/* A second batch follows the one in flight when it carries as much as this. */
+#define SECOND_TRANSITIONS 16
 /* A workflow that did something this recently, and is open, is about to do something again. */
 #define ACTIVE_NS (10 * NS_PER_MS)
 /* While a batch syncs the open one takes no more requests past these. */
@@ -163,6 +165,10 @@ struct batch {
     int64_t                   opened_at; /* monotonic */
     unsigned                  full_count, abort_count;
     bool                      namespaces_changed;
+    bool                      answered;   /* by the store; worked on when the batches before it are done */
+    int64_t                   depends_on; /* the newest batch that it rests on */
+    store_number              reserved;   /* numbers that its clock row reserves; 0: it has none */
+    struct message           *after;      /* posted when it is done */
     struct buffer             scratch;
 };
 
@@ -193,6 +199,7 @@ struct lane {
     struct random        random;
     struct number_source numbers;
     bool                 draining, dead, read_only, settling, probing;
+    bool                 lost; /* the batch in flight: forgotten when the one after it is answered */
     struct list          queue, finished;
     size_t               waiting; /* requests in loads */
     /* cache */
@@ -202,17 +209,17 @@ struct lane {
     uint64_t
         forgets; /* chains forgotten: what was pinned of undurable events before may never have happened */
     /* commit */
-    struct batch    batches[2];
-    struct batch   *open, *flight; /* flight: NULL: none */
-    int64_t         next_batch, durable_batch;
-    int64_t         resubmit_at, probe_at, clock_written;
-    store_number    numbers_reserved; /* on disk: no process after this one gives these again */
-    struct message *after_sealed;     /* posted when `flight` is done */
-    struct list     changes_free;
-    unsigned        publications; /* of namespaces, that not all lanes have yet */
+    struct batch  batches[3];
+    struct batch *open;
+    struct batch *flight, *second; /* on their way, in order; NULL: none */
+    int64_t       next_batch, durable_batch;
+    int64_t       resubmit_at, probe_at, clock_written;
+    store_number numbers_reserved, numbers_durable; /* on disk: no process after this one gives these again */
+    struct list  changes_free;
+    unsigned     publications; /* of namespaces, that not all lanes have yet */
     /* loads */
-    struct list loads, scans, colds_queued, reads_finished;
-    size_t      colds_running;
+    struct list        loads, scans, colds_queued, reads_finished;
+    size_t             colds_running;
     struct known       known;
     struct known_fill *known_fill;     /* NULL: done, or never */
     bool               known_complete; /* what is not in `known` is surely new */
@@ -281,7 +288,7 @@ void known_forget(struct lane *lane);
 void known_free(struct lane *lane);
 
 /* --- entity_cache.c --- */
-uint64_t       chain_hash(enum entity_kind_id kind, int64_t namespace_number, struct bytes business_id);
+uint64_t      chain_hash(enum entity_kind_id kind, int64_t namespace_number, struct bytes business_id);
 struct chain *chain_get(struct lane *lane, enum entity_kind_id kind, int64_t namespace_number,
                         struct bytes business_id);
 void          chain_free_if_idle(struct lane *lane, struct chain *chain);

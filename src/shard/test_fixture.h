@@ -11,13 +11,15 @@
 
 /* Passes everything on, but for batches and reads that the script answers. */
 struct scripted_store {
-    struct store       store;
-    struct store      *inner;
-    enum store_outcome outcomes[16]; /* of the next batches; STORE_DURABLE: passed on */
-    size_t             outcome_count;
-    int                reads_to_fail, probes, batches, reads;
-    bool               probe_fails;
-    sem_t             *probe_holds;          /* a probe waits for it */
+    struct store        store;
+    struct store       *inner;
+    enum store_outcome  outcomes[16]; /* of the next batches; STORE_DURABLE: passed on */
+    size_t              outcome_count;
+    int                 reads_to_fail, probes, batches, reads;
+    bool                probe_fails;
+    bool                hold_answers; /* scripted answers wait for scripted_let_go */
+    struct store_batch *held;
+    sem_t              *probe_holds;         /* a probe waits for it */
     void (*tamper)(struct store_read *read); /* of the next read: before its answer is seen */
 };
 
@@ -46,7 +48,19 @@ static void scripted_submit(struct store *store, struct store_batch *batch)
     }
     batch->outcome = outcome;
     error_set(&batch->error, ST_UNAVAILABLE, "scripted");
+    if (self->hold_answers) {
+        assert(self->held == NULL);
+        self->held = batch;
+        return;
+    }
     mailbox_post(batch->home, &batch->message);
+}
+
+UNUSED static void scripted_let_go(struct scripted_store *self)
+{
+    struct store_batch *held = TAKE_PTR(self->held);
+    self->hold_answers = false;
+    mailbox_post(held->home, &held->message);
 }
 
 static void scripted_read(struct store *store, struct store_read *read)

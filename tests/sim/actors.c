@@ -137,7 +137,8 @@ static void started(struct sim *sim, void *context, const struct error *error, s
     for (unsigned i = 0; i < work->signals; i++) {
         struct signal_errand *errand = NEW(sim, struct signal_errand);
         *errand = (struct signal_errand){ work, i };
-        sim_later(sim, sim_between(sim, 0, 20 * NS_PER_S), signal_one, errand);
+        sim_later(sim, sim_between(sim, 0, sim->configuration.busy ? NS_PER_S : 20 * NS_PER_S), signal_one,
+                  errand);
     }
     sim_later(sim, sim_between(sim, 0, NS_PER_S), watch, work);
 }
@@ -761,7 +762,8 @@ void actors_start(struct sim *sim)
     actors->works = xcalloc(actors->work_count, sizeof(struct work));
     for (unsigned i = 0; i < actors->work_count; i++) {
         draw_work(sim, &actors->works[i], i);
-        sim_later(sim, sim_between(sim, 0, 10 * NS_PER_S), start, &actors->works[i]);
+        sim_later(sim, sim_between(sim, 0, sim->configuration.busy ? 100 * NS_PER_MS : 10 * NS_PER_S), start,
+                  &actors->works[i]);
     }
     for (unsigned i = 0; i < sim->configuration.workflow_workers; i++)
         new_worker(sim, SIM_QUEUE, false, false);

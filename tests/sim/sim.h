@@ -65,12 +65,12 @@ struct sim_call {
 };
 struct sim_configuration {
     unsigned lanes, workflows, workflow_workers, sticky_workers, activity_workers;
-    size_t   window_size, memory_limit, snapshot_after;
+    size_t   window_size, memory_limit, snapshot_after, second_after;
     double   crash_rate, abort_rate, refuse_rate, fence_rate, unknown_rate, full_rate, read_error_rate,
         lost_reply_rate;
     double  worker_death_rate, task_failure_rate, gone_rate;
     int64_t store_delay_max;
-    bool    sticky, queries, calm, know_ids;
+    bool    sticky, queries, calm, know_ids, busy;
 };
 struct sim_lane {
     struct sim *sim;

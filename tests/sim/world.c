@@ -232,6 +232,7 @@ static void boot(struct sim *sim)
         .seed = random_next(&sim->random) | 1,
         .window_size = sim->configuration.window_size,
         .snapshot_after = sim->configuration.snapshot_after,
+        .second_after = sim->configuration.second_after,
         .know_ids = sim->configuration.know_ids,
         .kinds = kinds,
         .kind_count = 2,
@@ -383,6 +384,7 @@ static void configure(struct sim *sim)
     struct sim_configuration *c = &sim->configuration;
     c->calm = sim_chance(sim, 0.15);
     c->lanes = (unsigned)sim_between(sim, 1, SIM_LANES_MAX);
+    c->busy = sim_chance(sim, 0.3); /* everything at once, and a slow disk: batches follow each other */
     c->workflows = (unsigned)sim_between(sim, 3, 14);
     c->workflow_workers = (unsigned)sim_between(sim, 1, 3);
     c->sticky_workers = (unsigned)sim_between(sim, 0, 2);
@@ -390,10 +392,17 @@ static void configure(struct sim *sim)
     c->window_size = sim_chance(sim, 0.7) ? 2 : 16;
     c->memory_limit = sim_chance(sim, 0.5) ? (size_t)sim_between(sim, 5000, 60000) : SIZE_MAX;
     c->know_ids = sim_chance(sim, 0.7);
+    c->second_after = sim_chance(sim, 0.7) ? (size_t)sim_between(sim, 1, 3) : 0;
     c->snapshot_after = sim_chance(sim, 0.5) ? (size_t)sim_between(sim, 1, 4000) : 0;
     c->store_delay_max = sim_chance(sim, 0.2) && !c->calm ? 500 * NS_PER_MS : 3 * NS_PER_MS;
     c->sticky = c->sticky_workers != 0;
     c->queries = sim_chance(sim, 0.5);
+    if (c->busy) {
+        c->workflows *= 2;
+        c->workflow_workers += 4;
+        c->activity_workers += 4;
+        c->store_delay_max = 30 * NS_PER_MS;
+    }
     if (c->calm)
         return;
     c->crash_rate = sim_chance(sim, 0.7) ? (sim_chance(sim, 0.2) ? 0.01 : 0.002) : 0;
@@ -476,6 +485,12 @@ bool sim_run(uint64_t seed, bool verbose, uint64_t *ret_trace)
     good = good && run_until(sim, audit_over, LIVENESS_NS, "audit");
     if (!good)
         fprintf(stderr, "seed %" PRIu64 ": %s\n", seed, sim->failure);
+    for (unsigned i = 0; i < sim->configuration.lanes; i++) {
+        struct lane_statistics of_lane;
+        lane_statistics(runtime_lane(sim->runtime, i), &of_lane);
+        sim_log(sim, "lane %u since its start: %" PRIu64 " batches, %" PRIu64 " of them second", i,
+                of_lane.batches, of_lane.seconds);
+    }
     sim_log(sim, "steps=%" PRIu64 " crashes=%" PRIu64 " calls=%" PRIu64 " batches=%" PRIu64, sim->steps,
             sim->crashes, sim->calls_made, sim->store.batches);
     *ret_trace = sim->trace;
