@@ -356,15 +356,17 @@ static void ended(struct http2 *http2)
 
 void wire_connection_new(struct wire_server *server, int fd)
 {
-    struct wire_connection *connection = xcalloc(1, sizeof *connection);
+    struct wire_connection *connection = session_memory_block(sizeof *connection);
     struct loop            *loop = server->loop;
     http2_init(&connection->http2, loop, &server->scratch, fd);
     connection->http2.first_bytes = first_bytes;
     connection->http2.on_over = over;
     connection->http2.on_ended = ended;
-    if (nghttp2_session_server_new2(&connection->http2.session, server->callbacks, connection,
-                                    server->session_options) != 0)
+    session_memory_init(&connection->session_memory, connection, sizeof *connection);
+    if (nghttp2_session_server_new3(&connection->http2.session, server->callbacks, connection,
+                                    server->session_options, &connection->session_memory.functions) != 0)
         panic("out of memory");
+    session_memory_seal(&connection->session_memory);
     connection->server = server;
     connection->calm = CALM_BURST;
     connection->calm_at = loop_now(loop);

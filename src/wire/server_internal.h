@@ -5,6 +5,7 @@
 #include "wire/gzip.h"
 #include "wire/http2.h"
 #include "wire/server.h"
+#include "wire/session_memory.h"
 
 #define HEALTH_NAMES_MAX  16
 #define RESETS_REMEMBERED 32
@@ -45,11 +46,12 @@ struct wire_server {
 
 enum connection_phase { CONNECTION_NEW, CONNECTION_OPEN, CONNECTION_LEAVING, CONNECTION_LEFT };
 struct wire_connection {
-    struct http2        http2;
-    struct wire_server *server;
-    struct list         link, streams;
-    struct loop_timer   timer; /* handshake, keepalive, age, the grace of a GOAWAY: whichever is next */
-    int64_t             age_due, calm_at;
+    struct http2          http2;
+    struct session_memory session_memory;
+    struct wire_server   *server;
+    struct list           link, streams;
+    struct loop_timer     timer; /* handshake, keepalive, age, the grace of a GOAWAY: whichever is next */
+    int64_t               age_due, calm_at;
     int64_t calm;         /* what is left of the peer's allowance of frames that cost more than they say */
     int64_t updates_due;  /* window updates that the data we sent explains */
     size_t  reply_bytes;  /* unsent, in all streams */
