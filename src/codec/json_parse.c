@@ -42,7 +42,7 @@ struct parser {
 
 static enum status refuse(struct parser *parser, const char *problem)
 {
-    char   path[512];
+    char   path[ERROR_MESSAGE_SIZE_MAX / 2]; /* the rest is for the problem */
     size_t at = 0;
     path[0] = '\0';
     for (size_t i = 0; i < parser->frame_count && at < sizeof path; i++)

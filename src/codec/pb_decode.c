@@ -23,7 +23,7 @@ struct decoder {
 
 static enum status refuse(struct decoder *decoder, enum status code, const char *problem)
 {
-    char        path[512];
+    char        path[ERROR_MESSAGE_SIZE_MAX / 2]; /* the rest is for the problem, which matters more */
     const char *root = pb_message_name(decoder->frames[0].message), *dot = strrchr(root, '.');
     size_t      at = (size_t)snprintf(path, sizeof path, "%s", dot == NULL ? root : dot + 1);
     for (size_t i = 0; i <= decoder->depth && at < sizeof path; i++)
