@@ -609,6 +609,7 @@ static void batch_answered(struct message *message)
     /* What is lost is forgotten when the store holds nothing of it any more. */
     if (!lane->lost || (lane->second != NULL && !lane->second->answered))
         return;
+    assert(lane->flight != NULL);
     bool fence = lane->flight->store.outcome == STORE_LOST_FENCE ||
                  (lane->second != NULL && lane->second->store.outcome == STORE_LOST_FENCE);
     if (lane->second != NULL && lane->second->store.outcome == STORE_UNKNOWN)

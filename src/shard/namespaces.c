@@ -39,7 +39,6 @@ static void row_put(struct namespace_rows *rows, struct bytes key, struct bytes 
         if (bytes_equal(row->key, key)) {
             list_remove(&row->link);
             free(row);
-            break;
         }
     }
     if (state.size == 0)

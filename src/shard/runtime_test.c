@@ -90,10 +90,7 @@ TEST(readers_of_history_see_durable_events_only)
     int                    batches = fixture.store.batches;
     struct ledger_request *add = fixture_submit(&fixture, "a", LEDGER_ADD, 2, 5);
     until_batch(&fixture, batches + 1);
-    struct arena arena;
-    arena_init(&arena, SIZE_MAX);
-    struct history_read page = { .arena = &arena };
-    page = history(&fixture, start.number, 1, 2, false, 0);
+    struct history_read page = history(&fixture, start.number, 1, 2, false, 0);
     CHECK_EQ(page.event_count, 1);
     CHECK_INT(add->answers, 0);
     arena_release(page.arena);
@@ -343,7 +340,7 @@ TEST(eviction_keeps_memory_bounded_and_loses_nothing)
             snprintf(id, sizeof(id), "w%d", i);
             if (round == 0)
                 (void)fixture_call(&fixture, id, LEDGER_START, 1, 0);
-            struct ledger_request add = fixture_call(&fixture, id, LEDGER_ADD, (uint64_t)(round + 2), 1);
+            struct ledger_request add = fixture_call(&fixture, id, LEDGER_ADD, (uint64_t)round + 2, 1);
             CHECK_EQ(add.total, round + 1);
         }
         struct lane_statistics statistics;

@@ -114,39 +114,26 @@ static void perform_read(struct sim_store *self, struct sim_operation *operation
     read_->home = operation->home;
 }
 
-static bool later_of_a_batch(struct sim_store *self, struct sim_operation *operation)
+/* A read that is drawn, or the oldest batch: batches are done in order, readers run beside the writer. */
+static struct sim_operation *draw_operation(struct sim_store *self)
 {
-    LIST_FOR_EACH (other, &self->pending, struct sim_operation, link) {
-        if (other == operation)
-            return false;
-        if (other->batch != NULL)
-            return true;
+    struct sim_operation *picked = NULL, *oldest_batch = NULL;
+    size_t                count = 0;
+    LIST_FOR_EACH (operation, &self->pending, struct sim_operation, link) {
+        if (operation->batch != NULL && oldest_batch == NULL)
+            oldest_batch = operation;
+        if (random_below(&self->sim->random, ++count) == 0)
+            picked = operation;
     }
-    return false;
+    assert(picked != NULL);
+    return picked->batch != NULL ? oldest_batch : picked;
 }
 
-/* Batches are done in order; readers run beside the writer. */
 bool sim_store_step(struct sim_store *self)
 {
     if (list_empty(&self->pending) || self->ready_at > self->sim->wall)
         return false;
-    size_t count = 0;
-    LIST_FOR_EACH (operation, &self->pending, struct sim_operation, link)
-        count++;
-    size_t                pick = (size_t)random_below(&self->sim->random, count);
-    struct sim_operation *picked = NULL;
-    LIST_FOR_EACH (operation, &self->pending, struct sim_operation, link) {
-        if (picked == NULL && pick-- == 0)
-            picked = operation;
-    }
-    if (picked->batch != NULL && later_of_a_batch(self, picked)) {
-        LIST_FOR_EACH (operation, &self->pending, struct sim_operation, link) {
-            if (operation->batch != NULL) {
-                picked = operation;
-                break;
-            }
-        }
-    }
+    struct sim_operation *picked = draw_operation(self);
     list_remove(&picked->link);
     if (picked->batch != NULL)
         perform_batch(self, picked);
