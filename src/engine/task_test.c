@@ -640,6 +640,18 @@ TEST(a_large_failure_is_kept_short_until_the_next_attempt)
     world_free(w);
 }
 
+/* The group commit waits for such runs only: a run that sleeps must not slow a lone client down. */
+TEST(a_run_awaits_a_worker_only_while_one_holds_a_task)
+{
+    struct task_ref token;
+    struct world   *w = begun(&token);
+    CHECK(workflow_kind.awaits_worker(world_state(w)));
+    (void)world_completion(w, token); /* no commands: it sleeps until something happens */
+    CHECK_INT(world_send(w), ST_OK);
+    CHECK(!workflow_kind.awaits_worker(world_state(w)));
+    world_free(w);
+}
+
 TEST(search_attributes_and_memo_are_merged_and_removed)
 {
     struct task_ref token;

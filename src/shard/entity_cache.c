@@ -74,7 +74,11 @@ void cache_free_chains(struct lane *lane)
 void chain_touch(struct lane *lane, struct chain *chain)
 {
     chain_inactive(lane, chain);
-    if (chain->current == NULL || !chain->current->kind->is_open(chain->current->state))
+    const struct entity *current = chain->current;
+    if (current == NULL)
+        return;
+    if (current->kind->awaits_worker != NULL ? !current->kind->awaits_worker(current->state)
+                                             : !current->kind->is_open(current->state))
         return;
     chain->active_at = lane->monotonic;
     list_append(&lane->active, &chain->active);
