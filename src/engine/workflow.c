@@ -145,18 +145,10 @@ static bool workflow_adds_work(const struct request *request)
            request->command == WORKFLOW_SIGNAL;
 }
 
-/* How many activities are looked at: a guess is enough, and it must cost the same for two and for two thousand. */
-#define AWAITED_LOOK_MAX 8
-
 static bool workflow_awaits_worker(const void *state)
 {
     const struct execution *execution = state;
-    if (!execution_is_open(execution))
-        return false;
-    bool awaited = task_is_started(execution);
-    for (uint32_t i = 0; i < MIN(execution->activity_count, (uint32_t)AWAITED_LOOK_MAX) && !awaited; i++)
-        awaited = execution->activities[i].record->started_time != 0;
-    return awaited;
+    return execution_is_open(execution) && (execution->task.is_pending || execution->activity_count != 0);
 }
 
 static_assert(offsetof(struct workflow_request, base) == 0, "the runtime makes DUE requests by request_size");

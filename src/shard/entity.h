@@ -176,8 +176,8 @@ struct entity_kind {
     int64_t (*next_due)(const void *state);        /* wall ns; TIME_NEVER: nothing to wait for */
     int64_t (*last_event_time)(const void *state); /* wall ns; env.now is never before it */
     bool (*is_open)(const void *state);
-    /* Whether a worker holds one of its tasks, so that an answer may come any moment: such entities are worth a wait of the
-     * group commit. In constant time. NULL: while it is open. */
+    /* Whether a worker has one of its tasks, or is about to, so that something may come any moment: such entities are worth
+     * a wait of the group commit. In constant time. NULL: while it is open. */
     bool (*awaits_worker)(const void *state);
     /* Optional: whether a request brings new work (a start, a signal). Such are refused while the disk is full
      * (RESOURCE_EXHAUSTED) and while the lane drains (UNAVAILABLE). */

@@ -39,7 +39,7 @@
 #define SEAL_OUTSTANDING 4
 #define SEAL_TRANSITIONS 8
 #define SEAL_SIZE        (64U << 10)
-#define SEAL_NS          (2 * NS_PER_MS)
+#define SEAL_NS          (500 * NS_PER_US)
 /* A second batch follows the one in flight when it carries as much as this. */
 #define SECOND_TRANSITIONS 16
 /* A workflow that did something this recently, and is open, is about to do something again. */
