@@ -181,7 +181,7 @@ TEST(pages_of_history_are_dense_from_memory_and_from_the_store)
     fixture_release(&fixture);
 }
 
-/* Pitfall F1, last line: part of the history in the store, the rest in the tail, and nothing between the two is missing. */
+/* Part of the history in the store, the rest in the tail, and nothing between the two is missing. */
 TEST(a_page_of_stored_rows_and_the_tail_has_no_gap)
 {
     struct fixture fixture;

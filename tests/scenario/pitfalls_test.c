@@ -97,7 +97,7 @@ static struct command_Command complete_command(void)
                                      .complete_workflow_execution_command_attributes = &attributes };
 }
 
-/* --- F1: answers that write nothing rest on what is not durable --- */
+/* --- answers that write nothing rest on what is not durable --- */
 
 TEST(a_repeated_start_waits_for_the_first_and_is_lost_with_it)
 {
@@ -256,7 +256,7 @@ TEST(no_query_goes_out_with_state_that_a_crash_would_undo)
     world_end(&world);
 }
 
-/* --- F2: starts are durable before delivery --- */
+/* --- starts are durable before delivery --- */
 
 TEST(a_start_that_a_crash_undid_leaves_the_task_to_the_next_poller)
 {
@@ -324,7 +324,7 @@ TEST(a_task_of_a_sticky_queue_whose_worker_died_goes_to_the_normal_queue_after_a
     world_end(&world);
 }
 
-/* --- F4: a hint that was never given --- */
+/* --- a hint that was never given --- */
 
 TEST(a_task_whose_offer_was_lost_is_found_by_the_next_poller)
 {
@@ -343,7 +343,7 @@ TEST(a_task_whose_offer_was_lost_is_found_by_the_next_poller)
     world_end(&world);
 }
 
-/* --- F8, F10: activities over restarts --- */
+/* --- activities over restarts --- */
 
 static struct command_Command activity(struct arena *arena)
 {
@@ -407,7 +407,7 @@ TEST(a_heartbeat_that_was_only_in_memory_costs_a_healthy_worker_nothing)
     world_end(&world);
 }
 
-/* --- F14: what is written for a transition does not grow with the state --- */
+/* --- what is written for a transition does not grow with the state --- */
 
 TEST(the_thousandth_signal_writes_no_more_than_the_tenth)
 {
@@ -429,7 +429,7 @@ TEST(the_thousandth_signal_writes_no_more_than_the_tenth)
     world_end(&world);
 }
 
-/* --- F15: who waits pins nothing --- */
+/* --- who waits pins nothing --- */
 
 TEST(a_waiter_does_not_keep_its_workflow_in_memory)
 {
@@ -461,7 +461,7 @@ TEST(a_waiter_does_not_keep_its_workflow_in_memory)
     world_end(&world);
 }
 
-/* --- F16: one workflow id is one lane's affair --- */
+/* --- one workflow id is one lane's affair --- */
 
 TEST(of_two_starts_at_once_from_two_lanes_one_makes_the_run)
 {
