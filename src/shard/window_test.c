@@ -107,7 +107,7 @@ TEST(a_key_above_the_mark_is_dropped_and_sets_more)
     window_release(&window);
 }
 
-/* The hole between a snapshot and a commit, queues: the reader was past 101 when 100 became durable, and its offer met a full window. */
+/* A hole between snapshot and commit: the reader was past 101 when 100 became durable, and its offer met a full window. */
 TEST(a_key_below_the_mark_enters_a_full_window_and_the_highest_leaves)
 {
     struct window window;
@@ -131,7 +131,7 @@ TEST(a_key_below_the_mark_enters_a_full_window_and_the_highest_leaves)
     window_release(&window);
 }
 
-/* The hole between a snapshot and a commit, timers: T = 500 is beyond the window when it is applied; the refill's snapshot is older than its commit. */
+/* The same hole of timers: T = 500 is beyond the window when it is applied; the refill's snapshot is older than its commit. */
 TEST(a_key_released_during_a_refill_is_kept_and_merged)
 {
     struct window window;
