@@ -236,6 +236,8 @@ static int64_t keepalive_due(const struct wire_connection *connection)
 
 void wire_connection_leave(struct wire_connection *connection)
 {
+    if (connection->http2.over) /* it has left already and waits for the peer to close: no timer any more */
+        return;
     if (connection->phase == CONNECTION_NEW) { /* nothing was promised yet */
         http2_kill(&connection->http2);
         return;
@@ -346,6 +348,7 @@ static void ended(struct http2 *http2)
 {
     struct wire_connection *connection = of_http2(http2);
     struct wire_server     *server = connection->server;
+    assert(!heap_linked(&connection->timer.link));
     http2_release(http2);
     list_remove(&connection->link);
     free(connection);

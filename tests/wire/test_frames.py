@@ -422,6 +422,27 @@ def test_drain_lets_calls_end(start_server, connect):
     assert echo.process.wait(timeout=20) == 0
 
 
+def test_a_drain_leaves_those_alone_who_have_left(start_server, connect):
+    """A peer that said goodbye is only waited for until it closes; a drain that finds it so must not take it up again."""
+    echo = start_server()
+    left, other = connect(echo), connect(echo)
+    release = other.start("/perdure.test.Echo/Release")
+    other.ping()
+    left.ping()
+    left.send(http2.frame(http2.GOAWAY, 0, 0, bytes(8)))
+    left.read_to_end()  # the server has ended its side
+    for channel in echo.channels:
+        channel.close()
+    echo.process.terminate()
+    while len(other.goaways) < 2:  # the drain has begun, everywhere
+        assert other.read() is not None
+    left.close()
+    other.body(release, message(b""))
+    assert other.wait(release).data == message(b"0")
+    other.read_to_end()
+    assert echo.process.wait(timeout=20) == 0
+
+
 def test_a_call_during_the_notice_is_still_served(start_server, connect):
     """Between the notice (GOAWAY with the highest id) and the last word, what the client had on its way is served."""
     echo = start_server()
