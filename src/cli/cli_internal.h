@@ -127,6 +127,11 @@ enum status cli_pairs(struct cli *cli, enum cli_flag flag, struct bytes *ret_mes
 enum status cli_call(struct cli *cli, const char *path, const struct pb_message *request_type,
                      const void *request, const struct pb_message *response_type,
                      void *ret_response) MUST_USE;
+/* One call of the WorkflowService; the request and response types follow from the method's name. */
+#define CALL(cli, method, request, response)                                                                 \
+    cli_call((cli), "/temporal.api.workflowservice.v1.WorkflowService/" #method,                             \
+             &pb_workflowservice_##method##Request, (request), &pb_workflowservice_##method##Response,       \
+             (response))
 /* The message as proto3 JSON on standard output. */
 enum status cli_print_json(struct cli *cli, const struct pb_message *type, const void *record) MUST_USE;
 /* The answer of a command that has none: the text, or {}. */

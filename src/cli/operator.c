@@ -4,11 +4,6 @@
 
 #include "cli/cli_internal.h"
 
-#define SERVICE "/temporal.api.workflowservice.v1.WorkflowService/"
-#define CALL(cli, method, request, response)                                                                 \
-    cli_call((cli), SERVICE #method, &pb_workflowservice_##method##Request, (request),                       \
-             &pb_workflowservice_##method##Response, (response))
-
 static enum status run_namespace_create(struct cli *cli)
 {
     struct workflowservice_RegisterNamespaceRequest  request = { .namespace = cli_namespace(cli),

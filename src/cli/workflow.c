@@ -7,11 +7,6 @@
 /* How long a server may be gone while the command waits for a workflow. */
 #define RESTART_NS_MAX     (60 * NS_PER_S)
 #define LIST_PAGE_SIZE_MAX 1000
-#define SERVICE            "/temporal.api.workflowservice.v1.WorkflowService/"
-/* One call of the WorkflowService; the request and response types follow from the method's name. */
-#define CALL(cli, method, request, response)                                                                 \
-    cli_call((cli), SERVICE #method, &pb_workflowservice_##method##Request, (request),                       \
-             &pb_workflowservice_##method##Response, (response))
 
 static struct common_WorkflowExecution *execution_of(struct cli *cli)
 {

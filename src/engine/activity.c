@@ -21,10 +21,10 @@ static enum status timeouts_complete(const struct execution                     
                                      const struct command_ScheduleActivityTaskCommandAttributes *command,
                                      struct timeouts *ret, struct error *error)
 {
-    struct timeouts t = { ns_of_duration(command->schedule_to_close_timeout),
-                          ns_of_duration(command->schedule_to_start_timeout),
-                          ns_of_duration(command->start_to_close_timeout),
-                          ns_of_duration(command->heartbeat_timeout) };
+    struct timeouts t = { duration_ns(command->schedule_to_close_timeout),
+                          duration_ns(command->schedule_to_start_timeout),
+                          duration_ns(command->start_to_close_timeout),
+                          duration_ns(command->heartbeat_timeout) };
     if (t.schedule_to_close < 0 || t.schedule_to_start < 0 || t.start_to_close < 0 || t.heartbeat < 0)
         return error_set(error, ST_INVALID_ARGUMENT, "Activity timeouts cannot be negative. ActivityId=%.*s",
                          BYTES_FMT(command->activity_id));

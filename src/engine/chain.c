@@ -253,13 +253,13 @@ static void continue_started(struct draft *draft, struct next_run *next,
     started->cron_schedule = command->cron_schedule;
     started->continued_failure = command->failure;
     started->last_completion_result = command->last_completion_result;
-    int64_t run_timeout = ns_of_duration(command->workflow_run_timeout);
+    int64_t run_timeout = duration_ns(command->workflow_run_timeout);
     if (run_timeout <= 0)
         run_timeout = state->run_timeout;
     if (state->execution_timeout != 0)
         run_timeout = run_timeout == 0 ? state->execution_timeout
                                        : MIN(run_timeout, state->execution_timeout);
-    int64_t task_timeout = ns_of_duration(command->workflow_task_timeout);
+    int64_t task_timeout = duration_ns(command->workflow_task_timeout);
     if (task_timeout <= 0)
         task_timeout = state->task_timeout;
     task_timeout = MIN(task_timeout, draft->env->limits->workflow_task_timeout_max_ns);
@@ -274,9 +274,9 @@ bool execution_continue_as_new(struct draft *draft, struct decision *decision, i
                                struct bytes user_metadata)
 {
     struct next_run next;
-    int64_t backoff = backoff_at_least(draft, MAX(ns_of_duration(command->backoff_start_interval), 0));
-    int32_t initiator = command->initiator != 0 ? command->initiator
-                                                : enums_CONTINUE_AS_NEW_INITIATOR_WORKFLOW;
+    int64_t         backoff = backoff_at_least(draft, MAX(duration_ns(command->backoff_start_interval), 0));
+    int32_t         initiator = command->initiator != 0 ? command->initiator
+                                                        : enums_CONTINUE_AS_NEW_INITIATOR_WORKFLOW;
     if (!next_begin(draft, decision, initiator, backoff, &next))
         return false;
     next.started.attempt = 1; /* whoever is named as the initiator */

@@ -168,7 +168,7 @@ static bool run_start_timer(struct completion *completion, const struct command_
     if (attributes->timer_id.size == 0 || attributes->timer_id.size > id_max)
         return bad(completion, CAUSE(BAD_START_TIMER_ATTRIBUTES),
                    "TimerId is not set or longer than %zu bytes on StartTimerCommand.", id_max);
-    if (ns_of_duration(attributes->start_to_fire_timeout) < 0)
+    if (duration_ns(attributes->start_to_fire_timeout) < 0)
         return bad(completion, CAUSE(BAD_START_TIMER_ATTRIBUTES),
                    "StartToFireTimeout is negative on StartTimerCommand. TimerId=%.*s",
                    BYTES_FMT(attributes->timer_id));
@@ -350,9 +350,9 @@ static bool continue_check(struct completion                                    
                    id_max);
     if (attributes->task_queue != NULL && bytes_starts_with(attributes->task_queue->name, BYTES("/_sys/")))
         return bad(completion, cause, "TaskQueue begins with the reserved prefix /_sys/ on command.");
-    if (ns_of_duration(attributes->workflow_run_timeout) < 0 ||
-        ns_of_duration(attributes->workflow_task_timeout) < 0 ||
-        ns_of_duration(attributes->backoff_start_interval) < 0)
+    if (duration_ns(attributes->workflow_run_timeout) < 0 ||
+        duration_ns(attributes->workflow_task_timeout) < 0 ||
+        duration_ns(attributes->backoff_start_interval) < 0)
         return bad(completion, cause,
                    "A timeout or the backoff is negative on ContinueAsNewWorkflowExecutionCommand.");
     if (attributes->retry_policy != NULL &&
@@ -510,7 +510,7 @@ static void set_sticky(struct completion *completion)
     struct draft                                     *draft = &completion->draft;
     struct bytes queue = given == NULL || given->worker_task_queue == NULL ? BYTES_EMPTY
                                                                            : given->worker_task_queue->name;
-    int64_t      timeout = queue.size == 0 ? 0 : MAX(ns_of_duration(given->schedule_to_start_timeout), 0);
+    int64_t      timeout = queue.size == 0 ? 0 : MAX(duration_ns(given->schedule_to_start_timeout), 0);
     if (bytes_equal(queue, draft->state->sticky_queue) && timeout == draft->state->sticky_timeout)
         return;
     DRAFT_CHANGE(draft, CHANGE_STICKY, sticky, state_Sticky, .queue = queue, .timeout = timeout);

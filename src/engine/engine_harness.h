@@ -210,8 +210,7 @@ static inline void world_check_event(struct world *w, const struct world_run *ru
         CHECK_INT(event_decode(run->events[id - 1], &w->arena, &other, &error), ST_OK);
         CHECK_INT(other->event_type, enums_EVENT_TYPE_TIMER_STARTED);
         CHECK(event_time(event) >=
-              event_time(other) +
-                  ns_of_duration(other->timer_started_event_attributes->start_to_fire_timeout));
+              event_time(other) + duration_ns(other->timer_started_event_attributes->start_to_fire_timeout));
     }
     int64_t scheduled = world_ended_activity(event), started = 0;
     if (scheduled == 0)

@@ -122,24 +122,6 @@ enum status event_decode(struct bytes encoded, struct arena *arena, struct histo
 
 /* --- times --- */
 
-static int64_t ns_of(int64_t seconds, int32_t nanos)
-{
-    int64_t ns;
-    if (__builtin_mul_overflow(seconds, NS_PER_S, &ns) || __builtin_add_overflow(ns, (int64_t)nanos, &ns))
-        return seconds < 0 ? INT64_MIN : INT64_MAX;
-    return ns;
-}
-
-int64_t ns_of_duration(const struct google_Duration *duration)
-{
-    return duration == NULL ? 0 : ns_of(duration->seconds, duration->nanos);
-}
-
-int64_t ns_of_timestamp(const struct google_Timestamp *timestamp)
-{
-    return timestamp == NULL ? 0 : ns_of(timestamp->seconds, timestamp->nanos);
-}
-
 struct google_Timestamp *timestamp_or_null(struct arena *arena, int64_t ns)
 {
     return ns == 0 ? NULL : timestamp_of_ns(arena, ns);
@@ -147,7 +129,7 @@ struct google_Timestamp *timestamp_or_null(struct arena *arena, int64_t ns)
 
 int64_t event_time(const struct history_HistoryEvent *event)
 {
-    return ns_of_timestamp(event->event_time);
+    return timestamp_ns(event->event_time);
 }
 
 struct bytes uuid_text(struct arena *arena, const struct uuid *uuid)

@@ -41,9 +41,7 @@ enum status event_decode(struct bytes encoded, struct arena *arena, struct histo
 /* The time of a decoded event in wall nanoseconds; 0 when it has none. */
 int64_t event_time(const struct history_HistoryEvent *event);
 
-/* --- times: saturating; NULL is 0 --- */
-int64_t                  ns_of_duration(const struct google_Duration *duration);
-int64_t                  ns_of_timestamp(const struct google_Timestamp *timestamp);
+/* --- times: the rest is in codec/pb_time.h --- */
 struct google_Timestamp *timestamp_or_null(struct arena *arena, int64_t ns); /* NULL for 0 */
 
 struct bytes uuid_text(struct arena *arena, const struct uuid *uuid);

@@ -61,7 +61,7 @@ static void started_points(struct execution *state, const struct workflow_ResetP
                                                         .build_id = info->build_id,
                                                         .run_id = info->run_id,
                                                         .completed_event_id = info->first_workflow_task_completed_id,
-                                                        .create_time = ns_of_timestamp(info->create_time) };
+                                                        .create_time = timestamp_ns(info->create_time) };
         execution_reset_point_add(state, &point);
     }
 }
@@ -90,15 +90,15 @@ static enum status effect_started(struct fold *fold, const struct history_Histor
     execution_set(state, &state->memo, started->memo);
     execution_set(state, &state->search_attributes, started->search_attributes);
     execution_set(state, &state->priority, started->priority);
-    state->execution_timeout = ns_of_duration(started->workflow_execution_timeout);
-    state->run_timeout = ns_of_duration(started->workflow_run_timeout);
-    state->task_timeout = ns_of_duration(started->workflow_task_timeout);
+    state->execution_timeout = duration_ns(started->workflow_execution_timeout);
+    state->run_timeout = duration_ns(started->workflow_run_timeout);
+    state->task_timeout = duration_ns(started->workflow_task_timeout);
     state->attempt = started->attempt;
-    int64_t backoff = ns_of_duration(started->first_workflow_task_backoff);
+    int64_t backoff = duration_ns(started->first_workflow_task_backoff);
     state->start_time = time;
     state->execution_time = time_add(time, backoff);
     state->backoff_pending = backoff > 0;
-    state->execution_expiration = ns_of_timestamp(started->workflow_execution_expiration_time);
+    state->execution_expiration = timestamp_ns(started->workflow_execution_expiration_time);
     if (state->run_timeout != 0)
         state->run_expiration = time_add(state->execution_time, state->run_timeout);
     if (state->execution_expiration != 0 && state->run_expiration > state->execution_expiration)
@@ -121,7 +121,7 @@ static void effect_task_scheduled(struct execution *state, const struct history_
         .scheduled_event_id = id,
         .scheduled_time = time,
         .original_scheduled_time = time,
-        .timeout = ns_of_duration(scheduled->start_to_close_timeout),
+        .timeout = duration_ns(scheduled->start_to_close_timeout),
     };
     state->backoff_pending = false;
 }
@@ -204,10 +204,10 @@ static enum status effect_activity_scheduled(struct fold *fold, const struct his
         execution_set(state, &activity->retry_policy,
                       pb_encode_arena(&pb_common_RetryPolicy, scheduled->retry_policy, fold->arena));
     execution_set(state, &activity->priority, scheduled->priority);
-    activity->schedule_to_close = ns_of_duration(scheduled->schedule_to_close_timeout);
-    activity->schedule_to_start = ns_of_duration(scheduled->schedule_to_start_timeout);
-    activity->start_to_close = ns_of_duration(scheduled->start_to_close_timeout);
-    activity->heartbeat = ns_of_duration(scheduled->heartbeat_timeout);
+    activity->schedule_to_close = duration_ns(scheduled->schedule_to_close_timeout);
+    activity->schedule_to_start = duration_ns(scheduled->schedule_to_start_timeout);
+    activity->start_to_close = duration_ns(scheduled->start_to_close_timeout);
+    activity->heartbeat = duration_ns(scheduled->heartbeat_timeout);
     activity->first_scheduled_time = activity->scheduled_time = time;
     activity->attempt = 1;
     return ST_OK;
@@ -225,7 +225,7 @@ static void effect_timer_started(struct execution *state, const struct history_H
 {
     const struct history_TimerStartedEventAttributes *started = event_attributes(event);
     execution_timer_add(state, started->timer_id, id,
-                        time_add(time, ns_of_duration(started->start_to_fire_timeout)));
+                        time_add(time, duration_ns(started->start_to_fire_timeout)));
 }
 
 static void effect_cancel_requested(struct execution *state, const struct history_HistoryEvent *event,

@@ -41,8 +41,8 @@ static bool retryable(const struct common_RetryPolicy *policy, const struct fail
 
 static int64_t backoff_of(const struct common_RetryPolicy *policy, int32_t attempt)
 {
-    int64_t first = ns_of_duration(policy->initial_interval);
-    int64_t longest = ns_of_duration(policy->maximum_interval);
+    int64_t first = duration_ns(policy->initial_interval);
+    int64_t longest = duration_ns(policy->maximum_interval);
     double  delay = (double)first * pow(policy->backoff_coefficient, (double)(attempt - 1));
     if (longest == 0)
         longest = INT64_MAX / 4;
@@ -69,8 +69,8 @@ struct retry_answer retry_decide(const struct retry_question *question, struct a
         return (struct retry_answer){ .state = enums_RETRY_STATE_MAXIMUM_ATTEMPTS_REACHED };
     int64_t delay = backoff_of(&policy, question->attempt);
     if (failure.failure_info_case == 5 && failure.application_failure_info->next_retry_delay != NULL) {
-        delay = MAX(ns_of_duration(failure.application_failure_info->next_retry_delay), 0);
-        int64_t longest = ns_of_duration(policy.maximum_interval);
+        delay = MAX(duration_ns(failure.application_failure_info->next_retry_delay), 0);
+        int64_t longest = duration_ns(policy.maximum_interval);
         if (question->caps_delay && longest != 0)
             delay = MIN(delay, longest);
     }
@@ -91,12 +91,12 @@ static bool is_unknown_timeout(struct bytes type)
 
 enum status retry_policy_complete(struct common_RetryPolicy *policy, struct arena *arena, struct error *error)
 {
-    if (policy->initial_interval == NULL || ns_of_duration(policy->initial_interval) == 0)
+    if (policy->initial_interval == NULL || duration_ns(policy->initial_interval) == 0)
         policy->initial_interval = duration_of_ns(arena, NS_PER_S);
     if (policy->backoff_coefficient == 0)
         policy->backoff_coefficient = 2.0;
-    int64_t first = ns_of_duration(policy->initial_interval);
-    if (policy->maximum_interval == NULL || ns_of_duration(policy->maximum_interval) == 0)
+    int64_t first = duration_ns(policy->initial_interval);
+    if (policy->maximum_interval == NULL || duration_ns(policy->maximum_interval) == 0)
         policy->maximum_interval = duration_of_ns(arena, first > INT64_MAX / 100 ? INT64_MAX : 100 * first);
     if (policy->maximum_attempts == 1)
         return ST_OK; /* there is no second attempt for the rest to speak of */
@@ -105,9 +105,9 @@ enum status retry_policy_complete(struct common_RetryPolicy *policy, struct aren
     if (!(policy->backoff_coefficient >= 1))
         return error_set(error, ST_INVALID_ARGUMENT,
                          "BackoffCoefficient cannot be less than 1 on retry policy.");
-    if (ns_of_duration(policy->maximum_interval) < 0)
+    if (duration_ns(policy->maximum_interval) < 0)
         return error_set(error, ST_INVALID_ARGUMENT, "MaximumInterval cannot be negative on retry policy.");
-    if (ns_of_duration(policy->maximum_interval) < first)
+    if (duration_ns(policy->maximum_interval) < first)
         return error_set(error, ST_INVALID_ARGUMENT,
                          "MaximumInterval cannot be less than InitialInterval on retry policy.");
     if (policy->maximum_attempts < 0)

@@ -114,7 +114,7 @@ struct start {
 
 static int64_t timeout_of(const struct google_Duration *duration)
 {
-    return MIN(MAX(ns_of_duration(duration), 0), TIMEOUT_MAX_NS);
+    return MIN(MAX(duration_ns(duration), 0), TIMEOUT_MAX_NS);
 }
 
 /* Timeouts after defaulting: what is not limited stays absent. */

@@ -162,7 +162,7 @@ TEST(timeouts_are_defaulted_and_capped)
         world_event(w, w->runs[0], 1));
     CHECK_INT(started->workflow_run_timeout->seconds, 60);
     CHECK_INT(started->workflow_task_timeout->seconds, 60);
-    CHECK(ns_of_timestamp(started->workflow_execution_expiration_time) == WORLD_T0 + 60 * NS_PER_S);
+    CHECK(timestamp_ns(started->workflow_execution_expiration_time) == WORLD_T0 + 60 * NS_PER_S);
     CHECK(started->first_workflow_task_backoff != NULL && started->first_workflow_task_backoff->seconds == 0);
     CHECK_INT(started->attempt, 1);
     CHECK(started->root_workflow_execution == NULL);
