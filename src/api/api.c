@@ -121,6 +121,8 @@ static void lane_init(struct api *api, struct api_lane *self, struct lane *lane,
     heap_init(&self->timers);
     list_init(&self->waiting);
     list_init(&self->pool);
+    list_init(&self->rpcs);
+    list_init(&self->errands);
     list_init(&self->all_waits);
     table_init(&self->waits);
     table_init(&self->queries_by_id);
@@ -180,6 +182,30 @@ void api_free(struct api *api)
     free(api);
 }
 
+/* What is on its way between lanes and belongs to no call. */
+static void abandon_mail(struct api_lane *lane)
+{
+    struct message *next;
+    for (struct message *at = mailbox_take(lane_mailbox(lane->lane)); at != NULL; at = next) {
+        next = at->next;
+        if (at->run == offer_arrived)
+            free(CONTAINER_OF(at, struct offer, message));
+        else
+            (void)query_abandon_message(at);
+    }
+}
+
+void api_abandon(struct api *api)
+{
+    for (uint32_t i = 0; i < api->lane_count; i++) {
+        abandon_mail(&api->lanes[i]);
+        matching_abandon(api->lanes[i].matching);
+    }
+    for (uint32_t i = 0; i < api->lane_count; i++)
+        api_lane_abandon(&api->lanes[i]);
+    api_free(api);
+}
+
 void api_call(struct lane *lane, struct call *call)
 {
     rpc_start(api_lane_of(lane), call);
@@ -218,7 +244,7 @@ void api_drain(struct lane *lane)
 bool api_idle(struct lane *lane)
 {
     const struct api_lane *self = api_lane_of(lane);
-    return self->rpc_count == 0 && self->errands == 0 && matching_idle(self->matching);
+    return self->rpc_count == 0 && list_empty(&self->errands) && matching_idle(self->matching);
 }
 
 void api_lane_counts(struct lane *lane, size_t method, uint64_t ret_counts[API_CODE_COUNT])

@@ -28,6 +28,9 @@ struct api_options {
 struct api *api_new(struct runtime *runtime, const struct api_options *options);
 /* Every call answered and every lane idle. */
 void api_free(struct api *api);
+/* For simulations, before runtime_abandon: frees everything as a crash would. Calls that were not answered are their owner's
+ * again, and so is what the store was asked. */
+void api_abandon(struct api *api);
 
 /* For runtime_options. The context is not used: the hooks find the api by lane_user. */
 struct lane_hooks api_hooks(void);

@@ -117,17 +117,19 @@ struct rpc {
     struct message             message, gone_message;
     struct lane               *gone_message_lane; /* where gone_message is going */
     struct list                waiting;           /* among the long polls of `at`, which end at a drain */
+    struct list                all;               /* in home->rpcs */
     struct call               *call; /* home only; the decoded request lives in its arena until the answer */
     struct api_lane           *home;
     _Atomic(struct api_lane *) at;
     const struct pb_method    *method;
-    const struct rpc_entry    *entry;
     struct arena arena; /* results; unbounded, because what is made within the server has limits of its own */
     const void  *request;
     struct rpc_namespace ns;
-    void (*arrived)(struct rpc *rpc);   /* after a move, on the new lane */
+    union {
+        void (*arrived)(struct rpc *rpc); /* while it moves: what goes on on the new lane */
+        void (*expire)(struct rpc *rpc);  /* while `waiting`: answer empty now */
+    };
     void (*gone_here)(struct rpc *rpc); /* the peer went away while the rpc waits on `at`; NULL: it is busy */
-    void (*expire)(struct rpc *rpc);    /* while `waiting`: answer empty now */
     struct api_timer    timer;
     bool                gone_seen;      /* as `at` knows it */
     bool                gone_in_flight; /* home's: gone_message is on its way */
@@ -173,6 +175,7 @@ struct api_lane {
     struct heap      timers;
     struct list      waiting; /* rpc.waiting */
     struct list      pool;    /* idle rpcs, by their `waiting` link */
+    struct list      rpcs;    /* the calls of its connections, wherever they are */
     size_t           pool_count, rpc_count;
     bool             draining;
     struct table     waits, queries_by_id, queries_by_run;
@@ -183,7 +186,7 @@ struct api_lane {
     atomic_bool      offers_lost; /* to this lane: queues read again */
     struct buffer    scratch;
     uint64_t (*counts)[API_CODE_COUNT]; /* by method */
-    size_t errands;                     /* requests without a call: namespaces at start, tasks taken back */
+    struct list errands;                /* requests without a call: namespaces at start */
 };
 struct api {
     struct runtime  *runtime;
@@ -232,8 +235,10 @@ void rpc_clear_timer(struct rpc *rpc);
 /* The deadline of the hold: now + hold, or the margin before the caller's deadline when that is sooner. Home only. */
 int64_t rpc_hold_until(const struct rpc *rpc, int64_t hold_ns);
 /* A task that nobody received is back. */
-void    rpc_returned(struct rpc *rpc);
-void    api_lane_release(struct api_lane *lane);
+void rpc_returned(struct rpc *rpc);
+void api_lane_release(struct api_lane *lane);
+/* A crash: what calls hold is given back, the calls themselves are their owner's. */
+void    api_lane_abandon(struct api_lane *lane);
 int64_t api_timers_due(struct api_lane *lane);
 void    api_timers_fire(struct api_lane *lane);
 
@@ -289,6 +294,10 @@ enum status check_priority(struct bytes priority, struct rpc *rpc, struct error 
 enum status check_token(struct rpc *rpc, struct bytes token, struct task_ref *ret_task,
                         struct error *error) MUST_USE;
 
+/* --- namespace.c --- */
+/* A crash: frees the namespaces that were still to be ensured. */
+void namespace_abandon(struct api_lane *lane);
+
 /* --- search_attributes.c --- */
 /* Names known, settable and values of their type: INVALID_ARGUMENT naming the attribute. */
 enum status rpc_check_search_attributes(struct rpc *rpc, struct bytes attributes,
@@ -332,6 +341,8 @@ void query_forgotten(struct api_lane *lane);
 /* Buffered queries of a run ride on the workflow task that was just started; on the run's owner lane. */
 void query_attach(struct api_lane *lane, store_number run,
                   struct workflowservice_PollWorkflowTaskQueueResponse *response, struct arena *arena);
+/* A crash: frees an answer on its way to another lane. False: the message is something else. */
+bool query_abandon_message(struct message *message);
 bool query_is_buffered(const struct api_lane *lane, store_number run);
 /* The poller that got a direct query is gone: another one may answer it. Then rpc_returned(poll). */
 void query_take_back(struct rpc *poll);

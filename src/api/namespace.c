@@ -336,7 +336,7 @@ void list_search_attributes(struct rpc *rpc)
 struct ensure {
     struct namespaces_request                       request;
     struct arena                                    arena;
-    struct api_lane                                *lane;
+    struct list                                     link; /* api_lane.errands */
     struct workflowservice_RegisterNamespaceRequest input;
     void (*done)(void *context, const struct error *error);
     void *context;
@@ -350,10 +350,19 @@ static void ensured(struct request *request)
     if (error.code == ST_ALREADY_EXISTS)
         error_clear(&error);
     error.detail_type = BYTES_EMPTY;
-    self->lane->errands--;
+    list_remove(&self->link);
     self->done(self->context, &error);
     arena_release(&self->arena);
     free(self);
+}
+
+void namespace_abandon(struct api_lane *lane)
+{
+    for (struct list *at; (at = list_take_first(&lane->errands)) != NULL;) {
+        struct ensure *self = LIST_ENTRY(at, struct ensure, link);
+        arena_release(&self->arena);
+        free(self);
+    }
 }
 
 void api_ensure_namespace(struct lane *lane, struct bytes name, int64_t retention_ns,
@@ -361,8 +370,7 @@ void api_ensure_namespace(struct lane *lane, struct bytes name, int64_t retentio
 {
     struct ensure *self = xcalloc(1, sizeof *self);
     arena_init(&self->arena, SIZE_MAX);
-    self->lane = api_lane_of(lane);
-    self->lane->errands++;
+    list_append(&api_lane_of(lane)->errands, &self->link);
     self->done = done;
     self->context = context;
     self->input.namespace = arena_copy(&self->arena, name);

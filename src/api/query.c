@@ -551,6 +551,16 @@ static void answer_arrived(struct message *message)
     free(self);
 }
 
+bool query_abandon_message(struct message *message)
+{
+    if (message->run != answer_arrived)
+        return false;
+    struct query_answer *self = CONTAINER_OF(message, struct query_answer, message);
+    arena_release(&self->arena);
+    free(self);
+    return true;
+}
+
 void query_results(struct rpc *rpc, const struct workflowservice_RespondWorkflowTaskCompletedRequest *request)
 {
     for (size_t i = 0; i < request->query_results_count; i++) {

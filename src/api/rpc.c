@@ -22,6 +22,8 @@ static struct rpc *rpc_new(struct api_lane *lane)
     rpc->home = lane;
     atomic_store_explicit(&rpc->at, lane, memory_order_relaxed);
     list_init(&rpc->waiting);
+    list_init(&rpc->all);
+    list_append(&lane->rpcs, &rpc->all);
     heap_link_init(&rpc->timer.link);
     lane->rpc_count++;
     return rpc;
@@ -34,6 +36,7 @@ static void rpc_free(struct rpc *rpc)
     assert(!heap_linked(&rpc->timer.link));
     assert(!list_linked(&rpc->waiting));
     lane->rpc_count--;
+    list_remove(&rpc->all);
     if (lane->pool_count >= RPC_POOL_MAX) {
         arena_release(&rpc->arena);
         free(rpc);
@@ -46,9 +49,21 @@ static void rpc_free(struct rpc *rpc)
     lane->pool_count++;
 }
 
+void api_lane_abandon(struct api_lane *lane)
+{
+    for (struct list *at; (at = list_take_first(&lane->rpcs)) != NULL;) {
+        struct rpc *rpc = LIST_ENTRY(at, struct rpc, all);
+        arena_release(&rpc->arena);
+        free(rpc);
+    }
+    lane->rpc_count = 0;
+    namespace_abandon(lane);
+}
+
 void api_lane_release(struct api_lane *lane)
 {
     assert(lane->rpc_count == 0);
+    assert(list_empty(&lane->errands));
     for (struct list *idle; (idle = list_take_first(&lane->pool)) != NULL;) {
         struct rpc *rpc = LIST_ENTRY(idle, struct rpc, waiting);
         arena_release(&rpc->arena);
@@ -311,13 +326,14 @@ void rpc_set_namespace(struct rpc *rpc, const struct namespace_config *config)
 
 static enum status namespace_check(struct rpc *rpc)
 {
-    uint16_t offset = rpc->home->api->namespace_offsets[rpc->method->index];
-    if (rpc->entry->need == NAMESPACE_NONE)
+    uint16_t                offset = rpc->home->api->namespace_offsets[rpc->method->index];
+    const struct rpc_entry *entry = rpc_entry(rpc->method->index);
+    if (entry->need == NAMESPACE_NONE)
         return ST_OK;
     struct bytes name;
     memcpy(&name, (const char *)rpc->request + offset, sizeof name);
     if (name.size == 0) {
-        if (rpc->entry->need == NAMESPACE_TOKEN)
+        if (entry->need == NAMESPACE_TOKEN)
             return ST_OK;
         return error_set(&rpc->error, ST_INVALID_ARGUMENT, "Namespace is not set on request.");
     }
@@ -334,8 +350,7 @@ static enum status rpc_open(struct rpc *rpc)
     rpc->method = pb_method_find(call->path);
     if (rpc->method == NULL)
         return error_set(&rpc->error, ST_UNIMPLEMENTED, "unknown method %.*s", BYTES_FMT(call->path));
-    rpc->entry = rpc_entry(rpc->method->index);
-    if (rpc->entry->handle == NULL)
+    if (rpc_entry(rpc->method->index)->handle == NULL)
         return error_set(&rpc->error, ST_UNIMPLEMENTED, "%s is not implemented",
                          (const char *)rpc->method->name.base);
     enum status status = client_version_check(call, &rpc->arena, &rpc->error);
@@ -362,5 +377,5 @@ void rpc_start(struct api_lane *lane, struct call *call)
     if (rpc_open(rpc) != ST_OK)
         rpc_finish(rpc);
     else
-        rpc->entry->handle(rpc);
+        rpc_entry(rpc->method->index)->handle(rpc);
 }

@@ -176,6 +176,19 @@ bool matching_idle(const struct matching *matching)
     return matching->reads == 0 && matching->poller_count == 0;
 }
 
+void matching_abandon(struct matching *matching)
+{
+    struct table_iterator iterator = { 0 };
+    for (struct table_link *at; (at = table_iterate(&matching->queues, &iterator)) != NULL;) {
+        struct matching_queue *queue = CONTAINER_OF(at, struct matching_queue, table);
+        list_init(&queue->pollers);
+        list_init(&queue->directs);
+        if (queue->window.refilling)
+            window_refill_failed(&queue->window);
+    }
+    matching->poller_count = matching->reads = 0;
+}
+
 void matching_free(struct matching *matching)
 {
     if (matching == NULL)

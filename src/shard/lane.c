@@ -205,7 +205,7 @@ int64_t lane_next_due(const struct lane *lane)
 bool lane_idle(const struct lane *lane)
 {
     return atomic_load_explicit(&lane->mailbox.newest, memory_order_relaxed) == NULL &&
-           list_empty(&lane->queue) && list_empty(&lane->finished) && lane->publications == 0 &&
+           list_empty(&lane->queue) && list_empty(&lane->finished) && list_empty(&lane->publications) &&
            lane->flight == NULL && commit_is_empty(lane) && list_empty(&lane->loads) &&
            list_empty(&lane->scans) && list_empty(&lane->reads_finished) && lane->wakeup_read == NULL &&
            lane->due_running == 0 && !lane->probing && !known_is_reading(lane) && link_idle(lane);

@@ -20,6 +20,7 @@ struct namespace_rows {
 
 /* On its way to the lanes: one message each, which comes back. */
 struct publication {
+    struct list           link; /* lane.publications of `from` */
     struct namespace_set *set;
     struct lane          *from;
     struct list           outputs;
@@ -219,6 +220,16 @@ enum status namespaces_load(struct runtime *runtime, struct error *error)
     return singleton_new(runtime->lanes[0], error);
 }
 
+/* Only a crash finds some. */
+void namespaces_abandon(struct lane *lane)
+{
+    for (struct list *at; (at = list_take_first(&lane->publications)) != NULL;) {
+        struct publication *publication = LIST_ENTRY(at, struct publication, link);
+        namespace_set_release(publication->set);
+        free(publication);
+    }
+}
+
 void namespaces_free(struct runtime *runtime)
 {
     if (runtime->namespace_rows == NULL)
@@ -236,7 +247,7 @@ static void published(struct publication *publication)
         return;
     for (struct list *at; (at = list_take_first(&publication->outputs)) != NULL;)
         lane_finish(publication->from, LIST_ENTRY(at, struct request, link));
-    publication->from->publications--;
+    list_remove(&publication->link);
     namespace_set_release(publication->set);
     free(publication);
 }
@@ -273,7 +284,7 @@ void namespaces_publish(struct lane *lane, struct batch *batch)
     if (set_new(runtime->namespace_rows, lane->namespaces->generation + 1, &publication->set, &error) !=
         ST_OK)
         panic("namespaces: %s", error.message); /* decide made it: it was durable before it was wrong */
-    lane->publications++;
+    list_append(&lane->publications, &publication->link);
     LIST_FOR_EACH (request, &batch->outputs, struct request, link) {
         if (request->kind != ENTITY_NAMESPACES)
             continue;

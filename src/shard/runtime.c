@@ -118,6 +118,7 @@ static struct lane *new_lane(struct runtime *runtime, uint32_t index, uint64_t s
     lane->numbers.lane = index;
     lane->numbers.last = persisted->number;
     list_init(&lane->queue);
+    list_init(&lane->publications);
     list_init(&lane->finished);
     list_init(&lane->lru);
     list_init(&lane->active);
@@ -189,6 +190,7 @@ static void lane_free(struct lane *lane)
     wakeup_free(lane);
     links_free(lane);
     commit_free(lane);
+    namespaces_abandon(lane);
     namespace_set_release(lane->namespaces);
     table_release(&lane->by_key);
     table_release(&lane->by_number);

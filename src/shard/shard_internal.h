@@ -216,7 +216,7 @@ struct lane {
     int64_t       resubmit_at, probe_at, clock_written;
     store_number numbers_reserved, numbers_durable; /* on disk: no process after this one gives these again */
     struct list  changes_free;
-    unsigned     publications; /* of namespaces, that not all lanes have yet */
+    struct list  publications; /* of namespaces, that not all lanes have yet */
     /* loads */
     struct list        loads, scans, colds_queued, reads_finished;
     size_t             colds_running;
@@ -368,6 +368,7 @@ struct lane *runtime_range_lane(struct runtime *runtime, int32_t range);
 /* --- namespaces.c --- */
 enum status namespaces_load(struct runtime *runtime, struct error *error) MUST_USE;
 void        namespaces_free(struct runtime *runtime);
+void        namespaces_abandon(struct lane *lane);
 void        namespaces_rebuild(struct lane *lane);
 /* A batch that changed namespaces is durable: every lane learns it, then its outputs go. */
 void namespaces_publish(struct lane *lane, struct batch *batch);

@@ -3,13 +3,6 @@
  * src/shard, and perdure-sim meets all of it at random. */
 #include "api/api_harness.h"
 
-/* The memory of a process that crashed is not given back. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "detect_leaks=0";
-}
-
 #define CALL(name) PB_METHOD_WorkflowService_##name
 
 static uint64_t batches(const struct world *world)
@@ -48,6 +41,7 @@ static struct recorded *send_held(struct world *world, uint16_t index, const voi
 static void crash(struct world *world)
 {
     store_memory_crash(world->store);
+    api_abandon(world->api);
     runtime_abandon(world->runtime);
     world_boot(world);
     world->held = false;

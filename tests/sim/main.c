@@ -4,13 +4,6 @@
 #include "base/log.h"
 #include "sim.h"
 
-/* The memory of a simulated process that was killed is not given back, see crash() in world.c. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "detect_leaks=0";
-}
-
 static uint64_t number(const char *text)
 {
     char    *end;

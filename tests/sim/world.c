@@ -255,8 +255,7 @@ static void boot(struct sim *sim)
                          namespace_ready, sim);
 }
 
-/* kill -9: what is not on disk is gone; callers see their connections break. The api's memory goes with the process, so to
- * speak: it is not given back. */
+/* kill -9: what is not on disk is gone; callers see their connections break. */
 static void crash(struct sim *sim)
 {
     struct error error;
@@ -265,6 +264,7 @@ static void crash(struct sim *sim)
     sim->crashes++;
     sim_trace(sim, 2);
     sim_store_crash(&sim->store);
+    api_abandon(sim->api);
     runtime_abandon(sim->runtime);
     sim->fatal = false;
     sim->namespace_ready = false;
@@ -496,6 +496,7 @@ bool sim_run(uint64_t seed, bool verbose, uint64_t *ret_trace)
     *ret_trace = sim->trace;
     /* What is under way at the end is abandoned like at a crash. */
     sim_store_crash(&sim->store);
+    api_abandon(sim->api);
     runtime_abandon(sim->runtime);
     struct list rest;
     list_init(&rest);
