@@ -2,6 +2,7 @@
 #include "engine/draft.h"
 
 #include "base/hash.h"
+#include "engine/close.h"
 
 void draft_begin(struct draft *draft, const struct execution *live, struct env *env, struct arena *arena)
 {
@@ -62,11 +63,8 @@ static int64_t event_write(struct draft *draft, struct history_HistoryEvent *eve
 
 int64_t draft_event(struct draft *draft, struct history_HistoryEvent *event)
 {
-    if (event_has(event->event_type, EVENT_CLOSE)) { /* rows of what is dropped go with it */
-        draft_unready(draft, draft->state->task.sequence);
-        for (uint32_t i = 0; i < draft->state->activity_count; i++)
-            draft_unready(draft, draft->state->activities[i].record->sequence);
-    }
+    if (event_has(event->event_type, EVENT_CLOSE))
+        close_effects(draft, event);
     return event_write(draft, event);
 }
 
@@ -267,6 +265,22 @@ int64_t draft_random_permille(struct draft *draft)
     return (int64_t)(hash_combine(draft->env->entropy[2], ++draft->uuids_taken) % 1000);
 }
 
+void draft_send(struct draft *draft, struct bytes workflow_id, const struct uuid *run_id,
+                const struct state_Message *message)
+{
+    struct entity_message *send = APPEND(draft, message);
+    *send = (struct entity_message){
+        .kind = ENTITY_WORKFLOW,
+        .namespace_number = draft->state->namespace_number,
+        .business_id = arena_copy(draft->arena, workflow_id),
+        .body = pb_encode_arena(&pb_state_Message, message, draft->arena),
+    };
+    if (run_id != NULL) {
+        send->has_run_id = true;
+        send->run_id = *run_id;
+    }
+}
+
 /* --- the end --- */
 
 /* Copies what may be the live state's: the row outlives its next transition. */
@@ -315,6 +329,8 @@ void draft_finish(struct draft *draft, struct transition *ret_transition)
         .ready_count = draft->ready_count,
         .unready = draft->unready,
         .unready_count = draft->unready_count,
+        .messages = draft->messages,
+        .message_count = draft->message_count,
     };
 }
 

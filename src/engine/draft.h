@@ -20,14 +20,17 @@ struct draft {
     struct state_Change    *changes;
     struct store_ready     *ready;
     store_number           *unready;
+    struct entity_message  *messages;
     size_t                  event_count, event_capacity, change_count, change_capacity;
     size_t                  ready_count, ready_capacity, unready_count, unready_capacity;
+    size_t                  message_count, message_capacity;
     int64_t                 first_event_id;
     uint32_t                flush_left;
     uint32_t own_buffered; /* of the buffer: put there by commands of the completion that is being decided */
     uint32_t uuids_taken;
     bool     wants_task;  /* something happened that a worker must hear of */
     bool     row_changed; /* status, memo or search attributes: the run's row is written */
+    bool     is_reset;    /* its end is a reset's: neither parent nor children hear of it (engine/close.h) */
 };
 
 void draft_begin(struct draft *draft, const struct execution *live, struct env *env, struct arena *arena);
@@ -65,6 +68,10 @@ void draft_row_priority(struct store_ready *row, struct bytes inherited, struct 
 /* What an activity is to be delivered with: its own priority, and where that says nothing its workflow's. In the arena. */
 struct bytes priority_merge(struct bytes inherited, struct bytes own, struct arena *arena);
 void         draft_unready(struct draft *draft, store_number sequence); /* 0: nothing */
+
+/* A message to another workflow, sent once with this transition: to a run, or (NULL) to the one that is current then. */
+void draft_send(struct draft *draft, struct bytes workflow_id, const struct uuid *run_id,
+                const struct state_Message *message);
 
 /* Fresh from env's entropy: as often as wanted, the same again when decide is asked again. */
 struct uuid  draft_uuid(struct draft *draft);

@@ -421,9 +421,9 @@ static void release(struct lane *lane, struct batch *batch)
         namespaces_publish(lane, batch);
     LIST_FOR_EACH (change, &batch->changes, struct change, link)
         release_change(lane, change);
-    link_batch_released(batch);
     for (struct list *at; (at = list_take_first(&batch->outputs)) != NULL;)
         output_leave(lane, LIST_ENTRY(at, struct request, link));
+    link_batch_released(batch);
     after_sealed(lane, batch);
     batch_clear(batch);
 }

@@ -241,6 +241,7 @@ void request_decide(struct lane *lane, struct chain *chain, struct entity *entit
         return;
     }
     lane->numbers = numbers;
+    assert(decision.message_count == 0 || request->command == ENTITY_COMMAND_MESSAGE);
     struct entity *created = NULL;
     if (decision.changes) {
         assert(entity != NULL);
@@ -258,7 +259,7 @@ void request_decide(struct lane *lane, struct chain *chain, struct entity *entit
         chain->current_known = true;
     }
     if (request->command == ENTITY_COMMAND_MESSAGE)
-        link_receive(lane, request, chain);
+        link_receive(lane, request, chain, &decision);
     tie(lane, chain, created != NULL ? created : entity, request);
     if (decision.changes)
         fuse(lane, chain, entity, &decision.self);

@@ -95,11 +95,14 @@ struct request {
 #define ENTITY_COMMAND_MESSAGE                                                                               \
     (-1) /* the request is a struct message_request; its error is the answer "refused" */
 
-/* A message from one entity to another. It goes with the transition that sends it, and its effect with the link's row. */
+/* A message from one entity to another. It goes with the transition that sends it, and its effect with the link's row. To
+ * one run, or to the one that is current when it arrives. */
 struct entity_message {
     enum entity_kind_id kind;
     int64_t             namespace_number;
     struct bytes        business_id;
+    bool                has_run_id;
+    struct uuid         run_id;
     struct bytes        body;
 };
 struct message_request {
@@ -144,6 +147,10 @@ struct decision {
     bool              creates; /* a new run of the same business id (start, continue-as-new, retry, cron) */
     struct entity_identity created_identity;
     struct transition      created;
+    /* Answers to a message that goes without a transition of the run it was sent to, e.g. because there is none: they go
+     * with the link's row. With a transition, messages are the transition's. */
+    struct entity_message *messages;
+    size_t                 message_count;
     /* NEED: fetch [need_from, need_to] of the entity's history and ask again; nothing else may be set then. */
     bool    needs;
     int64_t need_from, need_to;

@@ -10,7 +10,9 @@
  *   receiver: fresh ──> decided with LINK_SET in one group ──durable──> answer      known ──durable──> answer
  *
  * At most 64 numbers of a link are on their way, so none can fall out of the receiver's window before it was answered. A
- * link waits for no single target: one that refuses has answered, one that cannot be loaded is sent again after a second.
+ * link waits for no single target: one that refuses has answered, one that cannot be loaded, or is busy, is sent again after
+ * a second. What a target has to answer goes as a message of its own: with its transition, or, where there is none, with the
+ * row of the link.
  */
 #include "shard/shard_internal.h"
 
@@ -64,12 +66,14 @@ struct link_acknowledged {
     struct store_outbox       row;
 };
 struct link_received {
-    struct link_received *next;
-    struct link_in       *link;
-    struct chain         *chain;
-    int64_t               number; /* as sealed */
-    uint64_t              window;
-    uint32_t              group;
+    struct link_received  *next;
+    struct link_in        *link;
+    struct chain          *chain;
+    struct message_change *messages; /* answers that go without a transition */
+    int64_t                number;   /* as sealed */
+    uint64_t               window;
+    uint32_t               group;
+    bool                   is_first; /* of its chain in the batch */
 };
 
 static struct links *links_of(struct lane *lane)
@@ -99,18 +103,29 @@ static uint64_t get(const uint8_t *at, int size)
     return value;
 }
 
-#define BODY_HEAD 16 /* kind, size of the business id, namespace */
+/* kind (its highest bit: to a run), size of the business id, namespace; then the run id, if any, the business id, the body */
+#define BODY_HEAD   16
+#define BODY_TO_RUN (UINT32_C(1) << 31)
+
+static uint8_t *put_bytes(uint8_t *at, const void *base, size_t size)
+{
+    if (size != 0)
+        memcpy(at, base, size);
+    return at + size;
+}
 
 static struct bytes body_pack(struct arena *arena, const struct entity_message *message)
 {
-    size_t   id_size = message->business_id.size, size = BODY_HEAD + id_size + message->body.size;
+    size_t   run_size = message->has_run_id ? sizeof(message->run_id.byte) : 0;
+    size_t   size = BODY_HEAD + run_size + message->business_id.size + message->body.size;
     uint8_t *base = arena_must(arena_alloc(arena, size));
-    uint8_t *at = put(put(put(base, (uint64_t)message->kind, 4), id_size, 4),
+    uint32_t kind = (uint32_t)message->kind | (message->has_run_id ? BODY_TO_RUN : 0);
+    uint8_t *at = put(put(put(base, kind, 4), message->business_id.size, 4),
                       (uint64_t)message->namespace_number, 8);
-    if (id_size != 0)
-        memcpy(at, message->business_id.base, id_size);
-    if (message->body.size != 0)
-        memcpy(at + id_size, message->body.base, message->body.size);
+    at = put_bytes(at, message->run_id.byte, run_size);
+    at = put_bytes(at, message->business_id.base, message->business_id.size);
+    at = put_bytes(at, message->body.base, message->body.size);
+    assert(at == base + size);
     return bytes_of(base, size);
 }
 
@@ -118,15 +133,20 @@ static bool body_unpack(struct bytes body, struct entity_message *ret_message)
 {
     if (body.size < BODY_HEAD)
         return false;
-    size_t id_size = (size_t)get(body.base + 4, 4);
-    if (id_size > body.size - BODY_HEAD)
+    uint32_t kind = (uint32_t)get(body.base, 4);
+    size_t   id_size = (size_t)get(body.base + 4, 4);
+    size_t   run_size = (kind & BODY_TO_RUN) != 0 ? sizeof(ret_message->run_id.byte) : 0;
+    if (body.size - BODY_HEAD < run_size || body.size - BODY_HEAD - run_size < id_size)
         return false;
+    const uint8_t *at = body.base + BODY_HEAD + run_size;
     *ret_message = (struct entity_message){
-        .kind = (enum entity_kind_id)get(body.base, 4),
+        .kind = (enum entity_kind_id)(kind & ~BODY_TO_RUN),
         .namespace_number = (int64_t)get(body.base + 8, 8),
-        .business_id = bytes_of(body.base + BODY_HEAD, id_size),
-        .body = bytes_of(body.base + BODY_HEAD + id_size, body.size - BODY_HEAD - id_size),
+        .has_run_id = run_size != 0,
+        .business_id = bytes_of(at, id_size),
+        .body = bytes_of(at + id_size, body.size - BODY_HEAD - run_size - id_size),
     };
+    memcpy(ret_message->run_id.byte, body.base + BODY_HEAD, run_size);
     return true;
 }
 
@@ -171,42 +191,60 @@ static void activate(struct link_out *link)
         list_append(&link->lane->links->active, &link->active);
 }
 
-void link_join(struct change *change, const struct transition *transition)
+/* Notes messages of the open batch, behind those that `end` closes; returns the new end. */
+static struct message_change **note(struct batch *batch, struct message_change **end,
+                                    const struct entity_message *messages, size_t count)
 {
-    for (size_t i = 0; i < transition->message_count; i++) {
-        struct message_change *new = ARENA_NEW(&change->batch->arena, struct message_change);
-        new->message = transition->messages[i];
-        *change->messages_end = new;
-        change->messages_end = &new->next;
-        change->batch->size += 64 + new->message.body.size;
+    for (size_t i = 0; i < count; i++) {
+        struct message_change *new = ARENA_NEW(&batch->arena, struct message_change);
+        new->message = messages[i];
+        *end = new;
+        end = &new->next;
+        batch->size += 64 + new->message.body.size;
     }
+    return end;
 }
 
-void link_seal_change(struct change *change, uint32_t group)
+void link_join(struct change *change, const struct transition *transition)
 {
-    struct batch *batch = change->batch;
-    struct chain *chain = change->entity->chain;
-    for (struct message_change *at = change->messages; at != NULL; at = at->next) {
+    change->messages_end = note(change->batch, change->messages_end, transition->messages,
+                                transition->message_count);
+}
+
+static void seal_messages(struct batch *batch, struct message_change *messages, const struct chain *chain,
+                          store_number source_run, uint32_t group)
+{
+    for (struct message_change *at = messages; at != NULL; at = at->next) {
         int32_t          source = runtime_range(chain->namespace_number, chain->business_id);
         int32_t          target = runtime_range(at->message.namespace_number, at->message.business_id);
         struct link_out *link = out_get(batch->lane, source, target);
         at->row = (struct store_outbox){ .source_range = source,
                                          .target_range = target,
                                          .number = link->next++,
-                                         .source_run = change->entity->number,
+                                         .source_run = source_run,
                                          .body = body_pack(&batch->store.arena, &at->message) };
         store_batch_add(&batch->store, STORE_OUTBOX_INSERT, group)->outbox = &at->row;
         batch->store.size += 48 + at->row.body.size;
     }
 }
 
-void link_released(struct change *change)
+void link_seal_change(struct change *change, uint32_t group)
 {
-    for (struct message_change *at = change->messages; at != NULL; at = at->next) {
-        struct link_out *link = out_get(change->batch->lane, at->row.source_range, at->row.target_range);
+    seal_messages(change->batch, change->messages, change->entity->chain, change->entity->number, group);
+}
+
+static void messages_released(struct lane *lane, const struct message_change *messages)
+{
+    for (const struct message_change *at = messages; at != NULL; at = at->next) {
+        struct link_out *link = out_get(lane, at->row.source_range, at->row.target_range);
         window_released(&link->window, outgoing_new(at->row.body), (struct window_key){ 0, at->row.number });
         activate(link);
     }
+}
+
+void link_released(struct change *change)
+{
+    messages_released(change->batch->lane, change->messages);
 }
 
 static void transfer_free(struct transfer *transfer)
@@ -228,13 +266,19 @@ static void acknowledge(struct link_out *link, int64_t number)
     lane->open->acknowledged = row;
 }
 
+/* The target could not be asked: it is no answer, and the message comes again. */
+static bool is_not_now(enum status answer)
+{
+    return answer == ST_UNAVAILABLE || answer == ST_RESOURCE_EXHAUSTED;
+}
+
 /* Back at the sender. */
 static void transfer_answered(struct message *message)
 {
     struct transfer *transfer = CONTAINER_OF(message, struct transfer, message);
     struct link_out *link = transfer->sender;
     link->lane->links->sending--;
-    if (transfer->answer == ST_UNAVAILABLE || transfer->answer == ST_RESOURCE_EXHAUSTED)
+    if (is_not_now(transfer->answer))
         link->resend_at = MIN(link->resend_at, time_add(link->lane->now, RESEND_NS));
     else
         acknowledge(link, transfer->number);
@@ -419,6 +463,8 @@ static void transfer_arrived(struct message *message)
     request->kind = body.kind;
     request->namespace_number = body.namespace_number;
     request->business_id = body.business_id;
+    request->has_run_id = body.has_run_id;
+    request->run_id = body.run_id;
     transfer->request.body = body.body;
     request_prepare(lane, request);
     lane_enqueue(lane, request);
@@ -449,19 +495,26 @@ static void mark(struct link_in *link, int64_t number)
     }
 }
 
-void link_receive(struct lane *lane, struct request *request, struct chain *chain)
+void link_receive(struct lane *lane, struct request *request, struct chain *chain,
+                  const struct decision *decision)
 {
     const struct transfer *transfer = transfer_of(request);
     struct link_in        *link = in_get(lane, transfer->source, transfer->target);
-    struct batch          *batch = lane->open;
-    struct link_received  *received = ARENA_NEW(&batch->arena, struct link_received);
+    if (is_not_now(request->error.code)) { /* it comes again */
+        assert(!decision->changes && !decision->creates && decision->message_count == 0);
+        return;
+    }
+    struct batch         *batch = lane->open;
+    struct link_received *received = ARENA_NEW(&batch->arena, struct link_received);
     commit_opened(lane);
     mark(link, transfer->number);
     link->last_batch = batch->id;
+    received->is_first = chain->last_batch != batch->id;
     /* The answer rests on the link's row also when the target refused and wrote nothing. */
     chain->last_batch = batch->id;
     received->link = link;
     received->chain = chain;
+    note(batch, &received->messages, decision->messages, decision->message_count);
     received->next = batch->received;
     batch->received = received;
 }
@@ -476,6 +529,7 @@ void link_seal(struct batch *batch)
         at->group = at->chain->group_batch == batch->id ? at->chain->group : batch->store.group_count++;
         at->number = at->link->number;
         at->window = at->link->window;
+        seal_messages(batch, at->messages, at->chain, 0, at->group);
         store_batch_add(&batch->store, STORE_LINK_SET, at->group)->link = (struct store_link){
             at->link->source, at->link->target, at->number, at->window
         };
@@ -486,10 +540,13 @@ void link_seal(struct batch *batch)
 void link_batch_released(struct batch *batch)
 {
     for (struct link_received *at = batch->received; at != NULL; at = at->next) {
+        if (at->is_first) /* it may be one without a run */
+            chain_free_if_idle(batch->lane, at->chain);
         if (batch->store.outcome == STORE_REFUSED && batch->store.refused[at->group])
             continue;
         at->link->durable_number = at->number;
         at->link->durable_window = at->window;
+        messages_released(batch->lane, at->messages);
     }
 }
 

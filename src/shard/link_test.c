@@ -4,15 +4,16 @@
 #include "base/testing.h"
 #include "shard/test_fixture.h"
 
-#define LEDGERS 12
+#define LEDGERS 12 /* open from the beginning */
+#define OPENED  4  /* opened by messages */
+#define ABSENT  4  /* there are none, and what is sent to them comes back */
 
 static void ledger_name(char *name, size_t size, uint64_t number)
 {
     snprintf(name, size, "ledger-%" PRIu64, number);
 }
 
-static struct ledger_request *send_amount(struct fixture *fixture, uint64_t from, uint64_t to,
-                                          uint64_t request_id, int64_t amount)
+static struct ledger_request *prepare_send(uint64_t from, uint64_t to, uint64_t request_id, int64_t amount)
 {
     char name[24];
     ledger_name(name, sizeof(name), from);
@@ -21,6 +22,22 @@ static struct ledger_request *send_amount(struct fixture *fixture, uint64_t from
     request->to = arena_copy(request->base.arena, bytes_of_text(name));
     request->request_id = request_id;
     request->amount = amount;
+    return request;
+}
+
+static struct ledger_request *send_amount(struct fixture *fixture, uint64_t from, uint64_t to,
+                                          uint64_t request_id, int64_t amount)
+{
+    struct ledger_request *request = prepare_send(from, to, request_id, amount);
+    lane_submit(runtime_lane(fixture->runtime, 0), &request->base);
+    return request;
+}
+
+static struct ledger_request *send_opening(struct fixture *fixture, uint64_t from, uint64_t to,
+                                           uint64_t request_id, int64_t amount)
+{
+    struct ledger_request *request = prepare_send(from, to, request_id, amount);
+    request->opens = true;
     lane_submit(runtime_lane(fixture->runtime, 0), &request->base);
     return request;
 }
@@ -83,20 +100,51 @@ TEST(a_message_arrives_and_leaves_no_row_behind)
     }
 }
 
-TEST(a_message_to_itself_and_to_nobody)
+/* One that nobody can take is answered without a transition; one that opens its target is answered with the first. */
+TEST(a_message_to_itself_to_nobody_and_to_somebody_new)
 {
     struct fixture fixture;
     fixture_init(&fixture, false, 2);
     open_ledgers(&fixture);
     struct ledger_request *self = send_amount(&fixture, 3, 3, 100, 7);
-    struct ledger_request *nobody = send_amount(&fixture, 4, 999, 101,
-                                                7); /* refused: that is an answer too */
+    struct ledger_request *nobody = send_amount(&fixture, 4, 999, 101, 7);
+    struct ledger_request *new = send_opening(&fixture, 5, 998, 102, 7);
     fixture_settle(&fixture);
     CHECK_EQ(total(&fixture, 3), 0);
-    CHECK_EQ(total(&fixture, 4), -7);
+    CHECK_EQ(total(&fixture, 4), 0);
+    CHECK_EQ(total(&fixture, 5), -6);
+    CHECK_EQ(total(&fixture, 998), 6);
     CHECK_EQ(stored_messages(&fixture), 0);
     fixture_forget(self);
     fixture_forget(nobody);
+    fixture_forget(new);
+    fixture_release(&fixture);
+}
+
+/* To a run that has been followed by another one, as opposed to whichever is current. */
+TEST(a_message_to_one_run)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, false, 2);
+    open_ledgers(&fixture);
+    struct ledger_request was = fixture_call(&fixture, "ledger-2", LEDGER_READ, 0, 0);
+    CHECK_INT(fixture_call(&fixture, "ledger-2", LEDGER_NEXT, 50, 0).base.error.code, ST_OK);
+    struct ledger_request is = fixture_call(&fixture, "ledger-2", LEDGER_READ, 0, 0);
+    CHECK(memcmp(&was.run_id, &is.run_id, sizeof(was.run_id)) != 0);
+    struct ledger_request *sent[] = { prepare_send(1, 2, 100, 5), prepare_send(1, 2, 101, 7),
+                                      prepare_send(1, 2, 102, 11) };
+    sent[0]->to_run = sent[1]->to_run = sent[2]->to_run = true;
+    sent[0]->target_run = was.run_id;
+    sent[1]->target_run = is.run_id;
+    sent[2]->target_run.byte[5] = 1; /* never was */
+    for (size_t i = 0; i < ARRAY_COUNT(sent); i++)
+        lane_submit(runtime_lane(fixture.runtime, 0), &sent[i]->base);
+    fixture_settle(&fixture);
+    CHECK_EQ(total(&fixture, 1), -7);
+    CHECK_EQ(total(&fixture, 2), 7);
+    CHECK_EQ(stored_messages(&fixture), 0);
+    for (size_t i = 0; i < ARRAY_COUNT(sent); i++)
+        fixture_forget(sent[i]);
     fixture_release(&fixture);
 }
 
@@ -135,6 +183,17 @@ static int64_t amount_of(size_t caller)
     return 1 + (int64_t)caller;
 }
 
+static bool opens(const struct caller *caller)
+{
+    return caller->to >= LEDGERS && caller->to < LEDGERS + OPENED;
+}
+
+static struct ledger_request *caller_ask(struct fixture *fixture, const struct caller *caller, size_t at)
+{
+    return (opens(caller) ? send_opening : send_amount)(fixture, caller->from, caller->to, caller->id,
+                                                        amount_of(at));
+}
+
 static void caller_send(struct fixture *fixture, struct caller *callers, size_t at, struct random *random)
 {
     struct caller *caller = &callers[at];
@@ -142,10 +201,10 @@ static void caller_send(struct fixture *fixture, struct caller *callers, size_t 
         return;
     if (caller->id == 0) {
         caller->from = random_below(random, LEDGERS);
-        caller->to = random_below(random, LEDGERS);
+        caller->to = random_below(random, LEDGERS + OPENED + ABSENT);
         caller->id = 1000 + at;
     }
-    caller->request = send_amount(fixture, caller->from, caller->to, caller->id, amount_of(at));
+    caller->request = caller_ask(fixture, caller, at);
 }
 
 /* Takes the answers that are there; all calls end when the process has died. */
@@ -198,7 +257,8 @@ static void run_random(uint64_t seed)
     struct random  random;
     struct fixture fixture;
     struct caller  callers[CALLERS] = { 0 };
-    int64_t        expected[LEDGERS] = { 0 };
+    int64_t        expected[LEDGERS + OPENED] = { 0 };
+    bool           is_open[LEDGERS + OPENED] = { 0 };
     random_seed(&random, seed);
     fixture_init(&fixture, true, 1 + (uint32_t)random_below(&random, 3));
     if (random_below(&random, 2) == 0)
@@ -219,15 +279,20 @@ static void run_random(uint64_t seed)
         if (callers[i].id == 0)
             continue;
         CHECK_PTR(callers[i].request, NULL);
-        struct ledger_request *again = send_amount(&fixture, callers[i].from, callers[i].to, callers[i].id,
-                                                   amount_of(i));
+        struct ledger_request *again = caller_ask(&fixture, &callers[i], i);
         fixture_settle(&fixture);
         CHECK_INT(again->base.error.code, ST_OK);
         fixture_forget(again);
-        expected[callers[i].from] -= amount_of(i);
-        expected[callers[i].to] += amount_of(i);
+        if (callers[i].to >= LEDGERS + OPENED)
+            continue;
+        int64_t moves = amount_of(i) - (opens(&callers[i]) ? 1 : 0);
+        expected[callers[i].from] -= moves;
+        expected[callers[i].to] += moves;
+        is_open[callers[i].to] = true;
     }
-    for (uint64_t i = 0; i < LEDGERS; i++) {
+    for (uint64_t i = 0; i < LEDGERS + OPENED; i++) {
+        if (i >= LEDGERS && !is_open[i])
+            continue;
         int64_t is = total(&fixture, i);
         if (is != expected[i])
             fail_msg("seed %" PRIu64 ": ledger %" PRIu64 " has %" PRId64 ", not %" PRId64, seed, i, is,

@@ -358,7 +358,8 @@ void        link_batch_lost(struct batch *batch);
 /* Whether this message was received before; its answer is then tied to that. */
 bool link_is_received(struct lane *lane, struct request *request, int64_t *ret_batch);
 /* The message was decided, whatever came of it, in the open batch. */
-void         link_receive(struct lane *lane, struct request *request, struct chain *chain);
+void         link_receive(struct lane *lane, struct request *request, struct chain *chain,
+                          const struct decision *decision);
 void         link_turn(struct lane *lane);
 int64_t      link_next_due(const struct lane *lane);
 bool         link_idle(const struct lane *lane);

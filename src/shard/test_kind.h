@@ -22,7 +22,7 @@ enum ledger_command {
     LEDGER_TAKE,     /* starts the task whose sequence is `amount`: stale or taken */
     LEDGER_BEAT,     /* volatile */
     LEDGER_SUM,      /* asks for all its events by NEED and adds them up */
-    LEDGER_SEND,     /* `amount` goes to the ledger `to`, by a message; once per request id */
+    LEDGER_SEND, /* `amount` goes to the ledger `to`, by a message; once per request id. What cannot arrive is returned */
 };
 enum ledger_event {
     EVENT_START = 1,
@@ -65,6 +65,9 @@ struct ledger_request {
     uint64_t       request_id;
     size_t         padding; /* bytes behind the event */
     struct bytes   to;
+    bool           opens;  /* SEND: the target is opened if there is none, and pays 1 back */
+    bool           to_run; /* SEND: to this run of the target */
+    struct uuid    target_run;
     /* out */
     int64_t      total, last_event_id, sequence, sum;
     struct uuid  run_id;
@@ -259,41 +262,75 @@ static void ledger_sum(const struct ledger *ledger, struct ledger_request *reque
 }
 
 /* What goes is gone here at once, and there once: the sum over all ledgers and messages never changes. */
+struct ledger_mail {
+    int64_t amount;
+    bool    opens, is_return;
+    char    from[24];
+};
+
+static struct entity_message *ledger_mail(struct arena *arena, int64_t namespace_number, struct bytes to,
+                                          const struct ledger_mail *mail)
+{
+    struct entity_message *message = ARENA_NEW(arena, struct entity_message);
+    *message = (struct entity_message){ .kind = ENTITY_TEST,
+                                        .namespace_number = namespace_number,
+                                        .business_id = arena_copy(arena, to),
+                                        .body = arena_copy(arena, bytes_of(mail, sizeof(*mail))) };
+    return message;
+}
+
 static void ledger_send(const struct ledger *ledger, struct ledger_request *request, struct env *env,
                         struct decision *decision)
 {
-    struct arena *arena = request->base.arena;
+    struct arena      *arena = request->base.arena;
+    struct ledger_mail mail = { .amount = request->amount, .opens = request->opens };
     if (ledger_knows(ledger, request->request_id))
         return;
-    struct entity_message *message = ARENA_NEW(arena, struct entity_message);
-    *message = (struct entity_message){ .kind = ENTITY_TEST,
-                                        .namespace_number = ledger->namespace_number,
-                                        .business_id = request->to,
-                                        .body = arena_copy(arena, bytes_of(&request->amount,
-                                                                           sizeof(request->amount))) };
+    assert(ledger->business_id_size < sizeof(mail.from));
+    memcpy(mail.from, ledger->business_id, ledger->business_id_size);
     ledger_event(&decision->self, request, ledger, env->now, EVENT_SENT, request->amount);
     ledger_delta(&decision->self, arena, ledger->due, ledger->sequence);
-    decision->self.messages = message;
+    decision->self.messages = ledger_mail(arena, ledger->namespace_number, request->to, &mail);
+    decision->self.messages->has_run_id = request->to_run;
+    decision->self.messages->run_id = request->target_run;
     decision->self.message_count = 1;
     decision->changes = true;
 }
 
-/* No request id: that it comes once is the link's affair. */
+/* No request id: that it comes once is the link's affair. Where nobody takes it the whole amount goes back, without a
+ * transition; who was opened by it sends 1 back with its first. */
 static void ledger_message(const struct ledger *ledger, struct request *base, struct env *env,
                            struct decision *decision)
 {
     struct message_request *message = CONTAINER_OF(base, struct message_request, base);
-    struct ledger_request   request = { .base = { .arena = base->arena } };
-    int64_t                 amount;
-    if (ledger == NULL || !ledger->is_open) {
-        error_set(&base->error, ST_NOT_FOUND, "no such ledger");
+    struct ledger_request   request = { .base = { .arena = base->arena,
+                                                  .namespace_number = base->namespace_number,
+                                                  .business_id = base->business_id } };
+    struct ledger_mail      mail;
+    assert(message->body.size == sizeof(mail));
+    memcpy(&mail, message->body.base, sizeof(mail));
+    struct ledger_mail     back = { .amount = mail.opens ? 1 : mail.amount, .is_return = true };
+    struct entity_message *answer = ledger_mail(base->arena, base->namespace_number, bytes_of_text(mail.from),
+                                                &back);
+    bool                   takes = ledger != NULL && ledger->is_open;
+    if (!takes && !mail.opens) {
+        assert(!mail.is_return);
+        decision->messages = answer;
+        decision->message_count = 1;
         return;
     }
-    assert(message->body.size == sizeof(amount));
-    memcpy(&amount, message->body.base, sizeof(amount));
-    ledger_event(&decision->self, &request, ledger, env->now, EVENT_ADD, amount);
-    ledger_delta(&decision->self, base->arena, ledger->due, ledger->sequence);
-    decision->changes = true;
+    struct transition *transition = takes ? &decision->self : &decision->created;
+    if (takes)
+        decision->changes = true;
+    else
+        ledger_start(&request, env, decision);
+    ledger_event(transition, &request, ledger, env->now, EVENT_ADD, mail.amount);
+    ledger_delta(transition, base->arena, takes ? ledger->due : TIME_NEVER, takes ? ledger->sequence : 0);
+    if (mail.opens) {
+        ledger_event(transition, &request, ledger, env->now, EVENT_SENT, back.amount);
+        transition->messages = answer;
+        transition->message_count = 1;
+    }
 }
 
 static void ledger_open(const struct ledger *ledger, struct ledger_request *request, struct env *env,
