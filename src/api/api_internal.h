@@ -220,6 +220,8 @@ static inline struct rpc *rpc_of_work(struct request *request)
 /* --- rpc.c: the way of a call --- */
 void rpc_start(struct api_lane *lane, struct call *call);
 void rpc_set_namespace(struct rpc *rpc, const struct namespace_config *config);
+/* Of the rpc's namespace: valid until the lane's next turn. */
+const struct limits *rpc_limits(const struct rpc *rpc);
 /* Answers. `response` is a struct of method->response in one of the rpc's arenas; NULL: an empty message. */
 void rpc_reply(struct rpc *rpc, const void *response);
 void rpc_fail(struct rpc *rpc, enum status code, const char *format, ...)
@@ -274,6 +276,9 @@ enum status check_id(const char *field, struct bytes value,
                      struct error *error) MUST_USE; /* set, not too long */
 enum status check_id_optional(const char *field, struct bytes value,
                               struct error *error) MUST_USE; /* not too long */
+/* Not longer than the namespace allows, which is at most ID_SIZE_MAX. */
+enum status check_name(const struct rpc *rpc, const char *field, struct bytes value,
+                       struct error *error) MUST_USE;
 enum status check_payload(const struct rpc *rpc, const char *field, struct bytes value,
                           struct error *error) MUST_USE;
 enum status check_run_id(struct bytes run_id, bool *ret_set, struct uuid *ret_run_id,

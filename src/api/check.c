@@ -1,9 +1,8 @@
 /* check.c: what can be said of a request without looking at any state. Errors name the field. */
 #include "api/api_internal.h"
+#include "base/log.h"
 
 #define FAIRNESS_KEY_SIZE_MAX 64
-#define LINKS_MAX             10
-#define LINK_SIZE_MAX         4000
 
 enum status check_id_optional(const char *field, struct bytes value, struct error *error)
 {
@@ -20,11 +19,24 @@ enum status check_id(const char *field, struct bytes value, struct error *error)
     return check_id_optional(field, value, error);
 }
 
+enum status check_name(const struct rpc *rpc, const char *field, struct bytes value, struct error *error)
+{
+    size_t limit = rpc_limits(rpc)->id_size_max;
+    if (value.size > limit)
+        return error_set(error, ST_INVALID_ARGUMENT, "%s length exceeds limit of %zu bytes.", field, limit);
+    return ST_OK;
+}
+
 enum status check_payload(const struct rpc *rpc, const char *field, struct bytes value, struct error *error)
 {
-    size_t limit = rpc->home->api->limits.payload_size_max;
-    if (value.size > limit)
-        return error_set(error, ST_INVALID_ARGUMENT, "%s exceeds size limit of %zu bytes.", field, limit);
+    const struct limits *limits = rpc_limits(rpc);
+    if (value.size > limits->payload_size_max)
+        return error_set(error, ST_INVALID_ARGUMENT, "%s exceeds size limit of %zu bytes.", field,
+                         limits->payload_size_max);
+    if (value.size > limits->payload_size_warn)
+        log_warn("limit.payload", "method=%s namespace=%.*s field=%s size=%zu warn=%zu max=%zu",
+                 (const char *)rpc->method->name.base, BYTES_FMT(rpc->ns.name), field, value.size,
+                 limits->payload_size_warn, limits->payload_size_max);
     return ST_OK;
 }
 
@@ -105,14 +117,15 @@ enum status check_retry_policy(const struct common_RetryPolicy *policy, struct e
 
 enum status check_links(const struct bytes *links, size_t count, struct rpc *rpc, struct error *error)
 {
-    if (count > LINKS_MAX)
-        return error_set(error, ST_INVALID_ARGUMENT, "%zu links on the request, more than the %d allowed.",
-                         count, LINKS_MAX);
+    const struct limits *limits = rpc_limits(rpc);
+    if (count > limits->links_max)
+        return error_set(error, ST_INVALID_ARGUMENT, "%zu links on the request, more than the %zu allowed.",
+                         count, limits->links_max);
     for (size_t i = 0; i < count; i++) {
         struct common_Link link;
-        if (links[i].size > LINK_SIZE_MAX)
-            return error_set(error, ST_INVALID_ARGUMENT, "Link exceeds the size limit of %d bytes.",
-                             LINK_SIZE_MAX);
+        if (links[i].size > limits->link_size_max)
+            return error_set(error, ST_INVALID_ARGUMENT, "Link exceeds the size limit of %zu bytes.",
+                             limits->link_size_max);
         enum status status = pb_decode(&pb_common_Link, links[i], &rpc->arena, &link, error);
         if (status != ST_OK)
             return status;

@@ -6,7 +6,8 @@
 
 static struct namespace_NamespaceInfo *info_of(struct rpc *rpc, const struct state_Namespace *record)
 {
-    const struct limits            *limits = &rpc->home->api->limits;
+    const struct namespace_config  *own = lane_namespace_by_number(rpc_lane(rpc), record->number);
+    const struct limits            *limits = own == NULL ? &rpc->home->api->limits : own->limits;
     struct namespace_NamespaceInfo *info = ARENA_NEW(&rpc->arena, struct namespace_NamespaceInfo);
     info->name = record->name;
     info->id = record->id;
@@ -190,6 +191,18 @@ static enum status check_retention(const struct google_Duration *retention, stru
     return ST_OK;
 }
 
+/* Data is the owner's, but for what begins with the prefix of limits. `may_remove`: an empty value takes one back. */
+static enum status check_limit(struct bytes key, struct bytes value, bool may_remove, struct error *error)
+{
+    struct limits scratch = limits_default;
+    if (!bytes_starts_with(key, LIMIT_DATA_PREFIX))
+        return ST_OK;
+    struct bytes name = bytes_of(key.base + LIMIT_DATA_PREFIX.size, key.size - LIMIT_DATA_PREFIX.size);
+    if (may_remove && value.size == 0)
+        return limits_known(name) ? ST_OK : limits_set(&scratch, name, value, error);
+    return limits_set(&scratch, name, value, error);
+}
+
 static enum status check_register(const struct workflowservice_RegisterNamespaceRequest *request,
                                   struct error                                          *error)
 {
@@ -202,6 +215,9 @@ static enum status check_register(const struct workflowservice_RegisterNamespace
         return error_set(error, ST_INVALID_ARGUMENT, "IsGlobalNamespace: this is a single cluster.");
     if (request->data_count > NAMESPACE_DATA_MAX)
         return error_set(error, ST_INVALID_ARGUMENT, "Data has more than %d keys.", NAMESPACE_DATA_MAX);
+    for (size_t i = 0; i < request->data_count; i++)
+        if ((status = check_limit(request->data[i].key, request->data[i].value, false, error)) != ST_OK)
+            return status;
     if (request->history_archival_state == enums_ARCHIVAL_STATE_ENABLED ||
         request->visibility_archival_state == enums_ARCHIVAL_STATE_ENABLED)
         return error_set(error, ST_INVALID_ARGUMENT, "ArchivalState: archival is not available.");
@@ -229,6 +245,9 @@ static enum status check_update(const struct workflowservice_UpdateNamespaceRequ
         if (info->state < enums_NAMESPACE_STATE_UNSPECIFIED || info->state > enums_NAMESPACE_STATE_DEPRECATED)
             return error_set(error, ST_INVALID_ARGUMENT, "UpdateInfo.State cannot be set to %d.",
                              info->state);
+        for (size_t i = 0; i < info->data_count; i++)
+            if ((status = check_limit(info->data[i].key, info->data[i].value, true, error)) != ST_OK)
+                return status;
     }
     if (request->promote_namespace)
         return error_set(error, ST_INVALID_ARGUMENT, "PromoteNamespace: this is a single cluster.");

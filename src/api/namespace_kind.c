@@ -178,6 +178,12 @@ static void decide_register(const struct namespaces *state, struct namespaces_re
     write_record(self, &record, decision);
 }
 
+/* An empty value takes a limit back: the server's is in force again. */
+static bool removes_limit(const struct state_Namespace_DataEntry *entry)
+{
+    return entry->value.size == 0 && bytes_starts_with(entry->key, LIMIT_DATA_PREFIX);
+}
+
 static void merge_data(struct state_Namespace *record, const struct namespace_UpdateNamespaceInfo *info,
                        struct arena *arena)
 {
@@ -193,6 +199,8 @@ static void merge_data(struct state_Namespace *record, const struct namespace_Up
         merged[at].key = info->data[i].key;
         merged[at].value = info->data[i].value;
         count = MAX(count, at + 1);
+        if (removes_limit(&merged[at]))
+            merged[at] = merged[--count];
     }
     record->data = merged;
     record->data_count = count;

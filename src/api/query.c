@@ -171,7 +171,7 @@ static void deadline_fired(struct api_timer *timer)
 static void query_succeed(struct rpc *rpc, int32_t type, struct bytes answer, struct bytes message,
                           struct bytes failure)
 {
-    size_t limit = rpc->home->api->limits.payload_size_max;
+    size_t limit = rpc_limits(rpc)->payload_size_max;
     query_unlink(rpc);
     rpc->query.state = QUERY_IDLE;
     error_clear(&rpc->error);
@@ -327,7 +327,7 @@ static bool query_buffer(struct rpc *rpc)
     size_t count = 0;
     for (struct table_link *at = by_run_first(lane, rpc->work.run_number); at != NULL; at = table_next(at))
         count += CONTAINER_OF(at, struct rpc_query, by_run)->run == rpc->work.run_number;
-    if (count >= lane->api->limits.buffered_queries_max) {
+    if (count >= rpc_limits(rpc)->buffered_queries_max) {
         struct error refusal;
         error_exhausted(&refusal, &rpc->arena, enums_RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW,
                         "another query waits for this workflow's next task");
@@ -347,10 +347,12 @@ static bool query_buffer(struct rpc *rpc)
 void query_attach(struct api_lane *lane, store_number run,
                   struct workflowservice_PollWorkflowTaskQueueResponse *response, struct arena *arena)
 {
-    size_t capacity = lane->api->limits.buffered_queries_max;
+    size_t capacity = 0;
+    for (struct table_link *at = by_run_first(lane, run); at != NULL; at = table_next(at))
+        capacity += CONTAINER_OF(at, struct rpc_query, by_run)->run == run;
     for (struct table_link *at = by_run_first(lane, run); at != NULL; at = table_next(at)) {
         struct rpc_query *query = CONTAINER_OF(at, struct rpc_query, by_run);
-        if (query->run != run || response->queries_count >= capacity)
+        if (query->run != run)
             continue;
         if (response->queries == NULL)
             response->queries = ARENA_NEW_ARRAY(

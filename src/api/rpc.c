@@ -324,6 +324,12 @@ void rpc_set_namespace(struct rpc *rpc, const struct namespace_config *config)
                                       .state = config->state };
 }
 
+const struct limits *rpc_limits(const struct rpc *rpc)
+{
+    const struct namespace_config *config = lane_namespace_by_number(rpc_lane(rpc), rpc->ns.number);
+    return config == NULL ? &rpc->home->api->limits : config->limits;
+}
+
 static enum status namespace_check(struct rpc *rpc)
 {
     uint16_t                offset = rpc->home->api->namespace_offsets[rpc->method->index];

@@ -7,7 +7,8 @@ void signal_workflow(struct rpc *rpc)
     struct execution_ref                                         execution;
     if (check_execution(request->workflow_execution, &execution, &rpc->error) != ST_OK ||
         check_id("SignalName", request->signal_name, &rpc->error) != ST_OK ||
-        check_id_optional("RequestId", request->request_id, &rpc->error) != ST_OK ||
+        check_name(rpc, "SignalName", request->signal_name, &rpc->error) != ST_OK ||
+        check_name(rpc, "RequestId", request->request_id, &rpc->error) != ST_OK ||
         check_payload(rpc, "Input", request->input, &rpc->error) != ST_OK ||
         check_payload(rpc, "Header", request->header, &rpc->error) != ST_OK ||
         check_links(request->links, request->links_count, rpc, &rpc->error) != ST_OK) {

@@ -1,5 +1,6 @@
 /* start.c: StartWorkflowExecution and SignalWithStartWorkflowExecution. */
 #include "api/api_internal.h"
+#include "base/log.h"
 #include "engine/cron.h"
 
 /* What both requests have in common, by pointers into either. */
@@ -73,13 +74,16 @@ static enum status check_times(const struct start_fields *fields, struct error *
 static enum status check_sizes(struct rpc *rpc, const struct start_fields *fields, struct error *error)
 {
     enum status status;
-    size_t      memo_max = rpc->home->api->limits.memo_size_max;
+    size_t      memo_max = rpc_limits(rpc)->memo_size_max;
     if ((status = check_payload(rpc, "Input", fields->input, error)) != ST_OK ||
         (status = check_payload(rpc, "Header", fields->header, error)) != ST_OK ||
         (status = check_payload(rpc, "UserMetadata", fields->user_metadata, error)) != ST_OK)
         return status;
     if (fields->memo.size > memo_max)
         return error_set(error, ST_INVALID_ARGUMENT, "Memo exceeds size limit of %zu bytes.", memo_max);
+    if (fields->memo.size > rpc_limits(rpc)->memo_size_warn)
+        log_warn("limit.memo", "namespace=%.*s workflow_id=%.*s size=%zu max=%zu", BYTES_FMT(rpc->ns.name),
+                 BYTES_FMT(fields->workflow_id), fields->memo.size, memo_max);
     return ST_OK;
 }
 
@@ -107,7 +111,10 @@ static enum status check_start(struct rpc *rpc, const struct start_fields *field
     if ((status = check_id("WorkflowType", fields->type == NULL ? BYTES_EMPTY : fields->type->name, error)) !=
             ST_OK ||
         (status = check_task_queue(fields->task_queue, error)) != ST_OK ||
-        (status = check_id_optional("RequestId", *fields->request_id, error)) != ST_OK ||
+        (status = check_name(rpc, "WorkflowId", fields->workflow_id, error)) != ST_OK ||
+        (status = check_name(rpc, "WorkflowType", fields->type->name, error)) != ST_OK ||
+        (status = check_name(rpc, "TaskQueue name", fields->task_queue->name, error)) != ST_OK ||
+        (status = check_name(rpc, "RequestId", *fields->request_id, error)) != ST_OK ||
         (status = check_times(fields, error)) != ST_OK ||
         (status = check_retry_policy(fields->retry_policy, error)) != ST_OK ||
         (status = check_policies(fields->reuse, fields->conflict, error)) != ST_OK ||
@@ -232,6 +239,7 @@ void signal_with_start_workflow(struct rpc *rpc)
     };
     if (check_start(rpc, &fields, &rpc->error) != ST_OK ||
         check_id("SignalName", request->signal_name, &rpc->error) != ST_OK ||
+        check_name(rpc, "SignalName", request->signal_name, &rpc->error) != ST_OK ||
         check_payload(rpc, "SignalInput", request->signal_input, &rpc->error) != ST_OK) {
         rpc_fail_error(rpc, &rpc->error);
         return;

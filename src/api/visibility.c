@@ -144,7 +144,8 @@ static void read_submit(struct rpc *rpc, enum store_read_kind kind, struct store
 static void list_submit(struct rpc *rpc, int32_t page_size, struct store_filter *filter)
 {
     struct store_read *read = &rpc->list.read;
-    read->limit = page_size <= 0 || page_size > LIST_PAGE_MAX ? LIST_PAGE_MAX : (size_t)page_size;
+    read->limit = page_size <= 0 ? rpc_limits(rpc)->list_page_max
+                                 : MIN((size_t)page_size, rpc_limits(rpc)->list_page_max);
     read->size_limit = LIST_PAGE_SIZE;
     read_submit(rpc, STORE_READ_LIST, filter, list_read);
 }

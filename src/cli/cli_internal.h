@@ -50,6 +50,7 @@
     X(DETAILED, "detailed", 0, NULL, false, "whole events instead of one line each")                         \
     X(RETENTION, "retention", 0, "DURATION", false, "how long closed workflows are kept; default 72h")       \
     X(DESCRIPTION, "description", 0, "TEXT", false, "description of the namespace")                          \
+    X(DATA, "data", 0, "KEY=TEXT", true, "data of the namespace; perdure.limit.NAME=VALUE sets a limit")     \
     X(EMAIL, "email", 0, "ADDRESS", false, "owner's e-mail address")                                         \
     X(YES, "yes", 'y', NULL, false, "do not ask; nothing here asks anyway")                                  \
     X(HELP, "help", 'h', NULL, false, "this text")

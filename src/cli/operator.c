@@ -4,6 +4,19 @@
 
 #include "cli/cli_internal.h"
 
+/* --data KEY=TEXT; false: one of them is none, and the error says so. */
+static bool data_pair(struct cli *cli, size_t index, struct bytes *ret_key, struct bytes *ret_value)
+{
+    const char *given = cli->arguments.values[FLAG_DATA][index], *equals = strchr(given, '=');
+    if (equals == NULL || equals == given) {
+        error_set(&cli->error, ST_INVALID_ARGUMENT, "--data %s is not KEY=TEXT", given);
+        return false;
+    }
+    *ret_key = bytes_of(given, (size_t)(equals - given));
+    *ret_value = bytes_of_text(equals + 1);
+    return true;
+}
+
 static enum status run_namespace_create(struct cli *cli)
 {
     struct workflowservice_RegisterNamespaceRequest  request = { .namespace = cli_namespace(cli),
@@ -16,6 +29,11 @@ static enum status run_namespace_create(struct cli *cli)
         request.workflow_execution_retention_period = ARENA_NEW(&cli->arena, struct google_Duration);
         request.workflow_execution_retention_period->seconds = 72 * 3600;
     }
+    struct workflowservice_RegisterNamespaceRequest_DataEntry data[CLI_REPEAT_MAX];
+    request.data = data;
+    for (size_t i = 0; i < cli->arguments.counts[FLAG_DATA] && status == ST_OK; i++)
+        if (!data_pair(cli, request.data_count++, &data[i].key, &data[i].value))
+            status = ST_INVALID_ARGUMENT;
     if (status == ST_OK)
         status = CALL(cli, RegisterNamespace, &request, &response);
     if (status == ST_OK && cli->json)
@@ -37,6 +55,8 @@ static void print_namespace(struct cli *cli, const struct namespace_NamespaceInf
            (size_t)info->state < ARRAY_COUNT(states) ? states[info->state] : "?",
            BYTES_FMT(info->description), BYTES_FMT(info->owner_email),
            cli_duration_text(cli, config == NULL ? NULL : config->workflow_execution_retention_ttl));
+    for (size_t i = 0; i < info->data_count; i++)
+        printf("Data         %.*s=%.*s\n", BYTES_FMT(info->data[i].key), BYTES_FMT(info->data[i].value));
 }
 
 static enum status run_namespace_describe(struct cli *cli)
@@ -82,7 +102,12 @@ static enum status run_namespace_update(struct cli *cli)
     struct workflowservice_UpdateNamespaceRequest  request = { .namespace = cli_namespace(cli) };
     struct workflowservice_UpdateNamespaceResponse response = { 0 };
     enum status status = cli_duration(cli, FLAG_RETENTION, &config.workflow_execution_retention_ttl);
-    if (cli_given(cli, FLAG_DESCRIPTION) || cli_given(cli, FLAG_EMAIL))
+    struct namespace_UpdateNamespaceInfo_DataEntry data[CLI_REPEAT_MAX];
+    info.data = data;
+    for (size_t i = 0; i < cli->arguments.counts[FLAG_DATA] && status == ST_OK; i++)
+        if (!data_pair(cli, info.data_count++, &data[i].key, &data[i].value))
+            status = ST_INVALID_ARGUMENT;
+    if (cli_given(cli, FLAG_DESCRIPTION) || cli_given(cli, FLAG_EMAIL) || cli_given(cli, FLAG_DATA))
         request.update_info = &info;
     if (cli_given(cli, FLAG_RETENTION))
         request.config = &config;
@@ -217,7 +242,7 @@ static enum status run_attribute_list(struct cli *cli)
 }
 
 #define M               CLI_MASK
-#define NAMESPACE_FLAGS (M(RETENTION) | M(DESCRIPTION) | M(EMAIL))
+#define NAMESPACE_FLAGS (M(RETENTION) | M(DESCRIPTION) | M(EMAIL) | M(DATA))
 const struct cli_command cli_operator_commands[] = {
     { "operator namespace", "create", "registers a namespace", NAMESPACE_FLAGS, 0, run_namespace_create,
       M(NAMESPACE) },

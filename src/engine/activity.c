@@ -6,8 +6,6 @@
 #include "engine/retry.h"
 #include "engine/workflow_task.h"
 
-/* A failure that stays in the state until the next attempt ends is kept short. */
-#define KEPT_FAILURE_SIZE_MAX 4096
 /* Details of heartbeats are stored this often at most; between, the newest are kept in memory. */
 #define HEARTBEAT_STORE_INTERVAL_NS NS_PER_S
 
@@ -325,7 +323,8 @@ static void activity_retry(struct draft *draft, const struct activity *activity,
     DRAFT_CHANGE(draft, CHANGE_ACTIVITY_RETRIED, activity_retried, state_ActivityRetried,
                  .scheduled_event_id = id, .attempt = activity->attempt + 1,
                  .scheduled_time = time_add(draft->env->now, delay),
-                 .last_failure = failure_bounded(draft->arena, failure, KEPT_FAILURE_SIZE_MAX, false));
+                 .last_failure = failure_bounded(draft->arena, failure,
+                                                 draft->env->limits->kept_failure_size_max, false));
     if (delay == 0)
         activity_ready(draft, id, false);
 }
@@ -483,7 +482,7 @@ void decide_activity_fail(const struct execution *live, struct workflow_request 
     struct bytes failure = request->payload;
     if (failure.size > env->limits->payload_size_max) {
         response->failures[response->failures_count++] = too_large(&draft, "Failure", failure.size);
-        failure = failure_bounded(arena, failure, env->limits->payload_size_max / 4, true);
+        failure = failure_bounded(arena, failure, kept_of_large(env->limits), true);
     }
     activity = execution_activity(draft.state, activity->scheduled_event_id);
     struct retry_answer answer = ask_retry(&draft, activity, failure);

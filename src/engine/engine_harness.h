@@ -74,6 +74,7 @@ static inline struct world *world_new(uint64_t seed)
     arena_init(&w->arena, SIZE_MAX);
     w->namespace.record = pb_encode_arena(&pb_state_Namespace, &record, &w->keep);
     w->limits = limits_default;
+    w->namespace.limits = &w->limits;
     w->refold_every = 1;
     return w;
 }

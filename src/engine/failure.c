@@ -72,7 +72,7 @@ struct bytes failure_bounded(struct arena *arena, struct bytes failure, size_t s
         return failure_server(arena, BYTES("Failure exceeds size limit."), non_retryable, BYTES_EMPTY);
     cut.message = text_cut(decoded.message, size_max / 2);
     cut.source = text_cut(decoded.source, 200);
-    cut.stack_trace = text_cut(decoded.stack_trace, size_max / 2 - 300);
+    cut.stack_trace = text_cut(decoded.stack_trace, size_max > 600 ? size_max / 2 - 300 : 0);
     struct failure_ApplicationFailureInfo application = { 0 };
     if (decoded.failure_info_case == 5) {
         application.type = text_cut(decoded.application_failure_info->type, 200);

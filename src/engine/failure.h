@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "codec/pb.h"
 #include "pb/all.pb.h"
+#include "shard/limits.h"
 
 /* Encoded temporal.api.failure.v1.Failure, never with a NULL base. `cause` is encoded too; empty: none. */
 struct bytes failure_server(struct arena *arena, struct bytes message, bool non_retryable,
@@ -14,6 +15,12 @@ struct bytes failure_timeout(struct arena *arena, int32_t timeout_type, struct b
 struct bytes failure_run_timeout(struct arena *arena);
 /* The failure itself if it fits; else a server failure around what is left of its text when cut to size_max bytes. */
 struct bytes failure_bounded(struct arena *arena, struct bytes failure, size_t size_max, bool non_retryable);
+
+/* To this size a failure is cut that is too large to be stored as it came. */
+static inline size_t kept_of_large(const struct limits *limits)
+{
+    return MIN(limits->payload_size_warn, limits->payload_size_max);
+}
 
 /* "BadStartTimerAttributes" for WORKFLOW_TASK_FAILED_CAUSE_BAD_START_TIMER_ATTRIBUTES. */
 struct bytes cause_name(struct arena *arena, int32_t cause);

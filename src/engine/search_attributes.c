@@ -239,7 +239,7 @@ static struct bytes metadata_find(const struct common_Payload *payload, const ch
 }
 
 static enum status check_one(struct bytes name, struct bytes value, const struct state_Namespace *record,
-                             struct arena *arena, struct error *error)
+                             size_t size_max, struct arena *arena, struct error *error)
 {
     bool    settable;
     int32_t type = type_find(record, name, &settable);
@@ -249,9 +249,9 @@ static enum status check_one(struct bytes name, struct bytes value, const struct
     if (!settable)
         return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s cannot be set by clients.",
                          BYTES_FMT(name));
-    if (value.size > SEARCH_ATTRIBUTE_SIZE_MAX)
-        return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s exceeds size limit of %d bytes.",
-                         BYTES_FMT(name), SEARCH_ATTRIBUTE_SIZE_MAX);
+    if (value.size > size_max)
+        return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s exceeds size limit of %zu bytes.",
+                         BYTES_FMT(name), size_max);
     struct common_Payload payload = { 0 };
     enum status           status = pb_decode(&pb_common_Payload, value, arena, &payload, error);
     if (status != ST_OK)
@@ -272,20 +272,22 @@ enum status search_attributes_check(const struct namespace_config *namespace, st
     struct state_Namespace         record;
     if (encoded.size == 0)
         return ST_OK;
-    if (encoded.size > SEARCH_ATTRIBUTES_SIZE_MAX)
-        return error_set(error, ST_INVALID_ARGUMENT, "Search attributes exceed size limit of %d bytes.",
-                         SEARCH_ATTRIBUTES_SIZE_MAX);
+    const struct limits *limits = namespace == NULL ? &limits_default : namespace->limits;
+    if (encoded.size > limits->search_attributes_size_max)
+        return error_set(error, ST_INVALID_ARGUMENT, "Search attributes exceed size limit of %zu bytes.",
+                         limits->search_attributes_size_max);
     enum status status = pb_decode(&pb_common_SearchAttributes, encoded, arena, &attributes, error);
     if (status != ST_OK)
         return status;
-    if (attributes.indexed_fields_count > SEARCH_ATTRIBUTES_MAX)
-        return error_set(error, ST_INVALID_ARGUMENT, "Search attributes: more than %d keys.",
-                         SEARCH_ATTRIBUTES_MAX);
+    if (attributes.indexed_fields_count > limits->search_attributes_max)
+        return error_set(error, ST_INVALID_ARGUMENT,
+                         "Search attributes: %zu keys, more than the %zu allowed.",
+                         attributes.indexed_fields_count, limits->search_attributes_max);
     if (!custom_load(namespace, arena, &record))
         return error_set(error, ST_INTERNAL, "the record of the namespace does not decode");
     for (size_t i = 0; i < attributes.indexed_fields_count; i++) {
         status = check_one(attributes.indexed_fields[i].key, attributes.indexed_fields[i].value, &record,
-                           arena, error);
+                           limits->search_attribute_size_max, arena, error);
         if (status != ST_OK)
             return status;
     }

@@ -5,10 +5,6 @@
 #include "pb/all.pb.h"
 #include "shard/entity.h"
 
-#define SEARCH_ATTRIBUTES_MAX      100
-#define SEARCH_ATTRIBUTE_SIZE_MAX  2048
-#define SEARCH_ATTRIBUTES_SIZE_MAX (40 * 1024)
-
 /* Those that every namespace has. */
 struct search_attribute {
     struct bytes name;

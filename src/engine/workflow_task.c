@@ -255,10 +255,23 @@ void draft_settle(struct draft *draft, bool in_backoff)
     settle_history(draft);
 }
 
+static void notice(struct decision *decision, const char *limit, int64_t before, int64_t now, size_t warn)
+{
+    if (before > (int64_t)warn || now <= (int64_t)warn)
+        return;
+    assert(decision->notice_count < LIMIT_NOTICES_MAX);
+    decision->notices[decision->notice_count++] = (struct limit_notice){ limit, now };
+}
+
 void decision_finish(struct draft *draft, struct decision *decision)
 {
     if (draft_is_empty(draft))
         return;
+    const struct limits *limits = draft->env->limits;
+    notice(decision, "history-size-warn", draft->live->history_size, draft->state->history_size,
+           limits->history_size_warn);
+    notice(decision, "history-events-warn", draft->live->next_event_id - 1, draft->state->next_event_id - 1,
+           limits->history_events_warn);
     decision->changes = true;
     draft_finish(draft, &decision->self);
 }
@@ -431,7 +444,7 @@ void decide_task_fail(const struct execution *live, struct workflow_request *req
             .cause = input->cause,
             .failure = input->failure.size <= size_max
                            ? input->failure
-                           : failure_bounded(arena, input->failure, size_max / 4, true),
+                           : failure_bounded(arena, input->failure, kept_of_large(env->limits), true),
             .identity = input->identity,
             .binary_checksum = input->binary_checksum,
             .worker_version = input->worker_version,

@@ -13,7 +13,7 @@ static void print_usage(void)
     printf("perdure %s: durable execution in one binary\n\n"
            "  perdure server                            runs the server\n"
            "  perdure compat                            the table of RPCs and how far each is served\n"
-           "  perdure reference NAME                    cli or configuration, as Markdown\n"
+           "  perdure reference NAME                    cli, configuration or limits, as Markdown\n"
            "  perdure version                           prints the version\n",
            PERDURE_VERSION);
     cli_print_summary();
@@ -82,8 +82,10 @@ static int run_reference(int argc, char **argv)
         cli_print_reference();
     else if (argc == 1 && strcmp(argv[0], "configuration") == 0)
         options_print_reference();
+    else if (argc == 1 && strcmp(argv[0], "limits") == 0)
+        options_print_limits();
     else {
-        fprintf(stderr, "perdure: reference of what? cli or configuration\n");
+        fprintf(stderr, "perdure: reference of what? cli, configuration or limits\n");
         return 2;
     }
     return 0;

@@ -74,6 +74,14 @@ static bool set_log_level(struct options *options, const char *value)
     return log_level_parse(value, &options->log_level);
 }
 
+static bool set_limit(struct options *options, const char *value)
+{
+    const char  *equals = strchr(value, '=');
+    struct error ignored;
+    return equals != NULL && limits_set(&options->limits, bytes_of(value, (size_t)(equals - value)),
+                                        bytes_of_text(equals + 1), &ignored) == ST_OK;
+}
+
 static const struct flag flags[] = {
     { "grpc", "HOST:PORT", "127.0.0.1:7233",
       "where SDKs and the command line connect; port 0 takes a free one", set_grpc },
@@ -87,6 +95,9 @@ static const struct flag flags[] = {
       set_memory },
     { "lanes", "COUNT", "0", "event-loop threads, at most 64; 0: one less than there are cores, at least one",
       set_lanes },
+    { "limit", "NAME=VALUE", NULL,
+      "a limit of all namespaces that do not set it themselves; repeat for more; names are in limits.md",
+      set_limit },
     { "log-level", "LEVEL", "info", "debug, info, warn, error or off", set_log_level },
 };
 
@@ -122,7 +133,7 @@ static enum status set_defaults(struct options *options, struct error *error)
 
 enum status options_parse(int argc, char **argv, struct options *ret_options, struct error *error)
 {
-    struct options options = { 0 };
+    struct options options = { .limits = limits_default };
     if (set_defaults(&options, error) != ST_OK)
         return ST_INVALID_ARGUMENT;
     for (int i = 0; i < argc; i++) {
@@ -172,5 +183,16 @@ void options_print_reference(void)
         printf("| `--%s %s` | `%s` | %s%s%s | %s |\n", flags[i].name, flags[i].argument, name,
                flags[i].fallback == NULL ? "" : "`", flags[i].fallback == NULL ? "" : flags[i].fallback,
                flags[i].fallback == NULL ? "" : "`", flags[i].help);
+    }
+}
+
+void options_print_limits(void)
+{
+    static const char *const units[] = { "bytes", "", "seconds" };
+    printf("| limit | unit | default | smallest | largest | of |\n|---|---|---|---|---|---|\n");
+    for (size_t i = 0; i < limits_count(); i++) {
+        struct limit limit = limits_row(i);
+        printf("| `%s` | %s | %" PRId64 " | %" PRId64 " | %" PRId64 " | %s |\n", limit.name,
+               units[limit.unit], limit.value_default, limit.value_min, limit.value_max, limit.meaning);
     }
 }

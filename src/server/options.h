@@ -3,6 +3,7 @@
 #define SERVER_OPTIONS_H
 #include "base/base.h"
 #include "base/log.h"
+#include "shard/limits.h"
 
 #define OPTIONS_NAMESPACES_MAX 64
 
@@ -14,6 +15,7 @@ struct options {
     size_t         namespace_count;
     size_t         memory_limit; /* bytes of cached executions, all lanes together */
     uint32_t       lane_count;   /* 0: cores - 1, at least one */
+    struct limits  limits;       /* of namespaces that do not say otherwise */
     enum log_level log_level;
     bool           help;
 };
@@ -24,4 +26,6 @@ enum status options_parse(int argc, char **argv, struct options *ret_options, st
 void        options_print_help(void);
 /* The table as Markdown, for docs/reference/configuration.md. */
 void options_print_reference(void);
+/* The table of limits, for docs/reference/limits.md. */
+void options_print_limits(void);
 #endif

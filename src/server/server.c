@@ -285,7 +285,7 @@ static enum status start_runtime(struct server *server, const struct options *op
                         .clock = clock_system,
                         .lane_count = server->lane_count,
                         .memory_limit = options->memory_limit,
-                        .limits = &limits_default,
+                        .limits = &options->limits,
                         .kinds = (const struct entity_kind **)kinds,
                         .know_ids = true,
                         .kind_count = ARRAY_COUNT(kinds),
@@ -295,7 +295,8 @@ static enum status start_runtime(struct server *server, const struct options *op
     enum status status = runtime_new(&runtime_options, &server->runtime, error);
     if (status == ST_OK)
         server->api = api_new(server->runtime,
-                              &(struct api_options){ .store_name = in_memory ? "memory" : "sqlite" });
+                              &(struct api_options){ .limits = &options->limits,
+                                                     .store_name = in_memory ? "memory" : "sqlite" });
     return status;
 }
 

@@ -1,7 +1,11 @@
 /* decide.c: one request on one entity: decide, apply, join the open batch, and tie the answer to what it rests on. */
 #include "shard/shard_internal.h"
 
+#include "base/log.h"
 #include "history/batch.h"
+
+/* The smallest that state-size-warn may be: most states never come near. */
+#define STATE_SIZE_NOTICED_MIN LIMIT_KIB(16)
 
 static bool has_rows(const struct entity *entity)
 {
@@ -171,8 +175,8 @@ static bool ask(struct lane *lane, struct chain *chain, struct entity *entity, s
     struct env                env = {
                        .now = entity == NULL || !has_rows(entity) ? lane->now : MAX(lane->now, kind->last_event_time(state)),
                        .namespace = lane_namespace_by_number(lane, request->namespace_number),
-                       .limits = &lane->runtime->limits,
     };
+    env.limits = env.namespace == NULL ? &lane->runtime->limits : env.namespace->limits;
     for (;;) {
         /* A new run must come after every other of its chain, also when this lane's clock is behind. */
         *numbers = lane->numbers;
@@ -227,6 +231,33 @@ static void fuse(struct lane *lane, struct chain *chain, struct entity *entity,
     }
 }
 
+static void log_limit(struct lane *lane, const struct entity *entity, const char *limit, int64_t value)
+{
+    const struct namespace_config *namespace = lane_namespace_by_number(lane,
+                                                                        entity->chain->namespace_number);
+    char run_id[UUID_TEXT_SIZE];
+    uuid_print(&entity->run_id, run_id);
+    log_warn("limit.run", "limit=%s value=%" PRId64 " namespace=%.*s workflow_id=%.*s run_id=%.*s", limit,
+             value, BYTES_FMT(namespace == NULL ? BYTES_EMPTY : namespace->name),
+             BYTES_FMT(entity->chain->business_id), UUID_TEXT_SIZE, run_id);
+}
+
+/* Warn limits that this decision crossed. What a state takes is known only now that the decision was applied. */
+static void log_limits(struct lane *lane, const struct entity *entity, const struct decision *decision,
+                       size_t size_before)
+{
+    for (uint32_t i = 0; i < decision->notice_count; i++)
+        log_limit(lane, entity, decision->notices[i].limit, decision->notices[i].value);
+    size_t size = entity->kind->state_size(entity->state);
+    if (size <= size_before || size < STATE_SIZE_NOTICED_MIN)
+        return;
+    const struct namespace_config *namespace = lane_namespace_by_number(lane,
+                                                                        entity->chain->namespace_number);
+    if (namespace != NULL && size_before <= namespace->limits->state_size_warn &&
+        size > namespace->limits->state_size_warn)
+        log_limit(lane, entity, "state-size-warn", (int64_t)size);
+}
+
 void request_decide(struct lane *lane, struct chain *chain, struct entity *entity, struct request *request)
 {
     struct decision      decision;
@@ -245,7 +276,9 @@ void request_decide(struct lane *lane, struct chain *chain, struct entity *entit
     struct entity *created = NULL;
     if (decision.changes) {
         assert(entity != NULL);
+        size_t size = entity->kind->state_size(entity->state);
         transition_join(entity, &decision.self);
+        log_limits(lane, entity, &decision, size);
     }
     if (decision.creates) {
         assert(chain->current == NULL || decision.created_identity.number > chain->current->number);

@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/mailbox.h"
 #include "base/random.h"
+#include "shard/limits.h"
 #include "store/store.h"
 
 struct lane;
@@ -29,22 +30,14 @@ enum entity_kind_id {
 /* --- env: an immutable snapshot of what decisions may depend on besides the entity's state --- */
 
 struct namespace_config {
-    int64_t      number;
-    struct bytes id; /* UUID text */
-    struct bytes name;
-    int32_t      state; /* temporal.api.enums.v1.NamespaceState */
-    int64_t      retention_ns;
-    struct bytes record; /* encoded state_Namespace: everything Describe shows */
+    int64_t              number;
+    struct bytes         id; /* UUID text */
+    struct bytes         name;
+    int32_t              state; /* temporal.api.enums.v1.NamespaceState */
+    int64_t              retention_ns;
+    struct bytes         record; /* encoded state_Namespace: everything Describe shows */
+    const struct limits *limits; /* the server's, but for those that the record names */
 };
-/* The limits of contract 1.8; the defaults are in limits_default. */
-struct limits {
-    size_t id_size_max, payload_size_max, memo_size_max;
-    size_t pending_activities_max, signals_max, buffered_events_max, buffered_bytes_max, buffered_queries_max;
-    size_t history_events_max, history_size_max, state_size_max;
-    size_t suggest_events, suggest_size;
-    int64_t workflow_task_timeout_default_ns, workflow_task_timeout_max_ns;
-};
-extern const struct limits limits_default;
 
 struct event_range {
     int64_t       first_event_id;
@@ -54,8 +47,8 @@ struct event_range {
 struct env {
     int64_t now; /* wall ns: max(clock, last persisted time, the entity's last event time) */
     const struct namespace_config *namespace; /* NULL for kinds that live in none */
-    const struct limits  *limits;
-    uint64_t              entropy[4]; /* fresh for every decide: UUIDs, jitter */
+    const struct limits  *limits;             /* the namespace's */
+    uint64_t              entropy[4];         /* fresh for every decide: UUIDs, jitter */
     struct number_source *numbers; /* decide may take as many as it needs; restored when it is asked again */
     struct event_range    cold;    /* the answer to NEED; count 0 at first */
 };
@@ -139,6 +132,13 @@ struct entity_identity {
     struct uuid  run_id;
 };
 
+/* A warn limit that a decision crossed: the runtime logs it, which comes to once a run. */
+struct limit_notice {
+    const char *limit; /* static */
+    int64_t     value;
+};
+#define LIMIT_NOTICES_MAX 4
+
 /* What decide says. Both transitions commit together. Errors to the caller go into request->error, also beside a
  * transition (a bad completion fails the task and the caller). Nothing changes when neither transition is set. */
 struct decision {
@@ -154,6 +154,9 @@ struct decision {
     /* NEED: fetch [need_from, need_to] of the entity's history and ask again; nothing else may be set then. */
     bool    needs;
     int64_t need_from, need_to;
+    /* Beside changes: for the log. */
+    struct limit_notice notices[LIMIT_NOTICES_MAX];
+    uint32_t            notice_count;
 };
 
 /* What apply folds: a stored row, or a transition on its way there. */

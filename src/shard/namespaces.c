@@ -7,6 +7,7 @@
  */
 #include "shard/shard_internal.h"
 
+#include "base/log.h"
 #include "codec/pb.h"
 #include "pb/state.pb.h"
 
@@ -74,11 +75,33 @@ static int by_number(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-static enum status set_new(const struct namespace_rows *rows, uint64_t generation,
-                           struct namespace_set **ret_set, struct error *error)
+/* A value that was refused when it was set cannot be here; one that a later release refuses leaves the server's in force. */
+static const struct limits *limits_of(const struct runtime *runtime, const struct state_Namespace *record,
+                                      struct arena *arena)
 {
-    struct namespace_set *set = xcalloc(1, sizeof(*set));
-    size_t                count = 0;
+    struct limits *own = NULL;
+    for (size_t i = 0; i < record->data_count; i++) {
+        struct bytes key = record->data[i].key;
+        struct error error;
+        if (!bytes_starts_with(key, LIMIT_DATA_PREFIX))
+            continue;
+        if (own == NULL) {
+            own = ARENA_NEW(arena, struct limits);
+            *own = runtime->limits;
+        }
+        struct bytes name = bytes_of(key.base + LIMIT_DATA_PREFIX.size, key.size - LIMIT_DATA_PREFIX.size);
+        if (limits_set(own, name, record->data[i].value, &error) != ST_OK)
+            log_warn("namespace.limit", "namespace=%.*s error=%s", BYTES_FMT(record->name), error.message);
+    }
+    return own == NULL ? &runtime->limits : own;
+}
+
+static enum status set_new(const struct runtime *runtime, uint64_t generation, struct namespace_set **ret_set,
+                           struct error *error)
+{
+    const struct namespace_rows *rows = runtime->namespace_rows;
+    struct namespace_set        *set = xcalloc(1, sizeof(*set));
+    size_t                       count = 0;
     arena_init(&set->arena, SIZE_MAX);
     atomic_init(&set->references, 1);
     set->generation = generation;
@@ -100,7 +123,9 @@ static enum status set_new(const struct namespace_rows *rows, uint64_t generatio
                                                                 .name = record.name,
                                                                 .state = record.state,
                                                                 .retention_ns = record.retention_ns,
-                                                                .record = bytes };
+                                                                .record = bytes,
+                                                                .limits = limits_of(runtime, &record,
+                                                                                    &set->arena) };
     }
     qsort(set->by_name, set->count, sizeof(set->by_name[0]), by_name);
     for (size_t i = 0; i < set->count; i++)
@@ -211,7 +236,7 @@ enum status namespaces_load(struct runtime *runtime, struct error *error)
     arena_release(&arena);
     struct namespace_set *set = NULL;
     if (status == ST_OK)
-        status = set_new(runtime->namespace_rows, 1, &set, error);
+        status = set_new(runtime, 1, &set, error);
     if (status != ST_OK)
         return status;
     for (uint32_t i = 0; i < runtime->lane_count; i++)
@@ -281,8 +306,7 @@ void namespaces_publish(struct lane *lane, struct batch *batch)
     publication->from = lane;
     publication->pending = runtime->lane_count;
     list_init(&publication->outputs);
-    if (set_new(runtime->namespace_rows, lane->namespaces->generation + 1, &publication->set, &error) !=
-        ST_OK)
+    if (set_new(runtime, lane->namespaces->generation + 1, &publication->set, &error) != ST_OK)
         panic("namespaces: %s", error.message); /* decide made it: it was durable before it was wrong */
     list_append(&lane->publications, &publication->link);
     LIST_FOR_EACH (request, &batch->outputs, struct request, link) {

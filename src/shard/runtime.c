@@ -6,24 +6,6 @@
 #include "base/log.h"
 #include "shard/shard_internal.h"
 
-const struct limits limits_default = {
-    .id_size_max = 1000,
-    .payload_size_max = 2 << 20,
-    .memo_size_max = 2 << 20,
-    .pending_activities_max = 2000,
-    .signals_max = 10000,
-    .buffered_events_max = 100,
-    .buffered_bytes_max = 2 << 20,
-    .buffered_queries_max = 1,
-    .history_events_max = 51200,
-    .history_size_max = 50 << 20,
-    .state_size_max = 8 << 20,
-    .suggest_events = 4096,
-    .suggest_size = 4 << 20,
-    .workflow_task_timeout_default_ns = 10 * NS_PER_S,
-    .workflow_task_timeout_max_ns = 120 * NS_PER_S,
-};
-
 /* Where a thread without a lane waits for the store. */
 struct waiter {
     pthread_mutex_t mutex;

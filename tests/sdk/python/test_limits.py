@@ -1,0 +1,626 @@
+"""Limits of a namespace: each at the limit and one past it, in a namespace of its own where the limit is small.
+
+What the limits are called, and what they are by default, is `docs/reference/limits.md`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+from temporalio.api.common.v1 import message_pb2 as common
+
+from support.env import Env, own_server, restart
+from support.grpc_client import Code, rejects
+from support.hand import (
+    IDENTITY,
+    Hand,
+    cancel_workflow,
+    complete_workflow,
+    continue_as_new,
+    fail_workflow,
+    failure,
+    header,
+    marker,
+    memo,
+    payloads,
+    retry_policy,
+    search_attributes,
+    seconds,
+    start_timer,
+    upsert_memo,
+    upsert_search_attributes,
+)
+from support.histories import ABSENT, PRESENT, PROLOGUE, E, check, check_tail, find, find_attributes, types
+
+pytestmark = pytest.mark.ours("limits are set by data of the namespace")
+
+
+@contextlib.asynccontextmanager
+async def limited(env: Env, **limits: int):
+    """A namespace with these limits, as an Env."""
+    name = env.name("limits")
+    await env.rpc.RegisterNamespace(
+        namespace=name,
+        data={f"perdure.limit.{key.replace('_', '-')}": str(value) for key, value in limits.items()},
+        workflow_execution_retention_period=seconds(86400),
+    )
+    own = Env(env.address, name)
+    try:
+        yield own
+    finally:
+        await own.close()
+
+
+def sized(message, size: int):
+    """`message` of these bytes: one payload in it is filled until it is as long as wanted."""
+    target = message
+    while not isinstance(target, common.Payload):
+        target = next(iter(target.payloads)) if isinstance(target, common.Payloads) else target
+    short = size - message.ByteSize()
+    assert short >= 0, f"it is {message.ByteSize()} bytes long already"
+    target.data += b"x" * short
+    while message.ByteSize() > size:
+        target.data = target.data[: -(message.ByteSize() - size)]
+    assert message.ByteSize() == size
+    return message
+
+
+def blob(size: int) -> common.Payloads:
+    return sized(common.Payloads(payloads=[common.Payload(data=b"x")]), size)
+
+
+def text(size: int) -> str:
+    return "x" * size
+
+
+# Setting them.
+
+
+async def test_limits_are_data_of_the_namespace(env):
+    async with limited(env, payload_size_max=1000, memo_size_max=500) as own:
+        described = await own.rpc.DescribeNamespace(namespace=own.namespace)
+        assert described.namespace_info.limits.blob_size_limit_error == 1000
+        assert described.namespace_info.limits.memo_size_limit_error == 500
+        assert described.namespace_info.data["perdure.limit.payload-size-max"] == "1000"
+        hand = Hand(own)
+        with rejects(Code.INVALID_ARGUMENT, text="1000 bytes"):
+            await hand.start(input=blob(1001))
+        await own.rpc.UpdateNamespace(
+            namespace=own.namespace, update_info={"data": {"perdure.limit.payload-size-max": "2K"}}
+        )
+        await hand.start(input=blob(2048))
+        with rejects(Code.INVALID_ARGUMENT, text="2048 bytes"):
+            await Hand(own).start(input=blob(2049))
+        # An empty value takes the limit back; the server's own is in force again.
+        await own.rpc.UpdateNamespace(
+            namespace=own.namespace, update_info={"data": {"perdure.limit.payload-size-max": ""}}
+        )
+        await Hand(own).start(input=blob(5000))
+        described = await own.rpc.DescribeNamespace(namespace=own.namespace)
+        assert described.namespace_info.limits.blob_size_limit_error == 2 << 20
+        assert "perdure.limit.payload-size-max" not in described.namespace_info.data
+    default = await env.rpc.DescribeNamespace(namespace=env.namespace)
+    assert default.namespace_info.limits.blob_size_limit_error == 2 << 20
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("no-such", "1", "no limit called no-such"),
+        ("payload-size-max", "0", "from 64 to 4194304 bytes"),
+        ("payload-size-max", "5M", "from 64 to"),
+        ("payload-size-max", "many", "not many"),
+        ("payload-size-max", "-1", "not -1"),
+        ("signals-max", "1K", "not 1K"),
+    ],
+)
+async def test_wrong_limits_are_refused(env, name, value, says):
+    with rejects(Code.INVALID_ARGUMENT, text=says):
+        await env.rpc.RegisterNamespace(
+            namespace=env.name("ns"),
+            data={f"perdure.limit.{name}": value},
+            workflow_execution_retention_period=seconds(86400),
+        )
+    with rejects(Code.INVALID_ARGUMENT, text=says):
+        await env.rpc.UpdateNamespace(
+            namespace=env.namespace, update_info={"data": {f"perdure.limit.{name}": value}}
+        )
+
+
+@pytest.mark.crash
+async def test_limits_outlive_the_server(env):
+    async with own_server("--limit", "signals-max=3") as (server, default):
+        async with limited(default, signals_max=1) as own:
+            hand, other = Hand(own), Hand(default)
+            await hand.start()
+            await hand.signal("first")
+            await restart(server)
+            with rejects(Code.INVALID_ARGUMENT, text="limit of 1 signals"):
+                await hand.signal("second")
+            await other.start()
+            for name in "abc":
+                await other.signal(name)
+            with rejects(Code.INVALID_ARGUMENT, text="limit of 3 signals"):
+                await other.signal("d")
+
+
+# What calls carry.
+
+
+async def test_ids(env):
+    async with limited(env, id_size_max=40) as own:
+        for field, at, past in (
+            ("workflow_id", text(40), text(41)),
+            ("workflow_type", {"name": text(40)}, {"name": text(41)}),
+            ("task_queue", {"name": text(40)}, {"name": text(41)}),
+            ("request_id", text(40), text(41)),
+        ):
+            base = dict(workflow_id=own.unique[:8] + field, workflow_type={"name": "t"}, task_queue={"name": "q"})
+            fields = Hand(own).start_fields() | base | {"request_id": own.unique[:8] + field}
+            with rejects(Code.INVALID_ARGUMENT, text="limit of 40 bytes"):
+                await own.rpc.StartWorkflowExecution(**fields | {field: past})
+            await own.rpc.StartWorkflowExecution(**fields | {field: at})
+        hand = Hand(own, workflow_id="w", queue="q-" + own.unique)
+        await hand.start(request_id="r")
+        with rejects(Code.INVALID_ARGUMENT, text="SignalName"):
+            await hand.signal(text(41))
+        await hand.signal(text(40))
+
+
+@pytest.mark.parametrize(
+    ("command", "cause"),
+    [
+        (lambda hand, name: start_timer(name, 60), "BAD_START_TIMER_ATTRIBUTES"),
+        (lambda hand, name: hand.activity(name), "BAD_SCHEDULE_ACTIVITY_ATTRIBUTES"),
+        (lambda hand, name: hand.activity("a", type=name), "BAD_SCHEDULE_ACTIVITY_ATTRIBUTES"),
+        (lambda hand, name: marker(name), "BAD_RECORD_MARKER_ATTRIBUTES"),
+        (lambda hand, name: continue_as_new(name, "q"), "BAD_CONTINUE_AS_NEW_ATTRIBUTES"),
+    ],
+)
+async def test_ids_in_commands(env, command, cause):
+    async with limited(env, id_size_max=100) as own:
+        hand = Hand(own)
+        await hand.start()
+        task = await hand.poll()
+        with rejects(Code.INVALID_ARGUMENT, text="100 bytes"):
+            await hand.complete(task, command(hand, text(101)))
+        check_tail(await hand.history(), E("WftFailed", cause=cause))
+        await hand.step(command(hand, text(100)))
+        assert "WftCompleted" in types(await hand.history())
+
+
+async def test_payloads_of_calls(env):
+    async with limited(env, payload_size_max=700, memo_size_max=300) as own:
+        for fields_at, fields_past in (
+            (dict(input=blob(700)), dict(input=blob(701))),
+            (dict(last_completion_result=blob(700)), dict(last_completion_result=blob(701))),
+        ):
+            await Hand(own).start(**fields_at)
+            with rejects(Code.INVALID_ARGUMENT, text="700 bytes"):
+                await Hand(own).start(**fields_past)
+        small = memo(k="")
+        small.fields["k"].data += b"x" * (300 - small.ByteSize())
+        while small.ByteSize() > 300:
+            small.fields["k"].data = small.fields["k"].data[:-1]
+        await Hand(own).start(memo=small)
+        small.fields["k"].data += b"xx"
+        with rejects(Code.INVALID_ARGUMENT, text="Memo exceeds size limit of 300 bytes"):
+            await Hand(own).start(memo=small)
+        hand = Hand(own)
+        await hand.start()
+        await hand.rpc.SignalWorkflowExecution(
+            workflow_execution=hand.execution(), signal_name="s", input=blob(700)
+        )
+        with rejects(Code.INVALID_ARGUMENT, text="700 bytes"):
+            await hand.rpc.SignalWorkflowExecution(
+                workflow_execution=hand.execution(), signal_name="s", input=blob(701)
+            )
+        with rejects(Code.INVALID_ARGUMENT, text="700 bytes"):
+            await hand.rpc.SignalWithStartWorkflowExecution(
+                signal_name="s", signal_input=blob(701), **hand.start_fields()
+            )
+        with rejects(Code.INVALID_ARGUMENT, text="700 bytes"):
+            await hand.rpc.QueryWorkflow(
+                execution=hand.execution(), query={"query_type": "q", "query_args": blob(701)}
+            )
+        with rejects(Code.INVALID_ARGUMENT, text="700 bytes"):
+            await hand.terminate(details=blob(701))
+        await hand.terminate(details=blob(700))
+
+
+async def test_search_attributes(env):
+    async with limited(
+        env, search_attributes_max=2, search_attribute_size_max=100, search_attributes_size_max=150
+    ) as own:
+        await own.rpc.AddSearchAttributes(
+            namespace=own.namespace,
+            search_attributes={key: "INDEXED_VALUE_TYPE_KEYWORD" for key in ("a", "b", "c")},
+        )
+        value = search_attributes(a="")
+        room = 100 - value.indexed_fields["a"].ByteSize()
+        await Hand(own).start(search_attributes=search_attributes(a=text(room)))
+        with rejects(Code.INVALID_ARGUMENT, text="Search attribute a exceeds size limit of 100"):
+            await Hand(own).start(search_attributes=search_attributes(a=text(room + 1)))
+        await Hand(own).start(search_attributes=search_attributes(a="", b=""))
+        with rejects(Code.INVALID_ARGUMENT, text="3 keys"):
+            await Hand(own).start(search_attributes=search_attributes(a="", b="", c=""))
+        both = search_attributes(a="", b="")
+        room = 150 - both.ByteSize()
+        await Hand(own).start(search_attributes=search_attributes(a=text(room // 2), b=text(room - room // 2)))
+        with rejects(Code.INVALID_ARGUMENT, text="150 bytes"):
+            await Hand(own).start(
+                search_attributes=search_attributes(a=text(room // 2), b=text(room - room // 2 + 1))
+            )
+        hand = Hand(own)
+        await hand.start()
+        task = await hand.poll()
+        with rejects(Code.INVALID_ARGUMENT, text="3 keys"):
+            await hand.complete(task, upsert_search_attributes(a="", b="", c=""))
+        check_tail(await hand.history(), E("WftFailed", cause="BAD_SEARCH_ATTRIBUTES"))
+
+
+async def test_links(env):
+    async with limited(env, links_max=2, link_size_max=200) as own:
+        def link(run: str = "r"):
+            return {"workflow_event": {"namespace": "n", "workflow_id": "w", "run_id": run}}
+
+        room = 200 - common.Link(**link("")).ByteSize()
+        hand = Hand(own)
+        with rejects(Code.INVALID_ARGUMENT, text="more than the 2 allowed"):
+            await hand.start(links=[link(), link(), link()])
+        largest = link(text(room))
+        while common.Link(**largest).ByteSize() > 200:
+            largest = link(largest["workflow_event"]["run_id"][1:])
+        with rejects(Code.INVALID_ARGUMENT, text="Link exceeds the size limit of 200"):
+            await hand.start(links=[link(largest["workflow_event"]["run_id"] + "x")])
+        await hand.start(links=[link(), largest])
+        event = (await hand.history())[0]
+        assert [entry.workflow_event.run_id for entry in event.links] == ["r", largest["workflow_event"]["run_id"]]
+
+
+# Commands: past the limit of payloads the run is not worth another try.
+
+LARGE = 700
+
+
+def large_marker(size: int):
+    command = marker("m")
+    command.record_marker_command_attributes.details["d"].CopyFrom(blob(size))
+    return command
+
+
+def large_failure(size: int):
+    why = failure("")
+    why.message = text(size - why.ByteSize() - 2)
+    while why.ByteSize() < size:
+        why.message += "x"
+    while why.ByteSize() > size:
+        why.message = why.message[:-1]
+    assert why.ByteSize() == size
+    return why
+
+
+def large_complete(size: int):
+    command = complete_workflow("x")
+    command.complete_workflow_execution_command_attributes.result.CopyFrom(blob(size))
+    return command
+
+
+def large_cancel(size: int):
+    command = cancel_workflow("x")
+    command.cancel_workflow_execution_command_attributes.details.CopyFrom(blob(size))
+    return command
+
+
+def large_memo(size: int):
+    command = upsert_memo(k="x")
+    message = command.modify_workflow_properties_command_attributes.upserted_memo
+    message.fields["k"].data += b"x" * (size - message.ByteSize())
+    while message.ByteSize() > size:
+        message.fields["k"].data = message.fields["k"].data[:-1]
+    return command
+
+
+@pytest.mark.parametrize(
+    ("command", "cause", "event"),
+    [
+        (
+            lambda hand, size: hand.activity("a", input=blob(size)),
+            "BAD_SCHEDULE_ACTIVITY_ATTRIBUTES",
+            "ActivityTaskScheduled",
+        ),
+        (lambda hand, size: large_marker(size), "BAD_RECORD_MARKER_ATTRIBUTES", "MarkerRecorded"),
+        (lambda hand, size: large_complete(size), "BAD_SCHEDULE_ACTIVITY_ATTRIBUTES", "Completed"),
+        (
+            lambda hand, size: fail_workflow(large_failure(size)),
+            "BAD_FAIL_WORKFLOW_EXECUTION_ATTRIBUTES",
+            "Failed",
+        ),
+        (lambda hand, size: large_cancel(size), "BAD_CANCEL_WORKFLOW_EXECUTION_ATTRIBUTES", "Canceled"),
+        (
+            lambda hand, size: continue_as_new("t", hand.queue, input=blob(size)),
+            "BAD_CONTINUE_AS_NEW_ATTRIBUTES",
+            "ContinuedAsNew",
+        ),
+        (lambda hand, size: large_memo(size), "BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES", "WorkflowPropertiesModified"),
+    ],
+)
+async def test_payloads_of_commands(env, command, cause, event):
+    async with limited(env, payload_size_max=LARGE, memo_size_max=LARGE) as own:
+        hand = Hand(own)
+        await hand.start()
+        await hand.step(command(hand, LARGE))
+        assert event in types(await hand.history())
+        for attempts_before in (0, 1):
+            hand = Hand(own)
+            await hand.start()
+            if attempts_before:  # of a transient task nothing is written but that it ends the run
+                await hand.fail(await hand.poll())
+            task = await hand.poll()
+            with rejects(Code.INVALID_ARGUMENT, text="exceeds size limit") as refusal:
+                await hand.complete(task, command(hand, LARGE + 1))
+            tail = [] if attempts_before else [E("WftFailed", cause=cause, identity=IDENTITY)]
+            check_tail(
+                await hand.history(),
+                *tail,
+                E("Terminated", reason=refusal.message, identity="history-service", details=ABSENT),
+            )
+            assert await hand.status() == "TERMINATED"
+
+
+# What runs hold.
+
+
+async def test_pending_activities(env):
+    async with limited(env, pending_activities_max=2) as own:
+        hand = Hand(own)
+        await hand.start()
+        await hand.step(hand.activity("a"), hand.activity("b"))
+        await hand.signal("go")
+        task = await hand.poll()
+        with rejects(Code.INVALID_ARGUMENT, text="2"):
+            await hand.complete(task, marker("m"), hand.activity("c"))
+        # None of the commands takes effect, and the run goes on.
+        check_tail(
+            await hand.history(),
+            E("WftFailed", cause="PENDING_ACTIVITIES_LIMIT_EXCEEDED"),
+        )
+        await hand.complete_activity(await hand.poll_activity())
+        await hand.step(hand.activity("c"))
+        assert len((await hand.describe()).pending_activities) == 2
+
+
+async def test_signals(env):
+    async with limited(env, signals_max=2) as own:
+        hand = Hand(own)
+        await hand.start()
+        await hand.signal("one")
+        await hand.signal("two", request_id="two")
+        with rejects(Code.INVALID_ARGUMENT, text="limit of 2 signals"):
+            await hand.signal("three")
+        await hand.signal("two", request_id="two")  # seen: nothing is written
+        with rejects(Code.INVALID_ARGUMENT, text="limit of 2 signals"):
+            await hand.signal_with_start("three")
+        await hand.step(complete_workflow())
+
+
+async def test_buffered_events(env):
+    async with limited(env, buffered_events_max=2) as own:
+        hand = Hand(own)
+        await hand.start()
+        task = await hand.poll()
+        await hand.signal("one")
+        await hand.signal("two")
+        check(await hand.history(), *PROLOGUE[:3])
+        await hand.signal("three")  # one more than there may be: the task fails, what waited is written
+        check(
+            await hand.history(),
+            *PROLOGUE[:3],
+            E("WftFailed", cause="FORCE_CLOSE_COMMAND", failure=ABSENT, identity="history-service"),
+            E("Signaled", signal_name="one"),
+            E("Signaled", signal_name="two"),
+            E("Signaled", signal_name="three"),
+        )
+        with rejects(Code.NOT_FOUND):
+            await hand.complete(task)
+        assert (await hand.poll()).attempt == 2
+
+
+async def test_buffered_bytes(env):
+    async with limited(env, buffered_bytes_max=1000) as own:
+        hand = Hand(own)
+        await hand.start()
+        await hand.poll()
+        await hand.signal("one", text(400))
+        check(await hand.history(), *PROLOGUE[:3])
+        await hand.signal("two", text(600))
+        assert find_attributes(await hand.history(), "WftFailed").cause == 17  # FORCE_CLOSE_COMMAND
+
+
+async def test_history_events(env):
+    async with limited(env, history_events_max=6) as own:
+        hand = Hand(own)
+        await hand.start()
+        await hand.step(marker("five"), marker("six"))
+        assert await hand.status() == "RUNNING"
+        await hand.signal("seven")
+        tail = (await hand.history())[-1]
+        check_tail([tail], E("Terminated", identity="history-service", reason="Workflow history count exceeds limit."))
+
+
+async def test_history_size(env):
+    async with limited(env, history_size_max=2000) as own:
+        hand = Hand(own)
+        await hand.start()
+        await hand.signal("a", text(1000))
+        assert await hand.status() == "RUNNING"
+        await hand.signal("b", text(1000))
+        check_tail(
+            await hand.history(),
+            E("Terminated", identity="history-service", reason="Workflow history size exceeds limit."),
+        )
+
+
+async def test_state_size(env):
+    async with limited(env, state_size_max=20000) as own:
+        hand = Hand(own)
+        await hand.start()
+        await hand.poll()
+        for _ in range(30):
+            try:
+                await hand.signal("kept", text(1500))
+            except Exception as error:
+                assert "already completed" in str(error)
+                break
+        check_tail(
+            await hand.history(),
+            E("Terminated", identity="history-service", reason="Workflow mutable state size exceeds limit."),
+        )
+
+
+async def test_continue_as_new_is_suggested(env):
+    async with limited(env, suggest_events=4, suggest_size=100000) as own:
+        hand = Hand(own)
+        await hand.start()
+        await hand.step()
+        await hand.signal("s")
+        await hand.poll()
+        events = await hand.history()
+        first, second = find_attributes(events, "WftStarted"), find_attributes(events, "WftStarted", 1)
+        assert not first.suggest_continue_as_new and second.suggest_continue_as_new
+        assert list(second.suggest_continue_as_new_reasons) == [2]  # TOO_MANY_HISTORY_EVENTS
+    async with limited(env, suggest_size=500) as own:
+        hand = Hand(own)
+        await hand.start()
+        await hand.signal("s", text(600))
+        await hand.poll()
+        started = find_attributes(await hand.history(), "WftStarted")
+        assert list(started.suggest_continue_as_new_reasons) == [1]  # HISTORY_SIZE_TOO_LARGE
+
+
+# Activities and failures.
+
+
+async def test_activity_results_and_heartbeats(env):
+    async with limited(env, payload_size_max=700) as own:
+        hand = Hand(own)
+        await hand.start()
+        await hand.step(hand.activity("at"), hand.activity("past"), hand.activity("heart"))
+        tasks = {}
+        for _ in range(3):
+            task = await hand.poll_activity()
+            tasks[task.activity_id] = task
+        await own.rpc.RespondActivityTaskCompleted(
+            task_token=tasks["at"].task_token, result=blob(700), identity=IDENTITY
+        )
+        await own.rpc.RespondActivityTaskCompleted(
+            task_token=tasks["past"].task_token, result=blob(701), identity=IDENTITY
+        )
+        answer = await own.rpc.RecordActivityTaskHeartbeat(
+            task_token=tasks["heart"].task_token, details=blob(700), identity=IDENTITY
+        )
+        assert not answer.cancel_requested
+        answer = await own.rpc.RecordActivityTaskHeartbeat(
+            task_token=tasks["heart"].task_token, details=blob(701), identity=IDENTITY
+        )
+        assert answer.cancel_requested
+        events = await hand.history()
+        check_tail([e for e in events if "ActivityTaskCompleted" in types([e])], E("ActivityTaskCompleted"))
+        for nth, words in enumerate(("Complete result exceeds size limit", "Heartbeat details exceeds size limit")):
+            failed = find_attributes(events, "ActivityTaskFailed", nth)
+            assert failed.failure.server_failure_info.non_retryable
+            assert words in failed.failure.message
+            assert failed.retry_state == 2  # NON_RETRYABLE_FAILURE
+
+
+async def test_failures_that_are_too_large_are_cut(env):
+    async with limited(env, payload_size_max=4000, payload_size_warn=1000) as own:
+        hand = Hand(own)
+        await hand.start()
+        await hand.step(hand.activity("a", retry_policy=retry_policy(maximum_attempts=1)))
+        task = await hand.poll_activity()
+        answer = await hand.fail_activity(task, large_failure(4001))
+        assert len(answer.failures) == 1 and "4000" in answer.failures[0].message
+        failed = find_attributes(await hand.history(), "ActivityTaskFailed")
+        assert failed.failure.server_failure_info.non_retryable
+        assert failed.failure.cause.application_failure_info.type == "Oops"
+        assert failed.failure.ByteSize() < 1300
+        task = await hand.poll()
+        await own.rpc.RespondWorkflowTaskFailed(
+            task_token=task.task_token,
+            cause="WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE",
+            failure=large_failure(4001),
+            identity=IDENTITY,
+        )
+        failed = find_attributes(await hand.history(), "WftFailed")
+        assert failed.failure.server_failure_info.non_retryable
+        assert failed.failure.cause.message.startswith("xxx")
+        hand = Hand(own)
+        await hand.start()
+        task = await hand.poll()
+        await own.rpc.RespondWorkflowTaskFailed(
+            task_token=task.task_token,
+            cause="WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE",
+            failure=large_failure(4000),
+            identity=IDENTITY,
+        )
+        assert find_attributes(await hand.history(), "WftFailed").failure == large_failure(4000)
+
+
+async def test_failures_between_attempts_are_kept_short(env):
+    async with limited(env, kept_failure_size_max=1000) as own:
+        for size, kept in ((1000, True), (1001, False)):
+            hand = Hand(own)
+            await hand.start()
+            await hand.step(
+                hand.activity("a", retry_policy=retry_policy(initial_interval=0.001, maximum_attempts=2))
+            )
+            answer = await hand.fail_activity(await hand.poll_activity(), large_failure(size))
+            assert not answer.failures
+            await hand.complete_activity(await hand.poll_activity())
+            last = find_attributes(await hand.history(), "ActivityTaskStarted").last_failure
+            if kept:
+                assert last == large_failure(size)
+            else:
+                assert last.HasField("server_failure_info") and not last.server_failure_info.non_retryable
+                assert last.cause.application_failure_info.type == "Oops"
+
+
+async def test_lists_and_task_timeouts(env):
+    async with limited(
+        env, list_page_max=2, workflow_task_timeout_default=7, workflow_task_timeout_max=9
+    ) as own:
+        hands = [Hand(own) for _ in range(3)]
+        for hand in hands:
+            await hand.start()
+        for size in (0, 2, 3):
+            page = await own.rpc.ListWorkflowExecutions(page_size=size)
+            assert len(page.executions) == 2 and page.next_page_token
+        assert find_attributes(await hands[0].history(), "Started").workflow_task_timeout.seconds == 7
+        hand = Hand(own)
+        await hand.start(workflow_task_timeout=60)
+        assert find_attributes(await hand.history(), "Started").workflow_task_timeout.seconds == 9
+
+
+@pytest.mark.crash
+async def test_warn_limits_are_logged_once_a_run(env):
+    async with own_server(
+        *("--limit", "history-events-warn=6", "--limit", "history-size-warn=3000"),
+        *("--limit", "state-size-warn=16384", "--limit", "payload-size-warn=1000"),
+        *("--limit", "memo-size-warn=10"),
+    ) as (server, own):
+        hand = Hand(own)
+        await hand.start(memo=memo(k="a memo of more than ten bytes"))
+        await hand.poll()
+        for _ in range(10):
+            await hand.signal("s", text(3000))
+        await hand.terminate()
+        log = server.log_tail(100000)
+        for limit in ("history-events-warn", "history-size-warn", "state-size-warn"):
+            lines = [line for line in log.splitlines() if "limit.run" in line and f"limit={limit}" in line]
+            assert len(lines) == 1, log
+            assert hand.workflow_id in lines[0] and hand.run_id in lines[0]
+        assert sum("limit.payload" in line for line in log.splitlines()) == 10
+        assert sum("limit.memo" in line for line in log.splitlines()) == 1
