@@ -25,7 +25,7 @@ static void batch_answered(struct message *message);
 static bool batch_is_empty(const struct batch *batch)
 {
     return list_empty(&batch->changes) && batch->strays == NULL && batch->acknowledged == NULL &&
-           batch->received == NULL;
+           batch->received == NULL && batch->erasures == NULL;
 }
 
 /* Something is about to join the open batch. */
@@ -111,19 +111,32 @@ static void output_leave(struct lane *lane, struct request *request)
     lane_finish(lane, request);
 }
 
+static struct batch *batch_of(struct lane *lane, int64_t id)
+{
+    struct batch *batch = lane->open;
+    if (lane->flight != NULL && id == lane->flight->id)
+        batch = lane->flight;
+    else if (lane->second != NULL && id == lane->second->id)
+        batch = lane->second;
+    assert(id == batch->id);
+    return batch;
+}
+
 void commit_output(struct lane *lane, struct request *request)
 {
     if (request->batch <= lane->durable_batch) {
         output_leave(lane, request);
         return;
     }
-    struct batch *batch = lane->open;
-    if (lane->flight != NULL && request->batch == lane->flight->id)
-        batch = lane->flight;
-    else if (lane->second != NULL && request->batch == lane->second->id)
-        batch = lane->second;
-    assert(request->batch == batch->id);
-    list_append(&batch->outputs, &request->link);
+    list_append(&batch_of(lane, request->batch)->outputs, &request->link);
+}
+
+void commit_after(struct lane *lane, int64_t id, struct message *message)
+{
+    struct batch *batch = batch_of(lane, id);
+    assert(id > lane->durable_batch && !batch_is_empty(batch));
+    message->next = batch->after;
+    batch->after = message;
 }
 
 /* --- sealing --- */
@@ -254,9 +267,11 @@ static void seal_change(struct change *change)
     if (entity->kind->id != ENTITY_NAMESPACES) {
         change->open = entity->kind->is_open(entity->state);
         assert(!change->created || change->run != NULL);
-        seal_run(change, chain->group);
+        if (!entity->deleted)
+            seal_run(change, chain->group);
         seal_transition(change, chain->group);
-        seal_outgrown(change, chain->group);
+        if (!entity->deleted)
+            seal_outgrown(change, chain->group);
     }
     for (struct ready_change *at = change->ready; at != NULL; at = at->next) {
         struct store_write *write = add(batch, at->row == NULL ? STORE_READY_DELETE : STORE_READY_INSERT,
@@ -272,6 +287,8 @@ static void seal_change(struct change *change)
             at->row.key.size + at->row.state.size)
             ->entity = at->row;
     link_seal_change(change, chain->group);
+    if (entity->deleted)
+        deletion_seal_change(change, chain->group);
     if (change->wakeup != WAKEUP_KEEP) {
         struct store_write *write = add(batch,
                                         change->wakeup == WAKEUP_SET ? STORE_WAKEUP_SET : STORE_WAKEUP_DELETE,
@@ -317,6 +334,7 @@ static void seal_rest(struct lane *lane, struct batch *batch)
     for (struct stray_wakeup *stray = batch->strays; stray != NULL; stray = stray->next)
         add(batch, STORE_WAKEUP_DELETE, batch->store.group_count++, 16)->wakeup.entity = stray->entity;
     link_seal(batch);
+    deletion_seal(batch);
     /* Not in a second batch: the one in flight, sent again after it, would put an older row in its place. */
     if (lane->flight == NULL &&
         (lane->now - lane->clock_written >= CLOCK_PERIOD_NS || lane->numbers.last > lane->numbers_reserved))
@@ -372,6 +390,7 @@ static void batch_clear(struct batch *batch)
     batch->strays = NULL;
     batch->acknowledged = NULL;
     batch->received = NULL;
+    batch->erasures = NULL;
     batch->transitions = batch->chains = batch->size = 0;
     batch->full_count = batch->abort_count = 0;
     batch->namespaces_changed = batch->answered = false;
@@ -399,6 +418,8 @@ static void release_change(struct lane *lane, struct change *change)
         hooks->released(context, lane, entity->number, entity->durable_event_id, change->open);
     entity_trim_tail(entity);
     change_recycle(lane, change);
+    if (entity->deleted)
+        deletion_released(lane, entity);
 }
 
 static void remove_from_flight(struct lane *lane, const struct batch *batch)
@@ -552,6 +573,7 @@ static void lost_fence(struct lane *lane)
     all_lost(lane, fail_unavailable);
     load_forget_all(lane, &waiters);
     scan_forget_all(lane, &waiters);
+    fork_forget_all(lane, &waiters);
     for (struct list *at; (at = list_take_first(&waiters)) != NULL;)
         fail_unavailable(lane, LIST_ENTRY(at, struct request, link));
     wakeup_forget_all(lane);

@@ -166,6 +166,20 @@ static void tie(struct lane *lane, struct chain *chain, const struct entity *ent
     commit_output(lane, request);
 }
 
+/* NEED of another run, or of a fork: the request waits for it. */
+static void ask_for_run(struct lane *lane, struct chain *chain, struct request *request,
+                        const struct decision *decision)
+{
+    if (++request->rounds > NEED_ROUNDS_MAX)
+        lane_fail(lane, request, ST_INTERNAL, "a decision asked for a run that it cannot have");
+    else if (decision->fork_run != 0)
+        fork_for_request(lane, chain, request, decision);
+    else {
+        request->other = decision->need_run;
+        load_wait(lane, chain, decision->need_run, request);
+    }
+}
+
 /* Asks until the kind has what it needs. False: the request waits for events, or was answered. */
 static bool ask(struct lane *lane, struct chain *chain, struct entity *entity, struct request *request,
                 struct number_source *numbers, struct decision *decision)
@@ -186,12 +200,19 @@ static bool ask(struct lane *lane, struct chain *chain, struct entity *entity, s
         env.cold = request->cold;
         for (size_t i = 0; i < ARRAY_COUNT(env.entropy); i++)
             env.entropy[i] = random_next(&lane->random);
+        struct entity *other = request->other == 0 ? NULL : entity_find(lane, request->other);
+        env.other = other == NULL || other->chain != chain ? NULL : other->state;
+        env.fork = fork_view(request->fork);
         *decision = (struct decision){ 0 };
         error_clear(&request->error);
         kind->decide(state, request, &env, decision);
-        if (!decision->needs)
+        if (!decision->needs && decision->need_run == 0 && decision->fork_run == 0)
             return true;
-        assert(!decision->changes && !decision->creates);
+        assert(!decision->changes && !decision->creates && !decision->deletes);
+        if (!decision->needs) {
+            ask_for_run(lane, chain, request, decision);
+            return false;
+        }
         if (entity == NULL || ++request->rounds > NEED_ROUNDS_MAX || decision->need_from < 1 ||
             decision->need_to >= entity->next_event_id || decision->need_from > decision->need_to) {
             lane_fail(lane, request, ST_INTERNAL,
@@ -280,6 +301,12 @@ void request_decide(struct lane *lane, struct chain *chain, struct entity *entit
         transition_join(entity, &decision.self);
         log_limits(lane, entity, &decision, size);
     }
+    if (decision.changes_other) {
+        struct entity *other = entity_find(lane, decision.other);
+        assert(other != NULL && other->chain == chain && decision.other_self.ready_count == 0);
+        transition_join(other, &decision.other_self);
+        wakeup_adjust(other);
+    }
     if (decision.creates) {
         assert(chain->current == NULL || decision.created_identity.number > chain->current->number);
         assert(decision.created.run != NULL && !decision.created.is_volatile);
@@ -287,20 +314,26 @@ void request_decide(struct lane *lane, struct chain *chain, struct entity *entit
                              &decision.created_identity);
         entity_publish(created);
         commit_change(created)->created = true;
+        if (decision.forks)
+            fork_begin_entity(request->fork, created);
         transition_join(created, &decision.created);
+        if (decision.forks)
+            deletion_note_uses(created->open);
         chain->current = created;
         chain->current_known = true;
     }
     if (request->command == ENTITY_COMMAND_MESSAGE)
         link_receive(lane, request, chain, &decision);
+    if (decision.deletes)
+        deletion_join(entity);
     tie(lane, chain, created != NULL ? created : entity, request);
-    if (decision.changes)
+    if (decision.changes && !decision.deletes)
         fuse(lane, chain, entity, &decision.self);
     if (created != NULL) {
         fuse(lane, chain, created, &decision.created);
         wakeup_adjust(created);
     }
-    if (entity != NULL) {
+    if (entity != NULL && !entity->deleted) {
         wakeup_adjust(entity);
         entity_touch(entity);
     }
@@ -364,6 +397,10 @@ void request_process(struct lane *lane, struct request *request)
     if (chain_is_quarantined(lane, chain)) {
         lane_fail(lane, request, ST_INTERNAL, "execution %.*s is quarantined; the server's log says why",
                   BYTES_FMT(request->business_id));
+        return;
+    }
+    if (chain->deleted_batch > lane->durable_batch) { /* what the store has of it is still too much */
+        request_wait_for_batch(lane, request, chain->deleted_batch);
         return;
     }
     struct entity *entity;

@@ -24,6 +24,8 @@ enum entity_kind_id {
     ENTITY_WORKFLOW = 1,
     ENTITY_NAMESPACES = 2, /* the cluster singleton: names and settings of all namespaces; see namespaces.c */
     ENTITY_CLOCK = 3,      /* the runtime's: rows that say how far time had come, one per lane */
+    ENTITY_BRANCH_USE = 4, /* the runtime's: that a run's history begins with events of another run's branch, see deletion.c */
+    ENTITY_DELETION = 5,   /* the runtime's: runs that are gone, whose history is not yet */
     ENTITY_TEST = 100,
 };
 
@@ -44,6 +46,22 @@ struct event_range {
     struct bytes *events; /* encoded HistoryEvents */
     size_t        count;
 };
+/* A run's history: events of other runs' branches, then those of its own, whose number is the run's. */
+struct history_segment {
+    store_number branch;
+    int64_t      last_event_id;
+};
+/* What a decision may ask for that makes a new run out of the beginning of an old one (NEED fork). */
+struct fork_view {
+    const void   *state;   /* of the old run as it was before the event where it is cut */
+    int64_t       fork_event_id;
+    bool          is_torn; /* that event is within a transition: there was no such state */
+    struct bytes *events;  /* those that `keep` wanted: from the cut on, then of the runs that were asked for after it */
+    size_t        count;
+    store_number  last_run; /* and how far events have been looked at */
+    int64_t       last_event_id;
+};
+
 struct env {
     int64_t now; /* wall ns: max(clock, last persisted time, the entity's last event time) */
     const struct namespace_config *namespace; /* NULL for kinds that live in none */
@@ -51,6 +69,8 @@ struct env {
     uint64_t              entropy[4];         /* fresh for every decide: UUIDs, jitter */
     struct number_source *numbers; /* decide may take as many as it needs; restored when it is asked again */
     struct event_range    cold;    /* the answer to NEED; count 0 at first */
+    const void             *other; /* the answer to NEED another run; NULL at first */
+    const struct fork_view *fork;  /* the answer to NEED fork; NULL at first */
 };
 store_number env_number(struct env *env);
 
@@ -81,6 +101,8 @@ struct request {
     int64_t            version; /* of the entity, when it was decided */
     uint32_t           rounds;  /* of NEED */
     struct event_range cold;
+    store_number       other; /* the run that was asked for */
+    struct fork       *fork;  /* under way, or done; freed with the answer */
 };
 #define ENTITY_COMMAND_DUE                                                                                   \
     0 /* the time that next_due named has come (or it was named too early: decide nothing) */
@@ -151,6 +173,19 @@ struct decision {
      * with the link's row. With a transition, messages are the transition's. */
     struct entity_message *messages;
     size_t                 message_count;
+    bool forks;   /* the new run begins as env.fork says; `created` goes on from there */
+    bool deletes; /* self, if it is set, is the run's last transition: it is gone with this commit, its history soon after */
+    /* A further run of the same business id: env.other. */
+    bool              changes_other;
+    store_number      other;
+    struct transition other_self;
+    /* NEED another run: load it. When there is none, decide is asked as for a run that does not exist. */
+    store_number need_run;
+    /* NEED fork: fold the run's history up to, not including, fork_event_id, and keep later events. With fork_event_id 0 go on
+     * with the events of another run, which may be gone. */
+    store_number fork_run;
+    int64_t      fork_event_id;
+    bool (*fork_keep)(struct bytes event);
     /* NEED: fetch [need_from, need_to] of the entity's history and ask again; nothing else may be set then. */
     bool    needs;
     int64_t need_from, need_to;
@@ -185,6 +220,8 @@ struct entity_kind {
     void (*loaded)(void *state, int64_t now);
     int64_t (*next_due)(const void *state);        /* wall ns; TIME_NEVER: nothing to wait for */
     int64_t (*last_event_time)(const void *state); /* wall ns; env.now is never before it */
+    /* Optional: what its history begins with that is not in its own branch. Valid as long as the state. */
+    size_t (*history_prefix)(const void *state, const struct history_segment **ret_segments);
     bool (*is_open)(const void *state);
     /* Whether a worker has one of its tasks, or is about to, so that something may come any moment: such entities are worth
      * a wait of the group commit. In constant time. NULL: while it is open. */

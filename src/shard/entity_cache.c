@@ -138,21 +138,34 @@ void entity_publish(struct entity *entity)
     known_add(&lane->known, entity->chain->by_key.hash);
 }
 
-void entity_free(struct entity *entity)
+static void chain_lose(struct entity *entity)
 {
-    struct lane  *lane = entity->lane;
     struct chain *chain = entity->chain;
-    assert(entity->open == NULL && entity->flight == NULL);
     if (chain->current == entity) {
         chain->current = NULL;
         chain->current_known = false;
     }
+    if (entity->published)
+        table_remove(&entity->lane->by_number, &entity->by_number);
+    entity->published = false;
+}
+
+void entity_hide(struct entity *entity)
+{
+    chain_lose(entity);
+    entity->deleted = true;
+    entity->chain->incarnation++; /* loads under way may have seen it */
+}
+
+void entity_free(struct entity *entity)
+{
+    struct lane *lane = entity->lane;
+    assert(entity->open == NULL && entity->flight == NULL);
+    chain_lose(entity);
     for (struct list *at; (at = list_take_first(&entity->tail)) != NULL;)
         free(LIST_ENTRY(at, struct tail_row, link));
     list_remove(&entity->in_chain);
     list_remove(&entity->lru);
-    if (entity->published)
-        table_remove(&lane->by_number, &entity->by_number);
     lane->entity_bytes -= entity->size;
     entity->kind->state_free(entity->state);
     free(entity);
@@ -239,7 +252,7 @@ void chain_forget(struct lane *lane, struct chain *chain)
     }
     chain->current = NULL;
     chain->current_known = false;
-    chain->last_batch = 0;
+    chain->last_batch = chain->deleted_batch = 0;
     chain->joined_batch = 0;
     chain->incarnation++;
     lane->forgets++;

@@ -25,10 +25,13 @@ struct scan {
     struct arena      arena;
     struct store_read read;
     /* what */
-    store_number branch;
+    store_number branch; /* the run's own */
     int64_t      first, last;
     bool         backward;
     size_t       count_limit, size_limit;
+    /* where in the store: the branches of the run's history, and the one that is read now */
+    struct history_segment *segments;
+    size_t                  segment_count, segment;
     /* from memory: all events from memory_from on, as far as they are asked for */
     struct pinned_row *pinned;
     size_t             pinned_count;
@@ -101,6 +104,30 @@ static void pin_memory(struct scan *scan, struct entity *entity, bool undurable)
     }
     if (open != NULL && open->event_count != 0 && open->first_event_id <= scan->last)
         pin(scan, open->first_event_id, open->event_count, buffer_bytes(&open->events));
+}
+
+/* --- branches --- */
+
+static void set_segments(struct scan *scan, const struct entity *entity, const struct history_read *page)
+{
+    const struct history_segment *prefix = page == NULL ? NULL : page->prefix;
+    size_t                        count = page == NULL ? 0 : page->prefix_count;
+    if (entity != NULL && entity->kind->history_prefix != NULL)
+        count = entity->kind->history_prefix(entity->state, &prefix);
+    scan->segments = ARENA_NEW_ARRAY(&scan->arena, struct history_segment, count + 1);
+    if (count != 0)
+        memcpy(scan->segments, prefix, count * sizeof(*prefix));
+    scan->segments[count] = (struct history_segment){ scan->branch, INT64_MAX };
+    scan->segment_count = count + 1;
+}
+
+/* The branch that has the next event. */
+static size_t segment_of(const struct scan *scan)
+{
+    size_t at = 0;
+    while (scan->segments[at].last_event_id < scan->expected)
+        at++;
+    return at;
 }
 
 /* --- adding rows to the answer --- */
@@ -227,7 +254,7 @@ static void scan_read(struct scan *scan, int64_t from, int64_t to)
 {
     scan->read = (struct store_read){
         .kind = STORE_READ_HISTORY,
-        .number = scan->branch,
+        .number = scan->segments[scan->segment].branch,
         .from = from,
         .to = to,
         .from_event = from == 1 && to == INT64_MAX ? scan->expected : 0, /* the first page: where to start */
@@ -250,6 +277,7 @@ static void scan_start(struct cold *cold)
         cold_end(lane);
         return;
     }
+    scan->segment = segment_of(scan);
     scan_read(scan, 1, INT64_MAX);
 }
 
@@ -262,19 +290,22 @@ static bool store_part_done(const struct scan *scan)
 static void add_stored(struct scan *scan)
 {
     const struct store_read *read = &scan->read;
+    int64_t                  last = scan->segments[scan->segment].last_event_id;
     for (size_t i = 0; i < read->transition_count && !store_part_done(scan); i++) {
         const struct store_transition *row = &read->transitions[i];
         struct bytes                  *events;
         size_t                         count;
         if (batch_unpack(row, &scan->arena, &events, &count, &scan->error) != ST_OK)
             return;
+        if (row->first_event_id + (int64_t)count - 1 > last) /* what follows is of the other run */
+            count = row->first_event_id > last ? 0 : (size_t)(last - row->first_event_id + 1);
         if (!add_row(scan, row->first_event_id, events, count)) {
             error_set(&scan->error, ST_DATA_LOSS, "history of run %" PRId64 " lacks event %" PRId64,
                       scan->branch, scan->expected);
             return;
         }
     }
-    if (store_part_done(scan) || read->more)
+    if (store_part_done(scan) || read->more || segment_of(scan) != scan->segment)
         return;
     if (scan->count == 0 && read->transition_count == 0)
         error_set(&scan->error, ST_NOT_FOUND, "the history of this run is not there any more");
@@ -297,6 +328,12 @@ static void scan_answered(struct message *message)
     else
         add_stored(scan);
     if (scan->error.code == ST_OK && !store_part_done(scan)) {
+        size_t segment = segment_of(scan);
+        if (segment != scan->segment) {
+            scan->segment = segment;
+            scan_read(scan, 1, INT64_MAX);
+            return;
+        }
         int64_t last = scan->read.transitions[scan->read.transition_count - 1].number;
         if (scan->backward)
             scan_read(scan, 1, last - 1);
@@ -352,6 +389,7 @@ bool scan_for_request(struct entity *entity, struct request *request, int64_t fr
          .lane = lane, .branch = entity->number, .first = from, .last = to, .request = request
     };
     arena_init(&scan.arena, SIZE_MAX);
+    set_segments(&scan, entity, NULL);
     if (scan_memory(&scan, entity, true)) {
         request_ready(&scan);
         return true;
@@ -380,6 +418,7 @@ static void read_here(struct lane *lane, struct history_read *page)
            .page = page,
     };
     arena_init(&scan.arena, SIZE_MAX);
+    set_segments(&scan, entity, page);
     list_init(&page->link);
     if (lane->waiting >= LOAD_WAITERS_MAX) {
         error_set(&scan.error, ST_RESOURCE_EXHAUSTED, "too many requests wait for history");

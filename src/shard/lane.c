@@ -59,6 +59,12 @@ static void request_home(struct message *message)
     request->done(request);
 }
 
+void request_wait_for_batch(struct lane *lane, struct request *request, int64_t batch)
+{
+    request->message.run = request_arrived;
+    commit_after(lane, batch, &request->message);
+}
+
 void lane_enqueue(struct lane *lane, struct request *request)
 {
     list_append(&lane->queue, &request->link);
@@ -74,6 +80,8 @@ void request_prepare(struct lane *home, struct request *request)
     request->version = 0;
     request->rounds = 0;
     request->cold = (struct event_range){ 0 };
+    request->other = 0;
+    request->fork = NULL;
     list_init(&request->link);
 }
 
@@ -93,6 +101,8 @@ void lane_finish(struct lane *lane, struct request *request)
 {
     assert(!list_linked(&request->link));
     request->chain = NULL;
+    if (request->fork != NULL)
+        fork_free(request);
     if (request->home == lane) {
         list_append(&lane->finished, &request->link);
         return;
@@ -182,6 +192,7 @@ void lane_turn(struct lane *lane)
     link_turn(lane);
     cache_turn(lane);
     known_turn(lane);
+    deletion_turn(lane);
 }
 
 int64_t lane_next_due(const struct lane *lane)
@@ -192,7 +203,7 @@ int64_t lane_next_due(const struct lane *lane)
         (!list_empty(&lane->queue) && !commit_open_is_full(lane)))
         return lane->wall;
     /* Times of the commit are monotonic, those of wake-ups are the lane's own; the host counts by the wall clock. */
-    int64_t commit = commit_next_due(lane), wakeup = wakeup_next_due(lane);
+    int64_t commit = MIN(commit_next_due(lane), deletion_next_due(lane)), wakeup = wakeup_next_due(lane);
     int64_t due = TIME_NEVER;
     if (commit != TIME_NEVER)
         due = time_add(lane->wall, MAX(commit - lane->monotonic, INT64_C(0)));
@@ -207,7 +218,7 @@ bool lane_idle(const struct lane *lane)
     return atomic_load_explicit(&lane->mailbox.newest, memory_order_relaxed) == NULL &&
            list_empty(&lane->queue) && list_empty(&lane->finished) && list_empty(&lane->publications) &&
            lane->flight == NULL && commit_is_empty(lane) && list_empty(&lane->loads) &&
-           list_empty(&lane->scans) && list_empty(&lane->reads_finished) && lane->wakeup_read == NULL &&
+           list_empty(&lane->scans) && deletion_is_idle(lane) && list_empty(&lane->reads_finished) && lane->wakeup_read == NULL &&
            lane->due_running == 0 && !lane->probing && !known_is_reading(lane) && link_idle(lane);
 }
 

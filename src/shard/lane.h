@@ -125,6 +125,8 @@ struct history_read {
     int64_t      namespace_number;
     struct bytes business_id;
     store_number branch;
+    const struct history_segment *prefix; /* what comes before the branch; in the arena */
+    size_t                        prefix_count;
     int64_t      first, last;             /* event ids, inclusive */
     bool         backward;                /* newest first, starting at last */
     size_t       count_limit, size_limit; /* a page ends with the commit batch that reaches one of them */

@@ -59,41 +59,61 @@ static bool take_varint(struct bytes *rest, uint64_t *ret_value)
 }
 
 /* One record for each transition that was joined in the row. */
-static enum status fold_row(struct entity *entity, const struct store_transition *row, struct arena *arena,
-                            struct error *error)
+enum status fold_row(struct row_fold *fold, const struct store_transition *row, struct arena *arena,
+                     struct error *error)
 {
     struct bytes *events, rest = row->delta;
     size_t        count, used = 0;
     enum status   status = batch_unpack(row, arena, &events, &count, error);
     if (status != ST_OK)
         return status;
-    if (row->number != entity->row_number + 1 || (count != 0 && row->first_event_id != entity->next_event_id))
+    if (row->number != fold->row_number + 1 || (count != 0 && row->first_event_id != fold->next_event_id))
         return error_set(error, ST_DATA_LOSS,
                          "row %" PRId64 " (event %" PRId64 ") follows row %" PRId64 " (event %" PRId64 ")",
-                         row->number, row->first_event_id, entity->row_number, entity->next_event_id - 1);
-    entity->row_number = row->number;
-    while (rest.size != 0) {
+                         row->number, row->first_event_id, fold->row_number, fold->next_event_id - 1);
+    fold->row_number = row->number;
+    while (rest.size != 0 && fold->next_event_id < fold->end_event_id) {
         uint64_t event_count, size;
         if (!take_varint(&rest, &event_count) || !take_varint(&rest, &size) || size > rest.size ||
             event_count > count - used)
             return error_set(error, ST_DATA_LOSS, "row %" PRId64 " has a damaged list of deltas",
                              row->number);
+        if ((int64_t)event_count > fold->end_event_id - fold->next_event_id) {
+            fold->is_torn = true;
+            break;
+        }
         struct transition_record record = { .number = row->number,
-                                            .first_event_id = entity->next_event_id,
+                                            .first_event_id = fold->next_event_id,
                                             .events = events + used,
                                             .event_count = (size_t)event_count,
                                             .delta = bytes_of(rest.base, (size_t)size) };
-        status = entity->kind->apply(entity->state, &record, error);
+        status = fold->kind->apply(fold->state, &record, error);
         if (status != ST_OK)
             return status;
         rest = bytes_of(rest.base + size, rest.size - (size_t)size);
         used += (size_t)event_count;
-        entity->next_event_id += (int64_t)event_count;
+        fold->next_event_id += (int64_t)event_count;
     }
-    if (used != count)
+    if (used != count && fold->end_event_id == INT64_MAX)
         return error_set(error, ST_DATA_LOSS, "row %" PRId64 " has events without a transition", row->number);
-    entity->unsnapped += row->events.size + row->delta.size;
+    fold->rest = events + used;
+    fold->rest_count = count - used;
     return ST_OK;
+}
+
+static enum status entity_fold(struct entity *entity, const struct store_transition *row, struct arena *arena,
+                               struct error *error)
+{
+    struct row_fold fold = { .kind = entity->kind,
+                             .state = entity->state,
+                             .row_number = entity->row_number,
+                             .next_event_id = entity->next_event_id,
+                             .end_event_id = INT64_MAX };
+    enum status     status = fold_row(&fold, row, arena, error);
+    entity->row_number = fold.row_number;
+    entity->next_event_id = fold.next_event_id;
+    entity->unsnapped += row->events.size + row->delta.size;
+    return status;
 }
 
 static enum status restore(struct entity *entity, const struct store_run *run, struct error *error)
@@ -115,7 +135,7 @@ static enum status fold_page(struct load *load, struct error *error)
 {
     for (size_t i = 0; i < load->read.transition_count; i++) {
         const struct store_transition *row = &load->read.transitions[i];
-        enum status                    status = fold_row(load->entity, row, &load->arena, error);
+        enum status                    status = entity_fold(load->entity, row, &load->arena, error);
         if (status != ST_OK)
             return status;
         /* What was just read is likely to be read again: a worker without a cache gets the whole history. */
@@ -143,6 +163,7 @@ static void load_free(struct load *load)
 }
 
 static void load_answered(struct message *message);
+static void read_run(struct load *load);
 
 static void submit(struct load *load, struct store_read read)
 {
@@ -154,8 +175,26 @@ static void submit(struct load *load, struct store_read read)
     store_read(load->lane->runtime->options.store, &load->read);
 }
 
+static void read_run_again(struct message *message)
+{
+    struct load *load = CONTAINER_OF(CONTAINER_OF(message, struct store_read, message), struct load, read);
+    if (load->chain != NULL) {
+        read_run(load);
+        return;
+    }
+    struct lane *lane = load->lane;
+    load_free(load);
+    cold_end(lane);
+}
+
 static void read_run(struct load *load)
 {
+    /* Rows of a run that was deleted in a batch that is not durable yet are still there. */
+    if (load->chain->deleted_batch > load->lane->durable_batch) {
+        load->read.message = (struct message){ .run = read_run_again };
+        commit_after(load->lane, load->chain->deleted_batch, &load->read.message);
+        return;
+    }
     load->incarnation = load->chain->incarnation;
     submit(load, (struct store_read){
                      .kind = load->number == 0 ? STORE_READ_CURRENT_RUN : STORE_READ_RUN,

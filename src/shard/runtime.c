@@ -107,6 +107,7 @@ static struct lane *new_lane(struct runtime *runtime, uint32_t index, uint64_t s
     list_init(&lane->quarantined);
     list_init(&lane->loads);
     list_init(&lane->scans);
+    list_init(&lane->forks);
     list_init(&lane->colds_queued);
     list_init(&lane->reads_finished);
     lane->known.given_up = !runtime->options.know_ids;
@@ -161,6 +162,7 @@ static void lane_free(struct lane *lane)
 {
     load_free_all(lane);
     scan_free_all(lane);
+    fork_free_all(lane);
     /* Chains without entities are freed with the table: nothing is in use any more. */
     while (!list_empty(&lane->lru)) {
         struct entity *entity = LIST_ENTRY(lane->lru.next, struct entity, lru);
@@ -171,6 +173,7 @@ static void lane_free(struct lane *lane)
     known_free(lane);
     wakeup_free(lane);
     links_free(lane);
+    deletion_free(lane);
     commit_free(lane);
     namespaces_abandon(lane);
     namespace_set_release(lane->namespaces);

@@ -10,6 +10,8 @@
  *   history_read.c  pages of history
  *   namespaces.c    the singleton, and the snapshot of its rows that every lane holds
  *   link.c          messages between entities
+ *   fork.c          runs that begin as the beginning of another one
+ *   deletion.c      runs that go, and their rows after them
  *
  * While a batch is in flight the next one fills, and that is the group commit. Under load a second one follows, if it rests
  * on nothing of the first, which may yet be refused or have to be sent again; see docs/design/004-output-commit.md.
@@ -77,6 +79,7 @@ struct chain {
     struct list         loads;
     uint64_t            incarnation; /* grows when its runs are forgotten */
     int64_t             last_batch;  /* the last one that wrote any of the runs */
+    int64_t             deleted_batch; /* the last one that deleted one: until it is durable the store is not to be asked */
     unsigned            pins;        /* loads under way */
     uint32_t            group;       /* in the batch group_batch */
     int64_t             group_batch, joined_batch;
@@ -109,6 +112,7 @@ struct entity {
     int64_t wakeup_durable; /* the key in the window; TIME_NEVER: none known */
     bool    wakeup_guessed, wakeup_fired;
     bool    published; /* in the tables; before that a load's own */
+    bool    deleted;   /* gone with the batch that its change is in; requests do not find it */
 };
 
 /* What an open batch will write for one entity. */
@@ -161,6 +165,7 @@ struct batch {
     struct stray_wakeup      *strays;
     struct link_acknowledged *acknowledged; /* outbox rows that go */
     struct link_received     *received;     /* links that took a message */
+    struct erasure           *erasures;     /* rows of runs that are gone */
     size_t                    transitions, chains, size;
     int64_t                   opened_at; /* monotonic */
     unsigned                  full_count, abort_count;
@@ -218,7 +223,9 @@ struct lane {
     struct list  changes_free;
     struct list  publications; /* of namespaces, that not all lanes have yet */
     /* loads */
-    struct list        loads, scans, colds_queued, reads_finished;
+    struct list        loads, scans, forks, colds_queued, reads_finished;
+    struct deletion   *deletion; /* NULL: no rows of deleted runs are left, as far as is known */
+    int64_t            deletion_at; /* monotonic: when to look for such rows */
     size_t             colds_running;
     struct known       known;
     struct known_fill *known_fill;     /* NULL: done, or never */
@@ -249,6 +256,8 @@ struct runtime {
 
 /* --- lane.c --- */
 void request_prepare(struct lane *home, struct request *request);
+/* The request is processed again once this batch is done with. */
+void request_wait_for_batch(struct lane *lane, struct request *request, int64_t batch);
 void lane_enqueue(struct lane *lane, struct request *request);
 /* The answer is there and what it rests on is durable: to its home. */
 void lane_finish(struct lane *lane, struct request *request);
@@ -275,6 +284,8 @@ bool           commit_open_is_full(const struct lane *lane);
 bool           commit_is_empty(const struct lane *lane);
 void           commit_entity_gone(struct entity *entity);
 void           commit_opened(struct lane *lane);
+/* Posts the message to the lane when this batch, which is not durable yet, is done with. */
+void commit_after(struct lane *lane, int64_t batch, struct message *message);
 /* Deletes the wake-up row of a run that does not exist. */
 void commit_stray_wakeup(struct lane *lane, store_number run);
 void commit_turn(struct lane *lane);
@@ -302,6 +313,8 @@ struct entity *entity_new(struct lane *lane, struct chain *chain, const struct e
 /* From now on requests find it, and it may be evicted. */
 void           entity_publish(struct entity *entity);
 void           entity_free(struct entity *entity);
+/* Requests do not find it any more; it lives until the batch that deletes it is done with. */
+void           entity_hide(struct entity *entity);
 struct entity *entity_find(struct lane *lane, store_number number);
 void           entity_resize(struct entity *entity);
 void           entity_touch(struct entity *entity);
@@ -324,6 +337,42 @@ void load_wait(struct lane *lane, struct chain *chain, store_number number, stru
 /* Nobody waits any more; what is still in the store is dropped when it comes. */
 void load_forget_all(struct lane *lane, struct list *ret_waiters);
 void load_free_all(struct lane *lane);
+/* Folding rows one after the other, up to an event. */
+struct row_fold {
+    const struct entity_kind *kind;
+    void                     *state;
+    int64_t                   row_number, next_event_id;
+    int64_t                   end_event_id; /* what begins here or later is not folded; INT64_MAX: everything is */
+    bool                      is_torn;      /* a transition goes beyond end_event_id: it was left out as a whole */
+    struct bytes             *rest;         /* events of the last row that were not folded; in the arena */
+    size_t                    rest_count;
+};
+enum status fold_row(struct row_fold *fold, const struct store_transition *row, struct arena *arena,
+                     struct error *error) MUST_USE;
+
+/* --- fork.c --- */
+/* The request waits for what `decision` asks of a run, and is processed again with it. False: it was answered. */
+void fork_for_request(struct lane *lane, struct chain *chain, struct request *request,
+                      const struct decision *decision);
+const struct fork_view *fork_view(const struct fork *fork);
+/* The state of the created run, as it begins: the fork's, under its own name. */
+void fork_begin_entity(const struct fork *fork, struct entity *created);
+void fork_free(struct request *request);
+void fork_forget_all(struct lane *lane, struct list *ret_requests);
+void fork_free_all(struct lane *lane);
+
+/* --- deletion.c --- */
+/* The rows that say which branches the new run's history begins with. */
+void deletion_note_uses(struct change *change);
+/* The run is gone with the open batch. */
+void deletion_join(struct entity *entity);
+void deletion_seal_change(struct change *change, uint32_t group);
+void deletion_released(struct lane *lane, struct entity *entity);
+void deletion_seal(struct batch *batch);
+void deletion_turn(struct lane *lane);
+int64_t deletion_next_due(const struct lane *lane); /* monotonic */
+bool deletion_is_idle(const struct lane *lane);
+void deletion_free(struct lane *lane);
 
 /* --- history_read.c --- */
 void tail_append(struct entity *entity, int64_t first_event_id, size_t event_count, struct bytes packed);
