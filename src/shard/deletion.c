@@ -18,8 +18,8 @@
 #define PIECE_ROWS    256 /* transitions that go with one commit */
 #define USES_PAGE     256
 #define KEY_NUMBER    8
-#define ROW_KEY_SIZE  (1 + KEY_NUMBER)  /* range, run */
-#define USE_KEY_SIZE  (2 * KEY_NUMBER)  /* branch, run */
+#define ROW_KEY_SIZE  (1 + KEY_NUMBER) /* range, run */
+#define USE_KEY_SIZE  (2 * KEY_NUMBER) /* branch, run */
 #define RECORDS_LIMIT 16
 
 /* What an open batch takes away. */
@@ -35,20 +35,20 @@ enum deletion_step { STEP_RECORDS, STEP_OWNER, STEP_USES, STEP_NEWEST, STEP_CUT,
 
 /* The one that is worked on. */
 struct deletion {
-    struct lane      *lane;
-    struct arena      arena;   /* of reads */
-    struct arena      records; /* rows that were read, or the keys of them */
-    struct store_read read;
-    struct message    durable;
-    enum deletion_step step;
-    bool              busy; /* the store, or a batch, has something for it */
-    bool              more;
+    struct lane         *lane;
+    struct arena         arena;   /* of reads */
+    struct arena         records; /* rows that were read, or the keys of them */
+    struct store_read    read;
+    struct message       durable;
+    enum deletion_step   step;
+    bool                 busy; /* the store, or a batch, has something for it */
+    bool                 more;
     struct store_entity *rows;
-    size_t            row_count, row, branch;
-    struct buffer     after; /* the last key that was read */
-    bool              worked;
-    int64_t           kept;  /* the highest event that somebody else needs; 0: none */
-    int64_t           first, last; /* rows that go */
+    size_t               row_count, row, branch;
+    struct buffer        after; /* the last key that was read */
+    bool                 worked;
+    int64_t              kept;        /* the highest event that somebody else needs; 0: none */
+    int64_t              first, last; /* rows that go */
 };
 
 static uint8_t *put_number(uint8_t *at, int64_t number)
@@ -112,9 +112,9 @@ void deletion_join(struct entity *entity)
     struct chain                 *chain = entity->chain;
     const struct history_segment *segments;
     size_t                        count = prefix_of(entity, &segments);
-    uint8_t *key = arena_must(arena_alloc(arena, ROW_KEY_SIZE));
-    uint8_t *branches = arena_must(arena_alloc(arena, (count + 1) * KEY_NUMBER));
-    uint8_t *at = branches;
+    uint8_t                      *key = arena_must(arena_alloc(arena, ROW_KEY_SIZE));
+    uint8_t                      *branches = arena_must(arena_alloc(arena, (count + 1) * KEY_NUMBER));
+    uint8_t                      *at = branches;
     key[0] = (uint8_t)runtime_range(chain->namespace_number, chain->business_id);
     put_number(key + 1, entity->number);
     for (size_t i = 0; i < count; i++) {
@@ -157,9 +157,10 @@ void deletion_released(struct lane *lane, struct entity *entity)
 void deletion_seal(struct batch *batch)
 {
     for (struct erasure *at = batch->erasures; at != NULL; at = at->next) {
-        struct store_write *write = store_batch_add(
-            &batch->store, at->is_row ? STORE_ENTITY_DELETE : STORE_TRANSITIONS_DELETE,
-            batch->store.group_count++);
+        struct store_write *write = store_batch_add(&batch->store,
+                                                    at->is_row ? STORE_ENTITY_DELETE
+                                                               : STORE_TRANSITIONS_DELETE,
+                                                    batch->store.group_count++);
         if (at->is_row) {
             write->entity = at->row;
         } else {
@@ -224,10 +225,11 @@ static store_number branch_now(const struct deletion *deletion)
 
 static void ask_records(struct deletion *deletion)
 {
-    ask(deletion, STEP_RECORDS, (struct store_read){ .kind = STORE_READ_ENTITIES,
-                                                     .entity_kind = ENTITY_DELETION,
-                                                     .after_key = buffer_bytes(&deletion->after),
-                                                     .limit = RECORDS_LIMIT });
+    ask(deletion, STEP_RECORDS,
+        (struct store_read){ .kind = STORE_READ_ENTITIES,
+                             .entity_kind = ENTITY_DELETION,
+                             .after_key = buffer_bytes(&deletion->after),
+                             .limit = RECORDS_LIMIT });
 }
 
 static void ask_owner(struct deletion *deletion)
@@ -239,30 +241,33 @@ static void ask_owner(struct deletion *deletion)
 static void ask_uses(struct deletion *deletion, store_number after_run)
 {
     struct bytes key = use_key(&deletion->records, branch_now(deletion), after_run);
-    ask(deletion, STEP_USES, (struct store_read){ .kind = STORE_READ_ENTITIES,
-                                                  .entity_kind = ENTITY_BRANCH_USE,
-                                                  .after_key = key,
-                                                  .limit = USES_PAGE });
+    ask(deletion, STEP_USES,
+        (struct store_read){ .kind = STORE_READ_ENTITIES,
+                             .entity_kind = ENTITY_BRANCH_USE,
+                             .after_key = key,
+                             .limit = USES_PAGE });
 }
 
 static void ask_newest(struct deletion *deletion)
 {
-    ask(deletion, STEP_NEWEST, (struct store_read){ .kind = STORE_READ_HISTORY,
-                                                    .number = branch_now(deletion),
-                                                    .from = 1,
-                                                    .to = INT64_MAX,
-                                                    .backward = true,
-                                                    .limit = 1 });
+    ask(deletion, STEP_NEWEST,
+        (struct store_read){ .kind = STORE_READ_HISTORY,
+                             .number = branch_now(deletion),
+                             .from = 1,
+                             .to = INT64_MAX,
+                             .backward = true,
+                             .limit = 1 });
 }
 
 static void ask_cut(struct deletion *deletion)
 {
-    ask(deletion, STEP_CUT, (struct store_read){ .kind = STORE_READ_HISTORY,
-                                                 .number = branch_now(deletion),
-                                                 .from = 1,
-                                                 .to = INT64_MAX,
-                                                 .from_event = deletion->kept,
-                                                 .limit = 1 });
+    ask(deletion, STEP_CUT,
+        (struct store_read){ .kind = STORE_READ_HISTORY,
+                             .number = branch_now(deletion),
+                             .from = 1,
+                             .to = INT64_MAX,
+                             .from_event = deletion->kept,
+                             .limit = 1 });
 }
 
 /* Rows of this lane's ranges only; the others are other lanes'. */
@@ -324,8 +329,7 @@ static void next_branch(struct deletion *deletion)
     struct erasure *erasure = erase(lane);
     erasure->is_row = true;
     erasure->row = (struct store_entity){
-        .kind = ENTITY_DELETION,
-        .key = arena_copy(&lane->open->arena, deletion->rows[deletion->row].key)
+        .kind = ENTITY_DELETION, .key = arena_copy(&lane->open->arena, deletion->rows[deletion->row].key)
     };
     deletion->row++;
     deletion->branch = 0;

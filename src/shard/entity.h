@@ -24,8 +24,9 @@ enum entity_kind_id {
     ENTITY_WORKFLOW = 1,
     ENTITY_NAMESPACES = 2, /* the cluster singleton: names and settings of all namespaces; see namespaces.c */
     ENTITY_CLOCK = 3,      /* the runtime's: rows that say how far time had come, one per lane */
-    ENTITY_BRANCH_USE = 4, /* the runtime's: that a run's history begins with events of another run's branch, see deletion.c */
-    ENTITY_DELETION = 5,   /* the runtime's: runs that are gone, whose history is not yet */
+    ENTITY_BRANCH_USE =
+        4, /* the runtime's: that a run's history begins with events of another run's branch, see deletion.c */
+    ENTITY_DELETION = 5, /* the runtime's: runs that are gone, whose history is not yet */
     ENTITY_TEST = 100,
 };
 
@@ -53,13 +54,14 @@ struct history_segment {
 };
 /* What a decision may ask for that makes a new run out of the beginning of an old one (NEED fork). */
 struct fork_view {
-    const void   *state;   /* of the old run as it was before the event where it is cut */
-    int64_t       fork_event_id;
-    bool          is_torn; /* that event is within a transition: there was no such state */
-    struct bytes *events;  /* those that `keep` wanted: from the cut on, then of the runs that were asked for after it */
-    size_t        count;
-    store_number  last_run; /* and how far events have been looked at */
-    int64_t       last_event_id;
+    const void *state; /* of the old run as it was before the event where it is cut */
+    int64_t     fork_event_id;
+    bool        is_torn; /* that event is within a transition: there was no such state */
+    struct bytes *
+        events; /* those that `keep` wanted: from the cut on, then of the runs that were asked for after it */
+    size_t       count;
+    store_number last_run; /* and how far events have been looked at */
+    int64_t      last_event_id;
 };
 
 struct env {
@@ -69,7 +71,7 @@ struct env {
     uint64_t              entropy[4];         /* fresh for every decide: UUIDs, jitter */
     struct number_source *numbers; /* decide may take as many as it needs; restored when it is asked again */
     struct event_range    cold;    /* the answer to NEED; count 0 at first */
-    const void             *other; /* the answer to NEED another run; NULL at first */
+    const void           *other;   /* the answer to NEED another run; NULL at first */
     const struct fork_view *fork;  /* the answer to NEED fork; NULL at first */
 };
 store_number env_number(struct env *env);
@@ -173,8 +175,9 @@ struct decision {
      * with the link's row. With a transition, messages are the transition's. */
     struct entity_message *messages;
     size_t                 message_count;
-    bool forks;   /* the new run begins as env.fork says; `created` goes on from there */
-    bool deletes; /* self, if it is set, is the run's last transition: it is gone with this commit, its history soon after */
+    bool                   forks; /* the new run begins as env.fork says; `created` goes on from there */
+    bool
+        deletes; /* self, if it is set, is the run's last transition: it is gone with this commit, its history soon after */
     /* A further run of the same business id: env.other. */
     bool              changes_other;
     store_number      other;

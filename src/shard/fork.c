@@ -18,14 +18,14 @@
 #define FORK_RUNS_MAX      1000
 
 struct fork {
-    struct cold             cold;
-    struct list             link; /* in lane->forks */
-    struct lane            *lane;
-    struct request         *request; /* NULL: forgotten */
-    bool                    reading; /* else the request is elsewhere, or being decided */
-    struct arena            arena;
-    struct store_read       read;
-    struct row_fold         fold;
+    struct cold       cold;
+    struct list       link; /* in lane->forks */
+    struct lane      *lane;
+    struct request   *request; /* NULL: forgotten */
+    bool              reading; /* else the request is elsewhere, or being decided */
+    struct arena      arena;
+    struct store_read read;
+    struct row_fold   fold;
     bool (*keep)(struct bytes event);
     struct history_segment *segments;
     size_t                  segment_count, segment;
@@ -135,8 +135,8 @@ static void fork_over(struct fork *fork)
     if (request == NULL) {
         fork_release(fork);
     } else if (fork->error.code != ST_OK) {
-        enum status code = fork->error.code;
-        bool        is_callers = code == ST_INVALID_ARGUMENT || code == ST_DATA_LOSS;
+        enum status  code = fork->error.code;
+        bool         is_callers = code == ST_INVALID_ARGUMENT || code == ST_DATA_LOSS;
         struct error error = fork->error;
         lane_fail(lane, request, is_callers ? code : ST_UNAVAILABLE, "%s", error.message);
     } else {
@@ -196,13 +196,13 @@ static void set_segments(struct fork *fork, const struct entity *base, store_num
 static struct fork *fork_new(struct lane *lane, struct chain *chain, const struct entity *base,
                              struct request *request, const struct decision *decision)
 {
-    struct fork                   *fork = xcalloc(1, sizeof(*fork));
+    struct fork *fork = xcalloc(1, sizeof(*fork));
     const struct namespace_config *namespace = lane_namespace_by_number(lane, chain->namespace_number);
-    struct entity_identity         identity = { .namespace_number = chain->namespace_number,
-                                                .namespace_id = namespace == NULL ? BYTES_EMPTY : namespace->id,
-                                                .business_id = chain->business_id,
-                                                .number = base->number,
-                                                .run_id = base->run_id };
+    struct entity_identity identity = { .namespace_number = chain->namespace_number,
+                                        .namespace_id = namespace == NULL ? BYTES_EMPTY : namespace->id,
+                                        .business_id = chain->business_id,
+                                        .number = base->number,
+                                        .run_id = base->run_id };
     fork->lane = lane;
     fork->request = request;
     fork->cold.start = fork_start;

@@ -122,14 +122,14 @@ struct history_read {
     struct lane   *home;
     struct arena  *arena;
     /* which run, as a decision named it */
-    int64_t      namespace_number;
-    struct bytes business_id;
-    store_number branch;
+    int64_t                       namespace_number;
+    struct bytes                  business_id;
+    store_number                  branch;
     const struct history_segment *prefix; /* what comes before the branch; in the arena */
     size_t                        prefix_count;
-    int64_t      first, last;             /* event ids, inclusive */
-    bool         backward;                /* newest first, starting at last */
-    size_t       count_limit, size_limit; /* a page ends with the commit batch that reaches one of them */
+    int64_t                       first, last; /* event ids, inclusive */
+    bool                          backward;    /* newest first, starting at last */
+    size_t count_limit, size_limit; /* a page ends with the commit batch that reaches one of them */
     /* answer */
     struct error  error;
     struct bytes *events; /* encoded HistoryEvents, in the order asked for */

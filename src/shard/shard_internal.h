@@ -79,14 +79,15 @@ struct chain {
     struct list         loads;
     uint64_t            incarnation; /* grows when its runs are forgotten */
     int64_t             last_batch;  /* the last one that wrote any of the runs */
-    int64_t             deleted_batch; /* the last one that deleted one: until it is durable the store is not to be asked */
-    unsigned            pins;        /* loads under way */
-    uint32_t            group;       /* in the batch group_batch */
-    int64_t             group_batch, joined_batch;
-    struct list         active; /* in lane->active */
-    int64_t             active_at;
-    struct list         quarantined; /* in lane->quarantined */
-    int64_t             quarantined_until;
+    int64_t
+        deleted_batch; /* the last one that deleted one: until it is durable the store is not to be asked */
+    unsigned    pins;  /* loads under way */
+    uint32_t    group; /* in the batch group_batch */
+    int64_t     group_batch, joined_batch;
+    struct list active; /* in lane->active */
+    int64_t     active_at;
+    struct list quarantined; /* in lane->quarantined */
+    int64_t     quarantined_until;
 };
 
 struct entity {
@@ -224,7 +225,7 @@ struct lane {
     struct list  publications; /* of namespaces, that not all lanes have yet */
     /* loads */
     struct list        loads, scans, forks, colds_queued, reads_finished;
-    struct deletion   *deletion; /* NULL: no rows of deleted runs are left, as far as is known */
+    struct deletion   *deletion;    /* NULL: no rows of deleted runs are left, as far as is known */
     int64_t            deletion_at; /* monotonic: when to look for such rows */
     size_t             colds_running;
     struct known       known;
@@ -311,8 +312,8 @@ bool           chain_is_quarantined(const struct lane *lane, const struct chain 
 struct entity *entity_new(struct lane *lane, struct chain *chain, const struct entity_kind *kind,
                           const struct entity_identity *identity);
 /* From now on requests find it, and it may be evicted. */
-void           entity_publish(struct entity *entity);
-void           entity_free(struct entity *entity);
+void entity_publish(struct entity *entity);
+void entity_free(struct entity *entity);
 /* Requests do not find it any more; it lives until the batch that deletes it is done with. */
 void           entity_hide(struct entity *entity);
 struct entity *entity_find(struct lane *lane, store_number number);
@@ -342,18 +343,18 @@ struct row_fold {
     const struct entity_kind *kind;
     void                     *state;
     int64_t                   row_number, next_event_id;
-    int64_t                   end_event_id; /* what begins here or later is not folded; INT64_MAX: everything is */
-    bool                      is_torn;      /* a transition goes beyond end_event_id: it was left out as a whole */
-    struct bytes             *rest;         /* events of the last row that were not folded; in the arena */
-    size_t                    rest_count;
+    int64_t       end_event_id; /* what begins here or later is not folded; INT64_MAX: everything is */
+    bool          is_torn;      /* a transition goes beyond end_event_id: it was left out as a whole */
+    struct bytes *rest;         /* events of the last row that were not folded; in the arena */
+    size_t        rest_count;
 };
 enum status fold_row(struct row_fold *fold, const struct store_transition *row, struct arena *arena,
                      struct error *error) MUST_USE;
 
 /* --- fork.c --- */
 /* The request waits for what `decision` asks of a run, and is processed again with it. False: it was answered. */
-void fork_for_request(struct lane *lane, struct chain *chain, struct request *request,
-                      const struct decision *decision);
+void                    fork_for_request(struct lane *lane, struct chain *chain, struct request *request,
+                                         const struct decision *decision);
 const struct fork_view *fork_view(const struct fork *fork);
 /* The state of the created run, as it begins: the fork's, under its own name. */
 void fork_begin_entity(const struct fork *fork, struct entity *created);
@@ -365,14 +366,14 @@ void fork_free_all(struct lane *lane);
 /* The rows that say which branches the new run's history begins with. */
 void deletion_note_uses(struct change *change);
 /* The run is gone with the open batch. */
-void deletion_join(struct entity *entity);
-void deletion_seal_change(struct change *change, uint32_t group);
-void deletion_released(struct lane *lane, struct entity *entity);
-void deletion_seal(struct batch *batch);
-void deletion_turn(struct lane *lane);
+void    deletion_join(struct entity *entity);
+void    deletion_seal_change(struct change *change, uint32_t group);
+void    deletion_released(struct lane *lane, struct entity *entity);
+void    deletion_seal(struct batch *batch);
+void    deletion_turn(struct lane *lane);
 int64_t deletion_next_due(const struct lane *lane); /* monotonic */
-bool deletion_is_idle(const struct lane *lane);
-void deletion_free(struct lane *lane);
+bool    deletion_is_idle(const struct lane *lane);
+void    deletion_free(struct lane *lane);
 
 /* --- history_read.c --- */
 void tail_append(struct entity *entity, int64_t first_event_id, size_t event_count, struct bytes packed);
