@@ -16,6 +16,8 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
@@ -115,6 +117,12 @@ func (r *rig) eventsOf(run client.WorkflowRun) []*historypb.HistoryEvent {
 // waitEvent returns the first event of this type, waiting by long polls until there is one.
 func (r *rig) waitEvent(id, runID string, kind enumspb.EventType) *historypb.HistoryEvent {
 	r.t.Helper()
+	return r.waitNth(id, runID, kind, 1)
+}
+
+// waitNth is waitEvent for the nth event of its type.
+func (r *rig) waitNth(id, runID string, kind enumspb.EventType, nth int) *historypb.HistoryEvent {
+	r.t.Helper()
 	iterator := r.client.GetWorkflowHistory(r.ctx, id, runID, true, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for iterator.HasNext() {
 		event, err := iterator.Next()
@@ -122,7 +130,9 @@ func (r *rig) waitEvent(id, runID string, kind enumspb.EventType) *historypb.His
 			r.t.Fatal(err)
 		}
 		if event.EventType == kind {
-			return event
+			if nth--; nth == 0 {
+				return event
+			}
 		}
 	}
 	r.t.Fatalf("the run closed without a %s", kind)
@@ -182,15 +192,20 @@ func (r *rig) wantStatus(run client.WorkflowRun, want enumspb.WorkflowExecutionS
 	}
 }
 
+// isReference says that the server given is the reference, on which some of what is ours does not hold.
+func isReference() bool {
+	said := os.Getenv("PERDURE_ADDRESS_IS_REFERENCE")
+	return said != "" && said != "0"
+}
+
 // eventually is for what the reference shows late; on our own server the first look must be right.
 func (r *rig) eventually(what string, look func() bool) {
 	r.t.Helper()
-	reference := os.Getenv("PERDURE_ADDRESS_IS_REFERENCE")
 	for attempt := 0; ; attempt++ {
 		if look() {
 			return
 		}
-		if reference == "" || reference == "0" || attempt == 100 {
+		if !isReference() || attempt == 100 {
 			r.t.Fatalf("not seen: %s", what)
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -205,6 +220,21 @@ func (r *rig) until(what string, look func() bool) {
 			r.t.Fatalf("it did not come to that: %s", what)
 		}
 		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func listRequest(query string) *workflowservice.ListWorkflowExecutionsRequest {
+	return &workflowservice.ListWorkflowExecutionsRequest{Query: query}
+}
+
+func jsonPayload(text string) *commonpb.Payload {
+	return &commonpb.Payload{Metadata: map[string][]byte{"encoding": []byte("json/plain")}, Data: []byte(text)}
+}
+
+func wantInvalid(t *testing.T, err error) {
+	t.Helper()
+	if status.Code(err) != codes.InvalidArgument {
+		t.Fatal("not refused as invalid: ", err)
 	}
 }
 

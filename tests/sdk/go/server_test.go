@@ -16,8 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // The server under test: PERDURE_ADDRESS when somebody else runs it, otherwise one process of our own for the whole
@@ -31,6 +34,9 @@ const (
 var (
 	address string
 	shared  client.Client
+
+	// rawService calls without the SDK's retries and translations: for what the SDK has no words for, and for refusals.
+	rawService workflowservice.WorkflowServiceClient
 )
 
 func TestMain(m *testing.M) {
@@ -68,12 +74,19 @@ func withClient(m *testing.M) int {
 		return 1
 	}
 	defer c.Close()
-	shared = c
+	raw, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer raw.Close()
+	shared, rawService = c, workflowservice.NewWorkflowServiceClient(raw)
 	return m.Run()
 }
 
 type server struct {
 	address string
+	http    string
 	dir     string
 	command *exec.Cmd
 }
@@ -83,21 +96,25 @@ func startServer() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{address: freeAddress(), dir: dir}
-	logFile, err := os.Create(filepath.Join(dir, "server.log"))
+	s := &server{address: freeAddress(), http: freeAddress(), dir: dir}
+	return s, s.launch()
+}
+
+// launch starts the process, and may do so again after a kill: on the same ports and the same store.
+func (s *server) launch() error {
+	logFile, err := os.OpenFile(filepath.Join(s.dir, "server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer logFile.Close()
-	s.command = exec.Command(binary(), "server", "--grpc", s.address, "--http", freeAddress(),
-		"--store", "sqlite:"+filepath.Join(dir, "perdure.db"))
+	s.command = exec.Command(binary(), "server", "--grpc", s.address, "--http", s.http, "--store", "sqlite:"+filepath.Join(s.dir, "perdure.db"))
 	s.command.Stderr = logFile
 	out, err := s.command.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.command.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", binary(), err)
+		return fmt.Errorf("start %s: %w", binary(), err)
 	}
 	ready := make(chan error, 1)
 	go func() {
@@ -117,11 +134,16 @@ func startServer() (*server, error) {
 		err = errors.New("the server did not get ready")
 	}
 	if err != nil {
-		_ = s.command.Process.Kill()
-		_ = s.command.Wait()
-		return nil, fmt.Errorf("%w\n%s", err, s.logText())
+		s.kill()
+		return fmt.Errorf("%w\n%s", err, s.logText())
 	}
-	return s, nil
+	return nil
+}
+
+// kill ends the process as a power cut would: no drain, no flush.
+func (s *server) kill() {
+	_ = s.command.Process.Kill()
+	_ = s.command.Wait()
 }
 
 func (s *server) stop() error {

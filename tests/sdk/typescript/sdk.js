@@ -1,139 +1,38 @@
 // The official TypeScript SDK against a server: results, and the events that the server wrote for them.
-// All tests share one worker and run at the same time; each has ids of its own.
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
-import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { describe, it } from 'node:test';
 import {
   Client,
-  Connection,
   QueryNotRegisteredError,
   QueryRejectedError,
   WorkflowExecutionAlreadyStartedError,
-  WorkflowFailedError,
   WorkflowNotFoundError,
 } from '@temporalio/client';
-import {
-  ActivityFailure,
-  ApplicationFailure,
-  CancelledFailure,
-  TerminatedFailure,
-  TimeoutFailure,
-  defaultPayloadConverter,
-} from '@temporalio/common';
+import { ApplicationFailure, CancelledFailure, TerminatedFailure, TimeoutFailure } from '@temporalio/common';
 import proto from '@temporalio/proto';
-import { NativeConnection, Runtime, DefaultLogger, Worker, bundleWorkflowCode } from '@temporalio/worker';
-import { activities, whenStarted } from './activities.js';
-import { events, kinds, nanoseconds, only, seconds, startServer } from './harness.js';
+import { whenStarted } from './activities.js';
+import { events, kinds, nanoseconds, only, seconds } from './harness.js';
+import {
+  BEGIN,
+  DONE,
+  FAILED,
+  GREETED,
+  QUEUE,
+  RUN,
+  TASK,
+  activityEnding,
+  activityFailureOf,
+  callWith,
+  client,
+  connection,
+  decoded,
+  failureOf,
+  start,
+  startWorker,
+  untilEvent,
+} from './rig.js';
 
 const { RetryState, TimeoutType } = proto.temporal.api.enums.v1;
-const RUN = randomUUID().slice(0, 8);
-const QUEUE = `typescript-${RUN}`;
-
-const TASK = ['WORKFLOW_TASK_SCHEDULED', 'WORKFLOW_TASK_STARTED', 'WORKFLOW_TASK_COMPLETED'];
-const BEGIN = ['WORKFLOW_EXECUTION_STARTED', ...TASK];
-const DONE = 'WORKFLOW_EXECUTION_COMPLETED';
-const FAILED = 'WORKFLOW_EXECUTION_FAILED';
-const activityEnding = (end) => ['ACTIVITY_TASK_SCHEDULED', 'ACTIVITY_TASK_STARTED', end];
-const GREETED = [...BEGIN, ...activityEnding('ACTIVITY_TASK_COMPLETED'), ...TASK, DONE];
-
-let server;
-let connection;
-let nativeConnection;
-let client;
-let bundle;
-let worker;
-
-// A running worker and how to end it; what its run rejects with is what stop rejects with.
-async function startWorker(taskQueue, options = {}) {
-  const created = await Worker.create({
-    connection: nativeConnection,
-    taskQueue,
-    workflowBundle: bundle,
-    activities,
-    shutdownGraceTime: 0,
-    ...options,
-  });
-  const running = created.run();
-  running.catch(() => {}); // reported by stop
-  return {
-    stop: async () => {
-      if (created.getState() === 'RUNNING') created.shutdown();
-      await running;
-    },
-  };
-}
-
-function start(type, args, options = {}) {
-  const workflowId = options.workflowId ?? `ts-${type}-${randomUUID()}`;
-  return client.workflow.start(type, { taskQueue: QUEUE, args, ...options, workflowId });
-}
-
-function callWith(activity, args, options) {
-  return start('callWith', [activity, args, options]);
-}
-
-async function failureOf(handle) {
-  const error = await handle.result().then(
-    (value) => assert.fail(`the workflow returned ${JSON.stringify(value)}`),
-    (reason) => reason,
-  );
-  assert.ok(error instanceof WorkflowFailedError, String(error));
-  return error;
-}
-
-async function activityFailureOf(handle) {
-  const { cause } = await failureOf(handle);
-  assert.ok(cause instanceof ActivityFailure, String(cause));
-  return cause;
-}
-
-function decoded(payloads) {
-  return (payloads?.payloads ?? []).map((payload) => defaultPayloadConverter.fromPayload(payload));
-}
-
-// Returns when an event of this kind is in history, and not by time: the long poll answers when there is a new one.
-async function untilEvent(handle, wanted) {
-  const request = {
-    namespace: 'default',
-    execution: { workflowId: handle.workflowId, runId: handle.firstExecutionRunId },
-    waitNewEvent: true,
-  };
-  let nextPageToken;
-  for (;;) {
-    const page = await connection.workflowService.getWorkflowExecutionHistory({ ...request, nextPageToken });
-    if (kinds(page.history?.events ?? []).includes(wanted)) return;
-    assert.ok(page.nextPageToken?.length, `the workflow closed without ${wanted}`);
-    ({ nextPageToken } = page);
-  }
-}
-
-before(async () => {
-  // What goes wrong on purpose here is no news; what goes wrong otherwise fails a test.
-  Runtime.install({
-    logger: new DefaultLogger('ERROR', () => {}),
-    telemetryOptions: { logging: { filter: 'ERROR' } },
-  });
-  server = await startServer();
-  connection = await Connection.connect({ address: server.address });
-  nativeConnection = await NativeConnection.connect({ address: server.address });
-  client = new Client({ connection, identity: `client-${RUN}` });
-  bundle = await bundleWorkflowCode({
-    workflowsPath: fileURLToPath(new URL('./workflows.js', import.meta.url)),
-    logger: new DefaultLogger('ERROR', () => {}),
-  });
-  worker = await startWorker(QUEUE, { identity: `worker-${RUN}` });
-});
-
-after(async () => {
-  try {
-    await worker?.stop();
-    await nativeConnection?.close();
-    await connection?.close();
-  } finally {
-    await server?.stop();
-  }
-});
 
 describe('start', { concurrency: true }, () => {
   it('runs a workflow and writes its five events', async () => {

@@ -1,0 +1,2 @@
+// One process for all tests: they share the server, the worker and the bundle of workflow code.
+import './sdk.js';
