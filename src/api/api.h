@@ -57,6 +57,7 @@ void api_ensure_namespace(struct lane *lane, struct bytes name, int64_t retentio
 /* --- the table of RPCs: what is answered how; `perdure compat` prints it --- */
 enum api_support {
     API_NOT_YET, /* UNIMPLEMENTED, naming itself */
+    API_REFUSED, /* PERMISSION_DENIED, so that clients which probe for it go on without; the note says why */
     API_PARTIAL, /* the note says what is missing */
     API_COMPLETE,
 };

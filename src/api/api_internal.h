@@ -261,6 +261,7 @@ void rpc_take_back(struct rpc *rpc);
 void        error_detail(struct error *error, struct arena *arena, const struct pb_message *type,
                          const void *record);
 enum status error_namespace_not_found(struct error *error, struct arena *arena, struct bytes name);
+enum status error_refused(struct error *error, struct arena *arena, const char *reason);
 enum status error_exhausted(struct error *error, struct arena *arena, int32_t cause, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
@@ -384,6 +385,8 @@ void list_open_workflows(struct rpc *rpc);
 void list_closed_workflows(struct rpc *rpc);
 void count_workflows(struct rpc *rpc);
 void get_search_attributes(struct rpc *rpc);
+/* PERMISSION_DENIED, with the note of the table as its reason. */
+void refuse_method(struct rpc *rpc);
 void get_system_info(struct rpc *rpc);
 void get_cluster_info(struct rpc *rpc);
 void list_clusters(struct rpc *rpc);

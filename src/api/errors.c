@@ -15,6 +15,14 @@ enum status error_namespace_not_found(struct error *error, struct arena *arena, 
     return error->code;
 }
 
+enum status error_refused(struct error *error, struct arena *arena, const char *reason)
+{
+    error_set(error, ST_PERMISSION_DENIED, "%s", reason);
+    struct errordetails_PermissionDeniedFailure failure = { .reason = bytes_of_text(reason) };
+    error_detail(error, arena, &pb_errordetails_PermissionDeniedFailure, &failure);
+    return error->code;
+}
+
 enum status error_exhausted(struct error *error, struct arena *arena, int32_t cause, const char *format, ...)
 {
     va_list arguments;

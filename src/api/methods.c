@@ -10,6 +10,8 @@
         .handle = handler, .need = NAMESPACE_##needs, .support = API_##supported, .note = remark             \
     }
 
+#define RULES "superseded by worker deployments"
+
 static const struct rpc_entry entries[PB_METHOD_COUNT] = {
     WORKFLOW(RegisterNamespace, register_namespace, NONE, COMPLETE,
              "one cluster: global namespaces are refused"),
@@ -58,6 +60,12 @@ static const struct rpc_entry entries[PB_METHOD_COUNT] = {
     WORKFLOW(ShutdownWorker, shutdown_worker, REQUIRED, COMPLETE, ""),
     WORKFLOW(DescribeTaskQueue, describe_task_queue, REQUIRED, PARTIAL,
              "the backlog count is what memory holds; no rates"),
+    WORKFLOW(UpdateWorkerBuildIdCompatibility, refuse_method, REQUIRED, REFUSED, RULES),
+    WORKFLOW(GetWorkerBuildIdCompatibility, refuse_method, REQUIRED, REFUSED, RULES),
+    WORKFLOW(UpdateWorkerVersioningRules, refuse_method, REQUIRED, REFUSED, RULES),
+    WORKFLOW(GetWorkerVersioningRules, refuse_method, REQUIRED, REFUSED, RULES),
+    WORKFLOW(GetWorkerTaskReachability, refuse_method, REQUIRED, REFUSED, RULES),
+    OPERATOR(CreateNexusEndpoint, refuse_method, NONE, REFUSED, "Nexus is not there yet"),
     OPERATOR(AddSearchAttributes, add_search_attributes, REQUIRED, COMPLETE, ""),
     OPERATOR(RemoveSearchAttributes, remove_search_attributes, REQUIRED, COMPLETE, ""),
     OPERATOR(ListSearchAttributes, list_search_attributes, REQUIRED, COMPLETE, ""),

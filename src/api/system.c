@@ -1,5 +1,16 @@
 /* system.c: GetSystemInfo, GetClusterInfo, ListClusters: what this server is and what it can do. */
+#include <stdio.h>
+
 #include "api/api_internal.h"
+
+void refuse_method(struct rpc *rpc)
+{
+    char reason[160];
+    snprintf(reason, sizeof(reason), "%s is switched off: %s", (const char *)rpc->method->name.base,
+             rpc->entry->note);
+    error_refused(&rpc->error, &rpc->arena, reason);
+    rpc_fail_error(rpc, &rpc->error);
+}
 
 void get_system_info(struct rpc *rpc)
 {

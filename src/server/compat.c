@@ -8,7 +8,7 @@
 
 static const char *support_text(enum api_support support)
 {
-    static const char *const texts[] = { "not yet", "partial", "yes" };
+    static const char *const texts[] = { "not yet", "refused", "partial", "yes" };
     return texts[support];
 }
 
@@ -42,10 +42,10 @@ static void print_text(void)
         printf("  %-46s %-8s%s%s\n", info.name, support_text(info.support),
                note_of(info)[0] == '\0' ? "" : " ", note_of(info));
     }
-    printf(
-        "\n%zu RPCs: %zu served, %zu in part, %zu not yet (they answer UNIMPLEMENTED and name themselves)\n",
-        api_method_count(), count_support(API_COMPLETE), count_support(API_PARTIAL),
-        count_support(API_NOT_YET));
+    printf("\n%zu RPCs: %zu served, %zu in part, %zu refused (PERMISSION_DENIED), %zu not yet (they answer "
+           "UNIMPLEMENTED and name themselves)\n",
+           api_method_count(), count_support(API_COMPLETE), count_support(API_PARTIAL),
+           count_support(API_REFUSED), count_support(API_NOT_YET));
 }
 
 static void print_markdown(void)
@@ -53,8 +53,11 @@ static void print_markdown(void)
     const char *service = "";
     printf("# RPCs and how far each is served\n\nPrinted by `perdure compat --markdown` from the table that "
            "serves them: "
-           "%zu served, %zu in part, %zu not yet.\nThose answer UNIMPLEMENTED and name themselves.\n",
-           count_support(API_COMPLETE), count_support(API_PARTIAL), count_support(API_NOT_YET));
+           "%zu served, %zu in part, %zu refused, %zu not yet.\nWhat is refused answers PERMISSION_DENIED; "
+           "what is "
+           "not there yet answers UNIMPLEMENTED and names itself.\n",
+           count_support(API_COMPLETE), count_support(API_PARTIAL), count_support(API_REFUSED),
+           count_support(API_NOT_YET));
     for (size_t i = 0; i < api_method_count(); i++) {
         struct api_method_info info = api_method(i);
         if (strcmp(service, info.service) != 0)

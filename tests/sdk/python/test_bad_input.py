@@ -17,6 +17,7 @@ from support.grpc_client import (
     already_started,
     method_path,
     namespace_not_found,
+    permission_denied,
     rejects,
     request_class,
 )
@@ -84,7 +85,16 @@ ANSWERS = {
     "ListClusters": (OK, None),
 }
 # Not there yet: each must say so by name. An RPC that gets implemented moves to the table above.
-MISSING = [method for method in WORKFLOW_METHODS + OPERATOR_METHODS if method not in ANSWERS]
+# Refused on purpose: clients that probe for them go on without.
+REFUSED = [
+    "UpdateWorkerBuildIdCompatibility",
+    "GetWorkerBuildIdCompatibility",
+    "UpdateWorkerVersioningRules",
+    "GetWorkerVersioningRules",
+    "GetWorkerTaskReachability",
+    "CreateNexusEndpoint",
+]
+MISSING = [method for method in WORKFLOW_METHODS + OPERATOR_METHODS if method not in [*ANSWERS, *REFUSED]]
 
 
 async def answer(env, method: str, **fields):
@@ -137,6 +147,14 @@ async def test_unknown_namespace(env, method):
     with rejects(Code.NOT_FOUND, namespace_not_found) as refusal:
         await getattr(env.rpc, method)(namespace=name)
     assert refusal.detail(namespace_not_found).namespace == name
+
+
+@pytest.mark.ours("it has Nexus")
+@pytest.mark.parametrize("method", REFUSED)
+async def test_what_is_refused_says_why(env, method):
+    with rejects(Code.PERMISSION_DENIED, permission_denied, text=method) as refusal:
+        await getattr(env.rpc, method)()
+    assert "switched off" in refusal.detail(permission_denied).reason
 
 
 @pytest.mark.ours("it has more of them")

@@ -138,6 +138,7 @@ def rejects(code: grpc.StatusCode, detail: type[Message] | None = None, text: st
 
 not_found = errordetails.NotFoundFailure
 namespace_not_found = errordetails.NamespaceNotFoundFailure
+permission_denied = errordetails.PermissionDeniedFailure
 already_started = errordetails.WorkflowExecutionAlreadyStartedFailure
 query_failed = errordetails.QueryFailedFailure
 workflow_not_ready = errordetails.WorkflowNotReadyFailure
