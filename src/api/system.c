@@ -7,7 +7,7 @@ void refuse_method(struct rpc *rpc)
 {
     char reason[160];
     snprintf(reason, sizeof(reason), "%s is switched off: %s", (const char *)rpc->method->name.base,
-             rpc->entry->note);
+             rpc_entry(rpc->method->index)->note);
     error_refused(&rpc->error, &rpc->arena, reason);
     rpc_fail_error(rpc, &rpc->error);
 }

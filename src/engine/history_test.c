@@ -165,6 +165,18 @@ TEST(activity_schedule_to_close_while_running_and_while_waiting)
     world_free(w);
 }
 
+TEST(of_an_attempt_and_its_activity_that_end_together_the_activity_is_told)
+{
+    struct activity_ref activity;
+    struct world       *w = with_retries(&activity, 1, 10 * NS_PER_S, 0, 0);
+    world_next(w); /* start to close is 10 s as well, and the attempt began when the activity did */
+    CHECK_INT(w->now - WORLD_T0, 10 * NS_PER_S);
+    CHECK_TEXT(world_history(w, 6), "6 ACTIVITY_TASK_STARTED{5,attempt 1}\n"
+                                    "7 ACTIVITY_TASK_TIMED_OUT{5,6,TIMEOUT,SCHEDULE_TO_CLOSE}\n"
+                                    "8 WORKFLOW_TASK_SCHEDULED{queue,1}");
+    world_free(w);
+}
+
 TEST(activity_without_room_to_retry)
 {
     struct activity_ref activity;

@@ -299,6 +299,11 @@ int64_t activity_due(const struct activity *activity, int32_t *ret_type)
 {
     int64_t due = TIME_NEVER;
     int32_t type = 0;
+    /* First, so that of two that are due together it is this one which is told: a task that was started in the transition
+     * that scheduled it began at that very moment. */
+    if (activity->started_time != 0 && activity->schedule_to_close != 0)
+        due_min(&due, &type, time_add(activity->first_scheduled_time, activity->schedule_to_close),
+                enums_TIMEOUT_TYPE_SCHEDULE_TO_CLOSE);
     if (activity->started_time != 0) {
         if (activity->start_to_close != 0)
             due_min(&due, &type, time_add(activity->started_time, activity->start_to_close),
@@ -315,7 +320,7 @@ int64_t activity_due(const struct activity *activity, int32_t *ret_type)
         due_min(&due, &type, time_add(activity->scheduled_time, activity->schedule_to_start),
                 enums_TIMEOUT_TYPE_SCHEDULE_TO_START);
     }
-    if (activity->schedule_to_close != 0)
+    if (activity->started_time == 0 && activity->schedule_to_close != 0)
         due_min(&due, &type, time_add(activity->first_scheduled_time, activity->schedule_to_close),
                 enums_TIMEOUT_TYPE_SCHEDULE_TO_CLOSE);
     *ret_type = type;
