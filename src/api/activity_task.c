@@ -166,6 +166,8 @@ static void heartbeat_known(struct request *request)
     struct workflowservice_RecordActivityTaskHeartbeatResponse *response =
         ARENA_NEW(&rpc->arena, struct workflowservice_RecordActivityTaskHeartbeatResponse);
     response->cancel_requested = rpc->work.cancel_requested;
+    response->activity_paused = rpc->work.activity_paused;
+    response->activity_reset = rpc->work.activity_reset;
     rpc_reply(rpc, response);
 }
 
@@ -179,6 +181,8 @@ static void heartbeat_by_id_known(struct request *request)
     struct workflowservice_RecordActivityTaskHeartbeatByIdResponse *response =
         ARENA_NEW(&rpc->arena, struct workflowservice_RecordActivityTaskHeartbeatByIdResponse);
     response->cancel_requested = rpc->work.cancel_requested;
+    response->activity_paused = rpc->work.activity_paused;
+    response->activity_reset = rpc->work.activity_reset;
     rpc_reply(rpc, response);
 }
 

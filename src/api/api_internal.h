@@ -296,6 +296,9 @@ enum status check_retry_policy(const struct common_RetryPolicy *policy, struct e
 enum status check_links(const struct bytes *links, size_t count, struct rpc *rpc,
                         struct error *error) MUST_USE;
 enum status check_priority(struct bytes priority, struct rpc *rpc, struct error *error) MUST_USE;
+/* FAILED_PRECONDITION for a pinned one: there are no worker deployments, so there is no such version. */
+enum status check_versioning_override(const struct workflow_VersioningOverride *override,
+                                      struct error                             *error) MUST_USE;
 /* Token of a task: decodes, and sees that it fits the request's namespace (which an empty one takes from the token). */
 enum status check_token(struct rpc *rpc, struct bytes token, struct task_ref *ret_task,
                         struct error *error) MUST_USE;
@@ -376,6 +379,13 @@ void respond_activity_task_completed_by_id(struct rpc *rpc);
 void respond_activity_task_failed_by_id(struct rpc *rpc);
 void respond_activity_task_canceled_by_id(struct rpc *rpc);
 void record_activity_task_heartbeat_by_id(struct rpc *rpc);
+void pause_activity(struct rpc *rpc);
+void unpause_activity(struct rpc *rpc);
+void reset_activity(struct rpc *rpc);
+void update_activity_options(struct rpc *rpc);
+void pause_workflow(struct rpc *rpc);
+void unpause_workflow(struct rpc *rpc);
+void update_workflow_options(struct rpc *rpc);
 void get_workflow_history(struct rpc *rpc);
 void get_workflow_history_reverse(struct rpc *rpc);
 void describe_workflow(struct rpc *rpc);

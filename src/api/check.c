@@ -160,6 +160,16 @@ enum status check_priority(struct bytes encoded, struct rpc *rpc, struct error *
     return ST_OK;
 }
 
+enum status check_versioning_override(const struct workflow_VersioningOverride *override, struct error *error)
+{
+    if (override == NULL || override->override_case == 4) /* auto_upgrade */
+        return ST_OK;
+    if (override->override_case == 0 && override->behavior != enums_VERSIONING_BEHAVIOR_PINNED)
+        return ST_OK;
+    return error_set(error, ST_FAILED_PRECONDITION,
+                     "VersioningOverride: no worker deployment has such a version.");
+}
+
 enum status check_token(struct rpc *rpc, struct bytes token, struct task_ref *ret_task, struct error *error)
 {
     if (token.size == 0)

@@ -91,15 +91,7 @@ static enum status check_unsupported(const struct start_fields *fields, struct e
 {
     if (fields->time_skipping != NULL && fields->time_skipping->enabled)
         return error_set(error, ST_UNIMPLEMENTED, "TimeSkippingConfig is not implemented");
-    if (fields->versioning == NULL)
-        return ST_OK;
-    if (fields->versioning->override_case == 0 &&
-        fields->versioning->behavior != enums_VERSIONING_BEHAVIOR_PINNED)
-        return ST_OK;
-    if (fields->versioning->override_case == 4) /* auto_upgrade */
-        return ST_OK;
-    return error_set(error, ST_FAILED_PRECONDITION,
-                     "VersioningOverride: no worker deployment has such a version.");
+    return check_versioning_override(fields->versioning, error);
 }
 
 static enum status check_start(struct rpc *rpc, const struct start_fields *fields, struct error *error)

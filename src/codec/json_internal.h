@@ -3,8 +3,6 @@
 #define CODEC_JSON_INTERNAL_H
 #include "codec/pb_internal.h"
 
-/* Appends a quoted, escaped string. */
-void json_put_string(struct buffer *to, struct bytes text);
 /* Appends a field's lowerCamel name, quoted. */
 void json_put_name(struct buffer *to, const char *name);
 /* Whether a JSON key names the field: its own name or lowerCamel. */

@@ -42,4 +42,6 @@ enum status json_print(const struct pb_message *message, struct bytes wire, unsi
  * On failure `to_wire` is as it was. */
 enum status json_parse(const struct pb_message *message, struct bytes json, struct arena *arena,
                        struct buffer *to_wire, struct error *error) MUST_USE;
+/* Appends one text as JSON: quoted and escaped. */
+void json_put_string(struct buffer *to, struct bytes text);
 #endif

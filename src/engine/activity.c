@@ -11,26 +11,18 @@
 
 /* --- schedule --- */
 
-struct timeouts {
-    int64_t schedule_to_close, schedule_to_start, start_to_close, heartbeat;
-};
-
-static enum status timeouts_complete(const struct execution                                     *state,
-                                     const struct command_ScheduleActivityTaskCommandAttributes *command,
-                                     struct timeouts *ret, struct error *error)
+enum status activity_timeouts_complete(const struct execution *state, struct bytes activity_id,
+                                       struct activity_timeouts *timeouts, struct error *error)
 {
-    struct timeouts t = { duration_ns(command->schedule_to_close_timeout),
-                          duration_ns(command->schedule_to_start_timeout),
-                          duration_ns(command->start_to_close_timeout),
-                          duration_ns(command->heartbeat_timeout) };
+    struct activity_timeouts t = *timeouts;
     if (t.schedule_to_close < 0 || t.schedule_to_start < 0 || t.start_to_close < 0 || t.heartbeat < 0)
         return error_set(error, ST_INVALID_ARGUMENT, "Activity timeouts cannot be negative. ActivityId=%.*s",
-                         BYTES_FMT(command->activity_id));
+                         BYTES_FMT(activity_id));
     if (t.schedule_to_close == 0 && t.start_to_close == 0)
         return error_set(
             error, ST_INVALID_ARGUMENT,
             "A valid StartToClose or ScheduleToCloseTimeout is not set on command. ActivityId=%.*s",
-            BYTES_FMT(command->activity_id));
+            BYTES_FMT(activity_id));
     int64_t run = state->run_timeout;
     if (t.schedule_to_close != 0) {
         t.schedule_to_start = t.schedule_to_start == 0 ? t.schedule_to_close
@@ -48,7 +40,7 @@ static enum status timeouts_complete(const struct execution                     
         t.start_to_close = MIN(t.start_to_close, run);
     }
     t.heartbeat = MIN(t.heartbeat, t.start_to_close);
-    *ret = t;
+    *timeouts = t;
     return ST_OK;
 }
 
@@ -82,12 +74,15 @@ enum status activity_schedule(struct draft                                      
                               int64_t task_completed_id, struct bytes user_metadata,
                               int64_t *ret_scheduled_id, struct error *error)
 {
-    struct timeouts           timeouts = { 0 };
+    struct activity_timeouts  timeouts = { duration_ns(command->schedule_to_close_timeout),
+                                           duration_ns(command->schedule_to_start_timeout),
+                                           duration_ns(command->start_to_close_timeout),
+                                           duration_ns(command->heartbeat_timeout) };
     struct common_RetryPolicy policy = { 0 };
     struct arena             *arena = draft->arena;
     enum status               status = schedule_check(draft, command, error);
     if (status == ST_OK)
-        status = timeouts_complete(draft->state, command, &timeouts, error);
+        status = activity_timeouts_complete(draft->state, command->activity_id, &timeouts, error);
     if (status == ST_OK && command->retry_policy != NULL)
         policy = *command->retry_policy;
     if (status == ST_OK)
@@ -121,6 +116,13 @@ void activity_ready(struct draft *draft, int64_t scheduled_event_id, bool return
 {
     const struct activity *activity = execution_activity(draft->state, scheduled_event_id);
     assert(activity != NULL && activity->sequence == 0);
+    if (activity_is_held(draft->state, activity)) {
+        if (returned)
+            DRAFT_CHANGE(draft, CHANGE_ACTIVITY_READY, activity_ready, state_ActivityReady,
+                         .scheduled_event_id = scheduled_event_id, .stamp = activity->stamp + 1,
+                         .returned = true);
+        return; /* the end of the pause makes the row */
+    }
     struct store_ready *row = draft_ready(draft, STORE_TASK_ACTIVITY, activity->queue);
     row->scheduled_event_id = scheduled_event_id;
     row->stamp = activity->stamp + (returned ? 1 : 0);
@@ -149,6 +151,17 @@ static struct bytes activity_token(const struct execution *state, const struct a
     return task_token_encode(&token, arena);
 }
 
+static struct common_RetryPolicy *retry_policy_of(const struct activity *activity, struct arena *arena)
+{
+    struct common_RetryPolicy *policy = ARENA_NEW(arena, struct common_RetryPolicy);
+    struct error               error;
+    if (activity->retry_policy.size == 0 ||
+        pb_decode(&pb_common_RetryPolicy, arena_copy(arena, activity->retry_policy), arena, policy, &error) !=
+            ST_OK)
+        return NULL;
+    return policy;
+}
+
 static struct workflowservice_PollActivityTaskQueueResponse *activity_response(
     const struct execution *state, const struct activity *activity, const struct env *env,
     const struct history_ActivityTaskScheduledEventAttributes *scheduled, struct arena *arena)
@@ -166,8 +179,8 @@ static struct workflowservice_PollActivityTaskQueueResponse *activity_response(
     response->activity_id = arena_copy(arena, activity->activity_id);
     response->header = scheduled->header;
     response->input = scheduled->input;
-    response->retry_policy = scheduled->retry_policy;
-    response->priority = priority_merge(state->priority, scheduled->priority, arena);
+    response->retry_policy = retry_policy_of(activity, arena);
+    response->priority = priority_merge(state->priority, activity->priority, arena);
     struct bytes details = activity_details(activity);
     if (details.size != 0)
         response->heartbeat_details = arena_copy(arena, details);
@@ -235,6 +248,7 @@ static void activity_end(struct draft *draft, const struct activity *activity,
 {
     bool started = activity->started_time != 0 || made_up_identity.base != NULL;
     draft_unready(draft, activity->sequence);
+    draft->row_changed |= activity->pause.time != 0; /* search attributes name what is paused */
     if (started) {
         struct history_ActivityTaskStartedEventAttributes attributes = {
             .scheduled_event_id = activity->scheduled_event_id,
@@ -309,7 +323,8 @@ static struct retry_answer ask_retry(struct draft *draft, const struct activity 
                                        .attempt = activity->attempt,
                                        .failure = failure,
                                        .now = draft->env->now,
-                                       .cancel_requested = activity->cancel_requested };
+                                       .cancel_requested = activity->cancel_requested,
+                                       .is_paused = activity->pause.time != 0 };
     if (activity->schedule_to_close != 0)
         question.expiration = time_add(activity->first_scheduled_time, activity->schedule_to_close);
     return retry_decide(&question, draft->arena);
@@ -333,7 +348,7 @@ void activity_time_out(struct draft *draft, int64_t scheduled_event_id)
 {
     const struct activity *activity = execution_activity(draft->state, scheduled_event_id);
     int32_t                type;
-    if (activity == NULL || activity_due(activity, &type) > draft->env->now)
+    if (activity == NULL || activity_due(draft->state, activity, &type) > draft->env->now)
         return;
     switch (type) {
     case 0: /* the backoff is over */
@@ -372,11 +387,19 @@ void activity_cancel_unstarted(struct draft *draft, const struct activity *activ
     };
     struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_ACTIVITY_TASK_CANCELED, &canceled);
     draft_unready(draft, activity->sequence);
+    draft->row_changed |= activity->pause.time != 0;
     draft_buffer(draft, &event);
     draft->own_buffered++;
 }
 
 /* --- requests about a task in a worker's hands --- */
+
+/* Whether a worker's task is the attempt that is running. One that was reset meanwhile counts from 1 again. */
+static bool is_attempt(const struct activity *activity, const struct task_ref *task)
+{
+    return activity->started_time != 0 && activity->started_time == task->started_time &&
+           activity->stamp == task->stamp && (activity->attempt == task->attempt || activity->was_reset);
+}
 
 /* The activity that a request means, or NULL: the error is set. */
 static const struct activity *activity_of(const struct execution *live, struct workflow_request *request,
@@ -396,9 +419,7 @@ static const struct activity *activity_of(const struct execution *live, struct w
         activity = ref->task.kind == STORE_TASK_ACTIVITY
                        ? execution_activity(live, ref->task.scheduled_event_id)
                        : NULL;
-        if (activity != NULL &&
-            (activity->started_time == 0 || activity->attempt != ref->task.attempt ||
-             activity->stamp != ref->task.stamp || activity->started_time != ref->task.started_time))
+        if (activity != NULL && !is_attempt(activity, &ref->task))
             activity = NULL;
     }
     if (activity == NULL)
@@ -412,8 +433,7 @@ void decide_activity_return(const struct execution *live, struct workflow_reques
 {
     const struct task_ref *task = &request->token;
     const struct activity *activity = execution_activity(live, task->scheduled_event_id);
-    if (activity == NULL || activity->started_time == 0 || activity->started_time != task->started_time ||
-        activity->attempt != task->attempt || activity->stamp != task->stamp) {
+    if (activity == NULL || !is_attempt(activity, task)) {
         request->stale = true;
         return;
     }
@@ -531,6 +551,8 @@ void decide_activity_heartbeat(const struct execution *live, struct workflow_req
     if (activity == NULL)
         return;
     request->cancel_requested = activity->cancel_requested;
+    request->activity_paused = activity->pause.time != 0;
+    request->activity_reset = activity->was_reset;
     draft_begin(&draft, live, env, request->base.arena);
     if (request->payload.size > env->limits->payload_size_max) {
         request->cancel_requested = true;

@@ -13,7 +13,13 @@ enum status activity_schedule(struct draft                                      
                               const struct command_ScheduleActivityTaskCommandAttributes *command,
                               int64_t task_completed_id, struct bytes user_metadata,
                               int64_t *ret_scheduled_id, struct error *error) MUST_USE;
-/* Makes a row for matching: the activity waits for a poller from now on. */
+struct activity_timeouts {
+    int64_t schedule_to_close, schedule_to_start, start_to_close, heartbeat; /* 0: not given */
+};
+/* Fills and caps what follows from others. INVALID_ARGUMENT when they make no sense. */
+enum status activity_timeouts_complete(const struct execution *state, struct bytes activity_id,
+                                       struct activity_timeouts *timeouts, struct error *error) MUST_USE;
+/* Makes a row for matching: the activity waits for a poller from now on, unless it is held back by a pause. */
 void activity_ready(struct draft *draft, int64_t scheduled_event_id, bool returned);
 /* Starts it; the answer is complete but for input and header, which come with the Scheduled event's attributes. */
 struct workflowservice_PollActivityTaskQueueResponse *activity_start(

@@ -11,6 +11,7 @@
 #include "engine/failure.h"
 #include "engine/retry.h"
 #include "engine/search_attributes.h"
+#include "engine/server_attributes.h"
 #include "engine/workflow_task.h"
 
 /* Local activities keep a task alive for so long at most. */
@@ -529,7 +530,8 @@ static void dispatch_activities(struct completion                               
         const struct activity *activity = execution_activity(draft->state, id);
         if (activity == NULL)
             continue;
-        if (!completion->scheduled_eager[i] || activity->cancel_requested) {
+        if (!completion->scheduled_eager[i] || activity->cancel_requested ||
+            execution_is_paused(draft->state)) {
             activity_ready(draft, id, false);
             continue;
         }
@@ -561,7 +563,7 @@ static void next_task(struct completion *completion, int64_t original_scheduled_
                              .without_row = input->return_new_workflow_task,
                              .original_scheduled_time = is_heartbeat(input) ? original_scheduled_time : 0,
                          });
-    if (!input->return_new_workflow_task)
+    if (!input->return_new_workflow_task || !draft->state->task.is_pending)
         return;
     task_start(draft, (struct task_start_options){ .identity = input->identity,
                                                    .request_id = draft_uuid_text(draft) });
@@ -619,6 +621,7 @@ static void complete(struct completion *completion, const struct execution *live
     struct draft                                                *draft = &completion->draft;
     struct workflowservice_RespondWorkflowTaskCompletedResponse *response =
         ARENA_NEW(request->base.arena, struct workflowservice_RespondWorkflowTaskCompletedResponse);
+    draft->row_changed |= execution_reports_problems(draft->state); /* no longer */
     write_completed(completion);
     set_sticky(completion);
     for (size_t i = 0; i < completion->input->commands_count; i++) {
@@ -653,6 +656,11 @@ void decide_task_complete(const struct execution *live, struct workflow_request 
     }
     if (request_check(completion.input, &request->base.error) != ST_OK)
         return;
+    if (execution_is_paused(live) && completion.input->force_create_new_workflow_task) {
+        error_set(&request->base.error, ST_FAILED_PRECONDITION,
+                  "Workflow is paused: it gets no new workflow task.");
+        return;
+    }
     if (is_heartbeat(completion.input) && env->now - live->task.original_scheduled_time > HEARTBEAT_MAX_NS) {
         heartbeat_expired(&completion, live, env);
         return;

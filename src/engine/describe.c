@@ -1,8 +1,11 @@
 /* describe.c: everything that DescribeWorkflowExecution shows. */
+#include "engine/activity_operator.h"
 #include "engine/execution.h"
+#include "engine/options.h"
 #include "engine/query.h"
 #include "engine/retry.h"
 #include "engine/search_attributes.h"
+#include "engine/server_attributes.h"
 
 static struct taskqueue_TaskQueue *queue_of(struct arena *arena, struct bytes name)
 {
@@ -45,7 +48,7 @@ static void describe_info(const struct execution *live, const struct env *env, s
     info->history_size_bytes = live->history_size;
     info->state_transition_count = live->transitions;
     info->memo = live->memo.size != 0 ? arena_copy(arena, live->memo) : BYTES("");
-    struct bytes attributes = arena_copy(arena, live->search_attributes);
+    struct bytes attributes = execution_search_attributes(live, arena);
     info->search_attributes = attributes.size != 0
                                   ? search_attributes_typed(env->namespace, attributes, arena)
                                   : BYTES("");
@@ -55,6 +58,11 @@ static void describe_info(const struct execution *live, const struct env *env, s
     info->root_execution = execution_message(live, arena);
     if (live->priority.size != 0)
         info->priority = arena_copy(arena, live->priority);
+    struct workflow_VersioningOverride *override = execution_versioning_override(live, arena);
+    if (override != NULL) {
+        info->versioning_info = ARENA_NEW(arena, struct workflow_WorkflowExecutionVersioningInfo);
+        info->versioning_info->versioning_override = override;
+    }
     if (live->close_time != 0)
         info->execution_duration = duration_of_ns(arena, MAX(live->close_time - live->execution_time, 0));
 }
@@ -63,23 +71,24 @@ static int32_t activity_state(const struct activity *activity)
 {
     if (activity->cancel_requested)
         return enums_PENDING_ACTIVITY_STATE_CANCEL_REQUESTED;
+    if (activity->pause.time != 0)
+        return activity->started_time != 0 ? enums_PENDING_ACTIVITY_STATE_PAUSE_REQUESTED
+                                           : enums_PENDING_ACTIVITY_STATE_PAUSED;
     return activity->started_time != 0 ? enums_PENDING_ACTIVITY_STATE_STARTED
                                        : enums_PENDING_ACTIVITY_STATE_SCHEDULED;
 }
 
-static struct activity_ActivityOptions *activity_options(const struct activity *activity, struct arena *arena,
-                                                         struct common_RetryPolicy *policy)
+static struct workflow_PendingActivityInfo_PauseInfo *activity_pause(const struct pause *pause,
+                                                                     struct arena       *arena)
 {
-    struct activity_ActivityOptions *options = ARENA_NEW(arena, struct activity_ActivityOptions);
-    options->task_queue = queue_of(arena, activity->queue);
-    options->schedule_to_close_timeout = duration_of_ns(arena, activity->schedule_to_close);
-    options->schedule_to_start_timeout = duration_of_ns(arena, activity->schedule_to_start);
-    options->start_to_close_timeout = duration_of_ns(arena, activity->start_to_close);
-    options->heartbeat_timeout = duration_of_ns(arena, activity->heartbeat);
-    options->retry_policy = policy;
-    if (activity->priority.size != 0)
-        options->priority = arena_copy(arena, activity->priority);
-    return options;
+    struct workflow_PendingActivityInfo_PauseInfo *info =
+        ARENA_NEW(arena, struct workflow_PendingActivityInfo_PauseInfo);
+    info->pause_time = timestamp_or_null(arena, pause->time);
+    info->paused_by_case = 2;
+    info->manual = ARENA_NEW(arena, struct workflow_PendingActivityInfo_PauseInfo_Manual);
+    info->manual->identity = arena_copy(arena, pause->identity);
+    info->manual->reason = arena_copy(arena, pause->reason);
+    return info;
 }
 
 static void describe_activity(const struct activity *activity, const struct env *env, struct arena *arena,
@@ -111,14 +120,17 @@ static void describe_activity(const struct activity *activity, const struct env 
     if (activity->schedule_to_close != 0)
         info->expiration_time = timestamp_or_null(arena, time_add(activity->first_scheduled_time,
                                                                   activity->schedule_to_close));
-    if (activity->started_time == 0 && activity->scheduled_time > env->now) {
+    if (activity->pause.time != 0) {
+        info->paused = true;
+        info->pause_info = activity_pause(&activity->pause, arena);
+    } else if (activity->started_time == 0 && activity->scheduled_time > env->now) {
         info->next_attempt_schedule_time = timestamp_or_null(arena, activity->scheduled_time);
         info->current_retry_interval = duration_of_ns(arena, activity->scheduled_time -
                                                                  activity->last_attempt_complete_time);
     }
     if (activity->priority.size != 0)
         info->priority = arena_copy(arena, activity->priority);
-    info->activity_options = activity_options(activity, arena, policy);
+    info->activity_options = activity_options(activity, arena);
 }
 
 static void describe_task(const struct execution *live, struct arena *arena,
@@ -173,6 +185,12 @@ static struct workflow_WorkflowExecutionExtendedInfo *describe_extended(const st
         request->event_id = is_start ? 1 : attached->event_id;
         request->buffered = !is_start && attached->event_id == 0;
         info->request_id_infos[i].value = request;
+    }
+    if (live->pause.time != 0) {
+        info->pause_info = ARENA_NEW(arena, struct workflow_WorkflowExecutionPauseInfo);
+        info->pause_info->identity = arena_copy(arena, live->pause.identity);
+        info->pause_info->reason = arena_copy(arena, live->pause.reason);
+        info->pause_info->paused_time = timestamp_or_null(arena, live->pause.time);
     }
     return info;
 }

@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "engine/close.h"
+#include "engine/server_attributes.h"
 
 void draft_begin(struct draft *draft, const struct execution *live, struct env *env, struct arena *arena)
 {
@@ -260,9 +261,16 @@ struct bytes draft_uuid_text(struct draft *draft)
     return uuid_text(draft->arena, &uuid);
 }
 
+int64_t draft_random_below(struct draft *draft, int64_t limit)
+{
+    if (limit <= 0)
+        return 0;
+    return (int64_t)(hash_combine(draft->env->entropy[2], ++draft->uuids_taken) % (uint64_t)limit);
+}
+
 int64_t draft_random_permille(struct draft *draft)
 {
-    return (int64_t)(hash_combine(draft->env->entropy[2], ++draft->uuids_taken) % 1000);
+    return draft_random_below(draft, 1000);
 }
 
 void draft_send(struct draft *draft, struct bytes workflow_id, const struct uuid *run_id,
@@ -300,7 +308,7 @@ static struct store_run *row_make(struct draft *draft)
         .execution_time = state->execution_time,
         .close_time = state->close_time,
         .memo = arena_copy(draft->arena, state->memo),
-        .search_attributes = arena_copy(draft->arena, state->search_attributes),
+        .search_attributes = execution_search_attributes(state, draft->arena),
     };
     if (state->close_time != 0) {
         run->history_length = state->next_event_id - 1;

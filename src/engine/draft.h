@@ -76,7 +76,9 @@ void draft_send(struct draft *draft, struct bytes workflow_id, const struct uuid
 /* Fresh from env's entropy: as often as wanted, the same again when decide is asked again. */
 struct uuid  draft_uuid(struct draft *draft);
 struct bytes draft_uuid_text(struct draft *draft);
-/* Uniform in [0, 1000): for jitter. */
+/* Uniform in [0, limit): for jitter; 0 when there is nothing below the limit. */
+int64_t draft_random_below(struct draft *draft, int64_t limit);
+/* In [0, 1000). */
 int64_t draft_random_permille(struct draft *draft);
 
 void draft_finish(struct draft *draft, struct transition *ret_transition);

@@ -31,7 +31,7 @@ static size_t items_collect(const struct execution *live, int64_t now, struct du
                                                 live->timers[i].id };
     for (uint32_t i = 0; i < live->activity_count; i++) {
         int32_t type;
-        int64_t due = activity_due(live->activities[i].record, &type);
+        int64_t due = activity_due(live, live->activities[i].record, &type);
         if (due <= now)
             items[count++] = (struct due_item){ due, live->activities[i].scheduled_event_id, BYTES_EMPTY };
     }

@@ -1,6 +1,10 @@
 /* fold.c: the effects of events and changes. */
 #include "engine/fold.h"
 
+#include "engine/activity_operator.h"
+#include "engine/options.h"
+#include "engine/pause.h"
+
 /* --- memo and search attributes --- */
 
 static bool payload_removes(struct bytes encoded, struct arena *arena)
@@ -90,6 +94,10 @@ static enum status effect_started(struct fold *fold, const struct history_Histor
     execution_set(state, &state->memo, started->memo);
     execution_set(state, &state->search_attributes, started->search_attributes);
     execution_set(state, &state->priority, started->priority);
+    if (started->versioning_override != NULL)
+        execution_set(state, &state->versioning_override,
+                      pb_encode_arena(&pb_workflow_VersioningOverride, started->versioning_override,
+                                      fold->arena));
     state->execution_timeout = duration_ns(started->workflow_execution_timeout);
     state->run_timeout = duration_ns(started->workflow_run_timeout);
     state->task_timeout = duration_ns(started->workflow_task_timeout);
@@ -166,6 +174,7 @@ static void effect_task_completed(struct execution *state, const struct history_
     execution_task_clear(state);
     state->previous_started_event_id = completed->started_event_id;
     state->close_blocked = false;
+    state->problem_count = 0;
     struct reset_point point = { .checksum = completed->binary_checksum,
                                  .completed_event_id = id,
                                  .create_time = time };
@@ -247,12 +256,13 @@ static void effect_signaled(struct execution *state, const struct history_Histor
         execution_signal_id_add(state, signaled->request_id);
 }
 
-static void effect_options_updated(struct execution *state, const struct history_HistoryEvent *event,
-                                   int64_t id)
+static void effect_options_updated(struct fold *fold, const struct history_HistoryEvent *event, int64_t id)
 {
+    struct execution                                                    *state = fold->state;
     const struct history_WorkflowExecutionOptionsUpdatedEventAttributes *updated = event_attributes(event);
     if (updated->attached_request_id.size != 0)
         execution_attach(state, updated->attached_request_id, id);
+    options_fold(state, updated, fold->arena);
 }
 
 static int64_t scheduled_id_of_end(const struct history_HistoryEvent *event)
@@ -293,7 +303,11 @@ static void effect_of_arrival(struct fold *fold, const struct history_HistoryEve
         state->cancel_requested = true;
         break;
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED:
-        effect_options_updated(state, event, id);
+        effect_options_updated(fold, event, id);
+        break;
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED:
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_UNPAUSED:
+        pause_fold(state, event);
         break;
     default: /* ActivityTaskStarted comes with its end and says nothing new */
         break;
@@ -396,7 +410,7 @@ enum status fold_event(struct fold *fold, const struct history_HistoryEvent *eve
     if (fold->flush_left != 0) {
         fold->flush_left--;
         if (event->event_type == enums_EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED)
-            effect_options_updated(state, event, event->event_id); /* now it has an id */
+            effect_options_updated(fold, event, event->event_id); /* now it has an id */
     } else {
         status = effect(fold, event, event->event_id, time, error);
     }
@@ -439,6 +453,7 @@ static enum status change_activity(struct fold *fold, const struct state_Change 
         activity->last_attempt_complete_time = change->time;
         execution_set(state, &activity->last_failure, change->activity_retried->last_failure);
         execution_set(state, &activity->request_id, BYTES_EMPTY);
+        activity_operator_fold_retried(state, activity);
         break;
     default:
         break;
@@ -565,6 +580,17 @@ enum status fold_change(struct fold *fold, const struct state_Change *change, st
         return change_activity(fold, change, error);
     case CHANGE_ACTIVITY_HEARTBEAT:
         return change_heartbeat(fold, change, false, error);
+    case CHANGE_ACTIVITY_PAUSED:
+    case CHANGE_ACTIVITY_UNPAUSED:
+    case CHANGE_ACTIVITY_RESET:
+    case CHANGE_ACTIVITY_OPTIONS:
+    case CHANGE_ACTIVITY_RESCHEDULED:
+        return activity_operator_fold(fold, change, error);
+    case CHANGE_TASK_PROBLEM:
+        state->problem_count++;
+        state->problem_cause = change->task_problem->failed_cause;
+        state->problem_timeout_type = change->task_problem->timeout_type;
+        return ST_OK;
     default:
         return error_set(error, ST_DATA_LOSS, "a stored change of unknown kind %d", change->kind_case);
     }

@@ -50,6 +50,15 @@ static int64_t backoff_of(const struct common_RetryPolicy *policy, int32_t attem
     return delay < (double)longest ? (int64_t)delay : longest;
 }
 
+int64_t retry_delay(struct bytes encoded, int32_t attempt, struct arena *arena)
+{
+    struct common_RetryPolicy policy = { 0 };
+    struct error              error;
+    if (encoded.size == 0 || pb_decode(&pb_common_RetryPolicy, encoded, arena, &policy, &error) != ST_OK)
+        return 0;
+    return backoff_of(&policy, attempt);
+}
+
 struct retry_answer retry_decide(const struct retry_question *question, struct arena *arena)
 {
     struct common_RetryPolicy policy = { 0 };
@@ -65,6 +74,8 @@ struct retry_answer retry_decide(const struct retry_question *question, struct a
             !retryable(&policy, &failure))
             return (struct retry_answer){ .state = enums_RETRY_STATE_NON_RETRYABLE_FAILURE };
     }
+    if (question->is_paused)
+        return (struct retry_answer){ .state = enums_RETRY_STATE_IN_PROGRESS };
     if (policy.maximum_attempts > 0 && question->attempt >= policy.maximum_attempts)
         return (struct retry_answer){ .state = enums_RETRY_STATE_MAXIMUM_ATTEMPTS_REACHED };
     int64_t delay = backoff_of(&policy, question->attempt);

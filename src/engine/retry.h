@@ -13,12 +13,15 @@ struct retry_question {
     int64_t      expiration; /* no attempt may begin after it; 0: never ends */
     bool         caps_delay; /* next_retry_delay is bounded by the maximum interval: workflows */
     bool         cancel_requested;
+    bool         is_paused; /* it is tried again when the pause ends, whatever its attempts and its time */
 };
 struct retry_answer {
     int32_t state; /* enums_RetryState; IN_PROGRESS: again, after delay */
     int64_t delay;
 };
 struct retry_answer retry_decide(const struct retry_question *question, struct arena *arena);
+/* How long an encoded, complete policy waits after this attempt; 0 without a policy. */
+int64_t retry_delay(struct bytes policy, int32_t attempt, struct arena *arena);
 
 /* Checks a policy as given and fills its defaults (1 s, 2.0, 100 times the first interval) into *policy.
  * INVALID_ARGUMENT names what is wrong with it. */

@@ -26,7 +26,19 @@ static void task_to(const struct workflow_task *task, struct state_WorkflowTask 
     };
 }
 
-static void activity_to(const struct activity *activity, struct state_Activity *to)
+static struct state_Pause *pause_to(const struct pause *pause, struct arena *arena)
+{
+    if (pause->time == 0)
+        return NULL;
+    struct state_Pause *to = ARENA_NEW(arena, struct state_Pause);
+    *to = (struct state_Pause){ .time = pause->time,
+                                .identity = pause->identity,
+                                .reason = pause->reason,
+                                .request_id = pause->request_id };
+    return to;
+}
+
+static void activity_to(const struct activity *activity, struct state_Activity *to, struct arena *arena)
 {
     *to = (struct state_Activity){
         .scheduled_event_id = activity->scheduled_event_id,
@@ -54,6 +66,10 @@ static void activity_to(const struct activity *activity, struct state_Activity *
         .sequence = activity->sequence,
         .stamp = activity->stamp,
         .priority = activity->priority,
+        .pause = pause_to(&activity->pause, arena),
+        .was_reset = activity->was_reset,
+        .resets_heartbeat = activity->resets_heartbeat,
+        .original_options = activity->original_options,
     };
 }
 
@@ -62,7 +78,7 @@ static void pending_to(const struct execution *state, struct state_Execution *to
     to->activities_count = state->activity_count;
     to->activities = ARENA_NEW_ARRAY(arena, struct state_Activity, state->activity_count + 1);
     for (uint32_t i = 0; i < state->activity_count; i++)
-        activity_to(state->activities[i].record, &to->activities[i]);
+        activity_to(state->activities[i].record, &to->activities[i], arena);
     to->timers_count = state->timer_count;
     to->timers = ARENA_NEW_ARRAY(arena, struct state_Timer, state->timer_count + 1);
     for (uint32_t i = 0; i < state->timer_count; i++)
@@ -127,6 +143,11 @@ void execution_snapshot(const struct execution *state, struct buffer *to)
         .next_event_id = state->next_event_id,
         .history_size = state->history_size,
         .signal_count = state->signal_count,
+        .pause = pause_to(&state->pause, &arena),
+        .versioning_override = state->versioning_override,
+        .problem_count = state->problem_count,
+        .problem_cause = state->problem_cause,
+        .problem_timeout_type = state->problem_timeout_type,
     };
     pending_to(state, &record, &arena);
     if (state->task.is_pending) {
@@ -162,6 +183,16 @@ static void task_from(struct execution *state, const struct state_WorkflowTask *
     execution_set(state, &state->task.request_id, from->request_id);
 }
 
+static void pause_from(struct execution *state, struct pause *slot, const struct state_Pause *from)
+{
+    if (from == NULL)
+        return;
+    struct pause pause = {
+        .time = from->time, .identity = from->identity, .reason = from->reason, .request_id = from->request_id
+    };
+    execution_set_pause(state, slot, &pause);
+}
+
 static enum status activity_from(struct execution *state, const struct state_Activity *from,
                                  struct error *error)
 {
@@ -191,6 +222,10 @@ static enum status activity_from(struct execution *state, const struct state_Act
     activity->last_attempt_complete_time = from->last_attempt_complete_time;
     activity->sequence = from->sequence;
     activity->stamp = from->stamp;
+    pause_from(state, &activity->pause, from->pause);
+    activity->was_reset = from->was_reset;
+    activity->resets_heartbeat = from->resets_heartbeat;
+    execution_set(state, &activity->original_options, from->original_options);
     return ST_OK;
 }
 
@@ -218,6 +253,9 @@ static void scalars_from(struct execution *state, const struct state_Execution *
     state->next_event_id = from->next_event_id;
     state->history_size = from->history_size;
     state->signal_count = from->signal_count;
+    state->problem_count = from->problem_count;
+    state->problem_cause = from->problem_cause;
+    state->problem_timeout_type = from->problem_timeout_type;
     memcpy(state->first_run_id.byte, from->first_run_id.base, sizeof(state->first_run_id.byte));
     memcpy(state->original_run_id.byte, from->original_run_id.base, sizeof(state->original_run_id.byte));
 }
@@ -239,6 +277,8 @@ static enum status execution_from(struct execution *state, const struct state_Ex
     execution_set(state, &state->search_attributes, from->search_attributes);
     execution_set(state, &state->priority, from->priority);
     execution_set(state, &state->sticky_queue, from->sticky_queue);
+    execution_set(state, &state->versioning_override, from->versioning_override);
+    pause_from(state, &state->pause, from->pause);
     task_from(state, from->task);
     for (size_t i = 0; i < from->activities_count; i++) {
         enum status status = activity_from(state, &from->activities[i], error);

@@ -30,6 +30,17 @@ void execution_set(struct execution *execution, struct bytes *slot, struct bytes
     execution->memory += value.size;
 }
 
+void execution_set_pause(struct execution *execution, struct pause *slot, const struct pause *value)
+{
+    static const struct pause none;
+    if (value == NULL)
+        value = &none;
+    slot->time = value->time;
+    execution_set(execution, &slot->identity, value->identity);
+    execution_set(execution, &slot->reason, value->reason);
+    execution_set(execution, &slot->request_id, value->request_id);
+}
+
 void *execution_grow(struct execution *execution, void *array, uint32_t count, uint32_t *capacity,
                      size_t size)
 {
@@ -124,12 +135,20 @@ static void activity_free(struct execution *execution, struct activity *activity
 {
     if (execution->arena != NULL)
         return;
-    struct bytes *texts[] = { &activity->activity_id,     &activity->type,     &activity->queue,
-                              &activity->retry_policy,    &activity->identity, &activity->request_id,
-                              &activity->last_failure,    &activity->priority, &activity->heartbeat_details,
-                              &activity->volatile_details };
+    struct bytes *texts[] = { &activity->activity_id,
+                              &activity->type,
+                              &activity->queue,
+                              &activity->retry_policy,
+                              &activity->identity,
+                              &activity->request_id,
+                              &activity->last_failure,
+                              &activity->priority,
+                              &activity->heartbeat_details,
+                              &activity->volatile_details,
+                              &activity->original_options };
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
         text_free(execution, texts[i]);
+    execution_set_pause(execution, &activity->pause, NULL);
     execution->memory -= sizeof(*activity);
     free(activity);
 }
@@ -162,6 +181,7 @@ void execution_drop_pending(struct execution *execution)
     ARRAY_FREE(execution, execution->signal_ids, execution->signal_id_count, execution->signal_id_capacity);
     execution_set(execution, &execution->sticky_queue, BYTES_EMPTY);
     execution->sticky_timeout = 0;
+    execution_set_pause(execution, &execution->pause, NULL);
     execution->backoff_pending = execution->close_blocked = false;
 }
 
@@ -171,12 +191,17 @@ void execution_free(struct execution *execution)
         return;
     assert(execution->arena == NULL);
     execution_drop_pending(execution);
-    struct bytes *texts[] = {
-        &execution->namespace_id, &execution->workflow_id, &execution->type,
-        &execution->queue,        &execution->cron,        &execution->start_request_id,
-        &execution->retry_policy, &execution->memo,        &execution->search_attributes,
-        &execution->priority
-    };
+    struct bytes *texts[] = { &execution->namespace_id,
+                              &execution->workflow_id,
+                              &execution->type,
+                              &execution->queue,
+                              &execution->cron,
+                              &execution->start_request_id,
+                              &execution->retry_policy,
+                              &execution->memo,
+                              &execution->search_attributes,
+                              &execution->priority,
+                              &execution->versioning_override };
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
         text_free(execution, texts[i]);
     for (uint32_t i = 0; i < execution->attached_count; i++)
@@ -295,7 +320,7 @@ static void due_min(int64_t *due, int32_t *type, int64_t candidate, int32_t cand
     }
 }
 
-int64_t activity_due(const struct activity *activity, int32_t *ret_type)
+int64_t activity_due(const struct execution *execution, const struct activity *activity, int32_t *ret_type)
 {
     int64_t due = TIME_NEVER;
     int32_t type = 0;
@@ -304,6 +329,7 @@ int64_t activity_due(const struct activity *activity, int32_t *ret_type)
     if (activity->started_time != 0 && activity->schedule_to_close != 0)
         due_min(&due, &type, time_add(activity->first_scheduled_time, activity->schedule_to_close),
                 enums_TIMEOUT_TYPE_SCHEDULE_TO_CLOSE);
+    *ret_type = 0;
     if (activity->started_time != 0) {
         if (activity->start_to_close != 0)
             due_min(&due, &type, time_add(activity->started_time, activity->start_to_close),
@@ -314,6 +340,10 @@ int64_t activity_due(const struct activity *activity, int32_t *ret_type)
             seen = MAX(seen, activity->started_time);
             due_min(&due, &type, time_add(seen, activity->heartbeat), enums_TIMEOUT_TYPE_HEARTBEAT);
         }
+    } else if (activity->pause.time != 0) {
+        return TIME_NEVER; /* it stays as it is until somebody ends the pause */
+    } else if (execution_is_paused(execution)) {
+        /* Nobody may take it, so that nobody took it in time is not its fault; only its whole time goes on. */
     } else if (activity->sequence == 0) {
         due = activity->scheduled_time; /* it backs off; type 0 */
     } else if (activity->schedule_to_start != 0) {
@@ -489,7 +519,7 @@ int64_t execution_next_due(const struct execution *execution)
     if (!execution_is_open(execution))
         return TIME_NEVER;
     int64_t due = task_due(execution);
-    if (execution->backoff_pending)
+    if (execution->backoff_pending && !execution_is_paused(execution))
         due = MIN(due, execution->execution_time);
     if (execution->run_expiration != 0)
         due = MIN(due, execution->run_expiration);
@@ -499,7 +529,7 @@ int64_t execution_next_due(const struct execution *execution)
         due = MIN(due, execution->timers[i].fire_time);
     for (uint32_t i = 0; i < execution->activity_count; i++) {
         int32_t type;
-        due = MIN(due, activity_due(execution->activities[i].record, &type));
+        due = MIN(due, activity_due(execution, execution->activities[i].record, &type));
     }
     return due;
 }

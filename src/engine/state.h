@@ -29,6 +29,12 @@ struct workflow_task {
     struct bytes identity, request_id;
 };
 
+/* Who has paused an activity or the whole run, and since when. */
+struct pause {
+    int64_t      time; /* 0: not paused */
+    struct bytes identity, reason, request_id;
+};
+
 struct activity {
     const void  *owner; /* the execution that may write this record */
     int64_t      scheduled_event_id;
@@ -49,6 +55,11 @@ struct activity {
     struct bytes request_id;   /* of the poll that took it */
     struct bytes last_failure; /* encoded; of the attempt before */
     struct bytes heartbeat_details, priority;
+    struct bytes
+        original_options; /* encoded ActivityOptions, once an operator has changed them; else empty */
+    struct pause pause;
+    bool         was_reset;          /* while a worker has an attempt, which counts as the first then */
+    bool         resets_heartbeat;   /* the next attempt does not get the details of this one */
     int64_t      volatile_heartbeat; /* volatile: the last one, stored or not */
     int64_t      loaded_time;        /* volatile: heartbeats before this load are not missed */
     struct bytes volatile_details;   /* volatile: newer than heartbeat_details */
@@ -84,6 +95,7 @@ struct execution {
     struct uuid  first_run_id, original_run_id;
     struct bytes type, queue, start_request_id;
     struct bytes retry_policy, cron, memo, search_attributes, priority;
+    struct bytes versioning_override;                          /* encoded; empty: none */
     int64_t      execution_timeout, run_timeout, task_timeout; /* 0: none */
     int64_t      start_time, execution_time, execution_expiration, run_expiration;
     int32_t      attempt;
@@ -98,7 +110,11 @@ struct execution {
     struct bytes         sticky_queue;
     int64_t              sticky_timeout;
     int64_t              signal_count;
-    size_t               memory; /* live: bytes behind the pointers, roughly */
+    struct pause         pause;
+    int32_t              problem_count; /* workflow tasks that have failed since one completed */
+    int32_t              problem_cause,
+        problem_timeout_type; /* of the last of them: a WorkflowTaskFailedCause, or a TimeoutType */
+    size_t memory;            /* live: bytes behind the pointers, roughly */
     /* pending */
     struct activity_slot *activities;
     struct timer         *timers;
@@ -126,10 +142,18 @@ static inline bool execution_is_open(const struct execution *execution)
     return execution->is_started && execution->close_time == 0;
 }
 
+/* A paused run is open: it takes signals and its timers fire, but no worker gets a task of it. */
+static inline bool execution_is_paused(const struct execution *execution)
+{
+    return execution->status == enums_WORKFLOW_EXECUTION_STATUS_PAUSED;
+}
+
 /* --- what the fold does to it --- */
 
 /* Sets a text: a live state copies it, a draft borrows it. Empty stays empty. */
 void execution_set(struct execution *execution, struct bytes *slot, struct bytes value);
+/* Sets or, with NULL, ends a pause. */
+void execution_set_pause(struct execution *execution, struct pause *slot, const struct pause *value);
 /* Makes room for one more in an array of members of `size`; a draft copies the array out of the live state first. */
 void *execution_grow(struct execution *execution, void *array, uint32_t count, uint32_t *capacity,
                      size_t size);
@@ -176,8 +200,13 @@ static inline bool task_is_started(const struct execution *execution)
     return execution->task.is_pending && execution->task.started_time != 0;
 }
 
+/* No worker may get this activity: an operator has paused it, or the run. */
+static inline bool activity_is_held(const struct execution *execution, const struct activity *activity)
+{
+    return activity->pause.time != 0 || execution_is_paused(execution);
+}
 /* When an activity's current situation ends by itself: `ret_type` is a TimeoutType, or 0 for the end of a backoff. */
-int64_t activity_due(const struct activity *activity, int32_t *ret_type);
+int64_t activity_due(const struct execution *execution, const struct activity *activity, int32_t *ret_type);
 /* The details a worker would be given now; base NULL: none. */
 struct bytes activity_details(const struct activity *activity);
 int64_t      execution_next_due(const struct execution *execution);

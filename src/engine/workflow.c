@@ -2,10 +2,13 @@
 #include "engine/workflow.h"
 
 #include "engine/activity.h"
+#include "engine/activity_operator.h"
 #include "engine/commands.h"
 #include "engine/due.h"
 #include "engine/execution.h"
 #include "engine/failure.h"
+#include "engine/options.h"
+#include "engine/pause.h"
 #include "engine/query.h"
 #include "engine/signal.h"
 #include "engine/workflow_task.h"
@@ -43,6 +46,13 @@ static const struct command_entry commands[WORKFLOW_COMMAND_COUNT] = {
     [WORKFLOW_HISTORY] = { decide_history, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
     [WORKFLOW_QUERY] = { decide_query, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
     [WORKFLOW_RESET_STICKY] = { decide_reset_sticky, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
+    [ACTIVITY_PAUSE] = { decide_activity_pause, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
+    [ACTIVITY_UNPAUSE] = { decide_activity_unpause, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
+    [ACTIVITY_RESET] = { decide_activity_reset, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
+    [ACTIVITY_UPDATE_OPTIONS] = { decide_activity_update_options, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
+    [WORKFLOW_PAUSE] = { decide_pause, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
+    [WORKFLOW_UNPAUSE] = { decide_unpause, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
+    [WORKFLOW_UPDATE_OPTIONS] = { decide_update_options, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
 };
 
 static bool answer_absence(struct workflow_request *request, enum absence absence, bool exists)

@@ -34,6 +34,14 @@ enum workflow_command {
     WORKFLOW_HISTORY,        /* out: history: what there is to read */
     WORKFLOW_QUERY,          /* in: QueryWorkflowRequest, deadline; out: query */
     WORKFLOW_RESET_STICKY,   /* out: - */
+    /* operators */
+    ACTIVITY_PAUSE,          /* in/out: PauseActivity* */
+    ACTIVITY_UNPAUSE,        /* in/out: UnpauseActivity* */
+    ACTIVITY_RESET,          /* in/out: ResetActivity* */
+    ACTIVITY_UPDATE_OPTIONS, /* in/out: UpdateActivityOptions*; retry policy, priority and times are sound */
+    WORKFLOW_PAUSE,          /* in/out: PauseWorkflowExecution* */
+    WORKFLOW_UNPAUSE,        /* in/out: UnpauseWorkflowExecution* */
+    WORKFLOW_UPDATE_OPTIONS, /* in/out: UpdateWorkflowExecutionOptions*; mask and values are sound */
     WORKFLOW_COMMAND_COUNT
 };
 
@@ -106,7 +114,7 @@ struct workflow_request {
     bool                     has_delivery;
     struct workflow_delivery delivery; /* of TASK_START, of an inline or eager task, of a direct query */
     bool stale; /* TASK_START: there is no such task any more: matching goes on; not an error */
-    bool cancel_requested;
+    bool cancel_requested, activity_paused, activity_reset;
     enum workflow_query_verdict query;
     struct bytes                sticky_queue, normal_queue; /* QUERY_DIRECT; sticky empty: none */
     int64_t                     sticky_timeout_ns;

@@ -3,6 +3,7 @@
 
 #include "engine/execution.h"
 #include "engine/failure.h"
+#include "engine/server_attributes.h"
 
 #define BACKOFF_FROM_ATTEMPT 4
 #define BACKOFF_FIRST_NS     (5 * NS_PER_S)
@@ -38,6 +39,9 @@ void task_schedule(struct draft *draft, struct task_schedule_options options)
 {
     struct execution *state = draft->state;
     assert(!state->task.is_pending && execution_is_open(state));
+    draft->wants_task = false;
+    if (execution_is_paused(state))
+        return; /* the end of the pause schedules one */
     bool                is_sticky = state->sticky_queue.size != 0 && options.attempt == 1;
     bool                is_transient = options.attempt > 1;
     int64_t             timeout = attempt_timeout(draft, options.attempt);
@@ -66,7 +70,21 @@ void task_schedule(struct draft *draft, struct task_schedule_options options)
     }
     if (row != NULL)
         row->scheduled_event_id = task_scheduled_event_id(state);
-    draft->wants_task = false;
+}
+
+void task_offer_again(struct draft *draft)
+{
+    const struct execution *state = draft->state;
+    assert(state->task.is_pending && state->task.started_time == 0 && !execution_is_paused(state));
+    bool is_sticky = state->task.is_sticky;
+    draft_unready(draft, state->task.sequence);
+    struct store_ready *row = draft_ready(draft, STORE_TASK_WORKFLOW,
+                                          is_sticky ? state->sticky_queue : state->queue);
+    row->normal_queue = is_sticky ? arena_copy(draft->arena, state->queue) : BYTES_EMPTY;
+    row->scheduled_event_id = task_scheduled_event_id(state);
+    row->stamp = state->task.attempt;
+    priority_to_row(state, draft->arena, row);
+    DRAFT_CHANGE(draft, CHANGE_TASK_READY, task_ready, state_TaskReady, .sequence = row->sequence);
 }
 
 /* --- start --- */
@@ -177,6 +195,11 @@ void task_fail(struct draft *draft, const struct task_failure *failure)
 {
     struct workflow_task was = draft->state->task;
     assert(was.is_pending && was.started_time != 0);
+    if (failure->counts && !was.is_sticky)
+        DRAFT_CHANGE(draft, CHANGE_TASK_PROBLEM, task_problem, state_TaskProblem,
+                     .failed_cause = failure->timed_out ? 0 : failure->cause,
+                     .timeout_type = failure->timed_out ? enums_TIMEOUT_TYPE_START_TO_CLOSE : 0);
+    draft->row_changed |= execution_reports_problems(draft->state);
     if (was.is_transient)
         DRAFT_CHANGE(draft, CHANGE_TRANSIENT_ENDED, transient_ended, state_TransientEnded,
                      .close_blocked = failure->cause == enums_WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND);
@@ -466,15 +489,8 @@ void decide_reset_sticky(const struct execution *live, struct workflow_request *
     draft_begin(&draft, live, env, request->base.arena);
     const struct workflow_task *task = &draft.state->task;
     bool                        moves = task->is_pending && task->is_sticky && task->started_time == 0;
-    if (moves)
-        draft_unready(&draft, task->sequence);
     DRAFT_CHANGE(&draft, CHANGE_STICKY, sticky, state_Sticky, .timeout = 0);
-    if (moves) { /* the same task, for whoever polls the normal queue */
-        struct store_ready *row = draft_ready(&draft, STORE_TASK_WORKFLOW, live->queue);
-        row->scheduled_event_id = task->scheduled_event_id;
-        row->stamp = task->attempt;
-        priority_to_row(live, draft.arena, row);
-        DRAFT_CHANGE(&draft, CHANGE_TASK_READY, task_ready, state_TaskReady, .sequence = row->sequence);
-    }
+    if (moves) /* the same task, for whoever polls the normal queue */
+        task_offer_again(&draft);
     decision_finish(&draft, decision);
 }

@@ -18,6 +18,8 @@ struct task_schedule_options {
     int64_t original_scheduled_time; /* of a heartbeating task; 0: now */
 };
 void task_schedule(struct draft *draft, struct task_schedule_options options);
+/* Another row for the one that is scheduled, in place of any that it has: its queue or its priority has changed. */
+void task_offer_again(struct draft *draft);
 /* Hands the scheduled one to a worker. A transient one that new events have overtaken becomes a normal one first. */
 struct task_start_options {
     struct bytes identity, request_id;
