@@ -329,7 +329,6 @@ int64_t activity_due(const struct execution *execution, const struct activity *a
     if (activity->started_time != 0 && activity->schedule_to_close != 0)
         due_min(&due, &type, time_add(activity->first_scheduled_time, activity->schedule_to_close),
                 enums_TIMEOUT_TYPE_SCHEDULE_TO_CLOSE);
-    *ret_type = 0;
     if (activity->started_time != 0) {
         if (activity->start_to_close != 0)
             due_min(&due, &type, time_add(activity->started_time, activity->start_to_close),
@@ -341,6 +340,7 @@ int64_t activity_due(const struct execution *execution, const struct activity *a
             due_min(&due, &type, time_add(seen, activity->heartbeat), enums_TIMEOUT_TYPE_HEARTBEAT);
         }
     } else if (activity->pause.time != 0) {
+        *ret_type = 0;
         return TIME_NEVER; /* it stays as it is until somebody ends the pause */
     } else if (execution_is_paused(execution)) {
         /* Nobody may take it, so that nobody took it in time is not its fault; only its whole time goes on. */
