@@ -39,6 +39,7 @@ from temporalio.exceptions import (
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
+from support import replay
 from support.histories import find_attributes, types
 from support.workers import worker
 
@@ -191,6 +192,25 @@ async def test_hello_in_the_sandbox(env):
         )
         assert await handle.result() == "Hello, sandbox x1!"
         assert (await history_types(handle))[-1] == "Completed"
+
+
+async def test_the_check_of_replays_sees_a_history_that_differs(env):
+    """Every worker's histories are replayed when it ends; see support/replay.py."""
+    client = await env.client()
+    queue = env.name("queue")
+    before = replay.replayed
+    async with worker(client, queue, [Greeting], ACTIVITIES):
+        handle = await client.start_workflow(
+            Greeting.run, Order("you", 2), id=env.name("wf"), task_queue=queue
+        )
+        await handle.result()
+    assert replay.replayed > before
+    history = await handle.fetch_history()
+    scheduled = next(e for e in history.events if e.HasField("activity_task_scheduled_event_attributes"))
+    scheduled.activity_task_scheduled_event_attributes.activity_type.name = "another"
+    replayer = Replayer(workflows=[Greeting], workflow_runner=UnsandboxedWorkflowRunner())
+    with pytest.raises(workflow.NondeterminismError):
+        await replayer.replay_workflow(history)
 
 
 async def test_retries_and_their_history(env):
