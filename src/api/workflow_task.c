@@ -55,6 +55,32 @@ static void complete(struct rpc *rpc)
     rpc_submit(rpc, completed);
 }
 
+static struct bytes command_namespace(const struct command_Command *command)
+{
+    switch (command->attributes_case) {
+    case 9:
+        return command->request_cancel_external_workflow_execution_command_attributes->namespace;
+    case 12:
+        return command->start_child_workflow_execution_command_attributes->namespace;
+    case 13:
+        return command->signal_external_workflow_execution_command_attributes->namespace;
+    default:
+        return BYTES_EMPTY;
+    }
+}
+
+/* A namespace that does not exist is the request's mistake; one that does, but is another one, is its command's. */
+static enum status commands_check(struct rpc                                                       *rpc,
+                                  const struct workflowservice_RespondWorkflowTaskCompletedRequest *request)
+{
+    for (size_t i = 0; i < request->commands_count; i++) {
+        struct bytes name = command_namespace(&request->commands[i]);
+        if (name.size != 0 && lane_namespace_by_name(rpc_lane(rpc), name) == NULL)
+            return error_namespace_not_found(&rpc->error, &rpc->arena, name);
+    }
+    return ST_OK;
+}
+
 void respond_workflow_task_completed(struct rpc *rpc)
 {
     const struct workflowservice_RespondWorkflowTaskCompletedRequest *request = rpc->request;
@@ -68,6 +94,10 @@ void respond_workflow_task_completed(struct rpc *rpc)
     if (request->sticky_attributes != NULL && request->sticky_attributes->worker_task_queue != NULL &&
         check_id_optional("Sticky task queue name", request->sticky_attributes->worker_task_queue->name,
                           &rpc->error) != ST_OK) {
+        rpc_fail_error(rpc, &rpc->error);
+        return;
+    }
+    if (commands_check(rpc, request) != ST_OK) {
         rpc_fail_error(rpc, &rpc->error);
         return;
     }

@@ -1,6 +1,8 @@
 /* close.c: what follows from the end of a run. */
 #include "engine/close.h"
 
+#include "engine/child.h"
+
 bool close_continues(const struct history_HistoryEvent *event)
 {
     const void *attributes = event_attributes(event);
@@ -31,6 +33,8 @@ static void drop_rows(struct draft *draft)
 
 void close_effects(struct draft *draft, const struct history_HistoryEvent *event)
 {
-    (void)event;
     drop_rows(draft);
+    if (draft->is_reset)
+        return;
+    child_close_effects(draft, event);
 }

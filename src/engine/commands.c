@@ -6,8 +6,10 @@
 #include "engine/commands.h"
 
 #include "engine/activity.h"
+#include "engine/child.h"
 #include "engine/cron.h"
 #include "engine/execution.h"
+#include "engine/external.h"
 #include "engine/failure.h"
 #include "engine/retry.h"
 #include "engine/search_attributes.h"
@@ -25,41 +27,39 @@ struct completion {
     struct decision                                                  *decision;
     int64_t                                                           completed_id;
     const struct workflowservice_RespondWorkflowTaskCompletedRequest *input;
-    int64_t *scheduled;       /* activities of this completion, by scheduled event id */
-    bool    *scheduled_eager; /* and whether the worker would run them itself */
-    size_t   scheduled_count;
-    /* of the bad command */
-    int32_t      cause;
-    bool         terminates; /* too large: the run is not worth another try */
-    bool         needs;
-    struct error error;
+    int64_t               *scheduled;       /* activities of this completion, by scheduled event id */
+    bool                  *scheduled_eager; /* and whether the worker would run them itself */
+    size_t                 scheduled_count;
+    bool                   needs;
+    struct command_problem problem; /* of the bad command */
 };
 
-/* Says why a command is bad; its handler returns what this returns: false. */
-static bool bad(struct completion *completion, int32_t cause, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static bool bad(struct completion *completion, int32_t cause, const char *format, ...)
+bool command_bad(struct command_problem *problem, int32_t cause, const char *format, ...)
 {
     va_list arguments;
-    completion->cause = cause;
+    problem->cause = cause;
     va_start(arguments, format);
-    error_setv(&completion->error, ST_INVALID_ARGUMENT, format, arguments);
+    error_setv(&problem->error, ST_INVALID_ARGUMENT, format, arguments);
     va_end(arguments);
     return false;
 }
 
-static bool fits(struct completion *completion, int32_t cause, const char *what, size_t size, size_t size_max)
+bool command_fits(struct command_problem *problem, int32_t cause, const char *what, size_t size,
+                  size_t size_max)
 {
     if (size <= size_max)
         return true;
-    completion->terminates = true;
-    return bad(completion, cause, "%s exceeds size limit: %zu bytes, at most %zu are allowed.", what, size,
-               size_max);
+    problem->terminates = true;
+    return command_bad(problem, cause, "%s exceeds size limit: %zu bytes, at most %zu are allowed.", what,
+                       size, size_max);
 }
+
+#define bad(completion, ...) command_bad(&(completion)->problem, __VA_ARGS__)
 
 static bool payload_fits(struct completion *completion, int32_t cause, const char *what, size_t size)
 {
-    return fits(completion, cause, what, size, completion->draft.env->limits->payload_size_max);
+    return command_fits(&completion->problem, cause, what, size,
+                        completion->draft.env->limits->payload_size_max);
 }
 
 static void write(struct completion *completion, const struct command_Command *command, int32_t type,
@@ -91,8 +91,8 @@ static bool run_schedule_activity(struct completion *completion, const struct co
                    draft->state->activity_count, draft->env->limits->pending_activities_max);
     int64_t id;
     if (activity_schedule(draft, attributes, completion->completed_id, command->user_metadata, &id,
-                          &completion->error) != ST_OK) {
-        completion->cause = CAUSE(BAD_SCHEDULE_ACTIVITY_ATTRIBUTES);
+                          &completion->problem.error) != ST_OK) {
+        completion->problem.cause = CAUSE(BAD_SCHEDULE_ACTIVITY_ATTRIBUTES);
         return false;
     }
     completion->scheduled[completion->scheduled_count] = id;
@@ -225,6 +225,23 @@ static bool run_cancel_timer(struct completion *completion, const struct command
     return true;
 }
 
+/* --- other workflows --- */
+
+static bool run_start_child(struct completion *completion, const struct command_Command *command)
+{
+    return child_start(&completion->draft, command, completion->completed_id, &completion->problem);
+}
+
+static bool run_signal_external(struct completion *completion, const struct command_Command *command)
+{
+    return external_signal(&completion->draft, command, completion->completed_id, &completion->problem);
+}
+
+static bool run_cancel_external(struct completion *completion, const struct command_Command *command)
+{
+    return external_cancel(&completion->draft, command, completion->completed_id, &completion->problem);
+}
+
 /* --- markers, memo, search attributes --- */
 
 static bool run_record_marker(struct completion *completion, const struct command_Command *command)
@@ -270,8 +287,9 @@ static bool run_upsert(struct completion *completion, const struct command_Comma
                    "SearchAttributes is not set, or without any, on UpsertWorkflowSearchAttributesCommand.");
     if (!payload_fits(completion, CAUSE(BAD_SEARCH_ATTRIBUTES), "SearchAttributes", given.size))
         return false;
-    if (search_attributes_check(draft->env->namespace, given, draft->arena, &completion->error) != ST_OK) {
-        completion->cause = CAUSE(BAD_SEARCH_ATTRIBUTES);
+    if (search_attributes_check(draft->env->namespace, given, draft->arena, &completion->problem.error) !=
+        ST_OK) {
+        completion->problem.cause = CAUSE(BAD_SEARCH_ATTRIBUTES);
         return false;
     }
     struct history_UpsertWorkflowSearchAttributesEventAttributes upsert = {
@@ -289,8 +307,8 @@ static bool run_modify_properties(struct completion *completion, const struct co
         return bad(completion, CAUSE(BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES),
                    "UpsertedMemo is not set, or without fields, on ModifyWorkflowPropertiesCommand.");
     size_t merged = fields_merge(draft->state->memo, given, draft->arena).size;
-    if (!fits(completion, CAUSE(BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES), "Memo", MAX(merged, given.size),
-              draft->env->limits->memo_size_max))
+    if (!command_fits(&completion->problem, CAUSE(BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES), "Memo",
+                      MAX(merged, given.size), draft->env->limits->memo_size_max))
         return false;
     struct history_WorkflowPropertiesModifiedEventAttributes modified = {
         .workflow_task_completed_event_id = completion->completed_id, .upserted_memo = given
@@ -357,24 +375,24 @@ static bool continue_check(struct completion                                    
         return bad(completion, cause,
                    "A timeout or the backoff is negative on ContinueAsNewWorkflowExecutionCommand.");
     if (attributes->retry_policy != NULL &&
-        retry_policy_complete(attributes->retry_policy, draft->arena, &completion->error) != ST_OK) {
-        completion->cause = cause;
+        retry_policy_complete(attributes->retry_policy, draft->arena, &completion->problem.error) != ST_OK) {
+        completion->problem.cause = cause;
         return false;
     }
     if (attributes->cron_schedule.size != 0 &&
-        cron_check(attributes->cron_schedule, &completion->error) != ST_OK) {
-        completion->cause = cause;
+        cron_check(attributes->cron_schedule, &completion->problem.error) != ST_OK) {
+        completion->problem.cause = cause;
         return false;
     }
     if (search_attributes_check(draft->env->namespace, attributes->search_attributes, draft->arena,
-                                &completion->error) != ST_OK) {
-        completion->cause = CAUSE(BAD_SEARCH_ATTRIBUTES);
+                                &completion->problem.error) != ST_OK) {
+        completion->problem.cause = CAUSE(BAD_SEARCH_ATTRIBUTES);
         return false;
     }
     return payload_fits(completion, cause, "ContinueAsNewWorkflowExecutionCommandAttributes.Input",
                         attributes->input.size) &&
-           fits(completion, cause, "ContinueAsNewWorkflowExecutionCommandAttributes.Memo",
-                attributes->memo.size, draft->env->limits->memo_size_max);
+           command_fits(&completion->problem, cause, "ContinueAsNewWorkflowExecutionCommandAttributes.Memo",
+                        attributes->memo.size, draft->env->limits->memo_size_max);
 }
 
 static bool run_continue_as_new(struct completion *completion, const struct command_Command *command)
@@ -410,12 +428,13 @@ static const struct command_type command_types[] = {
     COMMAND(CANCEL_TIMER, 7, BAD_CANCEL_TIMER_ATTRIBUTES, false, run_cancel_timer),
     COMMAND(CANCEL_WORKFLOW_EXECUTION, 8, BAD_CANCEL_WORKFLOW_EXECUTION_ATTRIBUTES, true, run_cancel),
     COMMAND(REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION, 9,
-            BAD_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_ATTRIBUTES, false, NULL),
+            BAD_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_ATTRIBUTES, false, run_cancel_external),
     COMMAND(RECORD_MARKER, 10, BAD_RECORD_MARKER_ATTRIBUTES, false, run_record_marker),
     COMMAND(CONTINUE_AS_NEW_WORKFLOW_EXECUTION, 11, BAD_CONTINUE_AS_NEW_ATTRIBUTES, true,
             run_continue_as_new),
-    COMMAND(START_CHILD_WORKFLOW_EXECUTION, 12, BAD_START_CHILD_EXECUTION_ATTRIBUTES, false, NULL),
-    COMMAND(SIGNAL_EXTERNAL_WORKFLOW_EXECUTION, 13, BAD_SIGNAL_WORKFLOW_EXECUTION_ATTRIBUTES, false, NULL),
+    COMMAND(START_CHILD_WORKFLOW_EXECUTION, 12, BAD_START_CHILD_EXECUTION_ATTRIBUTES, false, run_start_child),
+    COMMAND(SIGNAL_EXTERNAL_WORKFLOW_EXECUTION, 13, BAD_SIGNAL_WORKFLOW_EXECUTION_ATTRIBUTES, false,
+            run_signal_external),
     COMMAND(UPSERT_WORKFLOW_SEARCH_ATTRIBUTES, 14, BAD_SEARCH_ATTRIBUTES, false, run_upsert),
     COMMAND(PROTOCOL_MESSAGE, 15, BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE, false, NULL),
     COMMAND(MODIFY_WORKFLOW_PROPERTIES, 17, BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES, false,
@@ -577,25 +596,26 @@ static void reject(struct completion *completion, const struct execution *live, 
 {
     struct arena *arena = completion->request->base.arena;
     struct error *error = &completion->request->base.error;
-    struct bytes  text = arena_printf(arena, "%.*s: %s", BYTES_FMT(cause_name(arena, completion->cause)),
-                                      completion->error.message);
+    struct bytes  text = arena_printf(arena, "%.*s: %s",
+                                      BYTES_FMT(cause_name(arena, completion->problem.cause)),
+                                      completion->problem.error.message);
     error_set(error, ST_INVALID_ARGUMENT, "%.*s", BYTES_FMT(text));
-    bool is_unhandled = completion->cause == CAUSE(UNHANDLED_COMMAND);
-    if (live->task.attempt > 1 && !is_unhandled && !completion->terminates)
+    bool is_unhandled = completion->problem.cause == CAUSE(UNHANDLED_COMMAND);
+    if (live->task.attempt > 1 && !is_unhandled && !completion->problem.terminates)
         return; /* it times out, which slows the worker down */
     struct draft        draft;
     struct task_failure failure = {
-        .cause = completion->cause,
+        .cause = completion->problem.cause,
         .failure = failure_server(arena, text, false, BYTES_EMPTY),
         .identity = completion->input->identity,
         .binary_checksum = completion->input->binary_checksum,
         .counts = true,
-        .is_last = completion->terminates,
+        .is_last = completion->problem.terminates,
     };
     *completion->decision = (struct decision){ 0 };
     draft_begin(&draft, live, env, arena);
     task_fail(&draft, &failure);
-    if (completion->terminates)
+    if (completion->problem.terminates)
         execution_terminate(&draft, text, BYTES_EMPTY, IDENTITY_SERVER);
     draft_settle(&draft, false);
     completion->request->workflow_task_pending = draft.state->task.is_pending;

@@ -56,6 +56,16 @@ static void describe_info(const struct execution *live, const struct env *env, s
     info->task_queue = arena_copy(arena, live->queue);
     info->first_run_id = uuid_text(arena, &live->first_run_id);
     info->root_execution = execution_message(live, arena);
+    if (live->root_workflow_id.size != 0) {
+        info->root_execution->workflow_id = arena_copy(arena, live->root_workflow_id);
+        info->root_execution->run_id = uuid_text(arena, &live->root_run_id);
+    }
+    if (live->parent_workflow_id.size != 0) {
+        info->parent_namespace_id = arena_copy(arena, live->namespace_id);
+        info->parent_execution = ARENA_NEW(arena, struct common_WorkflowExecution);
+        info->parent_execution->workflow_id = arena_copy(arena, live->parent_workflow_id);
+        info->parent_execution->run_id = uuid_text(arena, &live->parent_run_id);
+    }
     if (live->priority.size != 0)
         info->priority = arena_copy(arena, live->priority);
     struct workflow_VersioningOverride *override = execution_versioning_override(live, arena);
@@ -149,6 +159,24 @@ static void describe_task(const struct execution *live, struct arena *arena,
     response->pending_workflow_task = info;
 }
 
+static void describe_children(const struct execution *live, struct arena *arena,
+                              struct workflowservice_DescribeWorkflowExecutionResponse *response)
+{
+    response->pending_children = ARENA_NEW_ARRAY(arena, struct workflow_PendingChildExecutionInfo,
+                                                 live->child_count + 1);
+    response->pending_children_count = live->child_count;
+    for (uint32_t i = 0; i < live->child_count; i++) {
+        const struct child                        *child = live->children[i].record;
+        struct workflow_PendingChildExecutionInfo *info = &response->pending_children[i];
+        info->workflow_id = arena_copy(arena, child->workflow_id);
+        info->workflow_type_name = arena_copy(arena, child->type);
+        info->initiated_id = child->initiated_event_id;
+        info->parent_close_policy = child->parent_close_policy;
+        if (child->is_started)
+            info->run_id = uuid_text(arena, &child->first_run_id);
+    }
+}
+
 static struct workflow_WorkflowExecutionConfig *describe_config(const struct execution *live,
                                                                 struct arena           *arena)
 {
@@ -217,5 +245,6 @@ void decide_describe(const struct execution *live, struct workflow_request *requ
     for (uint32_t i = 0; i < live->activity_count; i++)
         describe_activity(live->activities[i].record, env, arena, &response->pending_activities[i]);
     describe_task(live, arena, response);
+    describe_children(live, arena, response);
     request->response = response;
 }

@@ -2,6 +2,7 @@
 #include "engine/draft.h"
 
 #include "base/hash.h"
+#include "engine/child.h"
 #include "engine/close.h"
 #include "engine/server_attributes.h"
 
@@ -94,7 +95,8 @@ void draft_arrive(struct draft *draft, struct history_HistoryEvent *event)
         draft->wants_task = true;
 }
 
-/* The ActivityTaskStarted that goes with an end was buffered before it, so it has its id by the time the end is written. */
+/* The start of an activity or child that goes with an end was buffered before it, so it has its id by the time the end is
+ * written. Activities and children are known by ids of events, which they cannot share. */
 static void patch_started_id(struct history_HistoryEvent *event, const int64_t (*started)[2], size_t count)
 {
     int64_t *started_id, scheduled_id;
@@ -116,6 +118,26 @@ static void patch_started_id(struct history_HistoryEvent *event, const int64_t (
     case enums_EVENT_TYPE_ACTIVITY_TASK_CANCELED:
         started_id = &((struct history_ActivityTaskCanceledEventAttributes *)attributes)->started_event_id;
         scheduled_id = ((struct history_ActivityTaskCanceledEventAttributes *)attributes)->scheduled_event_id;
+        break;
+    case enums_EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED:
+        started_id = &event->child_workflow_execution_completed_event_attributes->started_event_id;
+        scheduled_id = child_initiated_id(event);
+        break;
+    case enums_EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED:
+        started_id = &event->child_workflow_execution_failed_event_attributes->started_event_id;
+        scheduled_id = child_initiated_id(event);
+        break;
+    case enums_EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_CANCELED:
+        started_id = &event->child_workflow_execution_canceled_event_attributes->started_event_id;
+        scheduled_id = child_initiated_id(event);
+        break;
+    case enums_EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT:
+        started_id = &event->child_workflow_execution_timed_out_event_attributes->started_event_id;
+        scheduled_id = child_initiated_id(event);
+        break;
+    case enums_EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED:
+        started_id = &event->child_workflow_execution_terminated_event_attributes->started_event_id;
+        scheduled_id = child_initiated_id(event);
         break;
     default:
         return;
@@ -149,6 +171,9 @@ uint32_t draft_flush(struct draft *draft)
             if (events[i]->event_type == enums_EVENT_TYPE_ACTIVITY_TASK_STARTED) {
                 started[started_count][0] =
                     events[i]->activity_task_started_event_attributes->scheduled_event_id;
+                started[started_count++][1] = id;
+            } else if (events[i]->event_type == enums_EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED) {
+                started[started_count][0] = child_initiated_id(events[i]);
                 started[started_count++][1] = id;
             }
         }
@@ -273,20 +298,34 @@ int64_t draft_random_permille(struct draft *draft)
     return draft_random_below(draft, 1000);
 }
 
+struct entity_message message_make(struct arena *arena, int64_t namespace_number, struct bytes workflow_id,
+                                   const struct uuid *run_id, const struct state_Message *message)
+{
+    struct entity_message made = {
+        .kind = ENTITY_WORKFLOW,
+        .namespace_number = namespace_number,
+        .business_id = arena_copy(arena, workflow_id),
+        .body = pb_encode_arena(&pb_state_Message, message, arena),
+    };
+    if (run_id != NULL) {
+        made.has_run_id = true;
+        made.run_id = *run_id;
+    }
+    return made;
+}
+
 void draft_send(struct draft *draft, struct bytes workflow_id, const struct uuid *run_id,
                 const struct state_Message *message)
 {
-    struct entity_message *send = APPEND(draft, message);
-    *send = (struct entity_message){
-        .kind = ENTITY_WORKFLOW,
-        .namespace_number = draft->state->namespace_number,
-        .business_id = arena_copy(draft->arena, workflow_id),
-        .body = pb_encode_arena(&pb_state_Message, message, draft->arena),
-    };
-    if (run_id != NULL) {
-        send->has_run_id = true;
-        send->run_id = *run_id;
-    }
+    struct entity_message *sent = APPEND(draft, message);
+    *sent = message_make(draft->arena, draft->state->namespace_number, workflow_id, run_id, message);
+}
+
+void draft_request(struct draft *draft, struct bytes workflow_id, const struct uuid *run_id,
+                   const struct state_Message *message)
+{
+    struct entity_message *sent = APPEND(draft, request);
+    *sent = message_make(draft->arena, draft->state->namespace_number, workflow_id, run_id, message);
 }
 
 /* --- the end --- */
@@ -309,6 +348,10 @@ static struct store_run *row_make(struct draft *draft)
         .close_time = state->close_time,
         .memo = arena_copy(draft->arena, state->memo),
         .search_attributes = execution_search_attributes(state, draft->arena),
+        .parent_workflow_id = arena_copy(draft->arena, state->parent_workflow_id),
+        .parent_run_id = state->parent_run_id,
+        .root_workflow_id = arena_copy(draft->arena, state->root_workflow_id),
+        .root_run_id = state->root_run_id,
     };
     if (state->close_time != 0) {
         run->history_length = state->next_event_id - 1;
@@ -326,6 +369,8 @@ void draft_finish(struct draft *draft, struct transition *ret_transition)
 {
     assert(draft->flush_left == 0);
     draft->state->transitions++;
+    for (size_t i = 0; i < draft->request_count && draft->state->close_time == 0; i++)
+        *APPEND(draft, message) = draft->requests[i];
     struct state_Delta delta = { .changes = draft->changes, .changes_count = draft->change_count };
     *ret_transition = (struct transition){
         .first_event_id = draft->first_event_id,

@@ -20,10 +20,10 @@ struct draft {
     struct state_Change    *changes;
     struct store_ready     *ready;
     store_number           *unready;
-    struct entity_message  *messages;
+    struct entity_message  *messages, *requests;
     size_t                  event_count, event_capacity, change_count, change_capacity;
     size_t                  ready_count, ready_capacity, unready_count, unready_capacity;
-    size_t                  message_count, message_capacity;
+    size_t                  message_count, message_capacity, request_count, request_capacity;
     int64_t                 first_event_id;
     uint32_t                flush_left;
     uint32_t own_buffered; /* of the buffer: put there by commands of the completion that is being decided */
@@ -72,6 +72,11 @@ void         draft_unready(struct draft *draft, store_number sequence); /* 0: no
 /* A message to another workflow, sent once with this transition: to a run, or (NULL) to the one that is current then. */
 void draft_send(struct draft *draft, struct bytes workflow_id, const struct uuid *run_id,
                 const struct state_Message *message);
+/* The same for what a command asks of another workflow: it is not sent when the run closes in this very transition. */
+void                  draft_request(struct draft *draft, struct bytes workflow_id, const struct uuid *run_id,
+                                    const struct state_Message *message);
+struct entity_message message_make(struct arena *arena, int64_t namespace_number, struct bytes workflow_id,
+                                   const struct uuid *run_id, const struct state_Message *message);
 
 /* Fresh from env's entropy: as often as wanted, the same again when decide is asked again. */
 struct uuid  draft_uuid(struct draft *draft);

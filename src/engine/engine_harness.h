@@ -40,7 +40,14 @@ struct world_run {
     struct store_run       row; /* the last one written */
     bool                   has_snapshot_row;
 };
+/* A message that has been sent and not yet delivered. */
+struct world_mail {
+    struct entity_message message;
+    bool                  is_delivered;
+};
+#define WORLD_MAIL_MAX 64
 struct world {
+    struct bytes         workflow_id;
     int64_t              now;
     struct number_source numbers;
     struct random        random;
@@ -51,6 +58,10 @@ struct world {
     struct arena            keep;  /* history */
     struct arena            arena; /* of the step */
     struct workflow_request request;
+    struct message_request  arrival;
+    bool                    is_arrival; /* the step is about `arrival`, not about `request` */
+    struct world_mail       mail[WORLD_MAIL_MAX];
+    size_t                  mail_count;
     size_t                  refold_every;
     size_t                  steps;
     uint64_t                poll_count;
@@ -61,6 +72,7 @@ static inline struct world *world_new(uint64_t seed)
 {
     struct world *w = xcalloc(1, sizeof(*w));
     w->now = WORLD_T0;
+    w->workflow_id = BYTES("wf");
     random_seed(&w->random, seed);
     w->namespace = (struct namespace_config){ .number = 7,
                                               .id = BYTES(WORLD_NAMESPACE_ID),
@@ -177,6 +189,8 @@ static inline void world_check_invariants(const struct world_run *run)
     CHECK(state->buffer_count == 0 || task_is_started(state));
     if (!execution_is_open(state)) {
         CHECK(!state->task.is_pending && state->activity_count == 0 && state->timer_count == 0);
+        CHECK(state->child_count == 0 && state->external_signal_count == 0);
+        CHECK(state->external_cancel_count == 0 && !state->awaits_parent);
         CHECK(execution_next_due(state) == TIME_NEVER);
     }
     world_check_rows(run);
@@ -229,6 +243,19 @@ static inline void world_check_event(struct world *w, const struct world_run *ru
 
 /* --- steps --- */
 
+static inline void world_post(struct world *w, const struct entity_message *messages, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        CHECK(w->mail_count < WORLD_MAIL_MAX);
+        struct entity_message *kept = &w->mail[w->mail_count++].message;
+        *kept = messages[i];
+        kept->business_id = arena_copy(&w->keep, kept->business_id);
+        kept->body = arena_copy(&w->keep, kept->body);
+        CHECK_INT(kept->kind, ENTITY_WORKFLOW);
+        CHECK_INT(kept->namespace_number, 7);
+    }
+}
+
 static inline void world_store(struct world *w, struct world_run *run, const struct transition *transition)
 {
     struct error             error = { 0 };
@@ -245,8 +272,10 @@ static inline void world_store(struct world *w, struct world_run *run, const str
     w->last_volatile = transition->is_volatile;
     if (transition->is_volatile) {
         CHECK_INT(transition->event_count, 0);
+        CHECK_INT(transition->message_count, 0);
         return;
     }
+    world_post(w, transition->messages, transition->message_count);
     if (run->row_count == run->row_capacity) {
         run->row_capacity = run->row_capacity == 0 ? 8 : run->row_capacity * 2;
         run->rows = xrealloc(run->rows, run->row_capacity * sizeof(*run->rows));
@@ -326,16 +355,17 @@ static inline void world_step(struct world *w, struct world_run *run)
     env.now = MAX(w->now, run == NULL ? 0 : run->state->last_event_time);
     for (int i = 0; i < 4; i++)
         env.entropy[i] = random_next(&w->random);
-    w->request.base.arena = &w->arena;
+    struct request *base = w->is_arrival ? &w->arrival.base : &w->request.base;
+    base->arena = &w->arena;
     if (run != NULL)
         before = world_snapshot(w, run->state);
     for (int asked = 0;; asked++) {
         struct workflow_request copy = w->request;
         decision = (struct decision){ 0 };
-        workflow_kind.decide(run == NULL ? NULL : run->state, &w->request.base, &env, &decision);
+        workflow_kind.decide(run == NULL ? NULL : run->state, base, &env, &decision);
         if (!decision.needs)
             break;
-        CHECK(asked < 2 && run != NULL && !decision.changes && !decision.creates);
+        CHECK(!w->is_arrival && asked < 2 && run != NULL && !decision.changes && !decision.creates);
         CHECK(decision.need_from >= 1 && decision.need_to <= (int64_t)run->event_count);
         env.cold = (struct event_range){ .first_event_id = decision.need_from,
                                          .events = &run->events[decision.need_from - 1],
@@ -348,6 +378,8 @@ static inline void world_step(struct world *w, struct world_run *run)
         CHECK_BYTES(world_snapshot(w, run->state), before); /* deciding changes nothing */
     w->last_changed = decision.changes || decision.creates;
     w->last_volatile = false;
+    CHECK(decision.message_count == 0 || w->is_arrival);
+    world_post(w, decision.messages, decision.message_count);
     if (decision.changes) {
         CHECK(run != NULL);
         world_store(w, run, &decision.self);
@@ -361,11 +393,32 @@ static inline void world_step(struct world *w, struct world_run *run)
 static inline struct workflow_request *world_request(struct world *w, int command)
 {
     arena_reset(&w->arena);
+    w->is_arrival = false;
     w->request = (struct workflow_request){ .base = { .command = command,
                                                       .kind = ENTITY_WORKFLOW,
                                                       .namespace_number = 7,
-                                                      .business_id = BYTES("wf") } };
+                                                      .business_id = w->workflow_id } };
     return &w->request;
+}
+/* Delivers a message to the run it names, or to the current one. */
+static inline void world_receive(struct world *w, const struct entity_message *message)
+{
+    struct world_run *run = world_current(w);
+    CHECK_BYTES(message->business_id, w->workflow_id);
+    for (size_t i = 0; message->has_run_id && i < w->run_count; i++)
+        if (memcmp(&w->runs[i]->identity.run_id, &message->run_id, sizeof(struct uuid)) == 0)
+            run = w->runs[i];
+    if (message->has_run_id && run != NULL &&
+        memcmp(&run->identity.run_id, &message->run_id, sizeof(struct uuid)) != 0)
+        run = NULL;
+    arena_reset(&w->arena);
+    w->is_arrival = true;
+    w->arrival = (struct message_request){ .base = { .command = ENTITY_COMMAND_MESSAGE,
+                                                     .kind = ENTITY_WORKFLOW,
+                                                     .namespace_number = 7,
+                                                     .business_id = w->workflow_id },
+                                           .body = arena_copy(&w->arena, message->body) };
+    world_step(w, run);
 }
 static inline enum status world_run_step(struct world *w, struct world_run *run)
 {
@@ -435,7 +488,7 @@ static inline struct workflowservice_StartWorkflowExecutionRequest *world_start_
     struct workflow_request                              *request = world_request(w, WORKFLOW_START);
     struct workflowservice_StartWorkflowExecutionRequest *input =
         ARENA_NEW(&w->arena, struct workflowservice_StartWorkflowExecutionRequest);
-    input->workflow_id = BYTES("wf");
+    input->workflow_id = w->workflow_id;
     input->workflow_type = ARENA_NEW(&w->arena, struct common_WorkflowType);
     input->workflow_type->name = BYTES("Type");
     input->task_queue = ARENA_NEW(&w->arena, struct taskqueue_TaskQueue);

@@ -13,6 +13,20 @@ void decide_signal_with_start(const struct execution *live, struct workflow_requ
 void decide_terminate(const struct execution *live, struct workflow_request *request, struct env *env,
                       struct decision *decision);
 
+/* Starts are bounded by this, whatever they ask for. */
+#define TIMEOUT_MAX_NS (INT64_C(100) * 365 * 86400 * NS_PER_S)
+
+/* The first run of a child, whose first task waits for the parent. False: the workflow id is taken. Else `decision` creates
+ * a run, or has nothing to do because this very start has made the current one. */
+struct child_run_request {
+    struct bytes                                            request_id, user_metadata;
+    int32_t                                                 reuse;
+    struct history_WorkflowExecutionStartedEventAttributes *started; /* timeouts have their defaults */
+};
+bool child_run_create(const struct execution *live, const struct request *base, struct env *env,
+                      struct decision *decision, const struct child_run_request *child,
+                      struct uuid *ret_run_id);
+
 /* Ends the run here and now: a task in a worker's hands fails first, and the buffer is written. */
 void execution_terminate(struct draft *draft, struct bytes reason, struct bytes details,
                          struct bytes identity);

@@ -2,6 +2,8 @@
 #include "engine/fold.h"
 
 #include "engine/activity_operator.h"
+#include "engine/child.h"
+#include "engine/external.h"
 #include "engine/options.h"
 #include "engine/pause.h"
 
@@ -113,6 +115,7 @@ static enum status effect_started(struct fold *fold, const struct history_Histor
         state->run_expiration = state->execution_expiration;
     state->has_user_metadata = event->user_metadata.base != NULL;
     started_points(state, started->prev_auto_reset_points);
+    child_effect_started(state, started);
     return ST_OK;
 }
 
@@ -131,7 +134,7 @@ static void effect_task_scheduled(struct execution *state, const struct history_
         .original_scheduled_time = time,
         .timeout = duration_ns(scheduled->start_to_close_timeout),
     };
-    state->backoff_pending = false;
+    state->backoff_pending = state->awaits_parent = false;
 }
 
 static uint32_t suggest_bits(const int32_t *reasons, size_t count)
@@ -310,6 +313,8 @@ static void effect_of_arrival(struct fold *fold, const struct history_HistoryEve
         pause_fold(state, event);
         break;
     default: /* ActivityTaskStarted comes with its end and says nothing new */
+        if (!child_effect(fold, event, id))
+            (void)external_effect(state, event, id);
         break;
     }
 }
@@ -411,6 +416,8 @@ enum status fold_event(struct fold *fold, const struct history_HistoryEvent *eve
         fold->flush_left--;
         if (event->event_type == enums_EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED)
             effect_options_updated(fold, event, event->event_id); /* now it has an id */
+        else if (event->event_type == enums_EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED)
+            child_effect_flushed(state, event);
     } else {
         status = effect(fold, event, event->event_id, time, error);
     }
@@ -573,6 +580,9 @@ enum status fold_change(struct fold *fold, const struct state_Change *change, st
         return ST_OK;
     case CHANGE_STICKY:
         change_sticky(state, change->sticky);
+        return ST_OK;
+    case CHANGE_CHILD_RELEASED:
+        state->awaits_parent = false;
         return ST_OK;
     case CHANGE_ACTIVITY_READY:
     case CHANGE_ACTIVITY_STARTED:

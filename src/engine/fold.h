@@ -29,6 +29,7 @@ enum change_kind {
     CHANGE_ACTIVITY_OPTIONS = 113,
     CHANGE_ACTIVITY_RESCHEDULED = 114,
     CHANGE_TASK_PROBLEM = 115,
+    CHANGE_CHILD_RELEASED = 50,
 };
 struct fold {
     struct execution *state;

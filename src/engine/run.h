@@ -10,9 +10,10 @@ struct run_create {
     struct bytes                                            user_metadata;
     const struct bytes                                     *links;
     size_t                                                  links_count;
-    int64_t                            backoff; /* before the first workflow task; 0: at once */
-    const struct history_HistoryEvent *signal;  /* arrives with the start; NULL: none */
-    bool                               eager;   /* the first task goes to who starts it */
+    int64_t                            backoff;       /* before the first workflow task; 0: at once */
+    const struct history_HistoryEvent *signal;        /* arrives with the start; NULL: none */
+    bool                               eager;         /* the first task goes to who starts it */
+    bool                               awaits_parent; /* there is no first task yet */
 };
 /* Creates a run beside whatever else the decision does. `ret_draft`, if not NULL, gets the new run's draft. */
 void run_create(struct env *env, struct arena *arena, struct decision *decision,

@@ -8,6 +8,11 @@
 #define TERMINATE_REASON_DEFAULT   BYTES("terminated by user")
 #define TERMINATE_IDENTITY_DEFAULT BYTES("frontend-service")
 
+bool signal_is_refused(const struct execution *live)
+{
+    return live->close_blocked && task_is_started(live);
+}
+
 enum status signal_existing(const struct execution *live, struct workflow_request *request, struct env *env,
                             struct decision *decision, struct history_HistoryEvent *signal,
                             struct bytes request_id, bool in_backoff)
@@ -15,7 +20,7 @@ enum status signal_existing(const struct execution *live, struct workflow_reques
     struct arena *arena = request->base.arena;
     if (request_id.size != 0 && execution_signal_seen(live, request_id))
         return ST_OK;
-    if (live->close_blocked && task_is_started(live))
+    if (signal_is_refused(live))
         return error_busy(&request->base.error, arena, "Workflow is closing.");
     if (live->signal_count >= (int64_t)env->limits->signals_max)
         return error_set(&request->base.error, ST_INVALID_ARGUMENT,

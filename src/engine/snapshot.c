@@ -105,6 +105,35 @@ static void pending_to(const struct execution *state, struct state_Execution *to
     to->signal_ids = bytes_of(state->signal_ids, state->signal_id_count * sizeof(struct uuid));
 }
 
+static void children_to(const struct execution *state, struct state_Execution *to, struct arena *arena)
+{
+    to->parent_workflow_id = state->parent_workflow_id;
+    to->parent_initiated_event_id = state->parent_initiated_event_id;
+    to->root_workflow_id = state->root_workflow_id;
+    to->awaits_parent = state->awaits_parent;
+    if (state->parent_workflow_id.size != 0)
+        to->parent_run_id = bytes_of(state->parent_run_id.byte, sizeof(state->parent_run_id.byte));
+    if (state->root_workflow_id.size != 0)
+        to->root_run_id = bytes_of(state->root_run_id.byte, sizeof(state->root_run_id.byte));
+    to->children_count = state->child_count;
+    to->children = ARENA_NEW_ARRAY(arena, struct state_Child, state->child_count + 1);
+    for (uint32_t i = 0; i < state->child_count; i++) {
+        const struct child *child = state->children[i].record;
+        to->children[i] = (struct state_Child){ .initiated_event_id = child->initiated_event_id,
+                                                .started_event_id = child->started_event_id,
+                                                .workflow_id = child->workflow_id,
+                                                .workflow_type = child->type,
+                                                .parent_close_policy = child->parent_close_policy };
+        if (child->is_started)
+            to->children[i].first_run_id = bytes_of(child->first_run_id.byte,
+                                                    sizeof(child->first_run_id.byte));
+    }
+    to->external_signals = state->external_signals;
+    to->external_signals_count = state->external_signal_count;
+    to->external_cancels = state->external_cancels;
+    to->external_cancels_count = state->external_cancel_count;
+}
+
 void execution_snapshot(const struct execution *state, struct buffer *to)
 {
     struct arena              arena;
@@ -150,6 +179,7 @@ void execution_snapshot(const struct execution *state, struct buffer *to)
         .problem_timeout_type = state->problem_timeout_type,
     };
     pending_to(state, &record, &arena);
+    children_to(state, &record, &arena);
     if (state->task.is_pending) {
         task_to(&state->task, &task);
         record.task = &task;
@@ -260,6 +290,45 @@ static void scalars_from(struct execution *state, const struct state_Execution *
     memcpy(state->original_run_id.byte, from->original_run_id.base, sizeof(state->original_run_id.byte));
 }
 
+static bool run_id_from(struct bytes from, struct uuid *ret_run_id)
+{
+    if (from.size != 0 && from.size != sizeof(ret_run_id->byte))
+        return false;
+    if (from.size != 0)
+        memcpy(ret_run_id->byte, from.base, sizeof(ret_run_id->byte));
+    return true;
+}
+
+static enum status children_from(struct execution *state, const struct state_Execution *from,
+                                 struct error *error)
+{
+    execution_set(state, &state->parent_workflow_id, from->parent_workflow_id);
+    execution_set(state, &state->root_workflow_id, from->root_workflow_id);
+    state->parent_initiated_event_id = from->parent_initiated_event_id;
+    state->awaits_parent = from->awaits_parent;
+    bool is_sound = run_id_from(from->parent_run_id, &state->parent_run_id) &&
+                    run_id_from(from->root_run_id, &state->root_run_id);
+    for (size_t i = 0; i < from->children_count && is_sound; i++) {
+        const struct state_Child *record = &from->children[i];
+        struct child             *child = execution_child_add(state, record->initiated_event_id);
+        is_sound = child != NULL && run_id_from(record->first_run_id, &child->first_run_id);
+        if (!is_sound)
+            break;
+        execution_set(state, &child->workflow_id, record->workflow_id);
+        execution_set(state, &child->type, record->workflow_type);
+        child->started_event_id = record->started_event_id;
+        child->is_started = record->first_run_id.size != 0;
+        child->parent_close_policy = record->parent_close_policy;
+    }
+    if (!is_sound)
+        return error_set(error, ST_DATA_LOSS, "a snapshot's parent or children are damaged");
+    for (size_t i = 0; i < from->external_signals_count; i++)
+        execution_external_add(state, false, from->external_signals[i]);
+    for (size_t i = 0; i < from->external_cancels_count; i++)
+        execution_external_add(state, true, from->external_cancels[i]);
+    return ST_OK;
+}
+
 static enum status execution_from(struct execution *state, const struct state_Execution *from,
                                   struct error *error)
 {
@@ -302,7 +371,7 @@ static enum status execution_from(struct execution *state, const struct state_Ex
         execution_reset_point_add(state, &copy);
     }
     execution_signal_ids_set(state, from->signal_ids);
-    return ST_OK;
+    return children_from(state, from, error);
 }
 
 enum status execution_restore(struct execution *state, struct bytes snapshot, struct error *error)

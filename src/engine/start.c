@@ -8,8 +8,6 @@
 #include "engine/workflow_task.h"
 #include "shard/number.h"
 
-#define TIMEOUT_MAX_NS (INT64_C(100) * 365 * 86400 * NS_PER_S)
-
 /* --- the first transition --- */
 
 struct entity_identity run_identity(struct env *env, const struct execution *of, struct uuid entropy)
@@ -44,7 +42,7 @@ void run_create(struct env *env, struct arena *arena, struct decision *decision,
         struct history_HistoryEvent signal = *create->signal;
         draft_event(&draft, &signal);
     }
-    if (create->backoff == 0) {
+    if (create->backoff == 0 && !create->awaits_parent) {
         task_schedule(&draft, (struct task_schedule_options){ .attempt = 1, .without_row = create->eager });
         if (create->eager)
             task_start(&draft, (struct task_start_options){ .identity = create->started->identity,
@@ -106,7 +104,7 @@ struct start {
     size_t                                                 links_count;
     int32_t                                                reuse, conflict;
     int64_t                                                start_delay;
-    bool                                                   eager, is_signal;
+    bool                                                   eager, is_signal, is_child;
     const struct workflow_OnConflictOptions               *on_conflict;
     struct history_HistoryEvent                            signal;
     struct history_WorkflowExecutionStartedEventAttributes started;
@@ -133,7 +131,7 @@ static void start_timeouts(struct start *start)
     if (run != 0)
         task = MIN(task, run);
     start->started.workflow_execution_timeout = execution == 0 ? NULL : duration_of_ns(arena, execution);
-    start->started.workflow_run_timeout = run == 0 ? NULL : duration_of_ns(arena, run);
+    start->started.workflow_run_timeout = run == 0 && !start->is_child ? NULL : duration_of_ns(arena, run);
     start->started.workflow_task_timeout = duration_of_ns(arena, task);
     if (execution != 0)
         start->started.workflow_execution_expiration_time = timestamp_or_null(arena, time_add(start->env->now,
@@ -210,6 +208,7 @@ static void start_create(struct start *start, const struct entity_identity *iden
         .backoff = backoff,
         .signal = start->is_signal ? &start->signal : NULL,
         .eager = start->eager,
+        .awaits_parent = start->is_child,
     };
     struct draft created;
     run_create(start->env, start->arena, start->decision, &create, &created);
@@ -435,6 +434,31 @@ void decide_start(const struct execution *live, struct workflow_request *request
         },
     };
     start_decide(&start);
+}
+
+bool child_run_create(const struct execution *live, const struct request *base, struct env *env,
+                      struct decision *decision, const struct child_run_request *child,
+                      struct uuid *ret_run_id)
+{
+    struct workflow_request *request = ARENA_NEW(base->arena, struct workflow_request);
+    request->base.arena = base->arena;
+    request->base.namespace_number = base->namespace_number;
+    struct start start = {
+        .request = request,
+        .env = env,
+        .arena = base->arena,
+        .decision = decision,
+        .live = live,
+        .request_id = child->request_id,
+        .workflow_id = base->business_id,
+        .user_metadata = child->user_metadata,
+        .reuse = child->reuse,
+        .is_child = true,
+        .started = *child->started,
+    };
+    start_decide(&start);
+    *ret_run_id = request->run_id;
+    return request->base.error.code == ST_OK;
 }
 
 void decide_signal_with_start(const struct execution *live, struct workflow_request *request, struct env *env,

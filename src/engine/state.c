@@ -123,6 +123,7 @@ struct execution *execution_draft(const struct execution *live, struct arena *ar
     draft->attached = array_copy(arena, live->attached, live->attached_count, sizeof(*live->attached));
     draft->reset_points = array_copy(arena, live->reset_points, live->reset_point_count,
                                      sizeof(*live->reset_points));
+    execution_children_share(draft, live);
     draft->activity_capacity = live->activity_count;
     draft->timer_capacity = live->timer_count;
     draft->buffer_capacity = live->buffer_count;
@@ -176,13 +177,14 @@ void execution_drop_pending(struct execution *execution)
     for (uint32_t i = 0; i < execution->timer_count; i++)
         text_free(execution, &execution->timers[i].id);
     ARRAY_FREE(execution, execution->timers, execution->timer_count, execution->timer_capacity);
+    execution_children_drop(execution);
     execution_buffer_clear(execution);
     execution_task_clear(execution);
     ARRAY_FREE(execution, execution->signal_ids, execution->signal_id_count, execution->signal_id_capacity);
     execution_set(execution, &execution->sticky_queue, BYTES_EMPTY);
     execution->sticky_timeout = 0;
     execution_set_pause(execution, &execution->pause, NULL);
-    execution->backoff_pending = execution->close_blocked = false;
+    execution->backoff_pending = execution->close_blocked = execution->awaits_parent = false;
 }
 
 void execution_free(struct execution *execution)
@@ -201,6 +203,8 @@ void execution_free(struct execution *execution)
                               &execution->memo,
                               &execution->search_attributes,
                               &execution->priority,
+                              &execution->parent_workflow_id,
+                              &execution->root_workflow_id,
                               &execution->versioning_override };
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
         text_free(execution, texts[i]);
@@ -519,7 +523,7 @@ int64_t execution_next_due(const struct execution *execution)
     if (!execution_is_open(execution))
         return TIME_NEVER;
     int64_t due = task_due(execution);
-    if (execution->backoff_pending && !execution_is_paused(execution))
+    if (execution->backoff_pending && !execution->awaits_parent && !execution_is_paused(execution))
         due = MIN(due, execution->execution_time);
     if (execution->run_expiration != 0)
         due = MIN(due, execution->run_expiration);

@@ -74,6 +74,19 @@ struct timer {
     int64_t      started_event_id;
     int64_t      fire_time;
 };
+struct child {
+    const void  *owner; /* the execution that may write this record */
+    int64_t      initiated_event_id;
+    int64_t      started_event_id; /* 0: not started, or that is in the buffer */
+    bool         is_started;
+    struct bytes workflow_id, type;
+    struct uuid  first_run_id; /* of its chain, once it is started */
+    int32_t      parent_close_policy;
+};
+struct child_slot {
+    int64_t       initiated_event_id; /* ascending */
+    struct child *record;
+};
 struct attached_request {
     struct bytes request_id;
     int64_t      event_id; /* 0: in the buffer */
@@ -103,6 +116,13 @@ struct execution {
     bool         is_started, cancel_requested, has_user_metadata;
     bool         backoff_pending; /* no workflow task yet: it comes with execution_time */
     bool         close_blocked; /* it tried to close while something was buffered, and is being asked again */
+    /* as a child */
+    struct bytes parent_workflow_id; /* empty: none */
+    struct uuid  parent_run_id;
+    int64_t      parent_initiated_event_id;
+    struct bytes root_workflow_id; /* empty: it is its own root */
+    struct uuid  root_run_id;
+    bool         awaits_parent; /* no workflow task before the parent has recorded the start */
     /* progress */
     int64_t              transitions, next_event_id, history_size, close_time, last_event_time;
     int64_t              previous_started_event_id; /* of the last completed workflow task; 0: none was */
@@ -122,9 +142,13 @@ struct execution {
     struct uuid *signal_ids; /* fingerprints of request ids; live only: a draft has nothing to ask them */
     struct attached_request *attached;
     struct reset_point      *reset_points;
+    struct child_slot       *children;
+    int64_t *external_signals, *external_cancels; /* initiated event ids that have no result yet */
     uint32_t activity_count, activity_capacity, timer_count, timer_capacity, buffer_count, buffer_capacity;
     uint32_t signal_id_count, signal_id_capacity, attached_count, attached_capacity;
     uint32_t reset_point_count, reset_point_capacity;
+    uint32_t child_count, child_capacity;
+    uint32_t external_signal_count, external_signal_capacity, external_cancel_count, external_cancel_capacity;
     size_t   buffer_size;
 };
 
@@ -174,6 +198,15 @@ void             execution_signal_id_add(struct execution *execution, struct byt
 void execution_signal_ids_set(struct execution *execution, struct bytes fingerprints);
 void execution_attach(struct execution *execution, struct bytes request_id, int64_t event_id);
 void execution_reset_point_add(struct execution *execution, const struct reset_point *point);
+/* NULL: the ids of children do not grow. */
+struct child *execution_child_add(struct execution *execution, int64_t initiated_event_id);
+void          execution_child_remove(struct execution *execution, int64_t initiated_event_id);
+/* For writing; NULL when there is none. */
+struct child *execution_child_write(struct execution *execution, int64_t initiated_event_id);
+void          execution_external_add(struct execution *execution, bool is_cancel, int64_t initiated_event_id);
+void execution_external_remove(struct execution *execution, bool is_cancel, int64_t initiated_event_id);
+void execution_children_drop(struct execution *execution); /* and what is on its way to others */
+void execution_children_share(struct execution *draft, const struct execution *live);
 void execution_task_clear(struct execution *execution);
 /* Drops all that a closed run does not need. */
 void execution_drop_pending(struct execution *execution);
@@ -183,6 +216,7 @@ void execution_drop_pending(struct execution *execution);
 const struct activity *execution_activity(const struct execution *execution, int64_t scheduled_event_id);
 const struct activity *execution_activity_by_id(const struct execution *execution, struct bytes id);
 const struct timer    *execution_timer_by_id(const struct execution *execution, struct bytes id);
+const struct child    *execution_child(const struct execution *execution, int64_t initiated_event_id);
 bool                   execution_signal_seen(const struct execution *execution, struct bytes request_id);
 const struct attached_request *execution_attached(const struct execution *execution, struct bytes request_id);
 

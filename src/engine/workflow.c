@@ -7,6 +7,7 @@
 #include "engine/due.h"
 #include "engine/execution.h"
 #include "engine/failure.h"
+#include "engine/message.h"
 #include "engine/options.h"
 #include "engine/pause.h"
 #include "engine/query.h"
@@ -75,7 +76,11 @@ static bool answer_absence(struct workflow_request *request, enum absence absenc
 static void workflow_decide(const void *state, struct request *base, struct env *env,
                             struct decision *decision)
 {
-    const struct execution     *live = state;
+    const struct execution *live = state;
+    if (base->command == ENTITY_COMMAND_MESSAGE) {
+        decide_message(live, CONTAINER_OF(base, struct message_request, base), env, decision);
+        return;
+    }
     struct workflow_request    *request = CONTAINER_OF(base, struct workflow_request, base);
     const struct command_entry *entry = &commands[base->command];
     assert(base->command >= 0 && base->command < WORKFLOW_COMMAND_COUNT);

@@ -273,7 +273,8 @@ void draft_settle(struct draft *draft, bool in_backoff)
     if (!execution_is_open(state))
         return;
     settle_buffer(draft);
-    if (draft->wants_task && !state->task.is_pending && (in_backoff || !state->backoff_pending))
+    if (draft->wants_task && !state->task.is_pending && !state->awaits_parent &&
+        (in_backoff || !state->backoff_pending))
         task_schedule(draft, (struct task_schedule_options){ .attempt = 1 });
     settle_history(draft);
 }

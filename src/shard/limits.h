@@ -41,6 +41,11 @@
     LIMIT(size_t, state_size_warn, BYTES, LIMIT_MIB(1), LIMIT_KIB(16), LIMIT_MIB(64),                        \
           "the same: the log says so")                                                                       \
     LIMIT(size_t, pending_activities_max, COUNT, 2000, 1, 50000, "activities that one run may have pending") \
+    LIMIT(size_t, pending_children_max, COUNT, 2000, 1, 50000, "children that one run may have pending")     \
+    LIMIT(size_t, pending_external_signals_max, COUNT, 2000, 1, 50000,                                       \
+          "signals to other workflows that one run may have on their way")                                   \
+    LIMIT(size_t, pending_external_cancels_max, COUNT, 2000, 1, 50000,                                       \
+          "cancel requests to other workflows that one run may have on their way")                           \
     LIMIT(size_t, signals_max, COUNT, 10000, 1, 1000000, "signals that one run may receive")                 \
     LIMIT(size_t, buffered_events_max, COUNT, 100, 1, 10000,                                                 \
           "events that wait while a worker has the workflow task; past it that task fails")                  \
