@@ -29,6 +29,8 @@ type rig struct {
 	client client.Client
 	queue  string
 	count  int
+	// What its workers know; see replay_test.go.
+	workflows []interface{}
 }
 
 func newRig(t *testing.T) *rig {
@@ -58,6 +60,10 @@ func (r *rig) newWorker(options worker.Options, register ...interface{}) worker.
 	for _, function := range register {
 		if isWorkflow(function) {
 			w.RegisterWorkflow(function)
+			if r.workflows == nil {
+				r.t.Cleanup(r.replay) // after the worker's end, before what was there before it goes
+			}
+			r.workflows = append(r.workflows, function)
 		} else {
 			w.RegisterActivity(function)
 		}

@@ -604,6 +604,7 @@ func TestNonDeterminismIsReported(t *testing.T) {
 	if err := r.client.TerminateWorkflow(r.ctx, run.GetID(), "", "done"); err != nil {
 		t.Fatal(err)
 	}
+	r.workflows = nil // what broke determinism on purpose does not replay
 }
 
 func resetSticky(run client.WorkflowRun) *workflowservice.ResetStickyTaskQueueRequest {

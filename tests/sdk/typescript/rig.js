@@ -9,6 +9,7 @@ import { ActivityFailure, defaultPayloadConverter } from '@temporalio/common';
 import { NativeConnection, Runtime, DefaultLogger, Worker, bundleWorkflowCode } from '@temporalio/worker';
 import { activities } from './activities.js';
 import { kind, startServer } from './harness.js';
+import { replayAll } from './replay.js';
 
 export const RUN = randomUUID().slice(0, 8);
 export const QUEUE = `typescript-${RUN}`;
@@ -26,6 +27,7 @@ let nativeConnection;
 export let client;
 let bundle;
 let worker;
+const began = new Date(Date.now() - 1000); // the server's clock is this machine's, to the millisecond at best
 
 // A running worker and how to end it; what its run rejects with is what stop rejects with.
 export async function startWorker(taskQueue, options = {}) {
@@ -114,6 +116,7 @@ before(async () => {
 after(async () => {
   try {
     await worker?.stop();
+    if (bundle) await replayAll(client, bundle, began);
     await nativeConnection?.close();
     await connection?.close();
   } finally {

@@ -80,6 +80,7 @@ final class Harness implements AutoCloseable {
     public void close() throws Exception {
         try {
             stopWorker(factory);
+            Replay.all(client, queue, Workflows.IMPLEMENTATIONS);
             stubs.shutdownNow();
             stubs.awaitTermination(10, TimeUnit.SECONDS);
         } finally {

@@ -195,7 +195,7 @@ public final class Workflows {
                     activities(
                             tenSeconds()
                                     .setStartToCloseTimeout(Duration.ofSeconds(30))
-                                    .setHeartbeatTimeout(Duration.ofSeconds(1))
+                                    .setHeartbeatTimeout(Duration.ofSeconds(3))
                                     .setCancellationType(ActivityCancellationType.WAIT_CANCELLATION_COMPLETED));
             Promise<?>[] running = new Promise<?>[1];
             CancellationScope scope =
