@@ -12,6 +12,7 @@
 #include "engine/event.h"
 #include "engine/execution.h"
 #include "engine/fold.h"
+#include "engine/server_attributes.h"
 #include "engine/state.h"
 #include "engine/workflow.h"
 #include "engine/workflow_task.h"
@@ -165,7 +166,9 @@ static inline void world_check_rows(const struct world_run *run)
     const struct execution *state = run->state;
     size_t                  expected = 0;
     if (state->task.is_pending) {
-        CHECK((state->task.started_time == 0) == (state->task.sequence != 0));
+        bool held = execution_is_paused(state) && state->task.started_time == 0;
+        CHECK(held ? state->task.sequence == 0
+                   : (state->task.started_time == 0) == (state->task.sequence != 0));
         if (state->task.sequence != 0) {
             CHECK(world_has_row(run, state->task.sequence));
             expected++;
@@ -175,7 +178,7 @@ static inline void world_check_rows(const struct world_run *run)
         const struct activity *activity = state->activities[i].record;
         if (activity->sequence == 0)
             continue;
-        CHECK(activity->started_time == 0);
+        CHECK(activity->started_time == 0 && !activity_is_held(state, activity));
         CHECK(world_has_row(run, activity->sequence));
         expected++;
     }
@@ -318,8 +321,12 @@ static inline void world_store(struct world *w, struct world_run *run, const str
         CHECK_INT(run->row.status, run->state->status);
         if (run->state->close_time != 0)
             CHECK_BYTES(run->row.snapshot, world_snapshot(w, run->state));
-        run->row.workflow_id = run->row.memo = run->row.search_attributes = run->row.snapshot = BYTES_EMPTY;
+        run->row.workflow_id = run->row.memo = run->row.snapshot = BYTES_EMPTY;
+        run->row.search_attributes = arena_copy(&w->keep, run->row.search_attributes);
     }
+    /* Lists show the row, so it is never behind. */
+    CHECK_INT(run->row.status, run->state->status);
+    CHECK_BYTES(run->row.search_attributes, execution_search_attributes(run->state, &w->arena));
 }
 
 static inline void world_check(struct world *w, struct world_run *run)

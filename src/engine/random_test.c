@@ -238,6 +238,103 @@ static void play_activity(struct player *p)
         p->activities[at] = p->activities[--p->activity_count];
 }
 
+static struct activity_ActivityOptions *random_options(struct player *p)
+{
+    struct activity_ActivityOptions *options = ARENA_NEW(&p->w->arena, struct activity_ActivityOptions);
+    options->task_queue = ARENA_NEW(&p->w->arena, struct taskqueue_TaskQueue);
+    options->task_queue->name = BYTES("queue");
+    options->retry_policy = policy(p);
+    options->start_to_close_timeout = seconds(p, 20);
+    options->heartbeat_timeout = seconds(p, 10);
+    return options;
+}
+
+/* An operator and the activities: one by id, those of the one type that there is, or all. */
+static void play_operator_on_activities(struct player *p)
+{
+    static const char *const paths[] = { "start_to_close_timeout",        "heartbeatTimeout", "retry_policy",
+                                         "retry_policy.maximum_attempts", "task_queue.name",  "priority" };
+    struct world            *w = p->w;
+    struct workflow_request *request = world_request(w, ACTIVITY_PAUSE + (int)below(p, 4));
+    struct bytes             id = bytes_of_text(name(p, "a", 40));
+    const struct execution  *state = world_state(w);
+    if (state->activity_count != 0 && chance(p, 90))
+        id = arena_copy(&w->arena, state->activities[below(p, state->activity_count)].record->activity_id);
+    bool all = chance(p, 20);
+    if (request->base.command == ACTIVITY_PAUSE) {
+        struct workflowservice_PauseActivityRequest *input =
+            ARENA_NEW(&w->arena, struct workflowservice_PauseActivityRequest);
+        *input = (struct workflowservice_PauseActivityRequest){ .activity_case = 4, .id = id };
+        if (all) {
+            input->activity_case = 5;
+            input->type = BYTES("Act");
+        }
+        request->input = input;
+    } else if (request->base.command == ACTIVITY_UNPAUSE) {
+        struct workflowservice_UnpauseActivityRequest *input =
+            ARENA_NEW(&w->arena, struct workflowservice_UnpauseActivityRequest);
+        *input = (struct workflowservice_UnpauseActivityRequest){ .activity_case = all ? 6 : 4,
+                                                                  .id = all ? BYTES_EMPTY : id,
+                                                                  .reset_attempts = chance(p, 30),
+                                                                  .reset_heartbeat = chance(p, 30) };
+        input->jitter = chance(p, 50) ? seconds(p, 10) : NULL;
+        request->input = input;
+    } else if (request->base.command == ACTIVITY_RESET) {
+        struct workflowservice_ResetActivityRequest *input =
+            ARENA_NEW(&w->arena, struct workflowservice_ResetActivityRequest);
+        *input = (struct workflowservice_ResetActivityRequest){ .activity_case = all ? 10 : 4,
+                                                                .id = all ? BYTES_EMPTY : id,
+                                                                .reset_heartbeat = chance(p, 30),
+                                                                .keep_paused = chance(p, 50),
+                                                                .restore_original_options = chance(p, 50) };
+        input->jitter = chance(p, 50) ? seconds(p, 10) : NULL;
+        request->input = input;
+    } else {
+        struct workflowservice_UpdateActivityOptionsRequest *input =
+            ARENA_NEW(&w->arena, struct workflowservice_UpdateActivityOptionsRequest);
+        *input = (struct workflowservice_UpdateActivityOptionsRequest){ .activity_case = all ? 9 : 6,
+                                                                        .id = all ? BYTES_EMPTY : id,
+                                                                        .restore_original = chance(p, 20) };
+        input->activity_options = random_options(p);
+        input->update_mask = ARENA_NEW(&w->arena, struct google_FieldMask);
+        input->update_mask->paths = ARENA_NEW_ARRAY(&w->arena, struct bytes, 1);
+        input->update_mask->paths[0] = bytes_of_text(paths[below(p, ARRAY_COUNT(paths))]);
+        input->update_mask->paths_count = 1;
+        request->input = input;
+    }
+    world_step(w, world_current(w));
+}
+
+static void play_operator(struct player *p)
+{
+    struct world *w = p->w;
+    if (!chance(p, 30)) {
+        play_operator_on_activities(p);
+        return;
+    }
+    /* Pauses end more often than they begin, so that there is something to pause. */
+    int command = chance(p, 30) ? WORKFLOW_PAUSE : chance(p, 70) ? WORKFLOW_UNPAUSE : WORKFLOW_UPDATE_OPTIONS;
+    struct workflow_request *request = world_request(w, command);
+    if (command == WORKFLOW_PAUSE) {
+        request->input = ARENA_NEW(&w->arena, struct workflowservice_PauseWorkflowExecutionRequest);
+    } else if (command == WORKFLOW_UNPAUSE) {
+        request->input = ARENA_NEW(&w->arena, struct workflowservice_UnpauseWorkflowExecutionRequest);
+    } else {
+        struct common_Priority priority = { .priority_key = (int32_t)below(p, 4) };
+        struct workflowservice_UpdateWorkflowExecutionOptionsRequest *input =
+            ARENA_NEW(&w->arena, struct workflowservice_UpdateWorkflowExecutionOptionsRequest);
+        input->workflow_execution_options = ARENA_NEW(&w->arena, struct workflow_WorkflowExecutionOptions);
+        input->workflow_execution_options->priority = pb_encode_arena(&pb_common_Priority, &priority,
+                                                                      &w->arena);
+        input->update_mask = ARENA_NEW(&w->arena, struct google_FieldMask);
+        input->update_mask->paths = ARENA_NEW_ARRAY(&w->arena, struct bytes, 1);
+        input->update_mask->paths[0] = BYTES("priority");
+        input->update_mask->paths_count = 1;
+        request->input = input;
+    }
+    world_step(w, world_current(w));
+}
+
 static void play_read(struct player *p)
 {
     struct world            *w = p->w;
@@ -274,7 +371,9 @@ static void play(struct player *p)
     else if (dice < 29) {
         world_request(w, WORKFLOW_RESET_STICKY);
         world_step(w, world_current(w));
-    } else if (dice < 60)
+    } else if (dice < 36)
+        play_operator(p);
+    else if (dice < 60)
         play_activity(p);
     else
         play_task(p);
