@@ -21,6 +21,7 @@ static const struct {
     const size_t             *count;
 } groups[] = {
     { cli_workflow_commands, &cli_workflow_command_count },
+    { cli_activity_commands, &cli_activity_command_count },
     { cli_operator_commands, &cli_operator_command_count },
 };
 
@@ -123,12 +124,21 @@ static int find_flag(const char *text, const char **ret_value)
 /* Where the official command line takes --type for --name, or the other way round, a command here has one of both. */
 static int known_flag(const struct cli_command *command, int flag)
 {
-    uint64_t flags = command->flags | CLI_COMMON;
+    unsigned __int128 flags = command->flags | CLI_COMMON;
     if (flag == FLAG_NAME && !(flags >> FLAG_NAME & 1))
         flag = FLAG_TYPE;
     else if (flag == FLAG_TYPE && !(flags >> FLAG_TYPE & 1))
         flag = FLAG_NAME;
     return flag >= 0 && (flags >> flag & 1) ? flag : -1;
+}
+
+static int operand_flag(const struct cli_command *command)
+{
+    int flag = 0;
+    while (!(command->operand >> flag & 1))
+        flag++;
+    assert(flag < FLAG_COUNT);
+    return flag;
 }
 
 static enum status parse_arguments(struct cli *cli, const struct cli_command *command, int argc, char **argv)
@@ -138,7 +148,7 @@ static enum status parse_arguments(struct cli *cli, const struct cli_command *co
         bool        word = argv[i][0] != '-' || argv[i][1] == '\0';
         int         flag = word ? -1 : find_flag(argv[i], &value);
         if (word && command->operand != 0)
-            flag = __builtin_ctzll(command->operand);
+            flag = operand_flag(command);
         flag = known_flag(command, flag);
         if (flag < 0)
             return usage_error(cli, "unknown argument: ", argv[i]);

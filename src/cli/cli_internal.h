@@ -48,6 +48,31 @@
     X(FOLLOW, "follow", 'f', NULL, false, "wait for new events until the workflow ends")                     \
     X(REVERSE, "reverse", 0, NULL, false, "newest event first")                                              \
     X(DETAILED, "detailed", 0, NULL, false, "whole events instead of one line each")                         \
+    X(ACTIVITY_ID, "activity-id", 'a', "ID", false, "activity id")                                           \
+    X(JITTER, "jitter", 0, "DURATION", false, "start at a random time within this")                          \
+    X(RESET_ATTEMPTS, "reset-attempts", 0, NULL, false, "count attempts from 1 again")                       \
+    X(RESET_HEARTBEATS, "reset-heartbeats", 0, NULL, false, "forget the details of heartbeats")              \
+    X(KEEP_PAUSED, "keep-paused", 0, NULL, false, "a paused activity stays paused")                          \
+    X(RESTORE_ORIGINAL_OPTIONS, "restore-original-options", 0, NULL, false,                                  \
+      "go back to the options that the workflow has scheduled it with")                                      \
+    X(SCHEDULE_TO_CLOSE_TIMEOUT, "schedule-to-close-timeout", 0, "DURATION", false,                          \
+      "limit over all attempts")                                                                             \
+    X(SCHEDULE_TO_START_TIMEOUT, "schedule-to-start-timeout", 0, "DURATION", false,                          \
+      "limit of the wait for a worker")                                                                      \
+    X(START_TO_CLOSE_TIMEOUT, "start-to-close-timeout", 0, "DURATION", false, "limit of one attempt")        \
+    X(HEARTBEAT_TIMEOUT, "heartbeat-timeout", 0, "DURATION", false, "limit between heartbeats")              \
+    X(RETRY_INITIAL_INTERVAL, "retry-initial-interval", 0, "DURATION", false,                                \
+      "wait before the second attempt")                                                                      \
+    X(RETRY_MAXIMUM_INTERVAL, "retry-maximum-interval", 0, "DURATION", false,                                \
+      "longest wait between attempts")                                                                       \
+    X(RETRY_BACKOFF_COEFFICIENT, "retry-backoff-coefficient", 0, "NUMBER", false,                            \
+      "each wait is so much longer")                                                                         \
+    X(RETRY_MAXIMUM_ATTEMPTS, "retry-maximum-attempts", 0, "COUNT", false, "attempts; 0: without limit")     \
+    X(OVERRIDE_BEHAVIOR, "versioning-override-behavior", 0, "BEHAVIOR", false,                               \
+      "unspecified (no override), pinned or auto_upgrade")                                                   \
+    X(OVERRIDE_DEPLOYMENT, "versioning-override-deployment-name", 0, "NAME", false,                          \
+      "deployment to pin the workflow to")                                                                   \
+    X(OVERRIDE_BUILD_ID, "versioning-override-build-id", 0, "ID", false, "build id to pin the workflow to")  \
     X(RETENTION, "retention", 0, "DURATION", false, "how long closed workflows are kept; default 72h")       \
     X(DESCRIPTION, "description", 0, "TEXT", false, "description of the namespace")                          \
     X(DATA, "data", 0, "KEY=TEXT", true, "data of the namespace; perdure.limit.NAME=VALUE sets a limit")     \
@@ -58,8 +83,8 @@
 #define CLI_FLAG_ENUM(name, ...) FLAG_##name,
 enum cli_flag { CLI_FLAGS(CLI_FLAG_ENUM) FLAG_COUNT };
 #undef CLI_FLAG_ENUM
-#define CLI_MASK(flag) (UINT64_C(1) << FLAG_##flag)
-static_assert(FLAG_COUNT <= 64, "a command's flags are a 64-bit mask");
+#define CLI_MASK(flag) ((unsigned __int128)1 << FLAG_##flag)
+static_assert(FLAG_COUNT <= 128, "a command's flags are a 128-bit mask");
 /* Every command has these. */
 #define CLI_COMMON                                                                                           \
     (CLI_MASK(ADDRESS) | CLI_MASK(NAMESPACE) | CLI_MASK(OUTPUT) | CLI_MASK(COMMAND_TIMEOUT) |                \
@@ -85,14 +110,20 @@ struct cli {
 };
 
 struct cli_command {
-    const char *noun, *verb; /* "operator namespace" is a noun of two words */
-    const char *summary;
-    uint64_t    flags, required;
+    const char       *noun, *verb; /* "operator namespace" is a noun of two words */
+    const char       *summary;
+    unsigned __int128 flags, required;
     enum status (*run)(struct cli *cli);
-    uint64_t operand; /* the flag that a bare word stands for; 0: none */
+    unsigned __int128 operand; /* the flag that a bare word stands for; 0: none */
 };
 extern const struct cli_command cli_workflow_commands[];
 extern const size_t             cli_workflow_command_count;
+/* Those that are not in workflow.c with the others. */
+enum status                     cli_workflow_pause(struct cli *cli);
+enum status                     cli_workflow_unpause(struct cli *cli);
+enum status                     cli_workflow_update_options(struct cli *cli);
+extern const struct cli_command cli_activity_commands[];
+extern const size_t             cli_activity_command_count;
 extern const struct cli_command cli_operator_commands[];
 extern const size_t             cli_operator_command_count;
 
@@ -103,6 +134,8 @@ static inline bool cli_given(const struct cli *cli, enum cli_flag flag)
     return cli->arguments.counts[flag] != 0;
 }
 struct bytes cli_namespace(const struct cli *cli);
+/* --workflow-id and --run-id. */
+struct common_WorkflowExecution *cli_execution(struct cli *cli);
 /* 0 with ST_OK when the flag was not given. Go's form: 1h30m, 10s, 250ms; also "d" for days. */
 enum status cli_duration(struct cli *cli, enum cli_flag flag, struct google_Duration **ret_duration) MUST_USE;
 enum status cli_parse_duration(const char *text, int64_t *ret_ns) MUST_USE;

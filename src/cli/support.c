@@ -23,6 +23,14 @@ struct bytes cli_namespace(const struct cli *cli)
     return given.size == 0 ? BYTES("default") : given;
 }
 
+struct common_WorkflowExecution *cli_execution(struct cli *cli)
+{
+    struct common_WorkflowExecution *execution = ARENA_NEW(&cli->arena, struct common_WorkflowExecution);
+    execution->workflow_id = cli_value(cli, FLAG_WORKFLOW_ID);
+    execution->run_id = cli_value(cli, FLAG_RUN_ID);
+    return execution;
+}
+
 enum status cli_parse_duration(const char *text, int64_t *ret_ns)
 {
     static const struct {

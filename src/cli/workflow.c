@@ -8,14 +8,6 @@
 #define RESTART_NS_MAX     (60 * NS_PER_S)
 #define LIST_PAGE_SIZE_MAX 1000
 
-static struct common_WorkflowExecution *execution_of(struct cli *cli)
-{
-    struct common_WorkflowExecution *execution = ARENA_NEW(&cli->arena, struct common_WorkflowExecution);
-    execution->workflow_id = cli_value(cli, FLAG_WORKFLOW_ID);
-    execution->run_id = cli_value(cli, FLAG_RUN_ID);
-    return execution;
-}
-
 static const struct cli_name reuse_policies[] = {
     { "AllowDuplicate", enums_WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE },
     { "AllowDuplicateFailedOnly", enums_WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY },
@@ -291,7 +283,7 @@ static enum status run_execute(struct cli *cli)
 
 static enum status run_result(struct cli *cli)
 {
-    struct common_WorkflowExecution *execution = execution_of(cli);
+    struct common_WorkflowExecution *execution = cli_execution(cli);
     if (execution->run_id.size == 0) { /* the run there is now: another one of this id is none of ours */
         struct workflowservice_DescribeWorkflowExecutionRequest  request = { .namespace = cli_namespace(cli),
                                                                              .execution = execution };
@@ -332,7 +324,7 @@ static enum status print_events(struct cli *cli, const struct history_History *h
 static enum status show_reverse(struct cli *cli)
 {
     struct workflowservice_GetWorkflowExecutionHistoryReverseRequest request = {
-        .namespace = cli_namespace(cli), .execution = execution_of(cli)
+        .namespace = cli_namespace(cli), .execution = cli_execution(cli)
     };
     enum status status;
     do {
@@ -347,7 +339,7 @@ static enum status show_reverse(struct cli *cli)
 
 static enum status show_forward(struct cli *cli)
 {
-    struct common_WorkflowExecution *execution = execution_of(cli);
+    struct common_WorkflowExecution *execution = cli_execution(cli);
     struct bytes                     token = BYTES_EMPTY;
     enum status                      status;
     do {
@@ -379,7 +371,12 @@ static void describe_pending(struct cli                                         
         const struct workflow_PendingActivityInfo *activity = &response->pending_activities[i];
         printf("Pending activity  %.*s %.*s, attempt %d%s\n", BYTES_FMT(activity->activity_id),
                BYTES_FMT(activity->activity_type == NULL ? BYTES_EMPTY : activity->activity_type->name),
-               activity->attempt, activity->state == enums_PENDING_ACTIVITY_STATE_STARTED ? ", started" : "");
+               activity->attempt,
+               activity->state == enums_PENDING_ACTIVITY_STATE_STARTED  ? ", started"
+               : activity->state == enums_PENDING_ACTIVITY_STATE_PAUSED ? ", paused"
+               : activity->state == enums_PENDING_ACTIVITY_STATE_PAUSE_REQUESTED
+                   ? ", started, pause requested"
+                   : "");
         if (activity->last_failure.base != NULL)
             cli_print_failure(cli, activity->last_failure, 4);
     }
@@ -393,7 +390,7 @@ static void describe_pending(struct cli                                         
 static enum status run_describe(struct cli *cli)
 {
     struct workflowservice_DescribeWorkflowExecutionRequest  request = { .namespace = cli_namespace(cli),
-                                                                         .execution = execution_of(cli) };
+                                                                         .execution = cli_execution(cli) };
     struct workflowservice_DescribeWorkflowExecutionResponse response = { 0 };
     enum status status = CALL(cli, DescribeWorkflowExecution, &request, &response);
     if (status != ST_OK)
@@ -470,7 +467,7 @@ static enum status run_signal(struct cli *cli)
 {
     struct workflowservice_SignalWorkflowExecutionRequest request = {
         .namespace = cli_namespace(cli),
-        .workflow_execution = execution_of(cli),
+        .workflow_execution = cli_execution(cli),
         .signal_name = cli_value(cli, FLAG_NAME),
         .identity = cli_identity(cli),
         .request_id = cli_request_id(cli),
@@ -490,7 +487,7 @@ static enum status run_query(struct cli *cli)
 {
     struct query_WorkflowQuery                  *query = ARENA_NEW(&cli->arena, struct query_WorkflowQuery);
     struct workflowservice_QueryWorkflowRequest  request = { .namespace = cli_namespace(cli),
-                                                             .execution = execution_of(cli),
+                                                             .execution = cli_execution(cli),
                                                              .query = query };
     struct workflowservice_QueryWorkflowResponse response = { 0 };
     query->query_type = cli_value(cli, FLAG_NAME);
@@ -517,7 +514,7 @@ static enum status run_cancel(struct cli *cli)
 {
     struct workflowservice_RequestCancelWorkflowExecutionRequest request = {
         .namespace = cli_namespace(cli),
-        .workflow_execution = execution_of(cli),
+        .workflow_execution = cli_execution(cli),
         .identity = cli_identity(cli),
         .request_id = cli_request_id(cli),
         .reason = cli_value(cli, FLAG_REASON),
@@ -533,7 +530,7 @@ static enum status run_terminate(struct cli *cli)
 {
     struct workflowservice_TerminateWorkflowExecutionRequest request = {
         .namespace = cli_namespace(cli),
-        .workflow_execution = execution_of(cli),
+        .workflow_execution = cli_execution(cli),
         .identity = cli_identity(cli),
         .reason = cli_value(cli, FLAG_REASON),
     };
@@ -577,5 +574,12 @@ const struct cli_command cli_workflow_commands[] = {
       run_cancel, 0 },
     { "workflow", "terminate", "ends a workflow at once", EXECUTION_FLAGS | M(REASON), M(WORKFLOW_ID),
       run_terminate, 0 },
+    { "workflow", "pause", "holds a workflow back: no worker gets a task of it", EXECUTION_FLAGS | M(REASON),
+      M(WORKFLOW_ID), cli_workflow_pause, 0 },
+    { "workflow", "unpause", "ends a workflow's pause", EXECUTION_FLAGS | M(REASON), M(WORKFLOW_ID),
+      cli_workflow_unpause, 0 },
+    { "workflow", "update-options", "changes the versioning override of a running workflow",
+      EXECUTION_FLAGS | M(OVERRIDE_BEHAVIOR) | M(OVERRIDE_DEPLOYMENT) | M(OVERRIDE_BUILD_ID),
+      M(WORKFLOW_ID) | M(OVERRIDE_BEHAVIOR), cli_workflow_update_options, 0 },
 };
 const size_t cli_workflow_command_count = ARRAY_COUNT(cli_workflow_commands);

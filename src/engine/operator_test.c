@@ -29,7 +29,7 @@ static const struct activity *the_activity(struct world *w)
 
 static enum status pause_activity(struct world *w)
 {
-    struct workflow_request *request = world_request(w, ACTIVITY_PAUSE);
+    struct workflow_request                     *request = world_request(w, ACTIVITY_PAUSE);
     struct workflowservice_PauseActivityRequest *input =
         ARENA_NEW(&w->arena, struct workflowservice_PauseActivityRequest);
     *input = (struct workflowservice_PauseActivityRequest){
@@ -41,7 +41,7 @@ static enum status pause_activity(struct world *w)
 
 static enum status unpause_activity(struct world *w, int64_t jitter)
 {
-    struct workflow_request *request = world_request(w, ACTIVITY_UNPAUSE);
+    struct workflow_request                       *request = world_request(w, ACTIVITY_UNPAUSE);
     struct workflowservice_UnpauseActivityRequest *input =
         ARENA_NEW(&w->arena, struct workflowservice_UnpauseActivityRequest);
     *input = (struct workflowservice_UnpauseActivityRequest){ .activity_case = 4, .id = BYTES("a") };
@@ -52,7 +52,7 @@ static enum status unpause_activity(struct world *w, int64_t jitter)
 
 static enum status reset_activity(struct world *w, bool keep_paused)
 {
-    struct workflow_request *request = world_request(w, ACTIVITY_RESET);
+    struct workflow_request                     *request = world_request(w, ACTIVITY_RESET);
     struct workflowservice_ResetActivityRequest *input =
         ARENA_NEW(&w->arena, struct workflowservice_ResetActivityRequest);
     *input = (struct workflowservice_ResetActivityRequest){ .activity_case = 4,
@@ -62,9 +62,10 @@ static enum status reset_activity(struct world *w, bool keep_paused)
     return world_run_step(w, world_current(w));
 }
 
-static enum status update_activity(struct world *w, const char *path, struct activity_ActivityOptions *options)
+static enum status update_activity(struct world *w, const char *path,
+                                   struct activity_ActivityOptions *options)
 {
-    struct workflow_request *request = world_request(w, ACTIVITY_UPDATE_OPTIONS);
+    struct workflow_request                             *request = world_request(w, ACTIVITY_UPDATE_OPTIONS);
     struct workflowservice_UpdateActivityOptionsRequest *input =
         ARENA_NEW(&w->arena, struct workflowservice_UpdateActivityOptionsRequest);
     *input = (struct workflowservice_UpdateActivityOptionsRequest){ .activity_case = 6,
@@ -104,7 +105,8 @@ static struct bytes row_attribute(struct world *w, const char *name)
         struct common_Payload payload;
         if (!bytes_equal_text(attributes.indexed_fields[i].key, name))
             continue;
-        CHECK_INT(pb_decode(&pb_common_Payload, attributes.indexed_fields[i].value, &w->arena, &payload, &error),
+        CHECK_INT(pb_decode(&pb_common_Payload, attributes.indexed_fields[i].value, &w->arena, &payload,
+                            &error),
                   ST_OK);
         return payload.data;
     }
@@ -235,7 +237,7 @@ TEST(options_of_a_paused_activity_do_not_hand_it_out)
 
 TEST(a_bad_option_changes_none_of_many)
 {
-    struct world *w = with_activity(1);
+    struct world                   *w = with_activity(1);
     struct activity_ActivityOptions options = { 0 };
     CHECK_INT(update_activity(w, "start_to_close_timeout", &options), ST_INVALID_ARGUMENT);
     CHECK(!w->last_changed);
@@ -297,10 +299,9 @@ TEST(a_transient_task_becomes_a_real_one_after_a_pause)
     token = world_poll(w);
     CHECK_INT(token.attempt, 1);
     world_complete_empty(w, token);
-    CHECK_TEXT(world_history(w, 5),
-               "5 WORKFLOW_EXECUTION_PAUSED\n6 WORKFLOW_EXECUTION_UNPAUSED\n"
-               "7 WORKFLOW_TASK_SCHEDULED{queue,1}\n8 WORKFLOW_TASK_STARTED{7}\n"
-               "9 WORKFLOW_TASK_COMPLETED{7,8}");
+    CHECK_TEXT(world_history(w, 5), "5 WORKFLOW_EXECUTION_PAUSED\n6 WORKFLOW_EXECUTION_UNPAUSED\n"
+                                    "7 WORKFLOW_TASK_SCHEDULED{queue,1}\n8 WORKFLOW_TASK_STARTED{7}\n"
+                                    "9 WORKFLOW_TASK_COMPLETED{7,8}");
     world_free(w);
 }
 
@@ -335,8 +336,8 @@ TEST(an_attempt_that_nobody_received_is_held_back)
 
 TEST(only_the_whole_time_of_an_activity_goes_on_in_a_paused_run)
 {
-    struct task_ref token;
-    struct world   *w = begun(&token);
+    struct task_ref                                       token;
+    struct world                                         *w = begun(&token);
     struct command_ScheduleActivityTaskCommandAttributes *activity =
         command_activity(w, world_completion(w, token), "a");
     activity->schedule_to_start_timeout = duration_of_ns(&w->arena, 5 * NS_PER_S);

@@ -47,7 +47,7 @@ def every_command() -> list[str]:
 
 def test_each_command_explains_itself_and_the_reference_has_all():
     commands = every_command()
-    assert len(commands) == 22
+    assert len(commands) == len(set(commands)) >= 29
     for command in commands:
         done = run(*command.split(), "--help")
         assert done.code == 0 and done.err == "", done
@@ -341,6 +341,73 @@ def test_describe_tells_what_an_activity_fails_with(perdure, worker_queue, name)
     assert "refuse, attempt 2" in text and "failure: the shop is shut (Shut)" in text
     pending = perdure("workflow", "describe", "-w", name, "-o", "json").json["pendingActivities"]
     assert pending[0]["activityType"]["name"] == "refuse" and pending[0]["attempt"] == 2
+
+
+def described(perdure, name: str) -> dict:
+    done = perdure("workflow", "describe", "-w", name, "-o", "json")
+    assert done.code == 0, done
+    return done.json
+
+
+def test_pause_and_unpause(perdure, name):
+    start_idle(perdure, name)
+    assert perdure("workflow", "pause", "-w", name, "--reason", "look at it").out == "Paused\n"
+    seen = described(perdure, name)
+    assert seen["workflowExecutionInfo"]["status"] == "WORKFLOW_EXECUTION_STATUS_PAUSED"
+    assert seen["workflowExtendedInfo"]["pauseInfo"]["reason"] == "look at it"
+    assert perdure("workflow", "pause", "-w", name).code == 1
+    assert perdure("workflow", "unpause", "-w", name, "-o", "json").json == {}
+    assert perdure("workflow", "unpause", "-w", name).code == 1
+    types = [event["eventType"] for event in events_of(perdure, name)]
+    assert types[-2:] == ["EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED", "EVENT_TYPE_WORKFLOW_EXECUTION_UNPAUSED"]
+
+
+def test_update_options(perdure, name):
+    start_idle(perdure, name)
+    update = ("workflow", "update-options", "-w", name, "--versioning-override-behavior")
+    assert perdure(*update, "auto_upgrade").out == "Updated\n"
+    override = described(perdure, name)["workflowExecutionInfo"]["versioningInfo"]["versioningOverride"]
+    assert override == {"autoUpgrade": True}
+    assert perdure(*update, "unspecified", "-o", "json").json["workflowExecutionOptions"] == {}
+    assert "versioningInfo" not in described(perdure, name)["workflowExecutionInfo"]
+    pinned = perdure(*update, "pinned", "--versioning-override-deployment-name", "d", "--versioning-override-build-id", "b")
+    assert pinned.code == 1 and "FAILED_PRECONDITION" in pinned.err
+    assert perdure(*update, "nonsense").code == 2
+
+
+def the_activity(perdure, name: str, attempt: int = 1) -> dict:
+    """The pending activity, from this attempt on."""
+    for _ in range(500):
+        pending = described(perdure, name).get("pendingActivities", [])
+        if pending and pending[0]["attempt"] >= attempt:
+            return pending[0]
+    raise AssertionError(f"attempt {attempt} never came")
+
+
+def test_operating_on_an_activity(perdure, worker_queue, name):
+    perdure("workflow", "start", "-w", name, "--type", "Refused", "--task-queue", worker_queue)
+    seen = the_activity(perdure, name, attempt=2)  # in a backoff of an hour
+    target = ("-w", name, "-a", seen["activityId"])
+    assert perdure("activity", "pause", *target, "--reason", "why", "--identity", "op").out == "Paused\n"
+    seen = the_activity(perdure, name)
+    assert seen["paused"] and seen["pauseInfo"]["manual"] == {"identity": "op", "reason": "why"}
+    assert ", paused" in perdure("workflow", "describe", "-w", name).out
+    update = ("activity", "update-options", *target)
+    done = perdure(*update, "--start-to-close-timeout", "77s", "--retry-maximum-attempts", "3", "--task-queue", "nobody")
+    assert done.code == 0 and "StartToCloseTimeout     0h01m17s" in done.out and "MaximumAttempts         3" in done.out, done
+    assert the_activity(perdure, name)["activityOptions"]["taskQueue"]["name"] == "nobody"
+    assert perdure(*update, "--retry-backoff-coefficient", "x").code == 2
+    assert perdure(*update, "--retry-backoff-coefficient", "0.5").code == 1
+    assert perdure("activity", "reset", *target, "--keep-paused").out == "Reset\n"
+    assert the_activity(perdure, name)["attempt"] == 1
+    assert perdure("activity", "unpause", *target, "--reset-heartbeats").out == "Unpaused\n"
+    assert not the_activity(perdure, name).get("paused")
+    restored = perdure(*update, "--restore-original-options", "-o", "json").json["activityOptions"]
+    assert restored["taskQueue"]["name"] == worker_queue
+    missing = perdure("activity", "pause", "-w", name, "-a", "none")
+    assert missing.code == 1 and "NOT_FOUND" in missing.err
+    assert perdure("activity", "pause", "-w", name).code == 2
+    assert perdure("workflow", "terminate", "-w", name).code == 0
 
 
 def test_list_and_count(perdure):
