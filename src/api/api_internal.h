@@ -99,9 +99,13 @@ struct rpc_query {
     store_number       run;
     struct bytes       id_text; /* as in queries{} of a workflow task */
 };
+struct rpc_describe; /* of a task queue; in the arena */
 struct rpc_list {
     struct store_read read;
-    struct bytes      query; /* the token goes with it */
+    union {
+        struct bytes         query; /* the token goes with it */
+        struct rpc_describe *describe;
+    };
 };
 /* A workflow task whose history is being put together; continues with `ready`. */
 struct rpc_delivery {
@@ -403,6 +407,7 @@ void list_clusters(struct rpc *rpc);
 void reset_sticky_task_queue(struct rpc *rpc);
 void shutdown_worker(struct rpc *rpc);
 void describe_task_queue(struct rpc *rpc);
+void list_task_queue_partitions(struct rpc *rpc);
 void register_namespace(struct rpc *rpc);
 void describe_namespace(struct rpc *rpc);
 void list_namespaces(struct rpc *rpc);

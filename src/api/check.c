@@ -2,7 +2,6 @@
 #include "api/api_internal.h"
 #include "base/log.h"
 
-#define FAIRNESS_KEY_SIZE_MAX 64
 
 enum status check_id_optional(const char *field, struct bytes value, struct error *error)
 {

@@ -25,6 +25,7 @@ static struct namespace_NamespaceInfo *info_of(struct rpc *rpc, const struct sta
     info->capabilities->eager_workflow_start = true;
     info->capabilities->workflow_pause = true;
     info->capabilities->reported_problems_search_attribute = true;
+    info->capabilities->poller_autoscaling = true;
     info->limits = ARENA_NEW(&rpc->arena, struct namespace_NamespaceInfo_Limits);
     info->limits->blob_size_limit_error = (int64_t)limits->payload_size_max;
     info->limits->memo_size_limit_error = (int64_t)limits->memo_size_max;

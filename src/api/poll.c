@@ -36,6 +36,18 @@ static void poll_ready(struct rpc *rpc)
     rpc_reply(rpc, rpc->delivery.response);
 }
 
+/* Whether the worker had better poll more, or less; NULL: it may go on as it does. */
+static struct taskqueue_PollerScalingDecision *scaling_of(struct rpc *rpc)
+{
+    int delta = matching_scaling(rpc_at(rpc)->matching, &rpc->poll.name, rpc->poll.poller.since);
+    if (delta == 0)
+        return NULL;
+    struct taskqueue_PollerScalingDecision *decision = ARENA_NEW(&rpc->arena,
+                                                                 struct taskqueue_PollerScalingDecision);
+    decision->poll_request_delta_suggestion = delta;
+    return decision;
+}
+
 static void workflow_task_started(struct rpc *rpc)
 {
     struct workflowservice_PollWorkflowTaskQueueResponse *response = rpc->work.response;
@@ -45,14 +57,16 @@ static void workflow_task_started(struct rpc *rpc)
     if (response->task_token.size == 0)
         response->task_token = task_token_encode(&delivery->task, &rpc->arena);
     response->backlog_count_hint = (int64_t)matching_backlog(rpc_at(rpc)->matching, &rpc->poll.name);
+    response->poller_scaling_decision = scaling_of(rpc);
     delivery_begin(rpc, delivery, response, poll_ready);
 }
 
 static void activity_task_started(struct rpc *rpc)
 {
-    const struct workflowservice_PollActivityTaskQueueResponse *response = rpc->work.response;
-    struct task_ref                                             task;
+    struct workflowservice_PollActivityTaskQueueResponse *response = rpc->work.response;
+    struct task_ref                                       task;
     assert(response != NULL);
+    response->poller_scaling_decision = scaling_of(rpc);
     if (task_token_decode(response->task_token, &rpc->arena, &task, NULL) == ST_OK)
         rpc_hand(rpc, HANDED_ACTIVITY_TASK, &task);
     rpc_reply(rpc, response);
@@ -71,6 +85,7 @@ static void poll_started(struct request *request)
         return;
     }
     /* The row was old, or its shard could not say. It is the owner's to offer it again. */
+    matching_refund(rpc_at(rpc)->matching, &rpc->poll.name);
     rpc->poll.stale_count += reserved ? 0 : 1;
     poll_again(rpc);
 }
@@ -140,6 +155,38 @@ struct request *poll_reserve(struct api_lane *lane, const struct store_ready *ta
 
 /* --- waiting --- */
 
+/* What the poll says of its worker; borrowed from the request. */
+static struct poll_terms poll_terms(const struct rpc *rpc)
+{
+    const struct common_WorkerVersionCapabilities   *capabilities;
+    const struct deployment_WorkerDeploymentOptions *options;
+    struct poll_terms                                terms = { 0 };
+    if (rpc->poll.kind == STORE_TASK_ACTIVITY) {
+        const struct workflowservice_PollActivityTaskQueueRequest *request = rpc->request;
+        capabilities = request->worker_version_capabilities;
+        options = request->deployment_options;
+        if (request->task_queue_metadata != NULL &&
+            request->task_queue_metadata->max_tasks_per_second != NULL) {
+            terms.has_rate = true;
+            terms.rate = request->task_queue_metadata->max_tasks_per_second->value;
+        }
+    } else {
+        const struct workflowservice_PollWorkflowTaskQueueRequest *request = rpc->request;
+        capabilities = request->worker_version_capabilities;
+        options = request->deployment_options;
+    }
+    if (capabilities != NULL) {
+        terms.build_id = capabilities->build_id;
+        terms.use_versioning = capabilities->use_versioning;
+    }
+    if (options != NULL) {
+        terms.build_id = options->build_id;
+        terms.deployment_name = options->deployment_name;
+        terms.versioning_mode = options->worker_versioning_mode;
+    }
+    return terms;
+}
+
 static void poll_again(struct rpc *rpc)
 {
     struct api_lane *lane = rpc_at(rpc);
@@ -151,8 +198,9 @@ static void poll_again(struct rpc *rpc)
     }
     rpc_wait(rpc, poll_expire, poll_gone);
     rpc_set_timer(rpc, poll->expires, poll_timer_fired);
-    struct error error;
-    if (matching_poll(lane->matching, &poll->name, &poll->poller, &error) != ST_OK) {
+    struct error      error;
+    struct poll_terms terms = poll_terms(rpc);
+    if (matching_poll(lane->matching, &poll->name, &poll->poller, &terms, &error) != ST_OK) {
         struct error refusal;
         error_exhausted(&refusal, &rpc->arena, enums_RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT, "%s",
                         error.message);

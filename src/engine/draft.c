@@ -215,9 +215,6 @@ struct store_ready *draft_ready(struct draft *draft, enum store_task_kind kind, 
     return row;
 }
 
-#define PRIORITY_DEFAULT 3
-#define PRIORITY_MAX     5
-
 /* What an activity says of its own wins over what its workflow says, field by field. */
 static struct common_Priority priority_of(struct bytes inherited, struct bytes own, struct arena *arena)
 {
@@ -250,6 +247,8 @@ void draft_row_priority(struct store_ready *row, struct bytes inherited, struct 
     struct common_Priority priority = priority_of(inherited, own, arena);
     row->priority = priority.priority_key <= 0 ? PRIORITY_DEFAULT : MIN(priority.priority_key, PRIORITY_MAX);
     row->fairness_key = arena_copy(arena, priority.fairness_key);
+    if (priority.fairness_weight > 0)
+        row->fairness_weight = (int32_t)(MIN(MAX(priority.fairness_weight, 0.001F), 1000.0F) * 1000.0F);
 }
 
 void draft_unready(struct draft *draft, store_number sequence)

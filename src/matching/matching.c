@@ -4,12 +4,18 @@
 
 /* --- names, families, queues --- */
 
-static struct bytes bytes_own(struct bytes slice)
+struct bytes bytes_own(struct bytes slice)
 {
     uint8_t *copy = xmalloc(slice.size + 1);
     if (slice.size != 0)
         memcpy(copy, slice.base, slice.size);
     return bytes_of(copy, slice.size);
+}
+
+void bytes_disown(struct bytes *slice)
+{
+    free((void *)(uintptr_t)slice->base);
+    *slice = BYTES_EMPTY;
 }
 
 static uint64_t family_hash(int64_t namespace_number, struct bytes normal)
@@ -49,7 +55,7 @@ static struct matching_family *family_find(const struct matching *matching, int6
     return NULL;
 }
 
-static struct matching_queue *queue_find(const struct matching *matching, const struct queue_name *name)
+struct matching_queue *matching_queue_find(const struct matching *matching, const struct queue_name *name)
 {
     uint64_t hash = queue_hash(name);
     for (struct table_link *at = table_first(&matching->queues, hash); at != NULL; at = table_next(at)) {
@@ -79,7 +85,7 @@ static struct matching_family *family_get(struct matching *matching, const struc
 /* NULL when the lane holds as many queues as it may. */
 static struct matching_queue *queue_get(struct matching *matching, const struct queue_name *name)
 {
-    struct matching_queue *queue = queue_find(matching, name);
+    struct matching_queue *queue = matching_queue_find(matching, name);
     if (queue != NULL || matching->queues.count >= MATCHING_QUEUES_MAX)
         return queue;
     queue = xcalloc(1, sizeof *queue);
@@ -94,8 +100,11 @@ static struct matching_queue *queue_get(struct matching *matching, const struct 
     list_init(&queue->pollers);
     list_init(&queue->directs);
     heap_link_init(&queue->due);
-    window_init(&queue->window, matching->window_size, item_free);
-    arena_init(&queue->read_arena, SIZE_MAX);
+    list_init(&queue->streams);
+    heap_init(&queue->turns);
+    queue->heads_wanted = true;
+    queue->scan_priority = INT32_MIN;
+    arena_init(&queue->arena, SIZE_MAX);
     list_append(&queue->family->queues, &queue->siblings);
     if (!queue->sticky && queue->kind == STORE_TASK_WORKFLOW)
         queue->family->workflow = queue;
@@ -104,14 +113,26 @@ static struct matching_queue *queue_get(struct matching *matching, const struct 
     return queue;
 }
 
+static void config_free(struct queue_config *config)
+{
+    for (size_t i = 0; config != NULL && i < config->weight_count; i++)
+        bytes_disown(&config->weights[i].key);
+    if (config != NULL)
+        free(config->weights);
+    free(config);
+}
+
 void queue_free(struct matching_queue *queue)
 {
     struct matching        *matching = queue->matching;
     struct matching_family *family = queue->family;
     assert(list_empty(&queue->pollers));
     assert(list_empty(&queue->directs));
-    assert(!queue->window.refilling);
-    window_release(&queue->window);
+    assert(!queue->scanning && queue->refills == 0);
+    LIST_FOR_EACH (stream, &queue->streams, struct matching_stream, siblings)
+        stream_free(stream);
+    assert(queue->item_count == 0);
+    heap_release(&queue->turns);
     list_remove(&queue->siblings);
     list_remove(&queue->stock);
     list_remove(&queue->work);
@@ -120,53 +141,19 @@ void queue_free(struct matching_queue *queue)
     if (family->workflow == queue)
         family->workflow = NULL;
     for (size_t i = 0; i < queue->recent_count; i++)
-        free((void *)(uintptr_t)queue->recent[i].identity.base);
-    arena_release(&queue->read_arena);
-    free((void *)(uintptr_t)queue->name.base);
+        bytes_disown(&queue->recent[i].text);
+    free(queue->recent);
+    free(queue->rates);
+    config_free(queue->config);
+    arena_release(&queue->arena);
+    bytes_disown(&queue->scan_key);
+    bytes_disown(&queue->name);
     free(queue);
     if (list_empty(&family->queues)) {
         table_remove(&matching->families, &family->table);
-        free((void *)(uintptr_t)family->normal.base);
+        bytes_disown(&family->normal);
         free(family);
     }
-}
-
-/* --- items --- */
-
-struct window_key item_key(const struct store_ready *task)
-{
-    return (struct window_key){ task->priority, task->sequence };
-}
-
-static struct bytes item_copy(uint8_t **at, struct bytes slice)
-{
-    struct bytes copy = bytes_of(*at, slice.size);
-    if (slice.size != 0)
-        memcpy(*at, slice.base, slice.size);
-    *at += slice.size;
-    return copy;
-}
-
-struct matching_item *item_new(struct matching_queue *queue, const struct store_ready *task)
-{
-    size_t                size = task->workflow_id.size + task->fairness_key.size + task->version.size;
-    struct matching_item *item = xmalloc(sizeof *item + size);
-    uint8_t              *at = (uint8_t *)(item + 1);
-    *item = (struct matching_item){ .queue = queue, .task = *task };
-    item->task.queue = queue->name;
-    item->task.normal_queue = queue->sticky ? queue->family->normal : BYTES_EMPTY;
-    item->task.workflow_id = item_copy(&at, task->workflow_id);
-    item->task.fairness_key = item_copy(&at, task->fairness_key);
-    item->task.version = item_copy(&at, task->version);
-    table_insert(&queue->matching->items, &item->by_sequence, hash_u64((uint64_t)task->sequence));
-    return item;
-}
-
-void item_free(struct window_link *link)
-{
-    struct matching_item *item = CONTAINER_OF(link, struct matching_item, window);
-    table_remove(&item->queue->matching->items, &item->by_sequence);
-    free(item);
 }
 
 /* --- life of a queue --- */
@@ -183,7 +170,7 @@ bool queue_dead(const struct matching_queue *queue)
 
 void queue_restock(struct matching_queue *queue)
 {
-    bool stocked = queue->sticky && (window_first(&queue->window) != NULL || queue->window.more);
+    bool stocked = queue->sticky && (queue->turns.count != 0 || queue_has_more(queue));
     if (stocked && !list_linked(&queue->stock))
         list_append(&queue->family->stocked, &queue->stock);
     else if (!stocked)
@@ -192,8 +179,10 @@ void queue_restock(struct matching_queue *queue)
 
 static int64_t queue_due_time(const struct matching_queue *queue)
 {
-    if (!list_empty(&queue->pollers))
-        return queue->swept + MATCHING_SWEEP_NS;
+    if (!list_empty(&queue->pollers)) {
+        int64_t sweep = queue->swept + MATCHING_SWEEP_NS;
+        return queue->resume == 0 ? sweep : MIN(sweep, queue->resume);
+    }
     if (list_linked(&queue->stock) && !queue_dead(queue))
         return queue->last_poll + MATCHING_ALIVE_NS;
     return queue->last_used + MATCHING_IDLE_NS;
@@ -216,24 +205,56 @@ void queue_work(struct matching_queue *queue)
         list_append(&queue->matching->work, &queue->work);
 }
 
-static void remember_poller(struct matching_queue *queue, struct bytes identity)
+/* The slot of this identity: its own, a free one, or the one that was not heard of for longest. */
+static struct recent_poller *recent_slot(struct matching_queue *queue, struct bytes identity)
 {
-    int64_t now = queue_now(queue);
-    size_t  oldest = 0;
-    queue->last_poll = queue->last_used = now;
+    struct recent_poller *oldest = NULL;
     for (size_t i = 0; i < queue->recent_count; i++) {
-        if (bytes_equal(queue->recent[i].identity, identity)) {
-            queue->recent[i].last_access = now;
-            return;
-        }
-        if (queue->recent[i].last_access < queue->recent[oldest].last_access)
-            oldest = i;
+        struct recent_poller *at = &queue->recent[i];
+        if (bytes_equal(at->identity, identity))
+            return at;
+        if (oldest == NULL || at->last_access < oldest->last_access)
+            oldest = at;
     }
-    if (queue->recent_count < MATCHING_HISTORY_MAX)
-        oldest = queue->recent_count++;
-    else
-        free((void *)(uintptr_t)queue->recent[oldest].identity.base);
-    queue->recent[oldest] = (struct recent_poller){ bytes_own(identity), now };
+    if (queue->recent_count == MATCHING_HISTORY_MAX)
+        return oldest;
+    if (queue->recent_count == queue->recent_capacity) {
+        queue->recent_capacity = MAX(2 * queue->recent_capacity, 2U);
+        queue->recent = xrealloc(queue->recent, queue->recent_capacity * sizeof queue->recent[0]);
+    }
+    queue->recent[queue->recent_count] = (struct recent_poller){ 0 };
+    return &queue->recent[queue->recent_count++];
+}
+
+static struct bytes append_text(uint8_t **at, struct bytes text)
+{
+    struct bytes copy = bytes_of(*at, text.size);
+    if (text.size != 0)
+        memcpy(*at, text.base, text.size);
+    *at += text.size;
+    return copy;
+}
+
+static void remember_poller(struct matching_queue *queue, struct bytes identity,
+                            const struct poll_terms *terms)
+{
+    struct recent_poller *slot = recent_slot(queue, identity);
+    queue->last_poll = queue->last_used = queue_now(queue);
+    if (slot->text.base == NULL || !bytes_equal(slot->identity, identity) ||
+        !bytes_equal(slot->build_id, terms->build_id) ||
+        !bytes_equal(slot->deployment_name, terms->deployment_name)) {
+        uint8_t *text = xmalloc(identity.size + terms->build_id.size + terms->deployment_name.size + 1);
+        bytes_disown(&slot->text);
+        slot->text = bytes_of(text, 0);
+        slot->identity = append_text(&text, identity);
+        slot->build_id = append_text(&text, terms->build_id);
+        slot->deployment_name = append_text(&text, terms->deployment_name);
+    }
+    slot->versioning_mode = terms->versioning_mode;
+    slot->use_versioning = terms->use_versioning;
+    slot->has_rate = terms->has_rate;
+    slot->rate = terms->rate;
+    slot->last_access = queue->last_poll;
 }
 
 /* --- matching --- */
@@ -248,51 +269,66 @@ static void poller_leave(struct poller *poller)
     queue->matching->poller_count--;
 }
 
-/* The queue that holds the lowest task which this queue's pollers may take: its own, or a dead sticky sibling. */
-static struct matching_queue *source_of(struct matching_queue *queue)
+/* The stream whose task this queue's pollers take next: one of its own, or of a dead sticky sibling. */
+static struct matching_stream *source_of(struct matching_queue *queue, int64_t now, int64_t *ret_resume)
 {
-    struct matching_queue *best = window_first(&queue->window) != NULL ? queue : NULL;
+    struct matching_stream *best = stream_next(queue, now, ret_resume);
     if (queue->family->workflow != queue)
         return best;
     LIST_FOR_EACH (sticky, &queue->family->stocked, struct matching_queue, stock) {
-        if (window_first(&sticky->window) == NULL || !queue_dead(sticky))
+        struct matching_stream *stream = queue_dead(sticky) ? stream_next(sticky, now, ret_resume) : NULL;
+        if (stream == NULL)
             continue;
-        struct window_key key = window_first(&sticky->window)->key;
-        if (best == NULL) {
-            best = sticky;
-            continue;
-        }
-        struct window_key lowest = window_first(&best->window)->key;
-        if (key.major < lowest.major || (key.major == lowest.major && key.minor < lowest.minor))
-            best = sticky;
+        if (best == NULL || stream->priority < best->priority ||
+            (stream->priority == best->priority &&
+             stream_first(stream)->task.sequence < stream_first(best)->task.sequence))
+            best = stream;
     }
     return best;
 }
 
+static void hand_over(struct matching_queue *queue, struct matching_stream *stream, int64_t now)
+{
+    struct matching_queue *source = stream->queue;
+    struct poller         *poller = LIST_ENTRY(queue->pollers.next, struct poller, link);
+    struct matching_item  *item = stream_first(stream);
+    window_take(&stream->window, &item->window);
+    stream_charge(stream, now);
+    queue_rate_take(queue, now);
+    rates_add(source, stream->priority, true);
+    poller_leave(poller);
+    queue->last_poll = queue->last_used = now;
+    queue->matching->matches++;
+    poller->assign(poller, &item->task);
+    item_free(&item->window);
+    stream_settle(stream); /* which may end it */
+    queue_restock(source);
+    if (queue_wants_read(source))
+        queue_work(source);
+}
+
 void queue_match(struct matching_queue *queue)
 {
+    queue->resume = 0;
     while (!list_empty(&queue->pollers)) {
-        struct matching_queue *source = source_of(queue);
-        if (source == NULL)
-            return;
-        struct poller        *poller = LIST_ENTRY(queue->pollers.next, struct poller, link);
-        struct window_link   *link = window_first(&source->window);
-        struct matching_item *item = CONTAINER_OF(link, struct matching_item, window);
-        window_take(&source->window, link);
-        queue_restock(source);
-        if (window_wants_refill(&source->window))
-            queue_work(source);
-        poller_leave(poller);
-        queue->last_poll = queue->last_used = queue_now(queue);
-        queue->dispatched++;
-        queue->matching->matches++;
-        poller->assign(poller, &item->task);
-        item_free(link);
+        int64_t                 now = queue_now(queue), resume = TIME_NEVER;
+        struct matching_stream *stream = NULL;
+        if (queue_rate_ready(queue, now, &resume))
+            stream = source_of(queue, now, &resume);
+        if (stream != NULL) {
+            hand_over(queue, stream, now);
+            continue;
+        }
+        if (resume != TIME_NEVER) {
+            queue->resume = resume;
+            queue_schedule(queue);
+        }
+        return;
     }
 }
 
 enum status matching_poll(struct matching *matching, const struct queue_name *name, struct poller *poller,
-                          struct error *error)
+                          const struct poll_terms *terms, struct error *error)
 {
     assert(poller->queue == NULL);
     struct matching_queue *queue = queue_get(matching, name);
@@ -302,7 +338,11 @@ enum status matching_poll(struct matching *matching, const struct queue_name *na
         return error_set(error, ST_RESOURCE_EXHAUSTED, "too many pollers wait for task queue \"%.*s\"",
                          BYTES_FMT(queue->name));
     queue->forgotten = false;
-    remember_poller(queue, poller->identity);
+    remember_poller(queue, poller->identity, terms);
+    if (terms->has_rate) {
+        queue->has_worker_rate = true; /* the last word of any worker holds for all */
+        queue->worker_rate = terms->rate;
+    }
     if (!list_empty(&queue->directs) && list_empty(&queue->pollers)) {
         struct direct_task *direct = LIST_ENTRY(list_take_first(&queue->directs), struct direct_task, link);
         direct->queue = NULL;
@@ -310,14 +350,15 @@ enum status matching_poll(struct matching *matching, const struct queue_name *na
         poller->assign_direct(poller, direct);
         return ST_OK;
     }
-    poller->since = queue->last_poll;
+    if (poller->since == 0)
+        poller->since = queue->last_poll;
     poller->queue = queue;
     list_append(&queue->pollers, &poller->link);
     queue->poller_count++;
     matching->poller_count++;
     queue_match(queue);
     if (!list_empty(&queue->pollers)) {
-        if (window_wants_refill(&queue->window) || !list_empty(&queue->family->stocked))
+        if (queue_wants_read(queue) || !list_empty(&queue->family->stocked))
             queue_work(queue);
         queue_schedule(queue);
     }
@@ -346,26 +387,39 @@ void matching_expire(struct matching *matching, struct poller *poller)
 /* Nothing older can be waiting: neither here nor on disk. */
 static bool caught_up(const struct matching_queue *queue)
 {
-    return window_first(&queue->window) == NULL && !queue->window.more &&
-           (!queue->window.refilling || queue->sweeping);
+    if (queue->turns.count != 0 || queue->heads_wanted || (queue->scanning && !queue->sweeping))
+        return false;
+    LIST_FOR_EACH (stream, &queue->streams, struct matching_stream, siblings) {
+        if (stream->window.more || stream->window.refilling)
+            return false;
+    }
+    return true;
 }
 
 struct poller *matching_reserve(struct matching *matching, const struct store_ready *task)
 {
     struct queue_name      name = name_of_task(task);
-    struct matching_queue *queue = queue_find(matching, &name);
+    struct matching_queue *queue = matching_queue_find(matching, &name);
     if (name.normal.size != 0 && (queue == NULL || queue_dead(queue))) {
         if (queue != NULL && !caught_up(queue))
             return NULL;
         name = (struct queue_name){ name.namespace_number, name.normal, BYTES_EMPTY, name.kind };
-        queue = queue_find(matching, &name);
+        queue = matching_queue_find(matching, &name);
     }
-    if (queue == NULL || list_empty(&queue->pollers) || !caught_up(queue) || source_of(queue) != NULL)
+    int64_t resume = TIME_NEVER;
+    if (queue == NULL || list_empty(&queue->pollers) || !caught_up(queue))
+        return NULL;
+    int64_t now = queue_now(queue);
+    /* A key's own limit is left to its stream, which a task that is not written yet has not. */
+    if ((queue->config != NULL && queue->config->has_key_rate) || !queue_rate_ready(queue, now, &resume) ||
+        source_of(queue, now, &resume) != NULL)
         return NULL;
     struct poller *poller = LIST_ENTRY(queue->pollers.next, struct poller, link);
     poller_leave(poller);
-    queue->last_poll = queue->last_used = queue_now(queue);
-    queue->dispatched++;
+    queue->last_poll = queue->last_used = now;
+    queue_rate_take(queue, now);
+    rates_add(queue, task->priority, false);
+    rates_add(queue, task->priority, true);
     matching->reservations++;
     return poller;
 }
@@ -390,27 +444,58 @@ static struct matching_queue *server_of(struct matching_queue *queue)
     return queue_dead(queue) ? queue->family->workflow : queue;
 }
 
+/* Whether it is worth holding tasks in memory for this queue: it was polled lately, or others poll in its stead. */
+static bool is_served(const struct matching_queue *queue)
+{
+    if (queue->last_poll != 0)
+        return true;
+    return queue->sticky && queue->family->workflow != NULL;
+}
+
+/* The stream that a durable row belongs to; NULL: memory has no room for it, or no use. */
+static struct matching_stream *stream_for(struct matching_queue *queue, const struct store_ready *task)
+{
+    struct matching_stream *stream = stream_find(queue, task->priority, task->fairness_key);
+    if (stream != NULL)
+        return stream;
+    if (queue->stream_count >= queue->matching->streams_max) {
+        struct matching_stream *victim = stream_victim(queue, task->priority, false);
+        queue->heads_wanted = true;
+        if (victim == NULL)
+            return NULL;
+        stream_free(victim);
+    }
+    stream = stream_new(queue, task->priority, task->fairness_key, task->fairness_weight);
+    if (!queue->heads_wanted && !queue->scanning)
+        window_mark_empty(&stream->window);
+    return stream;
+}
+
 void matching_offer(struct matching *matching, const struct store_ready *task)
 {
     struct queue_name      name = name_of_task(task);
-    struct matching_queue *queue = queue_find(matching, &name);
+    struct matching_queue *queue = queue_get(matching, &name);
     matching->offers++;
-    if (queue == NULL && name.normal.size != 0) {
-        /* Nobody polls this sticky queue here: after a restart, its worker may be gone. The normal queue serves it. */
-        struct matching_family *family = family_find(matching, name.namespace_number, name.normal);
-        if (family != NULL && family->workflow != NULL)
-            queue = queue_get(matching, &name);
-    }
     if (queue == NULL)
         return; /* the row waits on disk; the first poller reads it */
-    struct matching_item *item = item_new(queue, task);
-    queue->offered++;
-    window_released(&queue->window, &item->window, item_key(task));
+    rates_add(queue, task->priority, false);
+    if (!is_served(queue)) {
+        queue_schedule(queue);
+        return;
+    }
+    struct matching_stream *stream = stream_for(queue, task);
+    if (stream != NULL) {
+        struct matching_item *item = item_new(stream, task);
+        if (task->fairness_weight != 0)
+            stream_set_weight(stream, task->fairness_weight);
+        window_released(&stream->window, &item->window, item_key(task));
+        stream_settle(stream);
+    }
     queue_restock(queue);
     struct matching_queue *server = server_of(queue);
     if (server != NULL)
         queue_match(server);
-    if (window_wants_refill(&queue->window))
+    if (queue_wants_read(queue))
         queue_work(queue);
     queue_schedule(queue);
 }
@@ -422,12 +507,14 @@ void matching_withdraw(struct matching *matching, store_number sequence)
         struct matching_item *item = CONTAINER_OF(at, struct matching_item, by_sequence);
         if (item->task.sequence != sequence)
             continue;
-        struct matching_queue *queue = item->queue;
-        struct window_link    *link = window_removed(&queue->window, item_key(&item->task));
+        struct matching_stream *stream = item->stream;
+        struct matching_queue  *queue = stream->queue;
+        struct window_link     *link = window_removed(&stream->window, item_key(&item->task));
         assert(link == &item->window);
         item_free(link);
+        stream_settle(stream);
         queue_restock(queue);
-        if (window_wants_refill(&queue->window))
+        if (queue_wants_read(queue))
             queue_work(queue);
         return;
     }
@@ -474,7 +561,7 @@ void matching_direct_cancel(struct direct_task *direct)
 
 bool matching_alive(const struct matching *matching, const struct queue_name *name)
 {
-    const struct matching_queue *queue = queue_find(matching, name);
+    const struct matching_queue *queue = matching_queue_find(matching, name);
     if (queue == NULL || queue->forgotten)
         return false;
     return !list_empty(&queue->pollers) || queue_now(queue) - queue->last_poll < MATCHING_ALIVE_NS;
@@ -482,7 +569,7 @@ bool matching_alive(const struct matching *matching, const struct queue_name *na
 
 void matching_forget_sticky(struct matching *matching, const struct queue_name *name)
 {
-    struct matching_queue *queue = queue_find(matching, name);
+    struct matching_queue *queue = matching_queue_find(matching, name);
     if (queue == NULL || !queue->sticky)
         return;
     queue->forgotten = true;
@@ -520,29 +607,54 @@ void matching_each_poller(struct matching *matching, struct bytes               
 void matching_describe(const struct matching *matching, const struct queue_name *name,
                        struct queue_description *ret_description)
 {
-    *ret_description = (struct queue_description){ 0 };
-    const struct matching_queue *queue = queue_find(matching, name);
+    *ret_description = (struct queue_description){ .rate = queue_rate_default };
+    const struct matching_queue *queue = matching_queue_find(matching, name);
     if (queue == NULL)
         return;
+    int64_t now = queue_now(queue);
     ret_description->known = true;
     for (size_t i = 0; i < queue->recent_count; i++) {
-        if (queue_now(queue) - queue->recent[i].last_access < MATCHING_IDLE_NS)
+        const struct recent_poller *at = &queue->recent[i];
+        if (now - at->last_access < MATCHING_IDLE_NS)
             ret_description->pollers[ret_description->poller_count++] = (struct poller_record){
-                queue->recent[i].identity, queue->recent[i].last_access
+                .identity = at->identity,
+                .build_id = at->build_id,
+                .deployment_name = at->deployment_name,
+                .versioning_mode = at->versioning_mode,
+                .use_versioning = at->use_versioning,
+                .rate = at->has_rate ? at->rate : queue_rate_default,
+                .last_access = at->last_access,
             };
     }
-    ret_description->backlog = queue->window.items.count;
-    ret_description->more = queue->window.more;
-    ret_description->offered = queue->offered;
-    ret_description->dispatched = queue->dispatched;
-    const struct window_link *first = window_first(&queue->window);
-    if (first != NULL)
-        ret_description->oldest_created =
-            CONTAINER_OF(first, struct matching_item, window)->task.created_time;
+    ret_description->rate = queue_rate(queue, &ret_description->rate_source);
+    ret_description->limited = queue->resume > now;
+    rates_describe(queue, ret_description);
 }
 
 size_t matching_backlog(const struct matching *matching, const struct queue_name *name)
 {
-    const struct matching_queue *queue = queue_find(matching, name);
-    return queue == NULL ? 0 : queue->window.items.count;
+    const struct matching_queue *queue = matching_queue_find(matching, name);
+    return queue == NULL ? 0 : queue->item_count;
+}
+
+void matching_configure(struct matching *matching, const struct queue_name *name,
+                        const struct queue_config *config)
+{
+    struct matching_queue *queue = matching_queue_find(matching, name);
+    if (queue == NULL)
+        return; /* it asks when there is a poller */
+    config_free(queue->config);
+    queue->config = xcalloc(1, sizeof *queue->config);
+    *queue->config = *config;
+    queue->config->weights = xcalloc(config->weight_count + 1, sizeof config->weights[0]);
+    for (size_t i = 0; i < config->weight_count; i++)
+        queue->config->weights[i] = (struct queue_weight){ bytes_own(config->weights[i].key),
+                                                           config->weights[i].weight };
+    queue->bucket = (struct bucket){ 0 };
+    LIST_FOR_EACH (stream, &queue->streams, struct matching_stream, siblings) {
+        stream->bucket = (struct bucket){ 0 };
+        stream_set_weight(stream, stream->task_weight);
+    }
+    queue_match(queue);
+    queue_schedule(queue);
 }

@@ -9,6 +9,9 @@
  * Knows nothing of the engine: a match is handed to the poller's `assign`, which asks the owner to start the task and polls
  * again when it was stale.
  *
+ * Order: priorities, and within one the fairness keys in turn by weight, and within one the age; see matching_internal.h.
+ * Limits of rates hold tasks back, never queries.
+ *
  * Thread: the lane's. Limits: pollers per queue and per lane, queues per lane, window keys per queue, direct tasks
  * (queries) per queue. A queue without pollers is forgotten after 5 minutes; its rows are read again when one comes.
  */
@@ -26,6 +29,8 @@
 #define MATCHING_SWEEP_NS          (10 * NS_PER_S)
 #define MATCHING_IDLE_NS           (300 * NS_PER_S)
 #define MATCHING_HISTORY_MAX       32 /* identities remembered per queue */
+#define MATCHING_PRIORITIES                                                                                  \
+    (PRIORITY_MAX + 1) /* by number; what is below or above counts as 0 and the last */
 
 struct matching;
 struct matching_queue;
@@ -64,9 +69,17 @@ struct queue_name {
     struct bytes         normal; /* of a sticky queue; else empty */
     enum store_task_kind kind;
 };
+/* What a poller says of itself; borrowed. */
+struct poll_terms {
+    struct bytes build_id, deployment_name;
+    int32_t      versioning_mode;
+    bool         use_versioning;
+    bool         has_rate; /* tasks per second of the whole queue; the last word of any poller holds */
+    double       rate;
+};
 /* The poller waits, or is assigned at once (from inside). RESOURCE_EXHAUSTED past the limit of pollers. */
 enum status matching_poll(struct matching *matching, const struct queue_name *name, struct poller *poller,
-                          struct error *error) MUST_USE;
+                          const struct poll_terms *terms, struct error *error) MUST_USE;
 /* The peer went away. Safe when the poller waits nowhere. */
 void matching_cancel(struct matching *matching, struct poller *poller);
 /* Its time is over and it gets an empty answer: the worker is alive. Safe when it waits nowhere. */
@@ -77,6 +90,8 @@ struct poller *matching_reserve(struct matching *matching, const struct store_re
 /* A reserved poller that got nothing: it waits on, before all others. */
 void matching_unreserve(struct matching *matching, const struct queue_name *name, struct poller *poller);
 void matching_offer(struct matching *matching, const struct store_ready *task);
+/* What was handed out last turned out to be no task: the queue's limit gets its token back. */
+void matching_refund(struct matching *matching, const struct queue_name *name);
 /* The row with this sequence is gone. */
 void matching_withdraw(struct matching *matching, store_number sequence);
 /* Offers may have been lost: every queue reads its rows again. */
@@ -95,23 +110,44 @@ void matching_forget_sticky_name(struct matching *matching, int64_t namespace_nu
 void matching_each_poller(struct matching *matching, struct bytes                   worker_instance_key,
                           void (*each)(void *context, struct poller *poller), void *context);
 
+/* What is set for a queue by its operator; fairness keys that are named have this weight, whatever their tasks say. */
+struct queue_weight {
+    struct bytes key;
+    int32_t      weight; /* in thousandths */
+};
+struct queue_config {
+    bool                 has_rate, has_key_rate;
+    double               rate, key_rate; /* tasks per second; key_rate of a key of weight 1 */
+    struct queue_weight *weights;
+    size_t               weight_count;
+};
+void matching_configure(struct matching *matching, const struct queue_name *name,
+                        const struct queue_config *config);
+
 struct poller_record {
-    struct bytes identity;    /* borrowed until the next turn */
+    struct bytes identity, build_id, deployment_name; /* borrowed until the next turn */
+    int32_t      versioning_mode;
+    bool         use_versioning;
+    double       rate;
     int64_t      last_access; /* wall ns */
 };
+enum rate_source { RATE_OF_SYSTEM, RATE_OF_API, RATE_OF_WORKER };
 struct queue_description {
     bool                 known;
     struct poller_record pollers[MATCHING_HISTORY_MAX];
     size_t               poller_count;
-    size_t               backlog; /* tasks in memory; `more`: there are others on disk */
-    bool                 more;
-    int64_t              oldest_created;      /* wall ns of the task at the head; 0: none */
-    uint64_t             offered, dispatched; /* since the queue became known */
+    double               rate; /* tasks per second that may go */
+    enum rate_source     rate_source;
+    bool                 limited;                                             /* by it, right now */
+    double add_rate[MATCHING_PRIORITIES], dispatch_rate[MATCHING_PRIORITIES]; /* lately, by priority */
 };
 void matching_describe(const struct matching *matching, const struct queue_name *name,
                        struct queue_description *ret_description);
 /* Roughly how many tasks wait in memory behind what this poller's queue handed out. */
 size_t matching_backlog(const struct matching *matching, const struct queue_name *name);
+
+/* What to tell a worker whose poll began waiting at `since` and now has a task: 1: poll more, -1: less, 0: nothing. */
+int matching_scaling(struct matching *matching, const struct queue_name *name, int64_t since);
 
 void    matching_turn(struct matching *matching); /* refills, sweeps; called once per lane turn */
 int64_t matching_next_due(const struct matching *matching);

@@ -1,4 +1,6 @@
 /* matching_test.c: pollers and tasks on a lane that only tells the time, and a store that answers when told to. */
+#include <stdio.h>
+
 #include "base/testing.h"
 #include "matching/matching.h"
 
@@ -32,7 +34,7 @@ struct store *runtime_store(struct runtime *runtime UNUSED)
 
 /* --- rows, and reads that wait for answer() --- */
 
-#define ROWS_MAX  64
+#define ROWS_MAX  512
 #define READS_MAX 8
 static struct store_ready rows[ROWS_MAX];
 static size_t             row_count;
@@ -47,10 +49,27 @@ static void fake_read(struct store *store UNUSED, struct store_read *read)
 }
 static const struct store_operations fake_operations = { .name = "fake", .read = fake_read };
 
-static bool row_after(const struct store_ready *row, const struct store_read *read)
+/* Rows are kept in this order. */
+static int row_compare(int32_t priority, struct bytes key, store_number sequence,
+                       const struct store_ready *row)
 {
-    return row->priority > read->after_priority ||
-           (row->priority == read->after_priority && row->sequence > read->after);
+    if (priority != row->priority)
+        return priority < row->priority ? -1 : 1;
+    int order = bytes_compare(key, row->fairness_key);
+    return order != 0 ? order : (sequence > row->sequence) - (sequence < row->sequence);
+}
+
+static bool row_wanted(const struct store_ready *row, const struct store_read *read)
+{
+    if (!bytes_equal(row->queue, read->queue) || row->kind != read->task_kind)
+        return false;
+    if (read->kind == STORE_READ_READY)
+        return row->priority == read->priority && bytes_equal(row->fairness_key, read->fairness_key) &&
+               row->sequence > read->after;
+    const struct store_ready *last = read->ready_count == 0 ? NULL : &read->ready[read->ready_count - 1];
+    if (last != NULL && last->priority == row->priority && bytes_equal(last->fairness_key, row->fairness_key))
+        return false;
+    return row_compare(read->priority, read->fairness_key, INT64_MAX, row) < 0;
 }
 
 static void answer_one(struct store_read *read, enum status status)
@@ -58,8 +77,7 @@ static void answer_one(struct store_read *read, enum status status)
     read->status = status;
     read->ready = ARENA_NEW_ARRAY(read->arena, struct store_ready, ROWS_MAX);
     for (size_t i = 0; i < row_count && status == ST_OK; i++) { /* rows are kept in order of their keys */
-        if (!bytes_equal(rows[i].queue, read->queue) || rows[i].kind != read->task_kind ||
-            !row_after(&rows[i], read))
+        if (!row_wanted(&rows[i], read))
             continue;
         if (read->ready_count == read->limit) {
             read->more = true;
@@ -84,6 +102,7 @@ static void answer(struct matching *matching)
 
 struct worker {
     struct poller       poller;
+    struct poll_terms   terms;
     store_number        got; /* 0: nothing yet */
     struct direct_task *direct;
 };
@@ -128,9 +147,7 @@ static void row_store(const struct store_ready *row)
 {
     size_t at = row_count++;
     assert(row_count <= ROWS_MAX);
-    for (; at > 0 && (rows[at - 1].priority > row->priority ||
-                      (rows[at - 1].priority == row->priority && rows[at - 1].sequence > row->sequence));
-         at--)
+    for (; at > 0 && row_compare(row->priority, row->fairness_key, row->sequence, &rows[at - 1]) < 0; at--)
         rows[at] = rows[at - 1];
     rows[at] = *row;
 }
@@ -148,7 +165,8 @@ static void poll_as(struct matching *matching, const struct queue_name *name, st
 {
     struct error error;
     list_init(&worker->poller.link);
-    CHECK_INT(matching_poll(matching, name, &worker->poller, &error), ST_OK);
+    worker->poller.since = 0;
+    CHECK_INT(matching_poll(matching, name, &worker->poller, &worker->terms, &error), ST_OK);
 }
 static struct matching *begin(size_t window_size)
 {
@@ -483,5 +501,329 @@ TEST(pollers_of_one_worker_are_found_by_its_key)
     CHECK_INT(count, 1);
     matching_cancel(matching, &mine.poller);
     matching_cancel(matching, &foreign.poller);
+    matching_free(matching);
+}
+
+/* --- priorities, fairness, limits, statistics --- */
+
+static struct store_ready row_of_key(const struct queue_name *name, store_number sequence, int32_t priority,
+                                     const char *key)
+{
+    struct store_ready row = row_make(name, sequence, priority);
+    row.fairness_key = bytes_of_text(key);
+    row.created_time = fake_now;
+    return row;
+}
+
+static void assign_and_delete(struct poller *poller, const struct store_ready *task)
+{
+    worker_assign(poller, task);
+    row_delete(task->sequence); /* reads come after what was decided before them */
+}
+/* One poll after the other: what is handed out, which then goes from the disk. */
+static store_number take_one(struct matching *matching, const struct queue_name *name)
+{
+    struct worker worker = worker_make("w");
+    worker.poller.assign = assign_and_delete;
+    poll_as(matching, name, &worker);
+    answer(matching);
+    if (worker.got == 0)
+        matching_cancel(matching, &worker.poller);
+    return worker.got;
+}
+
+TEST(an_urgent_task_passes_a_backlog_that_memory_does_not_hold)
+{
+    struct matching  *matching = begin(2);
+    struct queue_name name = normal_name("q");
+    for (store_number sequence = 1; sequence <= 40; sequence++) {
+        struct store_ready row = row_of_key(&name, sequence, 3, "");
+        row_store(&row);
+    }
+    CHECK_INT(take_one(matching, &name), 1);
+    struct store_ready urgent = row_of_key(&name, 100, 1, ""), late = row_of_key(&name, 101, 5, "");
+    row_store(&urgent);
+    matching_offer(matching, &urgent);
+    row_store(&late);
+    matching_offer(matching, &late);
+    CHECK_INT(take_one(matching, &name), 100);
+    for (store_number sequence = 2; sequence <= 40; sequence++)
+        CHECK_INT(take_one(matching, &name), sequence);
+    CHECK_INT(take_one(matching, &name), 101);
+    CHECK_INT(take_one(matching, &name), 0);
+    matching_free(matching);
+}
+
+TEST(a_key_with_a_backlog_does_not_hide_the_others)
+{
+    struct matching  *matching = begin(4);
+    struct queue_name name = normal_name("q");
+    for (store_number sequence = 1; sequence <= 60; sequence++) {
+        struct store_ready row = row_of_key(&name, sequence, 3, "big");
+        row_store(&row);
+    }
+    for (store_number sequence = 101; sequence <= 105; sequence++) {
+        struct store_ready row = row_of_key(&name, sequence, 3, "small");
+        row_store(&row);
+    }
+    size_t small = 0;
+    for (size_t i = 0; i < 10; i++)
+        small += take_one(matching, &name) > 100 ? 1 : 0;
+    CHECK_INT(small, 5); /* every other one */
+    for (size_t i = 0; i < 55; i++)
+        CHECK(take_one(matching, &name) != 0);
+    CHECK_INT(take_one(matching, &name), 0);
+    matching_free(matching);
+}
+
+static size_t count_of_big(struct matching *matching, const struct queue_name *name, size_t tasks)
+{
+    size_t big = 0;
+    for (size_t i = 0; i < tasks; i++) {
+        store_number got = take_one(matching, name);
+        CHECK(got != 0);
+        big += got < 1000 ? 1 : 0;
+    }
+    return big;
+}
+
+TEST(weights_share_a_queue_and_an_override_wins_over_what_tasks_say)
+{
+    struct matching  *matching = begin(4);
+    struct queue_name name = normal_name("q");
+    for (store_number sequence = 1; sequence <= 100; sequence++) {
+        struct store_ready heavy = row_of_key(&name, sequence, 3, "heavy"),
+                           light = row_of_key(&name, 1000 + sequence, 3, "light");
+        heavy.fairness_weight = 3000;
+        row_store(&heavy);
+        row_store(&light);
+    }
+    size_t heavy = count_of_big(matching, &name, 40);
+    CHECK(heavy >= 29 && heavy <= 31);
+    struct queue_weight weight = { BYTES("heavy"), 1000 };
+    struct queue_config config = { .weights = &weight, .weight_count = 1 };
+    matching_configure(matching, &name, &config);
+    heavy = count_of_big(matching, &name, 40);
+    CHECK(heavy >= 19 && heavy <= 21);
+    matching_free(matching);
+}
+
+/* More keys than streams: nothing starves, and everything comes in the end. */
+TEST(more_keys_than_memory_holds_all_have_their_turn)
+{
+    struct matching  *matching = begin(4);
+    struct queue_name name = normal_name("q");
+    static char       keys[12][8];
+    for (size_t k = 0; k < ARRAY_COUNT(keys); k++) {
+        snprintf(keys[k], sizeof keys[k], "key%zu", k);
+        for (store_number i = 0; i < 5; i++) {
+            struct store_ready row = row_of_key(&name, (store_number)(100 * (k + 1)) + i, 3, keys[k]);
+            row_store(&row);
+        }
+    }
+    bool seen[ARRAY_COUNT(keys)][5] = { { false } };
+    for (size_t i = 0; i < ARRAY_COUNT(keys) * 5; i++) {
+        store_number got = take_one(matching, &name);
+        CHECK(got != 0);
+        CHECK(!seen[got / 100 - 1][got % 100]);
+        seen[got / 100 - 1][got % 100] = true;
+        struct matching_statistics statistics;
+        matching_statistics(matching, &statistics);
+        CHECK(statistics.items <= 16);
+    }
+    CHECK_INT(take_one(matching, &name), 0);
+    matching_free(matching);
+}
+
+TEST(an_urgent_key_takes_the_place_of_another_when_there_are_too_many)
+{
+    struct matching  *matching = begin(4);
+    struct queue_name name = normal_name("q");
+    static char       keys[8][8];
+    for (size_t k = 0; k < ARRAY_COUNT(keys); k++) {
+        snprintf(keys[k], sizeof keys[k], "key%zu", k);
+        for (store_number i = 0; i < 3; i++) {
+            struct store_ready row = row_of_key(&name, (store_number)(100 * (k + 1)) + i, 3, keys[k]);
+            row_store(&row);
+        }
+    }
+    CHECK(take_one(matching, &name) != 0);
+    struct store_ready urgent = row_of_key(&name, 5000, 1, "vip");
+    row_store(&urgent);
+    matching_offer(matching, &urgent);
+    CHECK_INT(take_one(matching, &name), 5000);
+    for (size_t i = 1; i < ARRAY_COUNT(keys) * 3; i++)
+        CHECK(take_one(matching, &name) != 0);
+    CHECK_INT(take_one(matching, &name), 0);
+    matching_free(matching);
+}
+
+TEST(a_limit_lets_a_second_s_worth_through_and_then_one_at_a_time)
+{
+    struct matching  *matching = begin(64);
+    struct queue_name name = normal_name("q");
+    name.kind = STORE_TASK_ACTIVITY;
+    for (store_number sequence = 1; sequence <= 20; sequence++) {
+        struct store_ready row = row_of_key(&name, sequence, 3, "");
+        row_store(&row);
+    }
+    struct worker workers[20];
+    for (size_t i = 0; i < ARRAY_COUNT(workers); i++) {
+        workers[i] = worker_make("w");
+        workers[i].terms = (struct poll_terms){ .has_rate = true, .rate = 4 };
+        poll_as(matching, &name, &workers[i]);
+    }
+    answer(matching);
+    CHECK_INT(workers[3].got, 4);
+    CHECK_INT(workers[4].got, 0);
+    struct queue_description description;
+    matching_describe(matching, &name, &description);
+    CHECK(description.rate > 3.9 && description.rate < 4.1);
+    CHECK_INT(description.rate_source, RATE_OF_WORKER);
+    CHECK(description.limited);
+    CHECK_INT(matching_next_due(matching), fake_now + 250 * NS_PER_MS);
+    fake_now += 250 * NS_PER_MS - 1;
+    matching_turn(matching);
+    CHECK_INT(workers[4].got, 0);
+    fake_now += 1;
+    matching_turn(matching);
+    CHECK_INT(workers[4].got, 5);
+    CHECK_INT(workers[5].got, 0);
+    /* What an operator sets goes before what a worker says; 0 stops the queue. */
+    struct queue_config stop = { .has_rate = true, .rate = 0 };
+    matching_configure(matching, &name, &stop);
+    fake_now += 5 * NS_PER_S;
+    matching_turn(matching);
+    CHECK_INT(workers[5].got, 0);
+    matching_describe(matching, &name, &description);
+    CHECK_INT(description.rate_source, RATE_OF_API);
+    struct queue_config faster = { .has_rate = true, .rate = 6 };
+    matching_configure(matching, &name, &faster);
+    CHECK_INT(workers[10].got, 11);
+    CHECK_INT(workers[11].got, 0);
+    for (size_t i = 11; i < ARRAY_COUNT(workers); i++)
+        matching_cancel(matching, &workers[i].poller);
+    matching_free(matching);
+}
+
+TEST(a_limited_queue_reserves_nobody_and_a_stale_task_costs_no_token)
+{
+    struct matching  *matching = begin(4);
+    struct queue_name name = normal_name("q");
+    name.kind = STORE_TASK_ACTIVITY;
+    struct worker      first = worker_make("1"), second = worker_make("2");
+    struct store_ready row = row_make(&name, 7, 3);
+    first.terms = second.terms = (struct poll_terms){ .has_rate = true, .rate = 1 };
+    poll_as(matching, &name, &first);
+    poll_as(matching, &name, &second);
+    answer(matching);
+    CHECK_PTR(matching_reserve(matching, &row), &first.poller);
+    CHECK_PTR(matching_reserve(matching, &row), NULL);
+    matching_refund(matching, &name);
+    CHECK_PTR(matching_reserve(matching, &row), &second.poller);
+    matching_free(matching);
+}
+
+TEST(each_key_has_its_own_limit_by_weight)
+{
+    struct matching  *matching = begin(64);
+    struct queue_name name = normal_name("q");
+    name.kind = STORE_TASK_ACTIVITY;
+    struct worker asker = worker_make("w");
+    poll_as(matching, &name, &asker);
+    answer(matching);
+    matching_cancel(matching, &asker.poller);
+    struct queue_weight weight = { BYTES("b"), 3000 };
+    struct queue_config config = {
+        .has_key_rate = true, .key_rate = 1, .weights = &weight, .weight_count = 1
+    };
+    matching_configure(matching, &name, &config);
+    for (store_number sequence = 1; sequence <= 10; sequence++) {
+        struct store_ready a = row_of_key(&name, sequence, 1, "a"),
+                           b = row_of_key(&name, 1000 + sequence, 3, "b");
+        row_store(&a);
+        matching_offer(matching, &a);
+        row_store(&b);
+        matching_offer(matching, &b);
+    }
+    CHECK_INT(take_one(matching, &name), 1);
+    CHECK_INT(take_one(matching, &name), 1001); /* the better priority has to wait for its limit */
+    CHECK_INT(take_one(matching, &name), 1002);
+    CHECK_INT(take_one(matching, &name), 1003);
+    CHECK_INT(take_one(matching, &name), 0);
+    fake_now += NS_PER_S;
+    CHECK_INT(take_one(matching, &name), 2);
+    CHECK_INT(take_one(matching, &name), 1004);
+    matching_free(matching);
+}
+
+TEST(rates_are_of_the_last_half_minute_and_by_priority)
+{
+    struct matching         *matching = begin(64);
+    struct queue_name        name = normal_name("q");
+    struct queue_description description;
+    for (store_number sequence = 1; sequence <= 30; sequence++) {
+        struct store_ready row = row_of_key(&name, sequence, sequence % 2 == 0 ? 1 : 3, "");
+        matching_offer(matching, &row);
+        row_store(&row);
+        fake_now += NS_PER_S;
+    }
+    matching_describe(matching, &name, &description);
+    CHECK(description.add_rate[1] > 0.45 && description.add_rate[1] < 0.55);
+    CHECK(description.add_rate[3] > 0.45 && description.add_rate[3] < 0.55);
+    CHECK(description.dispatch_rate[1] == 0);
+    for (size_t i = 0; i < 3; i++)
+        CHECK(take_one(matching, &name) != 0);
+    matching_describe(matching, &name, &description);
+    CHECK(description.dispatch_rate[1] > 0.09 && description.dispatch_rate[1] < 0.11);
+    fake_now += 40 * NS_PER_S;
+    matching_describe(matching, &name, &description);
+    CHECK(description.known);
+    CHECK(description.add_rate[1] == 0 && description.dispatch_rate[1] == 0);
+    matching_free(matching);
+}
+
+TEST(hints_to_workers_follow_the_wait_and_the_backlog)
+{
+    struct matching  *matching = begin(64);
+    struct queue_name name = normal_name("q");
+    CHECK_INT(matching_scaling(matching, &name, fake_now), 0); /* nobody knows this queue */
+    struct worker worker = worker_make("w");
+    poll_as(matching, &name, &worker);
+    answer(matching);
+    int64_t since = fake_now;
+    CHECK_INT(worker.poller.since, since);
+    fake_now += NS_PER_S;
+    struct store_ready row = row_of_key(&name, 1, 3, "");
+    matching_offer(matching, &row);
+    CHECK_INT(worker.got, 1);
+    CHECK_INT(matching_scaling(matching, &name, worker.poller.since), -1);
+    for (store_number sequence = 2; sequence <= 4; sequence++) {
+        row = row_of_key(&name, sequence, 3, "");
+        matching_offer(matching, &row);
+    }
+    CHECK_INT(matching_scaling(matching, &name, fake_now), 1); /* four came, one went */
+    CHECK_INT(matching_scaling(matching, &name, fake_now), 0); /* not so often */
+    fake_now += 40 * NS_PER_S; /* nothing came for long, but what there is is old */
+    CHECK_INT(matching_scaling(matching, &name, fake_now), 1);
+    matching_free(matching);
+}
+
+TEST(a_queue_that_nobody_ever_polled_counts_and_holds_nothing)
+{
+    struct matching  *matching = begin(64);
+    struct queue_name name = normal_name("q");
+    for (store_number sequence = 1; sequence <= 10; sequence++) {
+        struct store_ready row = row_of_key(&name, sequence, 3, "");
+        matching_offer(matching, &row);
+    }
+    struct matching_statistics statistics;
+    matching_statistics(matching, &statistics);
+    CHECK_INT(statistics.items, 0);
+    CHECK_INT(statistics.queues, 1);
+    fake_now += MATCHING_IDLE_NS;
+    matching_turn(matching);
+    matching_statistics(matching, &statistics);
+    CHECK_INT(statistics.queues, 0);
     matching_free(matching);
 }

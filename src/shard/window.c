@@ -297,6 +297,13 @@ void window_refill_failed(struct window *window)
     refill_over(window);
 }
 
+void window_mark_empty(struct window *window)
+{
+    assert(!window->refilling && window->items.count == 0);
+    window->mark = KEY_HIGHEST;
+    window->more = false;
+}
+
 void window_mark_dirty(struct window *window)
 {
     drop_all(window, &window->items, &window->by_key);

@@ -62,6 +62,8 @@ void window_refill_pass(struct window *window, struct window_key key);
 /* `end`: there was no further row. */
 void window_refill_end(struct window *window, bool end);
 void window_refill_failed(struct window *window); /* the read failed; what was kept enters or sets more */
+/* A new window of which it is known that there are no rows: what is released enters. */
+void window_mark_empty(struct window *window);
 /* Everything may be stale (a lost hint, another owner): start from the lowest key again. */
 void window_mark_dirty(struct window *window);
 #endif

@@ -26,6 +26,7 @@ void store_read_start(struct store_read *read)
     read->runs = NULL;
     read->transitions = NULL;
     read->ready = NULL;
+    read->ready_counts = NULL;
     read->wakeups = NULL;
     read->identities = NULL;
     read->outbox = NULL;
@@ -35,6 +36,7 @@ void store_read_start(struct store_read *read)
     read->run_count = read->transition_count = read->ready_count = read->wakeup_count = read->identity_count =
         0;
     read->outbox_count = read->link_count = read->entity_count = read->group_count = 0;
+    read->ready_count_count = 0;
     read->count = 0;
 }
 
@@ -101,6 +103,16 @@ enum store_page_step store_page_add(struct store_page *page, const void *row)
     page->size += size;
     read->found = true;
     return STORE_PAGE_TAKEN;
+}
+
+enum status store_ready_count_add(struct store_read *read, size_t *capacity,
+                                  const struct store_ready_count *count)
+{
+    if (!array_grow(read->arena, (void **)&read->ready_counts, read->ready_count_count, capacity,
+                    sizeof *count))
+        return spent(read);
+    read->ready_counts[read->ready_count_count++] = *count;
+    return ST_OK;
 }
 
 static bool values_equal(const struct store_value *a, const struct store_value *b)

@@ -64,7 +64,13 @@ struct store_transition {
 
 enum store_task_kind { STORE_TASK_WORKFLOW = 1, STORE_TASK_ACTIVITY = 2, STORE_TASK_NEXUS = 3 };
 
-/* A task that waits for a poller. Ordered by (priority, sequence) within a queue and kind. */
+/* Of tasks: 1 goes first. */
+#define PRIORITY_DEFAULT      3
+#define PRIORITY_MAX          5
+#define FAIRNESS_KEY_SIZE_MAX 64
+
+/* A task that waits for a poller. Within a queue and kind, those of one (priority, fairness key) are a stream, in the order
+ * of their sequences; who reads decides how streams take turns. */
 struct store_ready {
     store_number         sequence;
     int64_t              namespace_number;
@@ -73,6 +79,7 @@ struct store_ready {
     enum store_task_kind kind;
     int32_t              priority;
     struct bytes         fairness_key, version; /* empty: none */
+    int32_t              fairness_weight;       /* in thousandths; 0: 1 */
     store_number         run;
     struct bytes         workflow_id;
     int64_t              scheduled_event_id;
@@ -236,16 +243,23 @@ struct store_group_count {
 
 enum store_read_kind {
     STORE_READ_CURRENT_RUN, /* (namespace, workflow id): the run with the highest number, loaded; found = false: none */
-    STORE_READ_RUN,     /* number: loaded */
-    STORE_READ_HISTORY, /* transitions of a branch, in either direction */
-    STORE_READ_READY,   /* a page of one queue after (priority, sequence) */
-    STORE_READ_WAKEUPS, /* a page of all wake-ups after (due, entity) */
+    STORE_READ_RUN,         /* number: loaded */
+    STORE_READ_HISTORY,     /* transitions of a branch, in either direction */
+    STORE_READ_READY,       /* a page of one queue's stream (priority, fairness key) after a sequence */
+    STORE_READ_READY_HEADS, /* the first row of each stream of a queue, behind that of (priority, fairness_key) */
+    STORE_READ_READY_COUNTS, /* how many rows of a queue there are of each priority */
+    STORE_READ_WAKEUPS,      /* a page of all wake-ups after (due, entity) */
     STORE_READ_IDENTITIES, /* a page of (namespace, workflow id, number) of all runs, after that of the page before */
     STORE_READ_OUTBOX,   /* a page after (source range, target range, number) */
     STORE_READ_LINKS,    /* all */
     STORE_READ_ENTITIES, /* all of one kind, or the one with the key */
     STORE_READ_LIST, /* a page of runs: open ones first, newest first (by number), then closed by close time */
     STORE_READ_COUNT,
+};
+struct store_ready_count {
+    int32_t priority;
+    int64_t count;
+    int64_t oldest_created; /* the created_time of the row with the lowest sequence */
 };
 struct store_wakeup {
     store_number entity;
@@ -272,11 +286,12 @@ struct store_read {
     bool         with_history; /* loads: also the transitions after the snapshot (that is the default fold) */
     struct bytes queue;
     enum store_task_kind task_kind;
-    int32_t after_priority; /* READY: pages start behind the last row of the page before; 0s: the first */
-    int64_t after_due;      /* WAKEUPS */
-    int32_t after_source_range, after_target_range; /* OUTBOX */
-    store_number after;                             /* number, sequence or entity of that last row */
-    int32_t      entity_kind;
+    int32_t              priority; /* READY: of the stream; HEADS: behind which; INT32_MIN: from the first */
+    struct bytes         fairness_key;
+    int64_t              after_due;                              /* WAKEUPS */
+    int32_t              after_source_range, after_target_range; /* OUTBOX */
+    store_number         after; /* number, sequence or entity of that last row */
+    int32_t              entity_kind;
     struct bytes entity_key, after_key; /* ENTITIES: the one with this key, or a page behind after_key */
     struct store_filter *filter;        /* NULL: all */
     bool    after_is_set, after_open;   /* LIST: the last row of the page before; open or closed then */
@@ -295,6 +310,8 @@ struct store_read {
     size_t                    transition_count;
     struct store_ready       *ready;
     size_t                    ready_count;
+    struct store_ready_count *ready_counts;
+    size_t                    ready_count_count;
     struct store_wakeup      *wakeups;
     size_t                    wakeup_count;
     struct store_identity    *identities;

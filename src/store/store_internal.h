@@ -78,6 +78,9 @@ enum store_page_step store_page_add(struct store_page *page, const void *row) MU
 enum status store_groups_add(struct store_read *read, size_t *capacity, const struct store_value *value,
                              int64_t count) MUST_USE;
 
+enum status store_ready_count_add(struct store_read *read, size_t *capacity,
+                                  const struct store_ready_count *count) MUST_USE;
+
 /* --- Filters --- */
 
 enum store_column_type { STORE_COLUMN_TEXT, STORE_COLUMN_UUID, STORE_COLUMN_NUMBER };

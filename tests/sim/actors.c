@@ -143,6 +143,16 @@ static void started(struct sim *sim, void *context, const struct error *error, s
     sim_later(sim, sim_between(sim, 0, NS_PER_S), watch, work);
 }
 
+/* Tasks of several priorities and fairness keys, so that queues have more streams than they may hold. */
+static struct bytes draw_priority(struct sim *sim)
+{
+    static const char     *keys[] = { "", "a", "b", "c" };
+    struct common_Priority priority = { .priority_key = (int32_t)sim_between(sim, 0, 5),
+                                        .fairness_key = bytes_of_text(keys[sim_between(sim, 0, 3)]),
+                                        .fairness_weight = (float)sim_between(sim, 0, 3) };
+    return pb_encode_arena(&pb_common_Priority, &priority, &sim->actors->arena);
+}
+
 static void start(struct sim *sim, void *context)
 {
     struct work                                         *work = context;
@@ -154,6 +164,7 @@ static void start(struct sim *sim, void *context)
         .identity = BYTES("client"),
         .request_id = bytes_of_text(work->id),
         .workflow_id_reuse_policy = enums_WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+        .priority = sim->configuration.fair ? draw_priority(sim) : BYTES_EMPTY,
     };
     request.workflow_type->name = BYTES("generation 0");
     sim_send(sim, CALL(StartWorkflowExecution), &request, RPC_NS, started, work);

@@ -70,7 +70,7 @@ struct sim_configuration {
         lost_reply_rate;
     double  worker_death_rate, task_failure_rate, gone_rate;
     int64_t store_delay_max;
-    bool    sticky, queries, calm, know_ids, busy;
+    bool    sticky, queries, calm, know_ids, busy, fair;
 };
 struct sim_lane {
     struct sim *sim;

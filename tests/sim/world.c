@@ -397,6 +397,7 @@ static void configure(struct sim *sim)
     c->store_delay_max = sim_chance(sim, 0.2) && !c->calm ? 500 * NS_PER_MS : 3 * NS_PER_MS;
     c->sticky = c->sticky_workers != 0;
     c->queries = sim_chance(sim, 0.5);
+    c->fair = sim_chance(sim, 0.5);
     if (c->busy) {
         c->workflows *= 2;
         c->workflow_workers += 4;

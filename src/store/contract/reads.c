@@ -157,7 +157,8 @@ static void an_answer_past_the_arenas_budget_is_an_error(void **state)
     fixture_release(&f);
 }
 
-static void check_ready(const struct store_ready *row, store_number sequence, int32_t priority)
+static void check_ready(const struct store_ready *row, store_number sequence, int32_t priority,
+                        const char *key)
 {
     CHECK_INT(row->sequence, sequence);
     CHECK_INT(row->priority, priority);
@@ -165,7 +166,7 @@ static void check_ready(const struct store_ready *row, store_number sequence, in
     CHECK_BYTES(row->queue, BYTES("queue"));
     CHECK_BYTES(row->normal_queue, BYTES("normal"));
     CHECK_INT(row->kind, STORE_TASK_ACTIVITY);
-    CHECK_BYTES(row->fairness_key, BYTES("fair"));
+    CHECK_BYTES(row->fairness_key, bytes_of_text(key));
     CHECK_BYTES(row->version, BYTES("v1"));
     CHECK_BYTES(row->workflow_id, BYTES("workflow"));
     CHECK_INT(row->run, sequence + 1);
@@ -174,49 +175,129 @@ static void check_ready(const struct store_ready *row, store_number sequence, in
     CHECK_INT(row->created_time, sequence + 4);
 }
 
-static void ready_tasks_come_by_priority_then_sequence(void **state)
+static struct store_read ready_read(enum store_read_kind kind)
 {
-    struct fixture f;
-    fixture_init(&f, state);
-    struct operation operation;
-    operation_init(&operation, &f);
-    static const struct {
-        store_number sequence;
-        int32_t      priority;
-    } order[] = { { 7, 1 }, { 9, 1 }, { 2, 3 }, { 5, 3 }, { 8, 3 }, { 1, 5 } };
+    return (struct store_read){ .kind = kind,
+                                .namespace_number = NAMESPACE,
+                                .queue = BYTES("queue"),
+                                .task_kind = STORE_TASK_ACTIVITY,
+                                .priority = INT32_MIN };
+}
+
+static const struct ready_order {
+    store_number sequence;
+    int32_t      priority;
+    const char  *key;
+} ready_order[] = { { 7, 1, "fair" }, { 9, 1, "fair" }, { 4, 3, "" },  { 6, 3, "" },
+                    { 5, 3, "a" },    { 8, 3, "a" },    { 2, 3, "b" }, { 1, 5, "fair" } };
+
+static struct store_ready *last_ready(struct operation *operation)
+{
+    return operation->batch.writes[operation->batch.write_count - 1].ready;
+}
+
+static void insert_ready_order(struct operation *operation)
+{
     for (store_number sequence = 1; sequence <= 9; sequence++) {
-        for (size_t i = 0; i < ARRAY_COUNT(order); i++) {
-            if (order[i].sequence == sequence)
-                operation_insert_ready(&operation, 0, sequence, "queue", order[i].priority);
+        for (size_t i = 0; i < ARRAY_COUNT(ready_order); i++) {
+            if (ready_order[i].sequence != sequence)
+                continue;
+            operation_insert_ready(operation, 0, sequence, "queue", ready_order[i].priority);
+            last_ready(operation)->fairness_key = bytes_of_text(ready_order[i].key);
+            last_ready(operation)->fairness_weight = sequence == 9 ? 2500 : 0;
         }
     }
-    operation_insert_ready(&operation, 0, 20, "queue-2", 1);
-    operation_insert_ready(&operation, 0, 21, "queue", 1);
-    operation.batch.writes[operation.batch.write_count - 1].ready->kind = STORE_TASK_WORKFLOW;
-    operation_insert_ready(&operation, 0, 22, "queue", 1);
-    operation.batch.writes[operation.batch.write_count - 1].ready->namespace_number = NAMESPACE + 1;
-    operation_must_commit(&operation);
-    struct store_read read = { .kind = STORE_READ_READY,
-                               .namespace_number = NAMESPACE,
-                               .queue = BYTES("queue"),
-                               .task_kind = STORE_TASK_ACTIVITY,
-                               .limit = 4 };
-    size_t            at = 0;
-    do {
+    operation_insert_ready(operation, 0, 20, "queue-2", 1);
+    operation_insert_ready(operation, 0, 21, "queue", 1);
+    last_ready(operation)->kind = STORE_TASK_WORKFLOW;
+    operation_insert_ready(operation, 0, 22, "queue", 1);
+    last_ready(operation)->namespace_number = NAMESPACE + 1;
+    operation_must_commit(operation);
+}
+
+static void ready_tasks_come_by_stream_and_sequence(void **state)
+{
+    struct fixture   f;
+    struct operation operation;
+    fixture_init(&f, state);
+    operation_init(&operation, &f);
+    insert_ready_order(&operation);
+    struct store_read read = ready_read(STORE_READ_READY);
+    read.limit = 1;
+    for (size_t i = 0; i < ARRAY_COUNT(ready_order); i++) {
+        const struct ready_order *row = &ready_order[i];
+        bool begins = i == 0 || row->priority != row[-1].priority || strcmp(row->key, row[-1].key) != 0;
+        CHECK_EQ(begins, !read.more);
+        read.priority = row->priority;
+        read.fairness_key = bytes_of_text(row->key);
+        read.after = begins ? 0 : read.after;
         fixture_read(&f, &read);
         CHECK_EQ(read.status, ST_OK);
-        for (size_t i = 0; i < read.ready_count; i++, at++)
-            check_ready(&read.ready[i], order[at].sequence, order[at].priority);
-        read.after_priority = read.ready[read.ready_count - 1].priority;
-        read.after = read.ready[read.ready_count - 1].sequence;
-    } while (read.more);
-    CHECK_EQ(at, ARRAY_COUNT(order));
+        CHECK_EQ(read.ready_count, 1);
+        check_ready(&read.ready[0], row->sequence, row->priority, row->key);
+        CHECK_INT(read.ready[0].fairness_weight, row->sequence == 9 ? 2500 : 0);
+        read.after = row->sequence;
+    }
+    CHECK(!read.more);
     struct store_ready gone = { .sequence = 7 };
     store_batch_add(&operation.batch, STORE_READY_DELETE, 0)->ready = &gone;
     operation_must_commit(&operation);
-    read.after = read.after_priority = 0;
+    read.after = 0;
+    read.priority = 1;
     fixture_read(&f, &read);
     CHECK_EQ(read.ready[0].sequence, 9);
+    store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
+static void ready_heads_are_the_first_of_each_stream(void **state)
+{
+    struct fixture   f;
+    struct operation operation;
+    fixture_init(&f, state);
+    operation_init(&operation, &f);
+    insert_ready_order(&operation);
+    static const size_t expected[] = { 0, 2, 4, 6, 7 };
+    for (size_t limit = 1; limit <= ARRAY_COUNT(expected) + 1; limit++) {
+        struct store_read read = ready_read(STORE_READ_READY_HEADS);
+        read.limit = limit;
+        size_t at = 0;
+        do {
+            fixture_read(&f, &read);
+            CHECK_EQ(read.status, ST_OK);
+            for (size_t i = 0; i < read.ready_count; i++, at++) {
+                const struct ready_order *row = &ready_order[expected[at]];
+                check_ready(&read.ready[i], row->sequence, row->priority, row->key);
+            }
+            read.priority = read.ready[read.ready_count - 1].priority;
+            read.fairness_key = arena_copy(&operation.batch.arena,
+                                           read.ready[read.ready_count - 1].fairness_key);
+        } while (read.more);
+        CHECK_EQ(at, ARRAY_COUNT(expected));
+    }
+    store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
+static void ready_counts_are_of_priorities(void **state)
+{
+    struct fixture   f;
+    struct operation operation;
+    fixture_init(&f, state);
+    operation_init(&operation, &f);
+    struct store_read read = ready_read(STORE_READ_READY_COUNTS);
+    fixture_read(&f, &read);
+    CHECK_EQ(read.status, ST_OK);
+    CHECK_EQ(read.ready_count_count, 0);
+    insert_ready_order(&operation);
+    fixture_read(&f, &read);
+    static const struct store_ready_count expected[] = { { 1, 2, 7 + 4 }, { 3, 5, 2 + 4 }, { 5, 1, 1 + 4 } };
+    CHECK_EQ(read.ready_count_count, ARRAY_COUNT(expected));
+    for (size_t i = 0; i < ARRAY_COUNT(expected); i++) {
+        CHECK_INT(read.ready_counts[i].priority, expected[i].priority);
+        CHECK_INT(read.ready_counts[i].count, expected[i].count);
+        CHECK_INT(read.ready_counts[i].oldest_created, expected[i].oldest_created);
+    }
     store_batch_release(&operation.batch);
     fixture_release(&f);
 }
@@ -405,7 +486,9 @@ const struct CMUnitTest store_contract_reads[] = {
     cmocka_unit_test(history_comes_in_pages_in_both_directions),
     cmocka_unit_test(history_starts_at_an_event),
     cmocka_unit_test(an_answer_past_the_arenas_budget_is_an_error),
-    cmocka_unit_test(ready_tasks_come_by_priority_then_sequence),
+    cmocka_unit_test(ready_tasks_come_by_stream_and_sequence),
+    cmocka_unit_test(ready_heads_are_the_first_of_each_stream),
+    cmocka_unit_test(ready_counts_are_of_priorities),
     cmocka_unit_test(wakeups_come_by_due_time_one_per_entity),
     cmocka_unit_test(outbox_messages_come_in_order_of_their_links),
     cmocka_unit_test(links_keep_the_last_number_and_window),

@@ -47,6 +47,9 @@ static int compare_ready_by_queue(const void *left, const void *right)
         return order;
     RETURN_IF_DIFFERENT(a->kind, b->kind);
     RETURN_IF_DIFFERENT(a->priority, b->priority);
+    order = bytes_compare(a->fairness_key, b->fairness_key);
+    if (order != 0)
+        return order;
     return COMPARE(a->sequence, b->sequence);
 }
 static int compare_wakeups(const void *left, const void *right)

@@ -76,22 +76,78 @@ static void read_current_run(const struct memory_tables *tables, struct store_re
     read_loaded(tables, read, found ? run : NULL);
 }
 
+static struct store_ready ready_key(const struct store_read *read, store_number sequence)
+{
+    return (struct store_ready){ .namespace_number = read->namespace_number,
+                                 .queue = read->queue,
+                                 .kind = read->task_kind,
+                                 .priority = read->priority,
+                                 .fairness_key = read->fairness_key,
+                                 .sequence = sequence };
+}
+
+static bool same_queue(const struct store_ready *row, const struct store_ready *key)
+{
+    return row->namespace_number == key->namespace_number && bytes_equal(row->queue, key->queue) &&
+           row->kind == key->kind;
+}
+
 static void read_ready(const struct memory_tables *tables, struct store_read *read)
 {
     struct store_page page;
     store_page_ready(&page, read);
-    struct store_ready key = { .namespace_number = read->namespace_number,
-                               .queue = read->queue,
-                               .kind = read->task_kind,
-                               .priority = read->after_priority,
-                               .sequence = read->after };
+    struct store_ready key = ready_key(read, read->after);
     for (const struct order_node *node = order_above(&tables->ready_by_queue, &key, false); node != NULL;
          node = node->next[0]) {
         const struct store_ready *row = node->row;
-        if (row->namespace_number != key.namespace_number || !bytes_equal(row->queue, key.queue) ||
-            row->kind != key.kind || store_page_add(&page, row) != STORE_PAGE_TAKEN)
+        if (!same_queue(row, &key) || row->priority != key.priority ||
+            !bytes_equal(row->fairness_key, key.fairness_key) ||
+            store_page_add(&page, row) != STORE_PAGE_TAKEN)
             return;
     }
+}
+
+static void read_ready_heads(const struct memory_tables *tables, struct store_read *read)
+{
+    struct store_page page;
+    store_page_ready(&page, read);
+    struct store_ready key = ready_key(read, INT64_MAX);
+    for (const struct order_node *node; (node = order_above(&tables->ready_by_queue, &key, false)) != NULL;) {
+        const struct store_ready *row = node->row;
+        if (!same_queue(row, &key) || store_page_add(&page, row) != STORE_PAGE_TAKEN)
+            return;
+        key.priority = row->priority;
+        key.fairness_key = row->fairness_key;
+    }
+}
+
+static void read_ready_counts(const struct memory_tables *tables, struct store_read *read)
+{
+    struct store_ready       key = ready_key(read, INT64_MIN);
+    struct store_ready_count count = { 0 };
+    store_number             oldest = 0;
+    size_t                   capacity = 0;
+    key.priority = INT32_MIN;
+    key.fairness_key = BYTES_EMPTY;
+    for (const struct order_node *node = order_above(&tables->ready_by_queue, &key, false); node != NULL;
+         node = node->next[0]) {
+        const struct store_ready *row = node->row;
+        if (!same_queue(row, &key))
+            break;
+        if (count.count != 0 && row->priority != count.priority) {
+            if (store_ready_count_add(read, &capacity, &count) != ST_OK)
+                return;
+            count.count = 0;
+        }
+        if (count.count == 0 || row->sequence < oldest) {
+            oldest = row->sequence;
+            count.oldest_created = row->created_time;
+        }
+        count.priority = row->priority;
+        count.count++;
+    }
+    if (count.count != 0 && store_ready_count_add(read, &capacity, &count) != ST_OK)
+        read->ready_count_count = 0;
 }
 
 static void read_from(struct store_page *page, const struct order_node *node)
@@ -147,6 +203,12 @@ void memory_read(const struct memory_tables *tables, struct store_read *read)
         return;
     case STORE_READ_READY:
         read_ready(tables, read);
+        return;
+    case STORE_READ_READY_HEADS:
+        read_ready_heads(tables, read);
+        return;
+    case STORE_READ_READY_COUNTS:
+        read_ready_counts(tables, read);
         return;
     case STORE_READ_WAKEUPS:
         store_page_wakeups(&page, read);

@@ -16,13 +16,13 @@
     "l.number FROM transition_position p LEFT JOIN transition_log l ON l.sequence = p.sequence "             \
     "WHERE p.branch = ?1 AND p.number BETWEEN ?2 AND ?3 ORDER BY p.number "
 
-/* A page begins inside of one priority or due time and goes on to the next ones: two ranges of the index, merged. One
- * condition for both would walk over all of the first priority again for each page. */
+#define READY_QUEUE "FROM ready INDEXED BY ready_by_queue WHERE namespace = ?1 AND queue = ?2 AND kind = ?3 "
 #define READY                                                                                                \
     "SELECT sequence, namespace, queue, kind, priority, normal_queue, fairness_key, version, run, "          \
     "workflow_id, "                                                                                          \
-    "scheduled_event_id, stamp, created_time FROM ready INDEXED BY ready_by_queue "                          \
-    "WHERE namespace = ?1 AND queue = ?2 AND kind = ?3 "
+    "scheduled_event_id, stamp, created_time, fairness_weight " READY_QUEUE
+/* A page begins inside of one due time and goes on to the next ones: two ranges of the index, merged. One condition for
+ * both would walk over all of the first due time again for each page. */
 #define WAKEUP "SELECT entity, due, namespace, workflow_id FROM wakeup INDEXED BY wakeup_by_due WHERE "
 
 static const char *const statements[SQL_STATEMENT_COUNT] = {
@@ -53,8 +53,8 @@ static const char *const statements[SQL_STATEMENT_COUNT] = {
     [SQL_POSITIONS_DELETE] = "DELETE FROM transition_position WHERE branch = ?1 AND number BETWEEN ?2 AND ?3",
     [SQL_READY_INSERT] =
         "INSERT INTO ready (sequence, namespace, queue, kind, priority, normal_queue, fairness_key, "
-        "version, run, workflow_id, scheduled_event_id, stamp, created_time) VALUES "
-        "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        "version, run, workflow_id, scheduled_event_id, stamp, created_time, fairness_weight) VALUES "
+        "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     [SQL_READY_DELETE] = "DELETE FROM ready WHERE sequence = ?1",
     [SQL_WAKEUP_SET] = "INSERT INTO wakeup (entity, due, namespace, workflow_id) VALUES (?1, ?2, ?3, ?4) "
                        "ON CONFLICT (entity) DO UPDATE SET due = ?2, namespace = ?3, workflow_id = ?4",
@@ -76,8 +76,15 @@ static const char *const statements[SQL_STATEMENT_COUNT] = {
         "SELECT max(number) FROM transition_position WHERE branch = ?1 AND number <= ?2",
     [SQL_READ_FIRST_EVENT] = "SELECT first_event_id FROM transition_log WHERE sequence = "
                              "(SELECT sequence FROM transition_position WHERE branch = ?1 AND number = ?2)",
-    [SQL_READ_READY] = READY "AND priority = ?4 AND sequence > ?5 UNION ALL " READY "AND priority > ?4 "
-                             "ORDER BY priority, sequence",
+    [SQL_READ_READY] = READY "AND priority = ?4 AND fairness_key IS ?5 AND sequence > ?6 ORDER BY sequence",
+    [SQL_READ_READY_HEAD_OF_KEYS] = READY
+    "AND priority = ?4 AND fairness_key > ?5 ORDER BY fairness_key, sequence LIMIT 1",
+    [SQL_READ_READY_HEAD_OF_PRIORITIES] = READY
+    "AND priority > ?4 ORDER BY priority, fairness_key, sequence LIMIT 1",
+    [SQL_READ_READY_COUNTS] =
+        "SELECT counted.priority, counted.number, ready.created_time FROM (SELECT priority, count(*) AS "
+        "number, min(sequence) AS oldest " READY_QUEUE
+        "GROUP BY priority) AS counted JOIN ready ON ready.sequence = counted.oldest ORDER BY 1",
     [SQL_READ_WAKEUPS] = WAKEUP "due = ?1 AND entity > ?2 UNION ALL " WAKEUP "due > ?1 ORDER BY due, entity",
     [SQL_READ_IDENTITIES] = "SELECT namespace, workflow_id, number FROM run INDEXED BY run_by_workflow_id "
                             "WHERE (namespace, workflow_id, number) > (?1, ?2, ?3) "

@@ -191,6 +191,8 @@ static bool decode_ready(sqlite3_stmt *statement, void *row)
     ready->scheduled_event_id = number(&decoder);
     ready->stamp = number(&decoder);
     ready->created_time = number(&decoder);
+    int64_t weight = number_if_set(&decoder);
+    ready->fairness_weight = weight < 0 || weight > INT32_MAX ? 0 : (int32_t)weight;
     return !decoder.damaged && kind >= STORE_TASK_WORKFLOW && kind <= STORE_TASK_NEXUS;
 }
 
@@ -379,10 +381,72 @@ static void read_ready(struct sqlite_connection *connection, struct store_read *
     sqlite_bind_number(&binder, read->namespace_number);
     sqlite_bind_text(&binder, read->queue);
     sqlite_bind_number(&binder, read->task_kind);
-    sqlite_bind_number(&binder, read->after_priority);
+    sqlite_bind_number(&binder, read->priority);
+    sqlite_bind_text_if_set(&binder, read->fairness_key);
     sqlite_bind_number(&binder, read->after);
     store_page_ready(&page, read);
     fill_page(connection, &binder, &page, decode_ready);
+}
+
+/* A skip scan, one search of the index for each stream: the next key of the same priority, or the next priority. Rows
+ * without a key are NULL there and come before all others of their priority. */
+static void read_ready_heads(struct sqlite_connection *connection, struct store_read *read)
+{
+    struct store_page page;
+    int32_t           priority = read->priority;
+    struct bytes      key = read->fairness_key;
+    bool              of_keys = true;
+    store_page_ready(&page, read);
+    for (;;) {
+        size_t               before = read->ready_count;
+        struct sqlite_binder binder = start(connection, of_keys ? SQL_READ_READY_HEAD_OF_KEYS
+                                                                : SQL_READ_READY_HEAD_OF_PRIORITIES);
+        sqlite_bind_number(&binder, read->namespace_number);
+        sqlite_bind_text(&binder, read->queue);
+        sqlite_bind_number(&binder, read->task_kind);
+        sqlite_bind_number(&binder, priority);
+        if (of_keys)
+            sqlite_bind_text(&binder, key);
+        fill_page(connection, &binder, &page, decode_ready);
+        if (read->status != ST_OK || read->more)
+            return;
+        if (read->ready_count == before) {
+            if (!of_keys)
+                return;
+            of_keys = false;
+            continue;
+        }
+        priority = read->ready[before].priority;
+        key = read->ready[before].fairness_key;
+        of_keys = true;
+    }
+}
+
+static void read_ready_counts(struct sqlite_connection *connection, struct store_read *read)
+{
+    struct sqlite_binder binder = start(connection, SQL_READ_READY_COUNTS);
+    size_t               capacity = 0;
+    sqlite_bind_number(&binder, read->namespace_number);
+    sqlite_bind_text(&binder, read->queue);
+    sqlite_bind_number(&binder, read->task_kind);
+    int code = binder.code;
+    while (code == SQLITE_OK || code == SQLITE_ROW) {
+        if ((code = sqlite3_step(binder.statement)) != SQLITE_ROW)
+            break;
+        struct decoder           decoder = { .statement = binder.statement };
+        struct store_ready_count count;
+        count.priority = number_32(&decoder);
+        count.count = number(&decoder);
+        count.oldest_created = number(&decoder);
+        if (decoder.damaged)
+            sqlite_damaged(connection, read, "ready task", 0);
+        else if (store_ready_count_add(read, &capacity, &count) == ST_OK)
+            continue;
+        break;
+    }
+    if (code != SQLITE_OK && code != SQLITE_ROW && code != SQLITE_DONE)
+        sqlite_read_failed(connection, read, code);
+    sqlite3_reset(binder.statement);
 }
 
 static void read_wakeups(struct sqlite_connection *connection, struct store_read *read)
@@ -448,6 +512,12 @@ static void read_by_kind(struct sqlite_connection *connection, struct store_read
         return;
     case STORE_READ_READY:
         read_ready(connection, read);
+        return;
+    case STORE_READ_READY_HEADS:
+        read_ready_heads(connection, read);
+        return;
+    case STORE_READ_READY_COUNTS:
+        read_ready_counts(connection, read);
         return;
     case STORE_READ_WAKEUPS:
         read_wakeups(connection, read);

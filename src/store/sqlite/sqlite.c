@@ -25,7 +25,8 @@ static void sqlite_submit(struct store *store, struct store_batch *batch)
 static void sqlite_read_request(struct store *store, struct store_read *read)
 {
     struct sqlite_store *sqlite = sqlite_of(store);
-    bool                 list = read->kind == STORE_READ_LIST || read->kind == STORE_READ_COUNT;
+    bool                 list = read->kind == STORE_READ_LIST || read->kind == STORE_READ_COUNT ||
+                read->kind == STORE_READ_READY_COUNTS;
     sqlite_readers_post(list ? &sqlite->lists : &sqlite->loads, read);
 }
 

@@ -173,6 +173,7 @@ static int insert_ready(struct sqlite_connection *connection, const struct store
     sqlite_bind_number(&binder, ready->scheduled_event_id);
     sqlite_bind_number(&binder, ready->stamp);
     sqlite_bind_number(&binder, ready->created_time);
+    sqlite_bind_number_if(&binder, ready->fairness_weight != 0, ready->fairness_weight);
     return finish(&binder);
 }
 

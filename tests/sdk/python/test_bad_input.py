@@ -41,6 +41,7 @@ BAD = Code.INVALID_ARGUMENT
 
 # What each RPC answers to a request without any field, and to one that names an existing namespace only.
 ANSWERS = {
+    "ListTaskQueuePartitions": (BAD, BAD),
     "RegisterNamespace": (BAD, BAD),
     "DescribeNamespace": (BAD, OK),
     "ListNamespaces": (OK, None),
