@@ -303,6 +303,9 @@ enum status check_priority(struct bytes priority, struct rpc *rpc, struct error 
 /* FAILED_PRECONDITION for a pinned one: there are no worker deployments, so there is no such version. */
 enum status check_versioning_override(const struct workflow_VersioningOverride *override,
                                       struct error                             *error) MUST_USE;
+/* Options of a run, and a mask that names which of them are meant. */
+enum status check_workflow_options(struct rpc *rpc, const struct workflow_WorkflowExecutionOptions *options,
+                                   const struct google_FieldMask *mask, struct error *error) MUST_USE;
 /* Token of a task: decodes, and sees that it fits the request's namespace (which an empty one takes from the token). */
 enum status check_token(struct rpc *rpc, struct bytes token, struct task_ref *ret_task,
                         struct error *error) MUST_USE;
@@ -335,6 +338,9 @@ void history_forgotten(struct rpc_wait *wait);
 void delivery_begin(struct rpc *rpc, const struct workflow_delivery *delivery,
                     struct workflowservice_PollWorkflowTaskQueueResponse *response,
                     void (*ready)(struct rpc *rpc));
+/* The branches that the history begins with, for pages to come. */
+void token_set_prefix(struct token_HistoryPage *token, const struct history_segment *prefix, size_t count,
+                      struct arena *arena);
 /* A copy of a task reference in another arena. */
 struct task_ref task_ref_copy(const struct task_ref *task, struct arena *arena);
 
@@ -390,6 +396,8 @@ void update_activity_options(struct rpc *rpc);
 void pause_workflow(struct rpc *rpc);
 void unpause_workflow(struct rpc *rpc);
 void update_workflow_options(struct rpc *rpc);
+void reset_workflow(struct rpc *rpc);
+void delete_workflow(struct rpc *rpc);
 void get_workflow_history(struct rpc *rpc);
 void get_workflow_history_reverse(struct rpc *rpc);
 void describe_workflow(struct rpc *rpc);

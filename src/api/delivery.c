@@ -11,6 +11,15 @@ struct task_ref task_ref_copy(const struct task_ref *task, struct arena *arena)
     return copy;
 }
 
+void token_set_prefix(struct token_HistoryPage *token, const struct history_segment *prefix, size_t count,
+                      struct arena *arena)
+{
+    token->prefix = ARENA_NEW_ARRAY(arena, struct token_HistorySegment, count + 1);
+    token->prefix_count = count;
+    for (size_t i = 0; i < count; i++)
+        token->prefix[i] = (struct token_HistorySegment){ prefix[i].branch, prefix[i].last_event_id };
+}
+
 static void set_token(struct rpc *rpc, int64_t next)
 {
     const struct workflow_delivery *delivery = rpc->delivery.delivery;
@@ -25,6 +34,7 @@ static void set_token(struct rpc *rpc, int64_t next)
                .virtual_events_count = delivery->virtual_event_count,
                .format = PAGE_TOKEN_FORMAT,
     };
+    token_set_prefix(&token, delivery->prefix, delivery->prefix_count, &rpc->arena);
     rpc->delivery.response->next_page_token = pb_encode_arena(&pb_token_HistoryPage, &token, &rpc->arena);
 }
 
@@ -70,6 +80,8 @@ static void read_history(struct rpc *rpc)
         .namespace_number = rpc->ns.number,
         .business_id = delivery->task.workflow_id,
         .branch = delivery->branch,
+        .prefix = delivery->prefix,
+        .prefix_count = delivery->prefix_count,
         .first = delivery->first_event_id,
         .last = delivery->last_event_id,
         .count_limit = HISTORY_PAGE_MAX,

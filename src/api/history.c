@@ -119,6 +119,15 @@ static struct bytes closing_event(struct rpc *rpc, struct bytes encoded)
     return pb_encode_arena(&pb_history_HistoryEvent, &event, &rpc->arena);
 }
 
+static struct history_segment *prefix_of_token(struct rpc *rpc, const struct token_HistoryPage *token)
+{
+    struct history_segment *prefix = ARENA_NEW_ARRAY(&rpc->arena, struct history_segment,
+                                                     token->prefix_count + 1);
+    for (size_t i = 0; i < token->prefix_count; i++)
+        prefix[i] = (struct history_segment){ token->prefix[i].branch, token->prefix[i].last_event_id };
+    return prefix;
+}
+
 static void page_read(struct history_read *read)
 {
     struct rpc         *rpc = rpc_of_history(CONTAINER_OF(read, struct rpc_history, read));
@@ -142,14 +151,24 @@ static void page_read(struct history_read *read)
     answer(rpc, events, count, self->close_only ? BYTES_EMPTY : token);
 }
 
-static void read_page(struct rpc *rpc, store_number branch, int64_t first, int64_t last)
+static void read_page(struct rpc *rpc, int64_t first, int64_t last)
 {
-    struct rpc_history *self = &rpc->history;
+    struct rpc_history           *self = &rpc->history;
+    store_number                  branch = rpc->work.history.branch;
+    const struct history_segment *prefix = rpc->work.history.prefix;
+    size_t                        prefix_count = rpc->work.history.prefix_count;
+    if (self->token != NULL && self->token->last_event_id != 0) {
+        branch = self->token->branch;
+        prefix = prefix_of_token(rpc, self->token);
+        prefix_count = self->token->prefix_count;
+    }
     self->read = (struct history_read){
         .arena = &rpc->arena,
         .namespace_number = rpc->ns.number,
         .business_id = rpc->work.base.business_id,
         .branch = branch,
+        .prefix = prefix,
+        .prefix_count = prefix_count,
         .first = first,
         .last = last,
         .backward = self->reverse,
@@ -228,13 +247,13 @@ static void history_known(struct request *request)
     self->last = last;
     if (self->reverse) {
         int64_t from = self->next == 0 ? last : MIN(self->next, last);
-        read_page(rpc, rpc->work.history.branch, 1, from);
+        read_page(rpc, 1, from);
         return;
     }
     if (self->close_only) {
         self->next = MAX(self->next, INT64_C(1));
         if (!open)
-            read_page(rpc, rpc->work.history.branch, last, last);
+            read_page(rpc, last, last);
         else if (self->waits)
             history_wait(rpc);
         else
@@ -243,7 +262,7 @@ static void history_known(struct request *request)
     }
     self->next = self->next == 0 ? 1 : self->next;
     if (self->next <= last)
-        read_page(rpc, rpc->work.history.branch, self->next, last);
+        read_page(rpc, self->next, last);
     else if (open && self->waits)
         history_wait(rpc);
     else {
@@ -275,7 +294,7 @@ static void history_ask(struct rpc *rpc)
         rpc->work.run_id = run_id;
         self->last = self->token->last_event_id;
         if (self->next <= self->last)
-            read_page(rpc, self->token->branch, self->next, self->last);
+            read_page(rpc, self->next, self->last);
         else
             answer(rpc, self->token->virtual_events, self->token->virtual_events_count, BYTES_EMPTY);
         return;

@@ -27,6 +27,8 @@ static const struct rpc_entry entries[PB_METHOD_COUNT] = {
     WORKFLOW(SignalWorkflowExecution, signal_workflow, REQUIRED, COMPLETE, ""),
     WORKFLOW(RequestCancelWorkflowExecution, request_cancel_workflow, REQUIRED, COMPLETE, ""),
     WORKFLOW(TerminateWorkflowExecution, terminate_workflow, REQUIRED, COMPLETE, ""),
+    WORKFLOW(ResetWorkflowExecution, reset_workflow, REQUIRED, COMPLETE, ""),
+    WORKFLOW(DeleteWorkflowExecution, delete_workflow, REQUIRED, COMPLETE, ""),
     WORKFLOW(PollWorkflowTaskQueue, poll_workflow_task, REQUIRED, PARTIAL, "no worker deployments"),
     WORKFLOW(RespondWorkflowTaskCompleted, respond_workflow_task_completed, TOKEN, PARTIAL,
              "commands for children, external workflows, updates and Nexus fail the task"),

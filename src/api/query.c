@@ -289,6 +289,12 @@ void query_fill_task(struct direct_task *direct, struct rpc *poll,
     *ret_delivery = rpc->work.delivery;
     ret_delivery->attach_queries = false;
     ret_delivery->virtual_event_count = 0;
+    if (rpc->work.delivery.prefix_count != 0) {
+        struct history_segment *prefix = ARENA_NEW_ARRAY(arena, struct history_segment,
+                                                         rpc->work.delivery.prefix_count);
+        memcpy(prefix, rpc->work.delivery.prefix, rpc->work.delivery.prefix_count * sizeof(*prefix));
+        ret_delivery->prefix = prefix;
+    }
     ret_delivery->task = task_ref_copy(&rpc->work.delivery.task, arena);
     ret_delivery->task.namespace_id = arena_copy(arena, rpc->ns.id);
     ret_delivery->task.workflow_id = arena_copy(arena, rpc->work.base.business_id);

@@ -53,23 +53,19 @@ static enum status check_path(struct bytes path, struct error *error)
                      BYTES_FMT(path));
 }
 
-static enum status check_request(struct rpc                                                         *rpc,
-                                 const struct workflowservice_UpdateWorkflowExecutionOptionsRequest *request,
-                                 struct error                                                       *error)
+enum status check_workflow_options(struct rpc *rpc, const struct workflow_WorkflowExecutionOptions *options,
+                                   const struct google_FieldMask *mask, struct error *error)
 {
-    const struct workflow_WorkflowExecutionOptions *options = request->workflow_execution_options;
-    if (request->update_mask == NULL)
+    if (mask == NULL)
         return error_set(error, ST_INVALID_ARGUMENT, "UpdateMask is not set on request.");
     if (options == NULL)
         return error_set(error, ST_INVALID_ARGUMENT, "WorkflowExecutionOptions is not set on request.");
-    for (size_t i = 0; i < request->update_mask->paths_count; i++)
-        if (check_path(request->update_mask->paths[i], error) != ST_OK)
+    for (size_t i = 0; i < mask->paths_count; i++)
+        if (check_path(mask->paths[i], error) != ST_OK)
             return error->code;
     if (options->time_skipping_config != NULL)
         return error_set(error, ST_INVALID_ARGUMENT, "TimeSkippingConfig: this server does not skip time.");
     enum status status = check_priority(options->priority, rpc, error);
-    if (status == ST_OK)
-        status = check_id_optional("Identity", request->identity, error);
     return status == ST_OK ? check_versioning_override(options->versioning_override, error) : status;
 }
 
@@ -78,7 +74,9 @@ void update_workflow_options(struct rpc *rpc)
     const struct workflowservice_UpdateWorkflowExecutionOptionsRequest *request = rpc->request;
     struct execution_ref                                                execution;
     if (check_execution(request->workflow_execution, &execution, &rpc->error) != ST_OK ||
-        check_request(rpc, request, &rpc->error) != ST_OK) {
+        check_workflow_options(rpc, request->workflow_execution_options, request->update_mask, &rpc->error) !=
+            ST_OK ||
+        check_id_optional("Identity", request->identity, &rpc->error) != ST_OK) {
         rpc_fail_error(rpc, &rpc->error);
         return;
     }

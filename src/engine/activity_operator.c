@@ -72,6 +72,16 @@ static enum status fold_options(struct fold *fold, struct activity *activity,
     return ST_OK;
 }
 
+void activity_operator_restore(struct fold *fold, struct activity *activity)
+{
+    struct state_ActivityOptionsChanged original = {
+        .options = arena_copy(fold->arena, activity->original_options), .are_original = true
+    };
+    struct error error;
+    if (fold_options(fold, activity, &original, &error) != ST_OK)
+        panic("the options of an activity do not decode: %s", error.message);
+}
+
 enum status activity_operator_fold(struct fold *fold, const struct state_Change *change, struct error *error)
 {
     struct execution *state = fold->state;

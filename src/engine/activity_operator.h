@@ -11,6 +11,8 @@
 
 enum status activity_operator_fold(struct fold *fold, const struct state_Change *change,
                                    struct error *error) MUST_USE;
+/* The options that it was scheduled with, which operators have changed since. */
+void activity_operator_restore(struct fold *fold, struct activity *activity);
 /* What ends with an attempt that is made again. */
 void activity_operator_fold_retried(struct execution *execution, struct activity *activity);
 

@@ -47,8 +47,10 @@ void execution_terminate_linked(struct draft *draft, struct bytes reason, struct
 
 /* --- the next run --- */
 
-static struct workflow_ResetPoints *points_of(const struct execution *state, struct arena *arena)
+static struct workflow_ResetPoints *points_of(const struct execution *state, const struct env *env,
+                                              struct arena *arena)
 {
+    const struct namespace_config *namespace = env->namespace;
     if (state->reset_point_count == 0)
         return NULL;
     struct workflow_ResetPoints *points = ARENA_NEW(arena, struct workflow_ResetPoints);
@@ -62,7 +64,11 @@ static struct workflow_ResetPoints *points_of(const struct execution *state, str
         info->run_id = point->run_id.size != 0 ? point->run_id : uuid_text(arena, &state->run_id);
         info->first_workflow_task_completed_id = point->completed_event_id;
         info->create_time = timestamp_or_null(arena, point->create_time);
-        info->resettable = true;
+        /* Until the run that has the point is past its retention. */
+        info->expire_time = point->expire_time != 0 || namespace == NULL
+                                ? timestamp_or_null(arena, point->expire_time)
+                                : timestamp_of_ns(arena, time_add(env->now, namespace->retention_ns));
+        info->resettable = !point->not_resettable;
     }
     return points;
 }
@@ -105,7 +111,7 @@ static bool next_begin(struct draft *draft, struct decision *decision, int32_t i
     started->first_execution_run_id = uuid_text(draft->arena, &state->first_run_id);
     started->original_execution_run_id = next->run_id;
     started->first_workflow_task_backoff = duration_of_ns(draft->arena, backoff);
-    started->prev_auto_reset_points = points_of(state, draft->arena);
+    started->prev_auto_reset_points = points_of(state, draft->env, draft->arena);
     started->continued_failure = BYTES_EMPTY;
     return true;
 }

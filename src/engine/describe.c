@@ -29,7 +29,8 @@ static struct workflow_ResetPoints *reset_points(const struct execution *live, s
                                                : uuid_text(arena, &live->run_id);
         info->first_workflow_task_completed_id = point->completed_event_id;
         info->create_time = timestamp_or_null(arena, point->create_time);
-        info->resettable = true;
+        info->expire_time = timestamp_or_null(arena, point->expire_time);
+        info->resettable = !point->not_resettable;
     }
     return points;
 }
@@ -194,11 +195,17 @@ static struct workflow_WorkflowExecutionExtendedInfo *describe_extended(const st
 {
     struct workflow_WorkflowExecutionExtendedInfo *info =
         ARENA_NEW(arena, struct workflow_WorkflowExecutionExtendedInfo);
-    size_t count = live->attached_count + 1;
+    const struct lineage *lineage = execution_lineage(live);
+    size_t                count = live->attached_count + 1;
     info->execution_expiration_time = timestamp_or_null(arena, live->execution_expiration);
     info->run_expiration_time = timestamp_or_null(arena, live->run_expiration);
     info->cancel_requested = live->cancel_requested;
-    info->original_start_time = timestamp_or_null(arena, live->start_time);
+    info->original_start_time = timestamp_or_null(arena, lineage->original_start_time != 0
+                                                             ? lineage->original_start_time
+                                                             : live->start_time);
+    if (lineage->original_start_time != 0)
+        info->last_reset_time = timestamp_or_null(arena, live->start_time);
+    info->reset_run_id = arena_copy(arena, lineage->reset_run_id);
     info->request_id_infos =
         ARENA_NEW_ARRAY(arena, struct workflow_WorkflowExecutionExtendedInfo_RequestIdInfosEntry, count);
     info->request_id_infos_count = count;

@@ -97,7 +97,7 @@ void draft_arrive(struct draft *draft, struct history_HistoryEvent *event)
 
 /* The start of an activity or child that goes with an end was buffered before it, so it has its id by the time the end is
  * written. Activities and children are known by ids of events, which they cannot share. */
-static void patch_started_id(struct history_HistoryEvent *event, const int64_t (*started)[2], size_t count)
+void event_patch_started_id(struct history_HistoryEvent *event, const int64_t (*started)[2], size_t count)
 {
     int64_t *started_id, scheduled_id;
     void    *attributes = (void *)(uintptr_t)event_attributes(event);
@@ -166,7 +166,7 @@ uint32_t draft_flush(struct draft *draft)
         for (uint32_t i = 0; i < count; i++) {
             if (event_has(events[i]->event_type, EVENT_END) != (ends == 1))
                 continue;
-            patch_started_id(events[i], (const int64_t(*)[2])started, started_count);
+            event_patch_started_id(events[i], (const int64_t(*)[2])started, started_count);
             int64_t id = draft_event(draft, events[i]);
             if (events[i]->event_type == enums_EVENT_TYPE_ACTIVITY_TASK_STARTED) {
                 started[started_count][0] =

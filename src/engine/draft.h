@@ -52,6 +52,9 @@ void draft_buffer(struct draft *draft, struct history_HistoryEvent *event);
 /* Writes what is in the buffer: arrival order, but ends of activities last, with their started ids. Returns how many. */
 uint32_t draft_flush(struct draft *draft);
 
+/* An end of an activity or child gets the id of the event that started it, from a list of (scheduled or initiated, started). */
+void event_patch_started_id(struct history_HistoryEvent *event, const int64_t (*started)[2], size_t count);
+
 /* Notes a change; time is set to now unless it is set. */
 void draft_change(struct draft *draft, struct state_Change change);
 #define DRAFT_CHANGE(draft, KIND, member, type, ...)                                                         \

@@ -120,6 +120,37 @@ enum status event_decode(struct bytes encoded, struct arena *arena, struct histo
     return ST_OK;
 }
 
+static bool take_varint(struct bytes *rest, uint64_t *ret_value)
+{
+    uint64_t value = 0;
+    for (unsigned at = 0; at < rest->size && at < 10; at++) {
+        value |= (uint64_t)(rest->base[at] & 0x7F) << (7 * at);
+        if ((rest->base[at] & 0x80) == 0) {
+            *rest = bytes_of(rest->base + at + 1, rest->size - at - 1);
+            *ret_value = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The type is the third field, behind the id and the time. */
+int32_t event_peek_type(struct bytes encoded)
+{
+    struct bytes rest = encoded;
+    uint64_t     tag, value;
+    while (take_varint(&rest, &tag) && take_varint(&rest, &value)) {
+        if (tag == (3 << 3))
+            return (int32_t)value;
+        if ((tag & 7) == 0)
+            continue;
+        if ((tag & 7) != 2 || value > rest.size)
+            break;
+        rest = bytes_of(rest.base + value, rest.size - value);
+    }
+    return 0;
+}
+
 /* --- times --- */
 
 struct google_Timestamp *timestamp_or_null(struct arena *arena, int64_t ns)

@@ -38,6 +38,8 @@ struct history_HistoryEvent event_make(int32_t type, const void *attributes);
 struct bytes                event_encode(const struct history_HistoryEvent *event, struct arena *arena);
 enum status event_decode(struct bytes encoded, struct arena *arena, struct history_HistoryEvent **ret_event,
                          struct error *error) MUST_USE;
+/* The type of an encoded event, without decoding it; 0 for what is none. */
+int32_t event_peek_type(struct bytes encoded);
 /* The time of a decoded event in wall nanoseconds; 0 when it has none. */
 int64_t event_time(const struct history_HistoryEvent *event);
 

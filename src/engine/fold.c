@@ -6,6 +6,7 @@
 #include "engine/external.h"
 #include "engine/options.h"
 #include "engine/pause.h"
+#include "engine/reset.h"
 
 /* --- memo and search attributes --- */
 
@@ -67,7 +68,9 @@ static void started_points(struct execution *state, const struct workflow_ResetP
                                                         .build_id = info->build_id,
                                                         .run_id = info->run_id,
                                                         .completed_event_id = info->first_workflow_task_completed_id,
-                                                        .create_time = timestamp_ns(info->create_time) };
+                                                        .create_time = timestamp_ns(info->create_time),
+                                                        .expire_time = timestamp_ns(info->expire_time),
+                                                        .not_resettable = !info->resettable };
         execution_reset_point_add(state, &point);
     }
 }
@@ -180,7 +183,10 @@ static void effect_task_completed(struct execution *state, const struct history_
     state->problem_count = 0;
     struct reset_point point = { .checksum = completed->binary_checksum,
                                  .completed_event_id = id,
-                                 .create_time = time };
+                                 .create_time = time,
+                                 .not_resettable = state->child_count != 0 ||
+                                                   state->external_signal_count != 0 ||
+                                                   state->external_cancel_count != 0 };
     if (completed->worker_version != NULL)
         point.build_id = completed->worker_version->build_id;
     if (completed->deployment_version != NULL)
@@ -600,6 +606,12 @@ enum status fold_change(struct fold *fold, const struct state_Change *change, st
         state->problem_count++;
         state->problem_cause = change->task_problem->failed_cause;
         state->problem_timeout_type = change->task_problem->timeout_type;
+        return ST_OK;
+    case CHANGE_FORKED:
+        fold_forked(fold, change);
+        return ST_OK;
+    case CHANGE_RESET_RUN_ID:
+        execution_set(state, &execution_lineage_write(state)->reset_run_id, change->reset_run_id);
         return ST_OK;
     default:
         return error_set(error, ST_DATA_LOSS, "a stored change of unknown kind %d", change->kind_case);

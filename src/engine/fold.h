@@ -30,6 +30,8 @@ enum change_kind {
     CHANGE_ACTIVITY_RESCHEDULED = 114,
     CHANGE_TASK_PROBLEM = 115,
     CHANGE_CHILD_RELEASED = 50,
+    CHANGE_FORKED = 90,
+    CHANGE_RESET_RUN_ID = 91,
 };
 struct fold {
     struct execution *state;

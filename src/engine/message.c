@@ -64,6 +64,13 @@ static bool is_whole(const struct state_Message *message)
     }
 }
 
+/* Answers to what a run has begun go on to the run that it was reset to: it may have begun that too. */
+static bool goes_on(const struct execution *live, int32_t kind)
+{
+    return live != NULL && !execution_is_open(live) && execution_lineage(live)->reset_run_id.size != 0 &&
+           (kind == MESSAGE_CHILD_ANSWER || kind == MESSAGE_CHILD_END || kind == MESSAGE_EXTERNAL_ANSWER);
+}
+
 void decide_message(const struct execution *live, struct message_request *request, struct env *env,
                     struct decision *decision)
 {
@@ -73,6 +80,12 @@ void decide_message(const struct execution *live, struct message_request *reques
     struct error         why = { 0 };
     if (pb_decode(&pb_state_Message, request->body, arena, &message, &why) != ST_OK || !is_whole(&message)) {
         error_set(&request->base.error, ST_DATA_LOSS, "a message that cannot be decoded: %s", why.message);
+        return;
+    }
+    if (goes_on(live, message.kind_case)) {
+        struct uuid run_id;
+        if (uuid_parse(execution_lineage(live)->reset_run_id, &run_id))
+            arrival_answer(&arrival, live->workflow_id, &run_id, &message);
         return;
     }
     switch (message.kind_case) {

@@ -108,52 +108,66 @@ static void redispatch(struct draft *draft)
         task_offer_again(draft);
 }
 
+enum status options_change(struct draft *draft, const struct workflow_WorkflowExecutionOptions *given,
+                           const struct google_FieldMask *mask, struct bytes identity,
+                           struct workflow_WorkflowExecutionOptions *ret_merged, bool *ret_changes,
+                           struct error *error)
+{
+    const struct execution *state = draft->state;
+    struct arena           *arena = draft->arena;
+    ret_merged->versioning_override = execution_versioning_override(state, arena);
+    ret_merged->priority = arena_copy(arena, state->priority);
+    for (size_t i = 0; i < mask->paths_count; i++) {
+        bool         known;
+        struct bytes path = mask->paths[i];
+        if (mask_merge_priority(&ret_merged->priority, given->priority, path, arena, &known, error) != ST_OK)
+            return error->code;
+        if (!known && !mask_path_is(path, "time_skipping_config"))
+            ret_merged->versioning_override = given->versioning_override;
+    }
+    ret_merged->priority = priority_plain(ret_merged->priority, arena);
+    bool priority_changes = !bytes_equal(ret_merged->priority,
+                                         priority_plain(arena_copy(arena, state->priority), arena));
+    bool override_changes = !bytes_equal(override_bytes(ret_merged->versioning_override, arena),
+                                         state->versioning_override);
+    if (ret_merged->priority.size ==
+        0) /* what is empty is told as such: the event has to say that it is gone */
+        ret_merged->priority = priority_changes ? BYTES("") : BYTES_EMPTY;
+    *ret_changes = priority_changes || override_changes;
+    if (!*ret_changes)
+        return ST_OK;
+    struct history_WorkflowExecutionOptionsUpdatedEventAttributes updated = {
+        .versioning_override = ret_merged->versioning_override,
+        .unset_versioning_override = ret_merged->versioning_override == NULL,
+        .identity = identity,
+        .priority = ret_merged->priority,
+    };
+    struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED,
+                                                   &updated);
+    event.worker_may_ignore = true;
+    draft_arrive(draft, &event);
+    if (priority_changes)
+        redispatch(draft);
+    return ST_OK;
+}
+
 void decide_update_options(const struct execution *live, struct workflow_request *request, struct env *env,
                            struct decision *decision)
 {
     const struct workflowservice_UpdateWorkflowExecutionOptionsRequest *input = request->input;
     struct arena                                                       *arena = request->base.arena;
-    struct workflow_WorkflowExecutionOptions                           *merged = ARENA_NEW(arena,
-                                                                                           struct workflow_WorkflowExecutionOptions);
-    const struct workflow_WorkflowExecutionOptions *given = input->workflow_execution_options;
-    merged->versioning_override = execution_versioning_override(live, arena);
-    merged->priority = arena_copy(arena, live->priority);
-    for (size_t i = 0; i < input->update_mask->paths_count; i++) {
-        bool         known;
-        struct bytes path = input->update_mask->paths[i];
-        if (mask_merge_priority(&merged->priority, given->priority, path, arena, &known,
-                                &request->base.error) != ST_OK)
-            return;
-        if (!known && !mask_path_is(path, "time_skipping_config"))
-            merged->versioning_override = given->versioning_override;
-    }
-    merged->priority = priority_plain(merged->priority, arena);
-    struct workflowservice_UpdateWorkflowExecutionOptionsResponse *response =
+    struct workflowservice_UpdateWorkflowExecutionOptionsResponse      *response =
         ARENA_NEW(arena, struct workflowservice_UpdateWorkflowExecutionOptionsResponse);
-    response->workflow_execution_options = merged;
-    request->response = response;
-    bool priority_changes = !bytes_equal(merged->priority,
-                                         priority_plain(arena_copy(arena, live->priority), arena));
-    bool override_changes = !bytes_equal(override_bytes(merged->versioning_override, arena),
-                                         live->versioning_override);
-    if (merged->priority.size == 0) /* what is empty is told as such: the event has to say that it is gone */
-        merged->priority = priority_changes ? BYTES("") : BYTES_EMPTY;
-    if (!priority_changes && !override_changes)
-        return;
-    struct history_WorkflowExecutionOptionsUpdatedEventAttributes updated = {
-        .versioning_override = merged->versioning_override,
-        .unset_versioning_override = merged->versioning_override == NULL,
-        .identity = input->identity,
-        .priority = merged->priority,
-    };
-    struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED,
-                                                   &updated);
-    event.worker_may_ignore = true;
+    response->workflow_execution_options = ARENA_NEW(arena, struct workflow_WorkflowExecutionOptions);
     struct draft draft;
+    bool         changes;
     draft_begin(&draft, live, env, arena);
-    draft_arrive(&draft, &event);
-    if (priority_changes)
-        redispatch(&draft);
+    if (options_change(&draft, input->workflow_execution_options, input->update_mask, input->identity,
+                       response->workflow_execution_options, &changes, &request->base.error) != ST_OK)
+        return;
+    request->response = response;
+    if (!changes)
+        return;
     draft_settle(&draft, false);
     decision_finish(&draft, decision);
     response->update_time = timestamp_or_null(arena, env->now);

@@ -20,6 +20,12 @@ void options_fold(struct execution                                              
 struct workflow_VersioningOverride *execution_versioning_override(const struct execution *execution,
                                                                   struct arena           *arena);
 
+/* Merges what the mask names into the options of the draft's run; an event says so, unless nothing changes. */
+enum status options_change(struct draft *draft, const struct workflow_WorkflowExecutionOptions *given,
+                           const struct google_FieldMask *mask, struct bytes identity,
+                           struct workflow_WorkflowExecutionOptions *ret_merged, bool *ret_changes,
+                           struct error *error) MUST_USE;
+
 /* The request; live is an open run. The mask is known to name what there is, and the values to be sound. */
 void decide_update_options(const struct execution *live, struct workflow_request *request, struct env *env,
                            struct decision *decision);

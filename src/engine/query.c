@@ -36,6 +36,8 @@ static void answer_direct(const struct execution *live, struct workflow_request 
     request->has_delivery = true;
     request->delivery = (struct workflow_delivery){
         .branch = live->number,
+        .prefix = execution_prefix_copy(live, arena),
+        .prefix_count = execution_lineage(live)->prefix_count,
         .first_event_id = 1,
         .last_event_id = live->next_event_id - 1,
         .run_id = live->run_id,
@@ -94,6 +96,8 @@ void decide_history(const struct execution *live, struct workflow_request *reque
     request->history.last_event_id = live->next_event_id - 1;
     request->history.open = execution_is_open(live);
     request->history.branch = live->number;
+    request->history.prefix = execution_prefix_copy(live, request->base.arena);
+    request->history.prefix_count = execution_lineage(live)->prefix_count;
     if (request->reader_sees_virtual_events)
         request->history.virtual_event_count = task_virtual_events(live, request->base.arena,
                                                                    &request->history.virtual_events);

@@ -73,6 +73,29 @@ static void activity_to(const struct activity *activity, struct state_Activity *
     };
 }
 
+static void lineage_to(const struct lineage *lineage, struct state_Execution *to, struct arena *arena)
+{
+    to->reset_run_id = lineage->reset_run_id;
+    to->reset_request_id = lineage->reset_request_id;
+    to->original_start_time = lineage->original_start_time;
+    to->prefix_count = lineage->prefix_count;
+    to->prefix = ARENA_NEW_ARRAY(arena, struct state_HistorySegment, lineage->prefix_count + 1);
+    for (uint32_t i = 0; i < lineage->prefix_count; i++)
+        to->prefix[i] = (struct state_HistorySegment){ .branch = lineage->prefix[i].branch,
+                                                       .last_event_id = lineage->prefix[i].last_event_id };
+}
+
+static void lineage_from(struct execution *state, const struct state_Execution *from)
+{
+    if (from->reset_run_id.size == 0 && from->original_start_time == 0)
+        return;
+    struct lineage *lineage = execution_lineage_write(state);
+    execution_set(state, &lineage->reset_run_id, from->reset_run_id);
+    execution_set(state, &lineage->reset_request_id, from->reset_request_id);
+    lineage->original_start_time = from->original_start_time;
+    execution_prefix_set(state, from->prefix, from->prefix_count);
+}
+
 static void pending_to(const struct execution *state, struct state_Execution *to, struct arena *arena)
 {
     to->activities_count = state->activity_count;
@@ -98,8 +121,11 @@ static void pending_to(const struct execution *state, struct state_Execution *to
             .build_id = state->reset_points[i].build_id,
             .run_id = state->reset_points[i].run_id,
             .completed_event_id = state->reset_points[i].completed_event_id,
-            .create_time = state->reset_points[i].create_time
+            .create_time = state->reset_points[i].create_time,
+            .expire_time = state->reset_points[i].expire_time,
+            .not_resettable = state->reset_points[i].not_resettable
         };
+    lineage_to(execution_lineage(state), to, arena);
     to->buffer = state->buffer;
     to->buffer_count = state->buffer_count;
     to->signal_ids = bytes_of(state->signal_ids, state->signal_id_count * sizeof(struct uuid));
@@ -348,6 +374,7 @@ static enum status execution_from(struct execution *state, const struct state_Ex
     execution_set(state, &state->sticky_queue, from->sticky_queue);
     execution_set(state, &state->versioning_override, from->versioning_override);
     pause_from(state, &state->pause, from->pause);
+    lineage_from(state, from);
     task_from(state, from->task);
     for (size_t i = 0; i < from->activities_count; i++) {
         enum status status = activity_from(state, &from->activities[i], error);
@@ -367,7 +394,9 @@ static enum status execution_from(struct execution *state, const struct state_Ex
                                                 .build_id = point->build_id,
                                                 .run_id = point->run_id,
                                                 .completed_event_id = point->completed_event_id,
-                                                .create_time = point->create_time };
+                                                .create_time = point->create_time,
+                                                .expire_time = point->expire_time,
+                                                .not_resettable = point->not_resettable };
         execution_reset_point_add(state, &copy);
     }
     execution_signal_ids_set(state, from->signal_ids);

@@ -187,6 +187,65 @@ void execution_drop_pending(struct execution *execution)
     execution->backoff_pending = execution->close_blocked = execution->awaits_parent = false;
 }
 
+/* --- what resets have made of it --- */
+
+const struct lineage *execution_lineage(const struct execution *execution)
+{
+    static const struct lineage none;
+    return execution->lineage == NULL ? &none : execution->lineage;
+}
+
+struct lineage *execution_lineage_write(struct execution *execution)
+{
+    struct lineage *lineage = execution->lineage;
+    if (lineage != NULL && lineage->owner == execution)
+        return lineage;
+    if (execution->arena != NULL) {
+        lineage = ARENA_NEW(execution->arena, struct lineage);
+        *lineage = *execution_lineage(execution);
+    } else {
+        lineage = xcalloc(1, sizeof(*lineage));
+        execution->memory += sizeof(*lineage);
+    }
+    lineage->owner = execution;
+    execution->lineage = lineage;
+    return lineage;
+}
+
+void execution_prefix_set(struct execution *execution, const struct state_HistorySegment *prefix,
+                          size_t count)
+{
+    struct lineage *lineage = execution_lineage_write(execution);
+    size_t          size = sizeof(*lineage->prefix);
+    if (execution->arena == NULL) {
+        free(lineage->prefix);
+        execution->memory += (count - lineage->prefix_count) * size;
+        lineage->prefix = count == 0 ? NULL : xcalloc(count, size);
+    } else {
+        lineage->prefix = ARENA_NEW_ARRAY(execution->arena, struct history_segment, count + 1);
+    }
+    lineage->prefix_count = (uint32_t)count;
+    for (size_t i = 0; i < count; i++)
+        lineage->prefix[i] = (struct history_segment){ prefix[i].branch, prefix[i].last_event_id };
+}
+
+static void lineage_free(struct execution *execution)
+{
+    if (execution->lineage == NULL)
+        return;
+    execution_prefix_set(execution, NULL, 0);
+    text_free(execution, &execution->lineage->reset_run_id);
+    text_free(execution, &execution->lineage->reset_request_id);
+    execution->memory -= sizeof(*execution->lineage);
+    free(execution->lineage);
+}
+
+const struct history_segment *execution_prefix_copy(const struct execution *execution, struct arena *arena)
+{
+    const struct lineage *lineage = execution_lineage(execution);
+    return array_copy(arena, lineage->prefix, lineage->prefix_count, sizeof(*lineage->prefix));
+}
+
 void execution_free(struct execution *execution)
 {
     if (execution == NULL)
@@ -218,6 +277,7 @@ void execution_free(struct execution *execution)
     }
     ARRAY_FREE(execution, execution->reset_points, execution->reset_point_count,
                execution->reset_point_capacity);
+    lineage_free(execution);
     assert(execution->memory == sizeof(*execution));
     free(execution);
 }
@@ -498,7 +558,9 @@ void execution_reset_point_add(struct execution *execution, const struct reset_p
                                              sizeof(*execution->reset_points));
     struct reset_point *slot = &execution->reset_points[execution->reset_point_count++];
     *slot = (struct reset_point){ .completed_event_id = point->completed_event_id,
-                                  .create_time = point->create_time };
+                                  .create_time = point->create_time,
+                                  .expire_time = point->expire_time,
+                                  .not_resettable = point->not_resettable };
     execution_set(execution, &slot->checksum, point->checksum);
     execution_set(execution, &slot->build_id, point->build_id);
     execution_set(execution, &slot->run_id, point->run_id);

@@ -93,8 +93,18 @@ struct attached_request {
 };
 struct reset_point {
     struct bytes checksum, build_id;
-    struct bytes run_id; /* text; empty: this run */
-    int64_t      completed_event_id, create_time;
+    struct bytes run_id;                                       /* text; empty: this run */
+    int64_t      completed_event_id, create_time, expire_time; /* 0: of a run that is still there */
+    bool         not_resettable;
+};
+/* What resets have made of a run; few have it. */
+struct lineage {
+    const void             *owner;        /* the execution that may write this record */
+    struct bytes            reset_run_id; /* text; the run that began again from this one; empty: none did */
+    struct bytes            reset_request_id;    /* of the reset that made this run */
+    int64_t                 original_start_time; /* of a run that a reset made: its first event's; else 0 */
+    struct history_segment *prefix; /* what the history begins with that is not in the run's own branch */
+    uint32_t                prefix_count;
 };
 
 struct execution {
@@ -126,6 +136,7 @@ struct execution {
     /* progress */
     int64_t              transitions, next_event_id, history_size, close_time, last_event_time;
     int64_t              previous_started_event_id; /* of the last completed workflow task; 0: none was */
+    struct lineage      *lineage;                   /* NULL: no reset had to do with it */
     struct workflow_task task;
     struct bytes         sticky_queue;
     int64_t              sticky_timeout;
@@ -207,7 +218,11 @@ void          execution_external_add(struct execution *execution, bool is_cancel
 void execution_external_remove(struct execution *execution, bool is_cancel, int64_t initiated_event_id);
 void execution_children_drop(struct execution *execution); /* and what is on its way to others */
 void execution_children_share(struct execution *draft, const struct execution *live);
-void execution_task_clear(struct execution *execution);
+/* For writing. */
+struct lineage *execution_lineage_write(struct execution *execution);
+void            execution_prefix_set(struct execution *execution, const struct state_HistorySegment *prefix,
+                                     size_t count);
+void            execution_task_clear(struct execution *execution);
 /* Drops all that a closed run does not need. */
 void execution_drop_pending(struct execution *execution);
 
@@ -215,9 +230,13 @@ void execution_drop_pending(struct execution *execution);
 
 const struct activity *execution_activity(const struct execution *execution, int64_t scheduled_event_id);
 const struct activity *execution_activity_by_id(const struct execution *execution, struct bytes id);
-const struct timer    *execution_timer_by_id(const struct execution *execution, struct bytes id);
 const struct child    *execution_child(const struct execution *execution, int64_t initiated_event_id);
-bool                   execution_signal_seen(const struct execution *execution, struct bytes request_id);
+/* Never NULL. */
+const struct lineage *execution_lineage(const struct execution *execution);
+/* A copy of the prefix in the arena, for answers that name a range of the history. */
+const struct history_segment *execution_prefix_copy(const struct execution *execution, struct arena *arena);
+const struct timer           *execution_timer_by_id(const struct execution *execution, struct bytes id);
+bool execution_signal_seen(const struct execution *execution, struct bytes request_id);
 const struct attached_request *execution_attached(const struct execution *execution, struct bytes request_id);
 
 /* A transient task's ids move with the history until it is started; then nothing else is written. */

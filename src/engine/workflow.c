@@ -4,6 +4,7 @@
 #include "engine/activity.h"
 #include "engine/activity_operator.h"
 #include "engine/commands.h"
+#include "engine/delete.h"
 #include "engine/due.h"
 #include "engine/execution.h"
 #include "engine/failure.h"
@@ -11,6 +12,7 @@
 #include "engine/options.h"
 #include "engine/pause.h"
 #include "engine/query.h"
+#include "engine/reset.h"
 #include "engine/signal.h"
 #include "engine/workflow_task.h"
 
@@ -46,6 +48,8 @@ static const struct command_entry commands[WORKFLOW_COMMAND_COUNT] = {
     [WORKFLOW_DESCRIBE] = { decide_describe, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
     [WORKFLOW_HISTORY] = { decide_history, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
     [WORKFLOW_QUERY] = { decide_query, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
+    [WORKFLOW_RESET] = { decide_reset, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
+    [WORKFLOW_DELETE] = { decide_delete, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
     [WORKFLOW_RESET_STICKY] = { decide_reset_sticky, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
     [ACTIVITY_PAUSE] = { decide_activity_pause, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
     [ACTIVITY_UNPAUSE] = { decide_activity_unpause, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
@@ -148,6 +152,13 @@ static int64_t workflow_last_event_time(const void *state)
     return execution->last_event_time;
 }
 
+static size_t workflow_history_prefix(const void *state, const struct history_segment **ret_segments)
+{
+    const struct lineage *lineage = execution_lineage(state);
+    *ret_segments = lineage->prefix;
+    return lineage->prefix_count;
+}
+
 static bool workflow_is_open(const void *state)
 {
     return execution_is_open(state);
@@ -182,6 +193,7 @@ const struct entity_kind workflow_kind = {
     .loaded = workflow_loaded,
     .next_due = workflow_next_due,
     .last_event_time = workflow_last_event_time,
+    .history_prefix = workflow_history_prefix,
     .is_open = workflow_is_open,
     .awaits_worker = workflow_awaits_worker,
     .adds_work = workflow_adds_work,

@@ -42,6 +42,8 @@ enum workflow_command {
     WORKFLOW_PAUSE,          /* in/out: PauseWorkflowExecution* */
     WORKFLOW_UNPAUSE,        /* in/out: UnpauseWorkflowExecution* */
     WORKFLOW_UPDATE_OPTIONS, /* in/out: UpdateWorkflowExecutionOptions*; mask and values are sound */
+    WORKFLOW_RESET,          /* in/out: ResetWorkflowExecution*; to the current run, whichever one is reset */
+    WORKFLOW_DELETE,         /* in/out: DeleteWorkflowExecution* */
     WORKFLOW_COMMAND_COUNT
 };
 
@@ -67,8 +69,10 @@ enum status  task_token_decode(struct bytes token, struct arena *arena, struct t
 
 /* A workflow task for a worker: what the response does not hold yet. */
 struct workflow_delivery {
-    store_number    branch;
-    int64_t         first_event_id, last_event_id; /* stored range; empty when last < first */
+    store_number                  branch;
+    const struct history_segment *prefix;
+    size_t                        prefix_count;
+    int64_t                       first_event_id, last_event_id; /* stored range; empty when last < first */
     struct bytes   *virtual_events; /* a transient task's Scheduled and Started, with their virtual ids */
     size_t          virtual_event_count;
     struct uuid     run_id;
@@ -124,11 +128,13 @@ struct workflow_request {
     struct uuid                                           run_id; /* the run that answered */
     store_number                                          run_number;
     struct {
-        int64_t       last_event_id; /* stored */
-        bool          open;
-        struct bytes *virtual_events; /* a transient task's, for the last page */
-        size_t        virtual_event_count;
-        store_number  branch;
+        int64_t                       last_event_id; /* stored */
+        bool                          open;
+        struct bytes                 *virtual_events; /* a transient task's, for the last page */
+        size_t                        virtual_event_count;
+        store_number                  branch;
+        const struct history_segment *prefix;
+        size_t                        prefix_count;
     } history;
     /* After a TASK_COMPLETE: buffered queries that were not answered go direct when no task is pending any more. */
     bool workflow_task_pending;

@@ -386,6 +386,8 @@ void task_delivery(const struct execution *state, struct arena *arena, bool full
 {
     *ret_delivery = (struct workflow_delivery){
         .branch = state->number,
+        .prefix = execution_prefix_copy(state, arena),
+        .prefix_count = execution_lineage(state)->prefix_count,
         .first_event_id = full_history ? 1 : state->previous_started_event_id + 1,
         .last_event_id = state->task.is_transient ? state->next_event_id - 1 : state->task.started_event_id,
         .run_id = state->run_id,

@@ -267,10 +267,10 @@ static void seal_change(struct change *change)
     if (entity->kind->id != ENTITY_NAMESPACES) {
         change->open = entity->kind->is_open(entity->state);
         assert(!change->created || change->run != NULL);
-        if (!entity->deleted)
+        if (!change->deletes)
             seal_run(change, chain->group);
         seal_transition(change, chain->group);
-        if (!entity->deleted)
+        if (!change->deletes)
             seal_outgrown(change, chain->group);
     }
     for (struct ready_change *at = change->ready; at != NULL; at = at->next) {
@@ -287,7 +287,7 @@ static void seal_change(struct change *change)
             at->row.key.size + at->row.state.size)
             ->entity = at->row;
     link_seal_change(change, chain->group);
-    if (entity->deleted)
+    if (change->deletes)
         deletion_seal_change(change, chain->group);
     if (change->wakeup != WAKEUP_KEEP) {
         struct store_write *write = add(batch,
@@ -417,8 +417,9 @@ static void release_change(struct lane *lane, struct change *change)
     if (change->event_count != 0 && hooks->released != NULL)
         hooks->released(context, lane, entity->number, entity->durable_event_id, change->open);
     entity_trim_tail(entity);
+    bool deletes = change->deletes;
     change_recycle(lane, change);
-    if (entity->deleted)
+    if (deletes)
         deletion_released(lane, entity);
 }
 

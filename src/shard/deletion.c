@@ -123,6 +123,7 @@ void deletion_join(struct entity *entity)
     }
     at = put_number(at, entity->number);
     note(change, ENTITY_DELETION, bytes_of(key, ROW_KEY_SIZE), bytes_of(branches, (size_t)(at - branches)));
+    change->deletes = true;
     change->wakeup = WAKEUP_CLEAR;
     entity->wakeup = TIME_NEVER;
     entity->version++;

@@ -151,15 +151,17 @@ static void fork_answered(struct message *message)
     struct fork *fork = CONTAINER_OF(CONTAINER_OF(message, struct store_read, message), struct fork, read);
     if (fork->read.status != ST_OK)
         fork->error = fork->read.error;
-    for (size_t i = 0; i < fork->read.transition_count && fork->request != NULL && !fork->fold.is_torn; i++)
-        if (fork->error.code == ST_OK && take_row(fork, &fork->read.transitions[i]) != ST_OK)
+    int64_t last = fork->segments[fork->segment].last_event_id;
+    for (size_t i = 0; i < fork->read.transition_count && fork->request != NULL; i++) {
+        if (fork->error.code != ST_OK || fork->fold.is_torn || fork->fold.next_event_id > last ||
+            take_row(fork, &fork->read.transitions[i]) != ST_OK)
             break;
+    }
     if (fork->request == NULL || fork->error.code != ST_OK || fork->fold.is_torn) {
         fork_over(fork);
         return;
     }
-    bool segment_done = fork->fold.next_event_id > fork->segments[fork->segment].last_event_id;
-    if (!fork->read.more || segment_done) {
+    if (!fork->read.more || fork->fold.next_event_id > last) {
         if (fork->segment + 1 == fork->segment_count) {
             if (fork->fold.next_event_id < fork->cut)
                 error_set(&fork->error, ST_DATA_LOSS, "the history ends before event %" PRId64,

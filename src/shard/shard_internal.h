@@ -136,7 +136,7 @@ struct change {
     struct list            link;
     struct entity         *entity;
     struct batch          *batch;
-    bool                   created;
+    bool                   created, deletes;
     int64_t                row_number; /* 0: no transition row */
     int64_t                first_event_id;
     size_t                 event_count;

@@ -65,6 +65,8 @@ ANSWERS = {
     "SignalWorkflowExecution": (BAD, BAD),
     "SignalWithStartWorkflowExecution": (BAD, BAD),
     "TerminateWorkflowExecution": (BAD, BAD),
+    "ResetWorkflowExecution": (BAD, BAD),
+    "DeleteWorkflowExecution": (BAD, BAD),
     "ListWorkflowExecutions": (BAD, OK),
     "CountWorkflowExecutions": (BAD, OK),
     "RespondQueryTaskCompleted": (BAD, BAD),

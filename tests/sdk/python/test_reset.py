@@ -1,0 +1,450 @@
+"""Reset: a run begins again from one of its workflow tasks, with what others have sent since."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+import pytest
+
+from support.env import own_server, restart
+from support.grpc_client import Code, rejects
+from support.hand import (
+    Hand,
+    complete_workflow,
+    continue_as_new,
+    payloads,
+    start_timer,
+)
+from support.histories import (
+    ABSENT,
+    PRESENT,
+    PROLOGUE,
+    E,
+    attributes,
+    check,
+    check_tail,
+    expect,
+    find_attributes,
+    time_of,
+    types,
+)
+
+
+async def reset(hand: Hand, event_id: int, run_id: str | None = None, **fields) -> str:
+    answer = await hand.rpc.ResetWorkflowExecution(
+        workflow_execution=hand.execution(hand.run_id if run_id is None else run_id),
+        workflow_task_finish_event_id=event_id,
+        reason=fields.pop("reason", "again"),
+        request_id=fields.pop("request_id", str(uuid.uuid4())),
+        **fields,
+    )
+    return answer.run_id
+
+
+def reset_failure(base: str, new: str, reason: str = "again", **more):
+    return E(
+        "WftFailed",
+        cause="RESET_WORKFLOW",
+        identity="history-service",
+        base_run_id=base,
+        new_run_id=new,
+        fork_event_version=0,
+        failure=dict(message=reason, source="", reset_workflow_failure_info=PRESENT),
+        **more,
+    )
+
+
+async def test_a_running_workflow(env):
+    hand = Hand(env)
+    await hand.start(input=payloads("in"), workflow_run_timeout=1000, request_id="start-" + hand.workflow_id)
+    base = hand.run_id
+    await hand.step(hand.activity("a"), start_timer("t", 3600))
+    await hand.signal("one", 1, request_id="signal-1")
+    await hand.step()
+    await hand.signal("two", 2, request_id="signal-2")
+    before = await hand.history(base)
+    new = await reset(hand, 4)
+    assert new != base
+    old = await hand.history(base)
+    check_tail(old, E("Terminated", reason="again", identity="history-resetter", details=ABSENT))
+    assert old[:-1] == before
+    assert await hand.status(base) == "TERMINATED"
+    events = await hand.history(new)
+    assert events[:3] == before[:3]
+    check(
+        events,
+        *PROLOGUE[:3],
+        reset_failure(base, new, scheduled_event_id=2, started_event_id=3),
+        E("Signaled", signal_name="one", input=[1], identity="signaller"),
+        E("Signaled", signal_name="two", input=[2], identity="signaller"),
+        E("WftScheduled", attempt=1),
+    )
+    expect((await hand.describe(base)).workflow_extended_info, reset_run_id=new)
+    described = await hand.describe(new)
+    expect(described.workflow_execution_info, status="RUNNING", first_run_id=base, history_length=7)
+    extended = described.workflow_extended_info
+    expect(extended, reset_run_id="", last_reset_time=PRESENT)
+    assert time_of(extended.original_start_time) == time_of(events[0].event_time)
+    assert time_of(extended.last_reset_time) == time_of(described.workflow_execution_info.start_time)
+    assert time_of(extended.last_reset_time) > time_of(extended.original_start_time)
+    expiration = time_of(extended.run_expiration_time) - time_of(extended.last_reset_time)
+    assert 999 < expiration < 1001, "the run timeout begins again"
+    assert not described.pending_activities
+    task = await hand.poll()
+    assert task.workflow_execution.run_id == new and task.attempt == 1 and task.previous_started_event_id == 0
+    assert [event.event_id for event in task.history.events] == list(range(1, 9))
+    await hand.complete(task, complete_workflow("done"))
+    check_tail(await hand.history(new), E("WftCompleted"), E("Completed", result=["done"]))
+    assert await hand.status("") == "COMPLETED"
+
+
+async def test_the_history_reads_in_every_way(env):
+    hand = Hand(env)
+    await hand.start()
+    for number in range(4):
+        await hand.step(start_timer(f"t{number}", 3600))
+        await hand.signal("s", number)
+    base = hand.run_id
+    await hand.step()
+    first = await reset(hand, 14)
+    await hand.step(start_timer("more", 3600))
+    second = await reset(hand, 9, first)
+    await hand.step(complete_workflow("end"))
+    base_events = await hand.history(base)
+    first_events = await hand.history(first)
+    events = await hand.history(second)
+    assert first_events[:13] == base_events[:13] and events[:8] == base_events[:8]
+    assert [event.event_id for event in events] == list(range(1, len(events) + 1))
+    for run_id, whole in ((first, first_events), (second, events)):
+        reverse = await hand.rpc.GetWorkflowExecutionHistoryReverse(
+            execution=hand.execution(run_id), maximum_page_size=256
+        )
+        assert list(reverse.history.events) == whole[::-1]
+        for method, wanted in (
+            (hand.rpc.GetWorkflowExecutionHistory, whole),
+            (hand.rpc.GetWorkflowExecutionHistoryReverse, whole[::-1]),
+        ):
+            pages, token = [], b""
+            while True:
+                page = await method(
+                    execution=hand.execution(run_id), maximum_page_size=2, next_page_token=token
+                )
+                pages += page.history.events
+                token = page.next_page_token
+                if not token:
+                    break
+            assert pages == wanted
+    closing = await hand.rpc.GetWorkflowExecutionHistory(
+        execution=hand.execution(second), history_event_filter_type="HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT"
+    )
+    assert list(closing.history.events) == events[-1:]
+
+
+async def test_a_scheduled_task_gets_a_start(env):
+    hand = Hand(env)
+    await hand.start()
+    await hand.step()
+    base = hand.run_id
+    new = await reset(hand, 3)
+    check(
+        await hand.history(new),
+        *PROLOGUE[:2],
+        E("WftStarted", scheduled_event_id=2, identity="history-service"),
+        reset_failure(base, new, scheduled_event_id=2, started_event_id=3),
+        E("WftScheduled", attempt=1),
+    )
+
+
+async def test_pending_activities_and_timers(env):
+    hand = Hand(env)
+    await hand.start()
+    await hand.step(
+        hand.activity("waits", schedule_to_close_timeout=500),
+        hand.activity("runs", heartbeat_timeout=100),
+        start_timer("t", 1000),
+    )
+    running = await hand.poll_activity()
+    other = await hand.poll_activity()
+    await hand.heartbeat(running, "half")
+    await hand.signal("go")
+    await hand.step(complete_workflow())
+    base = hand.run_id
+    timer = find_attributes(await hand.history(base), "TimerStarted")
+    assert timer.timer_id == "t"
+    new = await reset(hand, 11)
+    check_tail(
+        await hand.history(new),
+        E("TimerStarted"),
+        E("Signaled"),
+        E("WftScheduled"),
+        E("WftStarted"),
+        reset_failure(base, new),
+        E("WftScheduled"),
+    )
+    described = await hand.describe(new)
+    started = time_of(described.workflow_execution_info.start_time)
+    pending = {info.activity_id: info for info in described.pending_activities}
+    for info in pending.values():
+        expect(info, state="SCHEDULED", attempt=1, heartbeat_details=ABSENT)
+        assert abs(time_of(info.scheduled_time) - started) < 1
+    assert set(pending) == {"waits", "runs"}
+    for task in (running, other):
+        with rejects(Code.NOT_FOUND):
+            await hand.complete_activity(task, "of the old run")
+    again = [await hand.poll_activity(), await hand.poll_activity()]
+    assert {task.activity_id for task in again} == {"waits", "runs"}
+    assert all(task.workflow_execution.run_id == new and task.attempt == 1 for task in again)
+    for task in again:
+        await hand.complete_activity(task, task.activity_id)
+    task = await hand.poll()
+    await hand.complete(task, complete_workflow())
+    assert types(await hand.history(new)).count("ActivityTaskCompleted") == 2
+
+
+async def test_a_timer_keeps_its_time(env):
+    hand = Hand(env)
+    await hand.start()
+    await hand.step(start_timer("t", 3))
+    await hand.signal("go")
+    await hand.step()
+    started = find_started(await hand.history())
+    new = await reset(hand, 9)
+    events = await hand.history_with("TimerFired", 1, new)
+    fired = next(event for event in events if types([event]) == ["TimerFired"])
+    assert -0.001 <= time_of(fired.event_time) - started - 3 < 2
+
+
+def find_started(events):
+    return next(time_of(event.event_time) for event in events if types([event]) == ["TimerStarted"])
+
+
+async def test_closed_runs_and_runs_reset_before(env):
+    hand = Hand(env)
+    await hand.start()
+    await hand.signal("s", 1)
+    await hand.step(complete_workflow("first end"))
+    base = hand.run_id
+    first = await reset(hand, 5)
+    check(
+        await hand.history(first),
+        E("Started"),
+        E("WftScheduled"),
+        E("Signaled"),
+        E("WftStarted"),
+        reset_failure(base, first),
+        E("WftScheduled"),
+    )
+    assert await hand.status(base) == "COMPLETED"
+    second = await reset(hand, 5, base, reason="third time")
+    check_tail(await hand.history(first), E("Terminated", reason="third time", identity="history-resetter"))
+    check_tail(await hand.history(second), reset_failure(base, second, "third time"), E("WftScheduled"))
+    expect((await hand.describe(base)).workflow_extended_info, reset_run_id=second)
+    expect((await hand.describe(first)).workflow_extended_info, reset_run_id="")
+    await hand.step(complete_workflow("second end"))
+    assert await hand.status(second) == "COMPLETED"
+    third = await reset(hand, 5, first)
+    check_tail(await hand.history(third), reset_failure(first, third), E("WftScheduled"))
+
+
+async def test_signals_along_the_chain(env):
+    hand = Hand(env)
+    await hand.start()
+    base = hand.run_id
+    await hand.signal("s", "in the kept part")
+    await hand.step()
+    hand.run_id = ""
+    await hand.signal("s", 1)
+    await hand.step(continue_as_new("type", hand.queue))
+    await hand.signal("s", 2)
+    await hand.step(continue_as_new("type", hand.queue))
+    await hand.signal("s", 3)
+    task = await hand.poll()
+    await hand.signal("s", "buffered")
+    new = await reset(hand, 5, base)
+    events = await hand.history(new)
+    check(
+        events,
+        E("Started"),
+        E("WftScheduled"),
+        E("Signaled", input=["in the kept part"]),
+        E("WftStarted"),
+        reset_failure(base, new),
+        E("Signaled", input=[1]),
+        E("Signaled", input=[2]),
+        E("Signaled", input=[3]),
+        E("Signaled", input=["buffered"]),
+        E("WftScheduled"),
+    )
+    check_tail(
+        await hand.history(task.workflow_execution.run_id),
+        E("WftFailed", cause="FORCE_CLOSE_COMMAND"),
+        E("Signaled", input=["buffered"]),
+        E("Terminated", identity="history-resetter"),
+    )
+    expect((await hand.describe(base)).workflow_extended_info, reset_run_id=new)
+    assert await hand.status("") == "RUNNING"
+    with rejects(Code.NOT_FOUND):
+        await hand.complete(task)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        dict(reset_reapply_exclude_types=["RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL"]),
+        dict(reset_reapply_type="RESET_REAPPLY_TYPE_NONE"),
+    ],
+    ids=["exclude", "none"],
+)
+async def test_without_signals(env, fields):
+    hand = Hand(env)
+    await hand.start()
+    await hand.step()
+    await hand.signal("s")
+    base = hand.run_id
+    new = await reset(hand, 4, **fields)
+    check(await hand.history(new), *PROLOGUE[:3], reset_failure(base, new), E("WftScheduled"))
+
+
+@pytest.mark.ours("there a signal that was applied again can come once more")
+async def test_signals_that_come_with_a_seen_request_id(env):
+    hand = Hand(env)
+    await hand.start()
+    await hand.step()
+    await hand.signal("s", request_id="once")
+    new = await reset(hand, 4)
+    hand.run_id = new
+    await hand.signal("s", request_id="once")
+    assert types(await hand.history(new)).count("Signaled") == 1
+
+
+async def test_what_cannot_be_reset(env):
+    hand = Hand(env)
+    await hand.start()
+    base = hand.run_id
+    await hand.step(hand.activity("a"), start_timer("t", 3600))
+    before = await hand.history()
+    for event_id in (-1, 0, 1, 2, 5, 6, 7, 100):
+        with rejects(Code.INVALID_ARGUMENT):
+            await reset(hand, event_id)
+    with rejects(Code.INVALID_ARGUMENT):
+        await reset(hand, 4, request_id="")
+    with rejects(Code.INVALID_ARGUMENT):
+        await reset(hand, 4, request_id="r" * 1001)
+    with rejects(Code.INVALID_ARGUMENT):
+        await reset(hand, 4, "no uuid")
+    with rejects(Code.NOT_FOUND):
+        await reset(hand, 4, str(uuid.uuid4()))
+    other = Hand(env)
+    with rejects(Code.NOT_FOUND):
+        await reset(other, 4, "")
+    assert await hand.history() == before and await hand.status(base) == "RUNNING"
+
+
+@pytest.mark.ours("a repeated reset resets once more there")
+async def test_a_repeated_reset(env):
+    hand = Hand(env)
+    await hand.start()
+    await hand.step()
+    request_id = str(uuid.uuid4())
+    new = await reset(hand, 4, request_id=request_id)
+    assert await reset(hand, 4, request_id=request_id) == new
+    assert await reset(hand, 4, "", request_id=request_id) == new
+    assert await reset(hand, 4) != new
+
+
+async def test_the_start_id_and_the_chain_stay(env):
+    hand = Hand(env)
+    await hand.start(request_id="start-" + hand.workflow_id)
+    base = hand.run_id
+    await hand.step()
+    new = await reset(hand, 4)
+    again = await hand.rpc.StartWorkflowExecution(
+        **hand.start_fields(request_id="start-" + hand.workflow_id)
+    )
+    assert again.run_id == new and again.started
+    await hand.cancel(first_execution_run_id=base)
+    await hand.terminate(first_execution_run_id=base)
+    assert await hand.status(new) == "TERMINATED"
+
+
+async def test_reset_points(env):
+    hand = Hand(env)
+    await hand.start()
+    base = hand.run_id
+    await hand.step(binary_checksum="one")
+    await hand.signal("s")
+    await hand.step(binary_checksum="two")
+    await hand.signal("s")
+    await hand.step(binary_checksum="one")
+    points = (await hand.describe()).workflow_execution_info.auto_reset_points.points
+    assert [(p.binary_checksum, p.run_id, p.first_workflow_task_completed_id) for p in points] == [
+        ("one", base, 4),
+        ("two", base, 8),
+    ]
+    assert all(p.resettable and not p.HasField("expire_time") for p in points)
+    new = await reset(hand, 8)
+    points = (await hand.describe(new)).workflow_execution_info.auto_reset_points.points
+    assert [(p.binary_checksum, p.run_id, p.first_workflow_task_completed_id) for p in points] == [
+        ("one", new, 4),
+    ]
+    await hand.step(continue_as_new("type", hand.queue), binary_checksum="three")
+    points = (await hand.describe("")).workflow_execution_info.auto_reset_points.points
+    assert [(p.binary_checksum, p.run_id, p.resettable, p.HasField("expire_time")) for p in points] == [
+        ("one", new, True, True),
+        ("three", new, True, True),
+    ]
+
+
+async def test_a_waiting_reader_sees_the_end(env):
+    hand = Hand(env)
+    await hand.start()
+    await hand.step()
+    waiting = asyncio.create_task(
+        hand.rpc.GetWorkflowExecutionHistory(
+            execution=hand.execution(),
+            wait_new_event=True,
+            history_event_filter_type="HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT",
+            _seconds=30,
+        )
+    )
+    await hand.signal("s")  # so that the wait has begun, most likely
+    await reset(hand, 4)
+    closing = await waiting
+    assert types(closing.history.events) == ["Terminated"]
+
+
+@pytest.mark.crash
+async def test_over_a_restart(env):
+    async with own_server() as (server, own):
+        hand = Hand(own)
+        await hand.start(input=payloads("in"))
+        base = hand.run_id
+        await hand.step(hand.activity("a"), start_timer("t", 3600))
+        await hand.signal("one")
+        await hand.step()
+        await restart(server)
+        first = await reset(hand, 9)
+        events = await hand.history(first)
+        await restart(server)
+        assert await hand.history(first) == events
+        assert [info.activity_id for info in (await hand.describe(first)).pending_activities] == ["a"]
+        expect((await hand.describe(base)).workflow_extended_info, reset_run_id=first)
+        assert await hand.status(base) == "TERMINATED"
+        await hand.complete_activity(await hand.poll_activity(), "after the crash")
+        task = await hand.poll()
+        await restart(server)
+        await hand.complete(task, start_timer("u", 3600))
+        second = await reset(hand, 4, first)
+        await restart(server)
+        check(
+            await hand.history(second),
+            *PROLOGUE[:3],
+            reset_failure(first, second),
+            E("Signaled", signal_name="one"),
+            E("WftScheduled"),
+        )
+        await hand.step(complete_workflow("end"))
+        await restart(server)
+        check_tail(await hand.history(""), E("Completed", result=["end"]))
+        assert attributes((await hand.history(second))[3]).base_run_id == first
