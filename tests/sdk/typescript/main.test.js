@@ -1,2 +1,3 @@
 // One process for all tests: they share the server, the worker and the bundle of workflow code.
 import './sdk.js';
+import './children.js';

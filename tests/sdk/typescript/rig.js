@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
 import { ActivityFailure, defaultPayloadConverter } from '@temporalio/common';
@@ -20,6 +21,9 @@ export const DONE = 'WORKFLOW_EXECUTION_COMPLETED';
 export const FAILED = 'WORKFLOW_EXECUTION_FAILED';
 export const activityEnding = (end) => ['ACTIVITY_TASK_SCHEDULED', 'ACTIVITY_TASK_STARTED', end];
 export const GREETED = [...BEGIN, ...activityEnding('ACTIVITY_TASK_COMPLETED'), ...TASK, DONE];
+
+// How a group of tests runs: at the same time, and none of them for ever.
+export const SUITE = { concurrency: true, timeout: 60_000 };
 
 let server;
 export let connection;
@@ -123,3 +127,27 @@ after(async () => {
     await server?.stop();
   }
 });
+
+// Lists read your writes: the first answer must be right. The reference needs a moment, so it gets one.
+export async function visible(read, wanted) {
+  let seen = await read();
+  for (let attempt = 0; isReference() && seen !== wanted && attempt < 100; attempt++) {
+    await delay(100);
+    seen = await read();
+  }
+  assert.equal(seen, wanted);
+}
+
+// For states that no event announces.
+export async function until(what, look) {
+  for (let attempt = 0; attempt < 1000; attempt++) {
+    if (await look()) return;
+    await delay(20);
+  }
+  assert.fail(`it did not come to that: ${what}`);
+}
+
+// Says that the server given is the reference, on which some of what is ours does not hold.
+export function isReference() {
+  return !['', '0'].includes(process.env.PERDURE_ADDRESS_IS_REFERENCE ?? '');
+}

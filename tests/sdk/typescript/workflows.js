@@ -135,3 +135,5 @@ export async function notesProgress() {
 export async function waitForever() {
   await condition(() => false);
 }
+
+export * from './model_workflows.js';
