@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -33,10 +34,10 @@ func (r *rig) replay() {
 	}
 	names := map[string]bool{}
 	replayer := worker.NewWorkflowReplayer()
-	for _, workflow := range r.workflows {
-		if name := functionName(workflow); !names[name] {
+	for _, function := range r.workflows {
+		if name := functionName(function); !names[name] {
 			names[name] = true
-			replayer.RegisterWorkflow(workflow)
+			replayer.RegisterWorkflow(function)
 		}
 	}
 	ctx := deadline(r.t)
@@ -53,7 +54,8 @@ func (r *rig) replay() {
 		if len(history.Events) < 3 || history.Events[2].EventType != enums.EVENT_TYPE_WORKFLOW_TASK_STARTED {
 			continue // the replayer wants a workflow task that a worker took
 		}
-		if err := replayer.ReplayWorkflowHistory(quiet{}, history); err != nil {
+		original := workflow.Execution{ID: run.Execution.WorkflowId, RunID: run.Execution.RunId} // which the code may ask for
+		if err := replayer.ReplayWorkflowHistoryWithOptions(quiet{}, history, worker.ReplayWorkflowHistoryOptions{OriginalExecution: original}); err != nil {
 			r.t.Errorf("%s does not replay: %v", run.Execution.WorkflowId, err)
 		}
 		replayed.Add(1)
