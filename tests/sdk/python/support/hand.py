@@ -150,6 +150,43 @@ def continue_as_new(type: str, queue: str, **fields: object) -> Command:
     )
 
 
+def start_child(workflow_id: str, queue: str, /, policy: str = "", **fields: object) -> Command:
+    values = {
+        "workflow_id": workflow_id,
+        "workflow_type": {"name": "child"},
+        "task_queue": {"name": queue},
+    } | fields
+    if policy:
+        values["parent_close_policy"] = f"PARENT_CLOSE_POLICY_{policy}"
+    return Command(
+        command_type=CommandType.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION,
+        start_child_workflow_execution_command_attributes=durations(values),
+    )
+
+
+def signal_external(
+    workflow_id: str, name: str = "s", *arguments: object, run_id: str = "", **fields: object
+):
+    return Command(
+        command_type=CommandType.COMMAND_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION,
+        signal_external_workflow_execution_command_attributes=dict(
+            execution={"workflow_id": workflow_id, "run_id": run_id},
+            signal_name=name,
+            input=payloads(*arguments) if arguments else None,
+            **fields,
+        ),
+    )
+
+
+def cancel_external(workflow_id: str, run_id: str = "", **fields: object) -> Command:
+    return Command(
+        command_type=CommandType.COMMAND_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION,
+        request_cancel_external_workflow_execution_command_attributes=dict(
+            workflow_id=workflow_id, run_id=run_id, **fields
+        ),
+    )
+
+
 def upsert_search_attributes(**values: object) -> Command:
     return Command(
         command_type=CommandType.COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
