@@ -31,7 +31,7 @@ static const struct rpc_entry entries[PB_METHOD_COUNT] = {
     WORKFLOW(DeleteWorkflowExecution, delete_workflow, REQUIRED, COMPLETE, ""),
     WORKFLOW(PollWorkflowTaskQueue, poll_workflow_task, REQUIRED, PARTIAL, "no worker deployments"),
     WORKFLOW(RespondWorkflowTaskCompleted, respond_workflow_task_completed, TOKEN, PARTIAL,
-             "commands for children, external workflows, updates and Nexus fail the task"),
+             "commands for updates and Nexus fail the task"),
     WORKFLOW(RespondWorkflowTaskFailed, respond_workflow_task_failed, TOKEN, COMPLETE, ""),
     WORKFLOW(PollActivityTaskQueue, poll_activity_task, REQUIRED, PARTIAL, "no worker deployments"),
     WORKFLOW(RecordActivityTaskHeartbeat, record_activity_task_heartbeat, TOKEN, COMPLETE, ""),

@@ -472,11 +472,13 @@ static void refused(struct lane *lane, struct batch *batch)
 {
     clock_lost(lane);
     const char *reason = batch->store.error.message;
+    link_batch_refused(batch);
     LIST_FOR_EACH (change, &batch->changes, struct change, link) {
         struct chain *chain = change->entity->chain;
         assert(chain->group_batch == batch->id);
         if (!batch->store.refused[chain->group] || chain_is_quarantined(lane, chain))
             continue;
+        link_chain_refused(lane->open, chain);
         fail_outputs_of(lane, &batch->outputs, chain, reason);
         fail_outputs_of(lane, &lane->open->outputs, chain, reason);
         if (chain->kind == ENTITY_NAMESPACES) {

@@ -395,7 +395,9 @@ void request_process(struct lane *lane, struct request *request)
     }
     struct chain *chain = chain_get(lane, request->kind, request->namespace_number, request->business_id);
     if (chain_is_quarantined(lane, chain)) {
-        lane_fail(lane, request, ST_INTERNAL, "execution %.*s is quarantined; the server's log says why",
+        /* Messages wait for better times. */
+        lane_fail(lane, request, request->command == ENTITY_COMMAND_MESSAGE ? ST_UNAVAILABLE : ST_INTERNAL,
+                  "execution %.*s is quarantined; the server's log says why",
                   BYTES_FMT(request->business_id));
         return;
     }

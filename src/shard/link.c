@@ -11,7 +11,7 @@
  *
  * At most 64 numbers of a link are on their way, so none can fall out of the receiver's window before it was answered. A
  * link waits for no single target: one that refuses has answered, one that cannot be loaded, or is busy, is sent again after
- * a second. What a target has to answer goes as a message of its own: with its transition, or, where there is none, with the
+ * a second; so is one whose effect the store has refused, once its target is no longer quarantined. What a target has to answer goes as a message of its own: with its transition, or, where there is none, with the
  * row of the link.
  */
 #include "shard/shard_internal.h"
@@ -70,7 +70,8 @@ struct link_received {
     struct link_in        *link;
     struct chain          *chain;
     struct message_change *messages; /* answers that go without a transition */
-    int64_t                number;   /* as sealed */
+    int64_t                taken;    /* the number of the message */
+    int64_t                number;   /* of the link, as sealed */
     uint64_t               window;
     uint32_t               group;
     bool                   is_first; /* of its chain in the batch */
@@ -513,6 +514,7 @@ void link_receive(struct lane *lane, struct request *request, struct chain *chai
     /* The answer rests on the link's row also when the target refused and wrote nothing. */
     chain->last_batch = batch->id;
     received->link = link;
+    received->taken = transfer->number;
     received->chain = chain;
     note(batch, &received->messages, decision->messages, decision->message_count);
     received->next = batch->received;
@@ -525,7 +527,7 @@ void link_seal(struct batch *batch)
         store_batch_add(&batch->store, STORE_OUTBOX_DELETE, batch->store.group_count++)->outbox = &at->row;
     for (struct link_received *at = batch->received; at != NULL; at = at->next) {
         /* With the effect or not at all. Where several messages of a link meet, each group writes the link as it is at the
-         * end: a message whose effect the store refuses has been answered, and counts as received. */
+         * end; if the store refuses one of them, memory takes that one back and the link's next row says so. */
         at->group = at->chain->group_batch == batch->id ? at->chain->group : batch->store.group_count++;
         at->number = at->link->number;
         at->window = at->link->window;
@@ -535,6 +537,20 @@ void link_seal(struct batch *batch)
         };
         batch->store.size += 32;
     }
+}
+
+/* As if the message had never come. */
+static void unmark(int64_t *number, uint64_t *window, int64_t taken)
+{
+    int64_t behind = *number - taken;
+    if (behind > 0 && behind <= LINK_WINDOW)
+        *window &= ~(UINT64_C(1) << (behind - 1));
+    if (behind != 0)
+        return;
+    /* The next lower one that was taken is the highest. Where the window has none, what is below it was answered long ago. */
+    int down = *window == 0 ? LINK_WINDOW + 1 : __builtin_ctzll(*window) + 1;
+    *window = down >= LINK_WINDOW ? 0 : *window >> down;
+    *number = MAX(*number - down, 0);
 }
 
 void link_batch_released(struct batch *batch)
@@ -548,6 +564,55 @@ void link_batch_released(struct batch *batch)
         at->link->durable_window = at->window;
         messages_released(batch->lane, at->messages);
     }
+    /* The sealed values of others know nothing of what was taken back. */
+    for (struct link_received *at = batch->received; at != NULL && batch->store.outcome == STORE_REFUSED;
+         at = at->next)
+        if (batch->store.refused[at->group])
+            unmark(&at->link->durable_number, &at->link->durable_window, at->taken);
+}
+
+static void forget_received(struct batch *batch, struct link_received *received)
+{
+    struct link_in *link = received->link;
+    unmark(&link->number, &link->window, received->taken);
+    unmark(&link->durable_number, &link->durable_window, received->taken);
+    LIST_FOR_EACH (request, &batch->outputs, struct request, link) {
+        if (request->command != ENTITY_COMMAND_MESSAGE || request->chain != received->chain)
+            continue;
+        list_remove(&request->link);
+        lane_fail(batch->lane, request, ST_UNAVAILABLE, "the store refused what the message does");
+    }
+}
+
+/* Rows that were to go may still be there: they are sent again, and answered again. */
+static void acknowledged_again(struct batch *batch)
+{
+    for (struct link_acknowledged *at = batch->acknowledged; at != NULL; at = at->next) {
+        struct link_out *link = out_get(batch->lane, at->row.source_range, at->row.target_range);
+        link->resend_at = MIN(link->resend_at, time_add(batch->lane->now, RESEND_NS));
+        activate(link);
+    }
+}
+
+void link_batch_refused(struct batch *batch)
+{
+    for (struct link_received *at = batch->received; at != NULL; at = at->next)
+        if (batch->store.refused[at->group])
+            forget_received(batch, at);
+    acknowledged_again(batch);
+}
+
+void link_chain_refused(struct batch *open, const struct chain *chain)
+{
+    for (struct link_received **at = &open->received; *at != NULL;) {
+        struct link_received *received = *at;
+        if (received->chain != chain) {
+            at = &received->next;
+            continue;
+        }
+        *at = received->next;
+        forget_received(open, received);
+    }
 }
 
 /* What was received in it was not: the sender will send it again. Rows that were to go are still there. */
@@ -558,11 +623,7 @@ void link_batch_lost(struct batch *batch)
         at->link->window = at->link->durable_window;
         at->link->last_batch = 0;
     }
-    for (struct link_acknowledged *at = batch->acknowledged; at != NULL; at = at->next) {
-        struct link_out *link = out_get(batch->lane, at->row.source_range, at->row.target_range);
-        link->resend_at = MIN(link->resend_at, time_add(batch->lane->now, RESEND_NS));
-        activate(link);
-    }
+    acknowledged_again(batch);
 }
 
 /* --- life --- */

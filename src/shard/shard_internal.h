@@ -404,7 +404,10 @@ void        link_seal_change(struct change *change, uint32_t group);
 void        link_seal(struct batch *batch);
 void        link_released(struct change *change);
 void        link_batch_released(struct batch *batch);
-void        link_batch_lost(struct batch *batch);
+/* What was received in refused groups of the batch, or in an open batch on top of a refused chain, comes again. */
+void link_batch_refused(struct batch *batch);
+void link_chain_refused(struct batch *open, const struct chain *chain);
+void link_batch_lost(struct batch *batch);
 /* Whether this message was received before; its answer is then tied to that. */
 bool link_is_received(struct lane *lane, struct request *request, int64_t *ret_batch);
 /* The message was decided, whatever came of it, in the open batch. */

@@ -1,7 +1,8 @@
 /* actors.c: simulated clients that start and signal, and workers that run small programs and activities.
  *
  * A workflow's program is a list of steps drawn from the seed and its number: activities in parallel, a timer, waiting for
- * signals; its runs follow each other by continue-as-new. A worker decides from events alone, as an SDK's replay would.
+ * signals, children in parallel; its runs follow each other by continue-as-new. A child signals its parent, hears that it
+ * arrived, and completes. A worker decides from events alone, as an SDK's replay would.
  */
 #include <stdio.h>
 
@@ -11,8 +12,9 @@
 #define RPC_NS     (10 * NS_PER_S)
 #define POLL_NS    (70 * NS_PER_S)
 #define CALL(name) PB_METHOD_WorkflowService_##name
+#define CHILD_TYPE "child"
 
-enum operation_kind { OPERATION_ACTIVITIES, OPERATION_TIMER, OPERATION_SIGNALS };
+enum operation_kind { OPERATION_ACTIVITIES, OPERATION_TIMER, OPERATION_CHILDREN, OPERATION_SIGNALS };
 struct operation {
     enum operation_kind kind;
     int64_t             count, duration;
@@ -303,11 +305,18 @@ static int64_t find_scheduled(const struct program *program, int32_t type, const
             continue;
         struct bytes of = type == enums_EVENT_TYPE_TIMER_STARTED
                               ? event->timer_started_event_attributes->timer_id
-                              : event->activity_task_scheduled_event_attributes->activity_id;
+                          : type == enums_EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+                              ? event->activity_task_scheduled_event_attributes->activity_id
+                              : event->start_child_workflow_execution_initiated_event_attributes->workflow_id;
         if (bytes_equal_text(of, name))
             return id;
     }
     return 0;
+}
+
+static unsigned generation_of(const struct task *task)
+{
+    return (unsigned)(task->type.base[task->type.size - 1] - '0');
 }
 
 static bool is_over(const struct program *program, int64_t scheduled)
@@ -319,6 +328,9 @@ static bool is_over(const struct program *program, int64_t scheduled)
             return true;
         if (event->event_type == enums_EVENT_TYPE_ACTIVITY_TASK_COMPLETED &&
             event->activity_task_completed_event_attributes->scheduled_event_id == scheduled)
+            return true;
+        if (event->event_type == enums_EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED &&
+            event->child_workflow_execution_completed_event_attributes->initiated_event_id == scheduled)
             return true;
     }
     return false;
@@ -386,11 +398,49 @@ static bool timer_passes(struct program *program, size_t index, const struct ope
     return started_id != 0 && is_over(program, started_id);
 }
 
+static void start_child(struct program *program, const char *name)
+{
+    struct sim             *sim = program->sim;
+    struct command_Command *command = add_command(program, enums_COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION);
+    struct command_StartChildWorkflowExecutionCommandAttributes *attributes =
+        NEW(sim, struct command_StartChildWorkflowExecutionCommandAttributes);
+    attributes->workflow_id = text(sim, name);
+    attributes->workflow_type = NEW(sim, struct common_WorkflowType);
+    attributes->workflow_type->name = BYTES(CHILD_TYPE);
+    attributes->task_queue = queue(sim, SIM_QUEUE, false);
+    attributes->workflow_id_reuse_policy = enums_WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE;
+    command->attributes_case = 12;
+    command->start_child_workflow_execution_command_attributes = attributes;
+}
+
+static bool children_pass(struct program *program, size_t index, const struct operation *operation)
+{
+    bool pass = true;
+    for (int64_t i = 0; i < operation->count; i++) {
+        char name[72];
+        snprintf(name, sizeof(name), "%s.%u.%zu.%d", program->work->id, generation_of(program->task), index,
+                 (int)i);
+        int64_t initiated = find_scheduled(program, enums_EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED,
+                                           name);
+        if (initiated == 0)
+            start_child(program, name);
+        pass = pass && initiated != 0 && is_over(program, initiated);
+    }
+    return pass;
+}
+
+/* A signal of a client, not of a child. */
+static bool is_client_signal(const struct history_HistoryEvent *event)
+{
+    return event->event_type == enums_EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED &&
+           event->workflow_execution_signaled_event_attributes->external_workflow_execution == NULL;
+}
+
 static bool signals_pass(const struct program *program, const struct operation *operation)
 {
     int64_t count = 0;
     for (int64_t id = 1; id <= program->task->last_stored; id++)
-        count += event_at(program, id)->event_type == enums_EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED;
+        count += is_client_signal(event_at(program, id));
     return count >= operation->count;
 }
 
@@ -432,16 +482,49 @@ static struct work *work_of(struct sim *sim, struct bytes workflow_id)
 static void run_program(struct program *program)
 {
     struct work *work = program->work;
-    unsigned     generation = program->task->type.base[program->task->type.size - 1] - '0';
     for (size_t i = 0; i < work->operation_count; i++) {
         const struct operation *operation = &work->operations[i];
         bool pass = operation->kind == OPERATION_ACTIVITIES ? activities_pass(program, i, operation)
                     : operation->kind == OPERATION_TIMER    ? timer_passes(program, i, operation)
+                    : operation->kind == OPERATION_CHILDREN ? children_pass(program, i, operation)
                                                             : signals_pass(program, operation);
         if (!pass)
             return;
     }
-    end_run(program, generation);
+    end_run(program, generation_of(program->task));
+}
+
+/* A child's program: it signals its parent, and completes when it knows that the signal is there. */
+static void run_child(struct program *program)
+{
+    struct sim *sim = program->sim;
+    bool        asked = false;
+    for (int64_t id = 1; id <= program->task->last_stored; id++) {
+        const struct history_HistoryEvent *event = event_at(program, id);
+        asked = asked || event->event_type == enums_EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED;
+        if (event->event_type == enums_EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED)
+            sim_fail(sim, "%.*s: its signal did not find its parent", BYTES_FMT(program->task->workflow_id));
+        if (event->event_type != enums_EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_SIGNALED)
+            continue;
+        struct command_Command *command = add_command(program,
+                                                      enums_COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION);
+        command->attributes_case = 4;
+        command->complete_workflow_execution_command_attributes =
+            NEW(sim, struct command_CompleteWorkflowExecutionCommandAttributes);
+        return;
+    }
+    if (asked)
+        return;
+    const struct common_WorkflowExecution *parent =
+        event_at(program, 1)->workflow_execution_started_event_attributes->parent_workflow_execution;
+    struct command_Command                                          *command = add_command(program,
+                                                                                           enums_COMMAND_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION);
+    struct command_SignalExternalWorkflowExecutionCommandAttributes *attributes =
+        NEW(sim, struct command_SignalExternalWorkflowExecutionCommandAttributes);
+    attributes->execution = execution(sim, parent->workflow_id, BYTES_EMPTY);
+    attributes->signal_name = BYTES("child");
+    command->attributes_case = 13;
+    command->signal_external_workflow_execution_command_attributes = attributes;
 }
 
 /* --- workflow workers --- */
@@ -512,7 +595,7 @@ static void complete_task(struct sim *sim, void *context)
         return;
     }
     struct program program = { .sim = sim, .work = work_of(sim, task->workflow_id), .task = task };
-    program.commands = ARENA_NEW_ARRAY(&actors_of(sim)->arena, struct command_Command, 8);
+    program.commands = ARENA_NEW_ARRAY(&actors_of(sim)->arena, struct command_Command, 16);
     for (int64_t id = 1; id <= task->last_stored; id++) {
         if (journal_event(sim->journal, task->run_id, id) == NULL) {
             /* A sticky task's earlier events went to nobody here: let another worker have it with all of them. */
@@ -522,7 +605,7 @@ static void complete_task(struct sim *sim, void *context)
             return;
         }
     }
-    run_program(&program);
+    (program.work == NULL ? run_child : run_program)(&program);
     struct workflowservice_RespondWorkflowTaskCompletedRequest request = {
         .namespace = BYTES("default"),
         .task_token = task->token,
@@ -755,7 +838,9 @@ static void draw_work(struct sim *sim, struct work *work, unsigned number)
     work->operation_count = (size_t)sim_between(sim, 0, SIM_OPS_MAX);
     for (size_t i = 0; i < work->operation_count; i++) {
         struct operation *operation = &work->operations[i];
-        operation->kind = (enum operation_kind)sim_between(sim, 0, takes_signals ? 2 : 1);
+        operation->kind = (enum operation_kind)sim_between(sim, 0,
+                                                           takes_signals ? OPERATION_SIGNALS
+                                                                         : OPERATION_CHILDREN);
         operation->count = operation->kind == OPERATION_SIGNALS ? sim_between(sim, 1, work->signals)
                                                                 : sim_between(sim, 1, 3);
         operation->duration = sim_chance(sim, 0.5) ? sim_between(sim, 1, NS_PER_S)
@@ -860,7 +945,7 @@ static void audited(struct sim *sim, void *context, const struct error *error, s
         return;
     for (int64_t id = 1; id <= (int64_t)count; id++) {
         const struct history_HistoryEvent *event = journal_event(sim->journal, work->audit_run, id);
-        if (event->event_type != enums_EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
+        if (!is_client_signal(event))
             continue;
         struct bytes name = event->workflow_execution_signaled_event_attributes->signal_name;
         work->audit_signals[name.base[name.size - 1] - '0']++;
@@ -935,7 +1020,8 @@ void actors_audit(struct sim *sim)
     for (size_t i = 0; i < actors->work_count; i++)
         describe_for_audit(sim, &actors->works[i]);
     struct workflowservice_CountWorkflowExecutionsRequest request = {
-        .namespace = BYTES("default"), .query = BYTES("ExecutionStatus = 'Completed'")
+        .namespace = BYTES("default"),
+        .query = BYTES("ExecutionStatus = 'Completed' AND ParentWorkflowId IS NULL")
     };
     sim_send(sim, CALL(CountWorkflowExecutions), &request, RPC_NS, counted, NULL);
 }

@@ -217,6 +217,35 @@ static void check_activity(struct journal *journal, struct run *run,
                  BYTES_FMT(run->id), BYTES_FMT(activity_id), accepted);
 }
 
+/* A child is started once, signals once and ends once. */
+static void check_child(struct journal *journal, const struct run *run,
+                        const struct history_HistoryEvent *initiated)
+{
+    struct bytes child = initiated->start_child_workflow_execution_initiated_event_attributes->workflow_id;
+    unsigned     started = 0, signals = 0, ends = 0;
+    for (int64_t id = initiated->event_id + 1; id <= run->last; id++) {
+        const struct history_HistoryEvent *event = journal_event(journal, run->id, id);
+        if (event == NULL)
+            return;
+        if (event->event_type == enums_EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED)
+            started += event->child_workflow_execution_started_event_attributes->initiated_event_id ==
+                       initiated->event_id;
+        else if (event->event_type == enums_EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED)
+            ends += event->child_workflow_execution_completed_event_attributes->initiated_event_id ==
+                    initiated->event_id;
+        else if (event->event_type == enums_EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED)
+            sim_fail(journal->sim, "child %.*s could not be started", BYTES_FMT(child));
+        else if (event->event_type == enums_EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED &&
+                 event->workflow_execution_signaled_event_attributes->external_workflow_execution != NULL)
+            signals += bytes_equal(
+                event->workflow_execution_signaled_event_attributes->external_workflow_execution->workflow_id,
+                child);
+    }
+    if (started != 1 || signals != 1 || ends != 1)
+        sim_fail(journal->sim, "child %.*s was started %u times, signalled %u times and ended %u times",
+                 BYTES_FMT(child), started, signals, ends);
+}
+
 void journal_check_run(struct journal *journal, struct bytes run_id)
 {
     struct run *run = run_of(journal, run_id);
@@ -231,5 +260,7 @@ void journal_check_run(struct journal *journal, struct bytes run_id)
             check_timer(journal, run, event);
         else if (event->event_type == enums_EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
             check_activity(journal, run, event);
+        else if (event->event_type == enums_EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED)
+            check_child(journal, run, event);
     }
 }
