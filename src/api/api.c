@@ -161,9 +161,6 @@ struct api *api_new(struct runtime *runtime, const struct api_options *options)
     find_namespace_fields(api);
     for (uint32_t i = 0; i < api->lane_count; i++)
         lane_init(api, &api->lanes[i], runtime_lane(runtime, i), options);
-    struct uuid id = uuid_random(&api->lanes[0].random);
-    uuid_print(&id, api->cluster_id_text);
-    api->cluster_id = bytes_of(api->cluster_id_text, sizeof api->cluster_id_text);
     api->boot = (uint32_t)random_next(&api->lanes[0].random);
     return api;
 }

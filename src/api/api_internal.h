@@ -196,8 +196,6 @@ struct api {
     struct runtime  *runtime;
     struct limits    limits;
     const char      *cluster_name, *store_name;
-    struct bytes     cluster_id;
-    char             cluster_id_text[UUID_TEXT_SIZE];
     uint32_t         boot; /* in query ids: those of an earlier process are nobody's */
     uint32_t         lane_count;
     struct api_lane *lanes;

@@ -133,15 +133,29 @@ static void write_record(struct namespaces_request *self, const struct state_Nam
     decision->self = (struct transition){ .delta = self->record, .entities = row, .entity_count = 1 };
 }
 
-static struct bytes make_id(struct env *env, struct arena *arena)
+static struct bytes make_id(const uint64_t *entropy, struct arena *arena)
 {
     char        text[UUID_TEXT_SIZE];
     struct uuid id;
-    memcpy(id.byte, env->entropy, sizeof id.byte);
+    memcpy(id.byte, entropy, sizeof id.byte);
     id.byte[6] = (uint8_t)((id.byte[6] & 0x0f) | 0x40);
     id.byte[8] = (uint8_t)((id.byte[8] & 0x3f) | 0x80);
     uuid_print(&id, text);
     return arena_copy(arena, bytes_of(text, sizeof text));
+}
+
+/* The id that every record has; a new one for the first. */
+static struct bytes cluster_id(const struct namespaces *state, struct env *env, struct arena *arena)
+{
+    for (size_t i = 0; state != NULL && i < state->count; i++) {
+        struct state_Namespace record;
+        struct error           error;
+        struct bytes           encoded = arena_copy(arena, state->known[i].record);
+        if (pb_decode(&pb_state_Namespace, encoded, arena, &record, &error) == ST_OK &&
+            record.cluster_id.size != 0)
+            return record.cluster_id;
+    }
+    return make_id(&env->entropy[2], arena);
 }
 
 static void decide_register(const struct namespaces *state, struct namespaces_request *self, struct env *env,
@@ -161,13 +175,14 @@ static void decide_register(const struct namespaces *state, struct namespaces_re
     }
     struct state_Namespace record = {
         .number = env_number(env),
-        .id = make_id(env, self->base.arena),
+        .id = make_id(&env->entropy[0], self->base.arena),
         .name = input->namespace,
         .state = enums_NAMESPACE_STATE_REGISTERED,
         .retention_ns = duration_ns(input->workflow_execution_retention_period),
         .description = input->description,
         .owner_email = input->owner_email,
         .create_time = env->now,
+        .cluster_id = cluster_id(state, env, self->base.arena),
     };
     record.data = ARENA_NEW_ARRAY(self->base.arena, struct state_Namespace_DataEntry, input->data_count + 1);
     record.data_count = input->data_count;

@@ -32,6 +32,22 @@ void get_system_info(struct rpc *rpc)
     rpc_reply(rpc, response);
 }
 
+/* It is stored with the namespaces, of which a server that serves has at least one. */
+static struct bytes cluster_id(struct rpc *rpc)
+{
+    const struct namespace_config *first;
+    size_t                         count = lane_namespaces(rpc_lane(rpc), &first);
+    for (size_t i = 0; i < count; i++) {
+        struct state_Namespace record;
+        struct error           error;
+        if (pb_decode(&pb_state_Namespace, arena_copy(&rpc->arena, first[i].record), &rpc->arena, &record,
+                      &error) == ST_OK &&
+            record.cluster_id.size != 0)
+            return record.cluster_id;
+    }
+    return BYTES_EMPTY;
+}
+
 void get_cluster_info(struct rpc *rpc)
 {
     static const struct {
@@ -53,7 +69,7 @@ void get_cluster_info(struct rpc *rpc)
         response->supported_clients[i].value = bytes_of_text(clients[i].range);
     }
     response->server_version = BYTES(API_SERVER_VERSION);
-    response->cluster_id = api->cluster_id;
+    response->cluster_id = cluster_id(rpc);
     response->cluster_name = bytes_of_text(api->cluster_name);
     response->history_shard_count = SHARD_COUNT;
     response->persistence_store = bytes_of_text(api->store_name);
@@ -73,7 +89,7 @@ void list_clusters(struct rpc *rpc)
     response->clusters = ARENA_NEW(&rpc->arena, struct operatorservice_ClusterMetadata);
     response->clusters_count = 1;
     response->clusters[0].cluster_name = bytes_of_text(api->cluster_name);
-    response->clusters[0].cluster_id = api->cluster_id;
+    response->clusters[0].cluster_id = cluster_id(rpc);
     response->clusters[0].history_shard_count = SHARD_COUNT;
     response->clusters[0].is_connection_enabled = true;
     rpc_reply(rpc, response);

@@ -197,6 +197,137 @@ async def test_page_tokens_over_a_restart(env):
         assert len(listing.executions) + len(following.executions) == 6
 
 
+async def test_operated_activities_over_a_restart(env):
+    """Killed after each step of an operator: paused in the backoff, changed, reset, unpaused; and while one runs."""
+    async with own_server() as (server, own):
+        hand = Hand(own)
+        await hand.start()
+        await hand.step(
+            hand.activity("parked", type="p", retry_policy=retry_policy(initial_interval=3600)),
+            hand.activity("running", type="r", retry_policy=retry_policy(initial_interval=0.1)),
+        )
+        running = None
+        for _ in range(2):
+            task = await hand.poll_activity()
+            if task.activity_id == "parked":
+                await hand.fail_activity(task, failure("f1"))
+            else:
+                running = task
+
+        async def described(activity_id: str):
+            pending = (await hand.describe()).pending_activities
+            return next(info for info in pending if info.activity_id == activity_id)
+
+        for kind in ("p", "r"):
+            await hand.rpc.PauseActivity(
+                execution=hand.execution(), type=kind, identity="operator", reason="why"
+            )
+        await restart(server)
+        expect(await described("parked"), state="PAUSED", attempt=2, last_failure=dict(message="f1"))
+        expect((await described("parked")).pause_info.manual, identity="operator", reason="why")
+        expect(await described("running"), state="PAUSE_REQUESTED", attempt=1)
+        listed = await hand.rpc.ListWorkflowExecutions(query=f"WorkflowId = '{hand.workflow_id}'")
+        names = listed.executions[0].search_attributes.indexed_fields["TemporalPauseInfo"].data
+        assert names == b'["property:activityType=p","property:activityType=r"]'
+        assert (await hand.heartbeat(running, "half")).activity_paused
+        await hand.fail_activity(running, failure("f2"))
+        await restart(server)
+        expect(await described("running"), state="PAUSED", attempt=2, heartbeat_details=["half"])
+        await hand.rpc.UpdateActivityOptions(
+            execution=hand.execution(),
+            id="parked",
+            update_mask={"paths": ["start_to_close_timeout"]},
+            activity_options={"start_to_close_timeout": seconds(77)},
+        )
+        await restart(server)
+        expect((await described("parked")).activity_options, start_to_close_timeout=77)
+        await hand.rpc.ResetActivity(
+            execution=hand.execution(), id="parked", keep_paused=True, restore_original_options=True
+        )
+        await restart(server)
+        expect(await described("parked"), state="PAUSED", attempt=1)
+        expect((await described("parked")).activity_options, start_to_close_timeout=10)
+        await hand.rpc.UnpauseActivity(execution=hand.execution(), unpause_all=True)
+        await restart(server)
+        attempts = {}
+        for _ in range(2):
+            task = await hand.poll_activity()
+            attempts[task.activity_id] = task.attempt
+            await hand.complete_activity(task)
+        assert attempts == {"parked": 1, "running": 2}
+        check_tail(
+            await hand.history(),
+            E("WftCompleted"),
+            E("ActivityTaskScheduled"),
+            E("ActivityTaskScheduled"),
+            E("ActivityTaskStarted"),
+            E("ActivityTaskCompleted"),
+            E("WftScheduled"),
+            E("ActivityTaskStarted"),
+            E("ActivityTaskCompleted"),
+        )
+
+
+async def test_a_paused_workflow_over_a_restart(env):
+    """Killed after each step: the pause comes while a task runs, the task ends, a timer fires, the pause ends."""
+    async with own_server() as (server, own):
+        hand = Hand(own)
+        await hand.start()
+        task = await hand.poll()
+        await hand.rpc.PauseWorkflowExecution(
+            workflow_id=hand.workflow_id, identity="operator", reason="why", request_id="p"
+        )
+        await restart(server)
+        assert await hand.status() == "PAUSED"
+        await hand.complete(task, hand.activity("a"), start_timer("t", 0.2))
+        await restart(server)
+        await hand.history_with("TimerFired")
+        await hand.signal("s")
+        await restart(server)
+        assert await hand.status() == "PAUSED"
+        expect((await hand.describe()).workflow_extended_info.pause_info, identity="operator", reason="why")
+        listed = await hand.rpc.CountWorkflowExecutions(query="ExecutionStatus = 'Paused'")
+        assert listed.count == 1
+        await hand.rpc.PauseWorkflowExecution(workflow_id=hand.workflow_id, request_id="p")
+        none = await hand.rpc.PollActivityTaskQueue(_seconds=3, task_queue={"name": hand.queue})
+        assert not none.task_token
+        await hand.rpc.UnpauseWorkflowExecution(workflow_id=hand.workflow_id, request_id="u")
+        await restart(server)
+        await hand.complete_activity(await hand.poll_activity())
+        await hand.step(complete_workflow())
+        check(
+            await hand.history(),
+            *PROLOGUE,
+            E("ActivityTaskScheduled"),
+            E("TimerStarted"),
+            E("Paused"),
+            E("TimerFired"),
+            E("Signaled"),
+            E("Unpaused"),
+            E("WftScheduled"),
+            E("ActivityTaskStarted"),
+            E("ActivityTaskCompleted"),
+            E("WftStarted"),
+            E("WftCompleted"),
+            E("Completed"),
+        )
+
+
+async def test_reported_problems_over_a_restart(env):
+    async with own_server() as (server, own):
+        hand = Hand(own)
+        await hand.start()
+        for number in range(5):
+            await hand.fail(await hand.poll())
+            if number in (1, 4):
+                await restart(server)
+        fields = (await hand.describe()).workflow_execution_info.search_attributes.indexed_fields
+        assert b"UnhandledFailure" in fields["TemporalReportedProblems"].data
+        await hand.step(complete_workflow())
+        fields = (await hand.describe()).workflow_execution_info.search_attributes.indexed_fields
+        assert "TemporalReportedProblems" not in fields
+
+
 async def test_namespaces_over_a_restart(env):
     async with own_server() as (server, own):
         await own.rpc.RegisterNamespace(
@@ -204,7 +335,10 @@ async def test_namespaces_over_a_restart(env):
         )
         before = await own.rpc.DescribeNamespace(namespace="kept")
         default = await own.rpc.DescribeNamespace(namespace="default")
+        cluster = (await own.rpc.GetClusterInfo()).cluster_id
+        assert cluster and [each.cluster_id for each in (await own.rpc.ListClusters()).clusters] == [cluster]
         await restart(server)
+        assert (await own.rpc.GetClusterInfo()).cluster_id == cluster
         assert await own.rpc.DescribeNamespace(namespace="kept") == before
         assert (
             await own.rpc.DescribeNamespace(namespace="default")
