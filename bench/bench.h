@@ -50,7 +50,8 @@ enum shape {
     SHAPE_TEN_ACTIVITIES,
     SHAPE_TIMER,
     SHAPE_SLEEPER,
-    SHAPE_SIGNALED
+    SHAPE_SIGNALED,
+    SHAPE_PARENT /* of one empty child */
 };
 
 struct load;
@@ -80,6 +81,12 @@ void load_run_signals(struct load *load, const struct server_process *server, co
                       size_t targets, size_t count, size_t in_flight, struct load_result *ret_result);
 void load_run_queries(struct load *load, const struct server_process *server, const char *prefix,
                       size_t count, size_t in_flight, struct load_result *ret_result);
+/* Updates that are completed in the task that brings them, waited for. No more than two thousand per target. */
+void load_run_updates(struct load *load, const struct server_process *server, const char *prefix,
+                      size_t targets, size_t count, size_t in_flight, struct load_result *ret_result);
+/* Each starts a workflow of its own. */
+void load_run_updates_with_start(struct load *load, const struct server_process *server, const char *prefix,
+                                 size_t count, size_t in_flight, struct load_result *ret_result);
 /* Turns the loop until the worker has completed `count` workflows in all, or `limit_ns` passed. */
 void   load_wait_completions(struct load *load, size_t count, int64_t limit_ns);
 size_t load_completions(const struct load *load);
@@ -87,6 +94,17 @@ size_t load_completions(const struct load *load);
 struct samples *load_timer_lateness(struct load *load);
 /* Asks for GetSystemInfo; the monotonic time of the answer. */
 int64_t wait_answer(uint16_t port);
+
+/* --- what the workers answer with; all in the arena --- */
+#define BENCH_QUEUE "bench"
+struct command_Command *command_schedule_activity(struct arena *arena, int number, bool eager);
+struct command_Command *command_start_timer(struct arena *arena, int64_t seconds);
+struct command_Command *command_complete_workflow(struct arena *arena);
+struct command_Command *command_start_child(struct arena *arena, struct bytes workflow_id);
+struct command_Command *command_markers(struct arena *arena, size_t count);
+/* Accepts and completes every update that the task brings. */
+void update_answers(struct arena *arena, const struct workflowservice_PollWorkflowTaskQueueResponse *task,
+                    struct workflowservice_RespondWorkflowTaskCompletedRequest *request);
 
 /* --- the machine --- */
 /* Of a few runs of the same thing. */
@@ -133,6 +151,7 @@ void section_process(struct bench *bench);
 void section_workflows(struct bench *bench);
 void section_rest(struct bench *bench); /* disk at rest */
 void section_messages(struct bench *bench);
+void section_long(struct bench *bench);
 void section_timers(struct bench *bench);
 void section_backlog(struct bench *bench);
 void section_sleepers(struct bench *bench);

@@ -4,8 +4,7 @@
 #include "bench.h"
 
 #define SERVICE "/temporal.api.workflowservice.v1.WorkflowService/"
-#define QUEUE   "bench"
-#define STICKY  "bench-sticky"
+#define STICKY  BENCH_QUEUE "-sticky"
 
 enum poll_kind { POLL_WORKFLOW, POLL_STICKY, POLL_ACTIVITY };
 
@@ -44,11 +43,18 @@ struct load {
     enum shape          shape;
     const char         *prefix;
     size_t              begun, wanted, ended, wait_for, targets;
-    enum { MODE_WORKFLOWS, MODE_STARTS, MODE_SIGNALS, MODE_QUERIES } mode;
+    enum {
+        MODE_WORKFLOWS,
+        MODE_STARTS,
+        MODE_SIGNALS,
+        MODE_QUERIES,
+        MODE_UPDATES,
+        MODE_UPDATE_WITH_START
+    } mode;
     uint64_t serial;
 };
 
-static const char *const shape_names[] = { "empty", "one", "ten", "timer", "sleeper", "signaled" };
+static const char *const shape_names[] = { "empty", "one", "ten", "timer", "sleeper", "signaled", "parent" };
 
 static struct bytes encode(struct load *load, const struct pb_message *type, const void *record)
 {
@@ -115,53 +121,10 @@ static void workflow_task_responded(struct wire_client_call *call, enum status s
         responded(call, status, reply, error);
 }
 
-static struct command_Command *schedule_activity(struct arena *arena, int number, bool eager)
-{
-    struct command_Command                               *command = ARENA_NEW(arena, struct command_Command);
-    struct command_ScheduleActivityTaskCommandAttributes *schedule =
-        ARENA_NEW(arena, struct command_ScheduleActivityTaskCommandAttributes);
-    schedule->activity_id = arena_printf(arena, "%d", number);
-    schedule->activity_type = ARENA_NEW(arena, struct common_ActivityType);
-    schedule->activity_type->name = BYTES("echo");
-    schedule->task_queue = ARENA_NEW(arena, struct taskqueue_TaskQueue);
-    schedule->task_queue->name = BYTES(QUEUE);
-    schedule->start_to_close_timeout = ARENA_NEW(arena, struct google_Duration);
-    schedule->start_to_close_timeout->seconds = 10;
-    schedule->request_eager_execution = eager;
-    command->command_type = enums_COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK;
-    command->attributes_case = 2;
-    command->schedule_activity_task_command_attributes = schedule;
-    return command;
-}
-
-static struct command_Command *start_timer(struct arena *arena, int64_t seconds)
-{
-    struct command_Command                     *command = ARENA_NEW(arena, struct command_Command);
-    struct command_StartTimerCommandAttributes *timer = ARENA_NEW(arena,
-                                                                  struct command_StartTimerCommandAttributes);
-    timer->timer_id = BYTES("1");
-    timer->start_to_fire_timeout = ARENA_NEW(arena, struct google_Duration);
-    timer->start_to_fire_timeout->seconds = seconds;
-    command->command_type = enums_COMMAND_TYPE_START_TIMER;
-    command->attributes_case = 3;
-    command->start_timer_command_attributes = timer;
-    return command;
-}
-
-static struct command_Command *complete_workflow(struct arena *arena)
-{
-    struct command_Command *command = ARENA_NEW(arena, struct command_Command);
-    command->command_type = enums_COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION;
-    command->attributes_case = 4;
-    command->complete_workflow_execution_command_attributes =
-        ARENA_NEW(arena, struct command_CompleteWorkflowExecutionCommandAttributes);
-    return command;
-}
-
 /* What the light worker has to know of a history, whole or partial: how far the workflow is. */
 struct progress {
     int     activities; /* the highest activity id seen scheduled */
-    bool    timer_fired, timer_started;
+    bool    timer_fired, timer_started, child_started, child_ended;
     int64_t timer_due_ns;
 };
 
@@ -184,6 +147,10 @@ static void read_progress(struct arena *arena, const struct history_History *his
             progress->timer_due_ns = (event.event_time->seconds + 1) * NS_PER_S + event.event_time->nanos;
         } else if (event.event_type == enums_EVENT_TYPE_TIMER_FIRED) {
             progress->timer_fired = true;
+        } else if (event.event_type == enums_EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED) {
+            progress->child_started = true;
+        } else if (event.event_type == enums_EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED) {
+            progress->child_ended = true;
         }
     }
 }
@@ -198,19 +165,26 @@ static struct command_Command *next_command(struct load_poller *poller,
     read_progress(arena, task->history, &progress);
     int wanted = bytes_equal_text(type, "one") ? 1 : bytes_equal_text(type, "ten") ? 10 : 0;
     if (progress.activities < wanted)
-        return schedule_activity(arena, progress.activities + 1, load->options.eager);
+        return command_schedule_activity(arena, progress.activities + 1, load->options.eager);
     if (bytes_equal_text(type, "timer") && !progress.timer_fired)
-        return progress.timer_started ? NULL : start_timer(arena, 1);
+        return progress.timer_started ? NULL : command_start_timer(arena, 1);
     if (bytes_equal_text(type, "timer"))
         samples_add(&load->lateness, clock_wall_ns(&clock_system) - progress.timer_due_ns);
     if (bytes_equal_text(type, "sleeper")) {
         poller->completes = task->previous_started_event_id == 0;
-        return poller->completes ? start_timer(arena, INT64_C(30) * 24 * 3600) : NULL;
+        return poller->completes ? command_start_timer(arena, INT64_C(30) * 24 * 3600) : NULL;
     }
     if (bytes_equal_text(type, "signaled"))
         return NULL;
+    if (bytes_equal_text(type, "parent") && !progress.child_ended) {
+        /* The task that tells of the child's start is a partial history without what came before. */
+        if (progress.child_started || task->previous_started_event_id != 0)
+            return NULL;
+        return command_start_child(arena, arena_printf(arena, "%.*s-child",
+                                                       BYTES_FMT(task->workflow_execution->workflow_id)));
+    }
     poller->completes = true;
-    return complete_workflow(arena);
+    return command_complete_workflow(arena);
 }
 
 static void answer_workflow_task(struct load_poller                                         *poller,
@@ -221,7 +195,7 @@ static void answer_workflow_task(struct load_poller                             
     struct taskqueue_StickyExecutionAttributes                 sticky = { 0 };
     struct taskqueue_TaskQueue                                 queue = { .name = BYTES(STICKY),
                                                                          .kind = enums_TASK_QUEUE_KIND_STICKY,
-                                                                         .normal_name = BYTES(QUEUE) };
+                                                                         .normal_name = BYTES(BENCH_QUEUE) };
     struct google_Duration                                     timeout = { .seconds = 10 };
     struct workflowservice_RespondWorkflowTaskCompletedRequest request = {
         .task_token = task->task_token,
@@ -235,6 +209,8 @@ static void answer_workflow_task(struct load_poller                             
         sticky.schedule_to_start_timeout = &timeout;
         request.sticky_attributes = &sticky;
     }
+    if (task->messages_count != 0)
+        update_answers(&poller->arena, task, &request);
     start_call(load->worker, &poller->call, SERVICE "RespondWorkflowTaskCompleted",
                encode(load, &pb_workflowservice_RespondWorkflowTaskCompletedRequest, &request),
                workflow_task_responded);
@@ -296,7 +272,7 @@ static void poll_again(struct load_poller *poller)
     poller->completes = false;
     if (load->stopping)
         return;
-    struct taskqueue_TaskQueue queue = { .name = BYTES(QUEUE) };
+    struct taskqueue_TaskQueue queue = { .name = BYTES(BENCH_QUEUE) };
     if (poller->kind == POLL_ACTIVITY) {
         struct workflowservice_PollActivityTaskQueueRequest request = { .namespace = BYTES("default"),
                                                                         .task_queue = &queue,
@@ -308,7 +284,7 @@ static void poll_again(struct load_poller *poller)
     if (poller->kind == POLL_STICKY)
         queue = (struct taskqueue_TaskQueue){ .name = BYTES(STICKY),
                                               .kind = enums_TASK_QUEUE_KIND_STICKY,
-                                              .normal_name = BYTES(QUEUE) };
+                                              .normal_name = BYTES(BENCH_QUEUE) };
     struct workflowservice_PollWorkflowTaskQueueRequest request = { .namespace = BYTES("default"),
                                                                     .task_queue = &queue,
                                                                     .identity = BYTES("bench") };
@@ -387,23 +363,71 @@ static void slot_called(struct wire_client_call *call, enum status status, struc
     slot_ended(CONTAINER_OF(call, struct slot, call), status != ST_OK, error);
 }
 
+/* In the slot's arena, which is empty between its calls. */
+static struct workflowservice_StartWorkflowExecutionRequest *start_request(struct slot *slot)
+{
+    struct arena                                         *arena = &slot->arena;
+    struct workflowservice_StartWorkflowExecutionRequest *request =
+        ARENA_NEW(arena, struct workflowservice_StartWorkflowExecutionRequest);
+    request->namespace = BYTES("default");
+    request->workflow_id = bytes_of_text(slot->workflow_id);
+    request->workflow_type = ARENA_NEW(arena, struct common_WorkflowType);
+    request->workflow_type->name = bytes_of_text(shape_names[slot->load->shape]);
+    request->task_queue = ARENA_NEW(arena, struct taskqueue_TaskQueue);
+    request->task_queue->name = BYTES(BENCH_QUEUE);
+    request->identity = BYTES("bench");
+    request->request_id = arena_printf(arena, "r-%s", slot->workflow_id);
+    return request;
+}
+
 static void slot_start_workflow(struct slot *slot)
 {
-    struct load               *load = slot->load;
-    struct common_WorkflowType type = { .name = bytes_of_text(shape_names[load->shape]) };
-    struct taskqueue_TaskQueue queue = { .name = BYTES(QUEUE) };
-    char                       request_id[sizeof slot->workflow_id + 2];
-    snprintf(request_id, sizeof request_id, "r-%s", slot->workflow_id);
-    struct workflowservice_StartWorkflowExecutionRequest request = {
-        .namespace = BYTES("default"),
-        .workflow_id = bytes_of_text(slot->workflow_id),
-        .workflow_type = &type,
-        .task_queue = &queue,
-        .identity = BYTES("bench"),
-        .request_id = bytes_of_text(request_id),
-    };
+    struct load *load = slot->load;
+    arena_reset(&slot->arena);
     start_call(load->starter, &slot->call, SERVICE "StartWorkflowExecution",
-               encode(load, &pb_workflowservice_StartWorkflowExecutionRequest, &request), slot_started);
+               encode(load, &pb_workflowservice_StartWorkflowExecutionRequest, start_request(slot)),
+               slot_started);
+}
+
+static struct workflowservice_UpdateWorkflowExecutionRequest *update_request(struct slot *slot)
+{
+    struct arena                                          *arena = &slot->arena;
+    struct workflowservice_UpdateWorkflowExecutionRequest *request =
+        ARENA_NEW(arena, struct workflowservice_UpdateWorkflowExecutionRequest);
+    request->namespace = BYTES("default");
+    request->workflow_execution = ARENA_NEW(arena, struct common_WorkflowExecution);
+    request->workflow_execution->workflow_id = bytes_of_text(slot->workflow_id);
+    request->wait_policy = ARENA_NEW(arena, struct update_WaitPolicy);
+    request->wait_policy->lifecycle_stage = enums_UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED;
+    request->request = ARENA_NEW(arena, struct update_Request);
+    request->request->meta = ARENA_NEW(arena, struct update_Meta);
+    request->request->meta->identity = BYTES("bench");
+    request->request->input = ARENA_NEW(arena, struct update_Input);
+    request->request->input->name = BYTES("u");
+    return request;
+}
+
+static void slot_update(struct slot *slot)
+{
+    struct load *load = slot->load;
+    arena_reset(&slot->arena);
+    if (load->mode == MODE_UPDATES) {
+        start_call(load->starter, &slot->call, SERVICE "UpdateWorkflowExecution",
+                   encode(load, &pb_workflowservice_UpdateWorkflowExecutionRequest, update_request(slot)),
+                   slot_called);
+        return;
+    }
+    struct workflowservice_StartWorkflowExecutionRequest *start = start_request(slot);
+    start->workflow_id_conflict_policy = enums_WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING;
+    struct workflowservice_ExecuteMultiOperationRequest_Operation operations[] = {
+        { .operation_case = 1, .start_workflow = start },
+        { .operation_case = 2, .update_workflow = update_request(slot) }
+    };
+    struct workflowservice_ExecuteMultiOperationRequest request = { .namespace = BYTES("default"),
+                                                                    .operations = operations,
+                                                                    .operations_count = 2 };
+    start_call(load->starter, &slot->call, SERVICE "ExecuteMultiOperation",
+               encode(load, &pb_workflowservice_ExecuteMultiOperationRequest, &request), slot_called);
 }
 
 static void slot_next(struct slot *slot)
@@ -425,6 +449,10 @@ static void slot_next(struct slot *slot)
         return;
     }
     snprintf(slot->workflow_id, sizeof slot->workflow_id, "%s-%zu", load->prefix, number % load->targets);
+    if (load->mode == MODE_UPDATES || load->mode == MODE_UPDATE_WITH_START) {
+        slot_update(slot);
+        return;
+    }
     struct common_WorkflowExecution execution = { .workflow_id = bytes_of_text(slot->workflow_id) };
     if (load->mode == MODE_SIGNALS) {
         struct workflowservice_SignalWorkflowExecutionRequest request = { .namespace = BYTES("default"),
@@ -502,6 +530,25 @@ void load_run_queries(struct load *load, const struct server_process *server, co
     load->mode = MODE_QUERIES;
     load->prefix = prefix;
     load->targets = 1;
+    run(load, server, count, in_flight, ret_result);
+}
+
+void load_run_updates(struct load *load, const struct server_process *server, const char *prefix,
+                      size_t targets, size_t count, size_t in_flight, struct load_result *ret_result)
+{
+    load->mode = MODE_UPDATES;
+    load->prefix = prefix;
+    load->targets = targets;
+    run(load, server, count, in_flight, ret_result);
+}
+
+void load_run_updates_with_start(struct load *load, const struct server_process *server, const char *prefix,
+                                 size_t count, size_t in_flight, struct load_result *ret_result)
+{
+    load->mode = MODE_UPDATE_WITH_START;
+    load->shape = SHAPE_SIGNALED;
+    load->prefix = prefix;
+    load->targets = count;
     run(load, server, count, in_flight, ret_result);
 }
 

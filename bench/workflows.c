@@ -114,6 +114,7 @@ void section_workflows(struct bench *bench)
     } kinds[] = { { SHAPE_EMPTY, false, "empty" },
                   { SHAPE_ONE_ACTIVITY, false, "one activity" },
                   { SHAPE_ONE_ACTIVITY, true, "one eager activity" },
+                  { SHAPE_PARENT, false, "one child" },
                   { SHAPE_TEN_ACTIVITIES, false, "ten activities" } };
     report_line(bench->report,
                 "\n## Workflows\n\nFrom start to result by long poll. Rates and CPU are min / **median** / "
@@ -210,7 +211,8 @@ void section_messages(struct bench *bench)
     report_line(
         bench->report,
         "\n## Messages\n\nThe workflow is told of each signal by a workflow task; each query is asked "
-        "of its worker.\n\n| call | in flight | per s | x | p50 ms | p95 ms | p99 ms | server CPU us | x "
+        "of its worker; each update is accepted and completed by one workflow task.\n\n| call | in flight | "
+        "per s | x | p50 ms | p95 ms | p99 ms | server CPU us | x "
         "|\n|---|---|---|---|---|---|---|---|---|");
     for (size_t in_flight = 1; in_flight <= 16; in_flight *= 16) {
         size_t calls = in_flight == 1 ? count / 5 : count;
@@ -220,6 +222,11 @@ void section_messages(struct bench *bench)
         print_calls(bench, "signal to many workflows", in_flight, &result);
         load_run_queries(load, &server, "many", calls, in_flight, &result);
         print_calls(bench, "query", in_flight, &result);
+        load_run_updates(load, &server, "many", targets, calls, in_flight, &result);
+        print_calls(bench, "update", in_flight, &result);
+        load_run_updates_with_start(load, &server, in_flight == 1 ? "started" : "started too", calls,
+                                    in_flight, &result);
+        print_calls(bench, "update with start", in_flight, &result);
     }
     load_free(load);
     loop_free(loop);
