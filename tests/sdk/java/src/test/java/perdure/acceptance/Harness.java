@@ -7,7 +7,10 @@ import com.google.protobuf.Timestamp;
 import io.temporal.api.common.v1.Payloads;
 import io.temporal.api.enums.v1.EventType;
 import io.temporal.api.history.v1.HistoryEvent;
+import io.temporal.api.workflowservice.v1.DescribeWorkflowExecutionRequest;
+import io.temporal.api.workflowservice.v1.DescribeWorkflowExecutionResponse;
 import io.temporal.api.workflowservice.v1.GetWorkflowExecutionHistoryRequest;
+import io.temporal.api.workflowservice.v1.WorkflowServiceGrpc;
 import io.temporal.client.WorkflowClient;
 import io.temporal.client.WorkflowClientOptions;
 import io.temporal.client.WorkflowOptions;
@@ -24,6 +27,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.extension.ExtensionContext;
 import org.junit.jupiter.api.extension.ParameterContext;
 import org.junit.jupiter.api.extension.ParameterResolver;
@@ -35,6 +39,11 @@ final class Harness implements AutoCloseable {
     static final String STARTED = "WORKFLOW_EXECUTION_STARTED";
     static final String COMPLETED = "WORKFLOW_EXECUTION_COMPLETED";
     static final String FAILED = "WORKFLOW_EXECUTION_FAILED";
+
+    static final Class<?>[] WORKFLOWS =
+            Stream.of(Workflows.IMPLEMENTATIONS, FamilyWorkflows.IMPLEMENTATIONS)
+                    .flatMap(Stream::of)
+                    .toArray(Class<?>[]::new);
 
     private final TestServer server;
     private final WorkflowServiceStubs stubs;
@@ -64,7 +73,7 @@ final class Harness implements AutoCloseable {
     WorkerFactory startWorker(String taskQueue) {
         WorkerFactory created = WorkerFactory.newInstance(client);
         Worker worker = created.newWorker(taskQueue);
-        worker.registerWorkflowImplementationTypes(Workflows.IMPLEMENTATIONS);
+        worker.registerWorkflowImplementationTypes(WORKFLOWS);
         worker.registerActivitiesImplementations(activities);
         created.start();
         return created;
@@ -80,7 +89,7 @@ final class Harness implements AutoCloseable {
     public void close() throws Exception {
         try {
             stopWorker(factory);
-            Replay.all(client, queue, Workflows.IMPLEMENTATIONS);
+            Replay.all(client, queue, WORKFLOWS);
             stubs.shutdownNow();
             stubs.awaitTermination(10, TimeUnit.SECONDS);
         } finally {
@@ -114,20 +123,41 @@ final class Harness implements AutoCloseable {
         return client.fetchHistory(workflowId, runId).getHistory().getEventsList();
     }
 
-    /** Returns when an event of this kind is in history, not by time: the long poll answers when one is new. */
-    void untilEvent(WorkflowStub stub, EventType wanted) {
+    /** Returns when an event of this kind is in history. */
+    HistoryEvent untilEvent(WorkflowStub stub, EventType wanted) {
+        return untilEvent(stub, wanted, 1);
+    }
+
+    /** Returns the nth event of this kind when it is in history, not by time: the long poll answers when one is new. */
+    HistoryEvent untilEvent(WorkflowStub stub, EventType wanted, int nth) {
         GetWorkflowExecutionHistoryRequest.Builder request =
                 GetWorkflowExecutionHistoryRequest.newBuilder()
                         .setNamespace("default")
                         .setExecution(stub.getExecution())
                         .setWaitNewEvent(true);
+        int left = nth;
         for (;;) {
-            var page = stubs.blockingStub().getWorkflowExecutionHistory(request.build());
-            var events = page.getHistory().getEventsList();
-            if (events.stream().anyMatch(event -> event.getEventType() == wanted)) return;
+            var page = service().getWorkflowExecutionHistory(request.build());
+            for (HistoryEvent event : page.getHistory().getEventsList()) {
+                if (event.getEventType() == wanted && --left == 0) return event;
+            }
             assertFalse(page.getNextPageToken().isEmpty(), "the workflow closed without " + wanted);
             request.setNextPageToken(page.getNextPageToken());
         }
+    }
+
+    /** The service itself, for what the SDK has no words for. */
+    WorkflowServiceGrpc.WorkflowServiceBlockingStub service() {
+        return stubs.blockingStub();
+    }
+
+    DescribeWorkflowExecutionResponse describe(WorkflowStub stub) {
+        return service()
+                .describeWorkflowExecution(
+                        DescribeWorkflowExecutionRequest.newBuilder()
+                                .setNamespace("default")
+                                .setExecution(stub.getExecution())
+                                .build());
     }
 
     WorkflowStub stubOf(String workflowId) {
