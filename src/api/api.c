@@ -159,6 +159,7 @@ struct api *api_new(struct runtime *runtime, const struct api_options *options)
     api->lane_count = runtime_lane_count(runtime);
     api->lanes = xcalloc(api->lane_count, sizeof api->lanes[0]);
     find_namespace_fields(api);
+    api->workers = workers_new();
     for (uint32_t i = 0; i < api->lane_count; i++)
         lane_init(api, &api->lanes[i], runtime_lane(runtime, i), options);
     api->boot = (uint32_t)random_next(&api->lanes[0].random);
@@ -174,6 +175,7 @@ void api_free(struct api *api)
         api_lane_release(&api->lanes[i]);
         lane_set_user(api->lanes[i].lane, NULL);
     }
+    workers_free(api->workers);
     free(api->lanes);
     free(api->namespace_offsets);
     free(api);

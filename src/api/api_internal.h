@@ -100,11 +100,13 @@ struct rpc_query {
     struct bytes       id_text; /* as in queries{} of a workflow task */
 };
 struct rpc_describe; /* of a task queue; in the arena */
+struct rpc_workers;  /* a list of them; in the arena */
 struct rpc_list {
     struct store_read read;
     union {
         struct bytes         query; /* the token goes with it */
         struct rpc_describe *describe;
+        struct rpc_workers  *workers;
     };
 };
 /* A workflow task whose history is being put together; continues with `ready`. */
@@ -188,18 +190,20 @@ struct api_lane {
     uint64_t         query_number;
     atomic_size_t    offers_out;  /* of this lane, on their way elsewhere */
     atomic_bool      offers_lost; /* to this lane: queues read again */
+    struct goodbye  *goodbyes;    /* of workers; NULL before the first */
     struct buffer    scratch;
     uint64_t (*counts)[API_CODE_COUNT]; /* by method */
     struct list errands;                /* requests without a call: namespaces at start */
 };
 struct api {
-    struct runtime  *runtime;
-    struct limits    limits;
-    const char      *cluster_name, *store_name;
-    uint32_t         boot; /* in query ids: those of an earlier process are nobody's */
-    uint32_t         lane_count;
-    struct api_lane *lanes;
-    uint16_t        *namespace_offsets; /* of the field `namespace` in each method's request */
+    struct runtime         *runtime;
+    struct limits           limits;
+    const char             *cluster_name, *store_name;
+    uint32_t                boot; /* in query ids: those of an earlier process are nobody's */
+    uint32_t                lane_count;
+    struct api_lane        *lanes;
+    struct worker_registry *workers;           /* lane 0's */
+    uint16_t               *namespace_offsets; /* of the field `namespace` in each method's request */
 };
 
 static inline struct api_lane *api_lane_of(struct lane *lane)
@@ -348,7 +352,14 @@ void poll_activity_task(struct rpc *rpc);
 /* For the hooks. */
 struct request *poll_reserve(struct api_lane *lane, const struct store_ready *task);
 /* Answers open polls of a worker that shuts down. */
-void poll_shutdown_worker(struct api_lane *lane, struct bytes worker_instance_key);
+void poll_shutdown_worker(struct api_lane *lane, int64_t namespace_number, struct bytes worker_instance_key);
+
+/* --- worker.c --- */
+struct worker_registry *workers_new(void);
+void                    workers_free(struct worker_registry *registry);
+/* A poll of a worker that has shut down came late. */
+bool worker_said_goodbye(const struct api_lane *lane, int64_t namespace_number,
+                         struct bytes worker_instance_key);
 
 /* --- query.c --- */
 void query_workflow(struct rpc *rpc);
@@ -412,6 +423,10 @@ void get_cluster_info(struct rpc *rpc);
 void list_clusters(struct rpc *rpc);
 void reset_sticky_task_queue(struct rpc *rpc);
 void shutdown_worker(struct rpc *rpc);
+void record_worker_heartbeat(struct rpc *rpc);
+void describe_worker(struct rpc *rpc);
+void list_workers(struct rpc *rpc);
+void count_workers(struct rpc *rpc);
 void describe_task_queue(struct rpc *rpc);
 void list_task_queue_partitions(struct rpc *rpc);
 void register_namespace(struct rpc *rpc);

@@ -2,7 +2,6 @@
 #include "api/api_internal.h"
 #include "base/log.h"
 
-
 enum status check_id_optional(const char *field, struct bytes value, struct error *error)
 {
     if (value.size > ID_SIZE_MAX)

@@ -22,6 +22,7 @@ enum link_kind { LINK_OR, LINK_AND, LINK_NOT, LINK_PARENTHESIS }; /* in the orde
 
 struct parser {
     struct bytes         query;
+    bool                 of_workers;
     size_t               at;
     struct token         token; /* the one that is looked at */
     struct arena        *arena;
@@ -281,7 +282,7 @@ static enum status parse_condition(struct parser *parser, struct store_filter **
     enum status        status;
     if (name.kind != TOKEN_NAME && name.kind != TOKEN_QUOTED_NAME)
         return fail(parser, name.at, "a search attribute is expected");
-    if (!list_column_find(name.text, &column))
+    if (!list_column_find(name.text, parser->of_workers, &column))
         return fail(parser, name.at, "search attribute \"%.*s\" is not defined, or cannot be filtered by",
                     BYTES_FMT(name.text));
     if ((status = advance(parser)) != ST_OK)
@@ -449,10 +450,10 @@ static enum status parse_tail(struct parser *parser, struct list_query *query)
                : fail(parser, parser->token.at, "the end is expected after GROUP BY");
 }
 
-enum status list_query_parse(struct bytes text, struct arena *arena, struct list_query *ret_query,
-                             struct error *error)
+static enum status parse(struct bytes text, bool of_workers, struct arena *arena,
+                         struct list_query *ret_query, struct error *error)
 {
-    struct parser parser = { .query = text, .arena = arena, .error = error };
+    struct parser parser = { .query = text, .of_workers = of_workers, .arena = arena, .error = error };
     enum status   status;
     *ret_query = (struct list_query){ 0 };
     if (text.size > LIST_QUERY_SIZE_MAX)
@@ -466,4 +467,23 @@ enum status list_query_parse(struct bytes text, struct arena *arena, struct list
         ret_query->filter = parser.operands[0];
     }
     return parse_tail(&parser, ret_query);
+}
+
+enum status list_query_parse(struct bytes text, struct arena *arena, struct list_query *ret_query,
+                             struct error *error)
+{
+    return parse(text, false, arena, ret_query, error);
+}
+
+enum status list_query_parse_workers(struct bytes text, struct arena *arena, struct store_filter **ret_filter,
+                                     struct error *error)
+{
+    struct list_query query;
+    enum status       status = parse(text, true, arena, &query, error);
+    if (status == ST_OK && query.group_by_status)
+        status = error_set(error, ST_INVALID_ARGUMENT, "invalid query: workers are not grouped");
+    if (status == ST_OK)
+        status = store_filter_check(query.filter, error);
+    *ret_filter = query.filter;
+    return status;
 }

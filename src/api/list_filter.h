@@ -22,16 +22,39 @@ struct list_query {
 };
 enum status list_query_parse(struct bytes text, struct arena *arena, struct list_query *ret_query,
                              struct error *error) MUST_USE;
+/* The same language over workers, see list_worker_columns; no GROUP BY. */
+enum status list_query_parse_workers(struct bytes text, struct arena *arena, struct store_filter **ret_filter,
+                                     struct error *error) MUST_USE;
 
 /* --- for the files of the parser --- */
-enum list_type { LIST_KEYWORD, LIST_UUID, LIST_STATUS, LIST_TIME, LIST_INT, LIST_DURATION };
+enum list_type {
+    LIST_KEYWORD,
+    LIST_UUID,
+    LIST_STATUS,
+    LIST_TIME,
+    LIST_INT,
+    LIST_DURATION,
+    LIST_WORKER_STATUS
+};
 struct list_column {
     const char       *name;
     enum store_column column;
     enum list_type    type;
 };
+/* Of workers: columns of the store's trees with meanings of their own. */
+#define WORKER_INSTANCE_KEY    STORE_COLUMN_WORKFLOW_ID
+#define WORKER_IDENTITY        STORE_COLUMN_WORKFLOW_TYPE
+#define WORKER_TASK_QUEUE      STORE_COLUMN_TASK_QUEUE
+#define WORKER_HOST_NAME       STORE_COLUMN_PARENT_WORKFLOW_ID
+#define WORKER_DEPLOYMENT_NAME STORE_COLUMN_ROOT_WORKFLOW_ID
+#define WORKER_BUILD_ID        STORE_COLUMN_RUN_ID
+#define WORKER_SDK_NAME        STORE_COLUMN_PARENT_RUN_ID
+#define WORKER_SDK_VERSION     STORE_COLUMN_ROOT_RUN_ID
+#define WORKER_STATUS          STORE_COLUMN_STATUS
+#define WORKER_START_TIME      STORE_COLUMN_START_TIME
+#define WORKER_HEARTBEAT_TIME  STORE_COLUMN_EXECUTION_TIME
 /* False: there is no such column. */
-bool list_column_find(struct bytes name, struct list_column *ret_column);
+bool list_column_find(struct bytes name, bool of_workers, struct list_column *ret_column);
 
 enum list_literal { LITERAL_STRING, LITERAL_INTEGER, LITERAL_FRACTION, LITERAL_BOOL };
 /* What a literal means for a column; the text of a string is unescaped. */

@@ -21,10 +21,30 @@ static const struct list_column columns[] = {
     { "StateTransitionCount", STORE_COLUMN_STATE_TRANSITIONS, LIST_INT },
     { "ExecutionDuration", STORE_COLUMN_EXECUTION_DURATION, LIST_DURATION },
 };
-static const struct {
+static const struct list_column worker_columns[] = {
+    { "WorkerInstanceKey", WORKER_INSTANCE_KEY, LIST_KEYWORD },
+    { "WorkerIdentity", WORKER_IDENTITY, LIST_KEYWORD },
+    { "TaskQueue", WORKER_TASK_QUEUE, LIST_KEYWORD },
+    { "HostName", WORKER_HOST_NAME, LIST_KEYWORD },
+    { "DeploymentName", WORKER_DEPLOYMENT_NAME, LIST_KEYWORD },
+    { "BuildId", WORKER_BUILD_ID, LIST_KEYWORD },
+    { "SdkName", WORKER_SDK_NAME, LIST_KEYWORD },
+    { "SdkVersion", WORKER_SDK_VERSION, LIST_KEYWORD },
+    { "Status", WORKER_STATUS, LIST_WORKER_STATUS },
+    { "WorkerStatus", WORKER_STATUS, LIST_WORKER_STATUS },
+    { "StartTime", WORKER_START_TIME, LIST_TIME },
+    { "HeartbeatTime", WORKER_HEARTBEAT_TIME, LIST_TIME },
+};
+struct status_name {
     const char *name;
     int32_t     status;
-} statuses[] = {
+};
+static const struct status_name worker_statuses[] = {
+    { "Running", enums_WORKER_STATUS_RUNNING },
+    { "ShuttingDown", enums_WORKER_STATUS_SHUTTING_DOWN },
+    { "Shutdown", enums_WORKER_STATUS_SHUTDOWN },
+};
+static const struct status_name statuses[] = {
     { "Running", enums_WORKFLOW_EXECUTION_STATUS_RUNNING },
     { "Completed", enums_WORKFLOW_EXECUTION_STATUS_COMPLETED },
     { "Failed", enums_WORKFLOW_EXECUTION_STATUS_FAILED },
@@ -35,11 +55,13 @@ static const struct {
     { "Paused", enums_WORKFLOW_EXECUTION_STATUS_PAUSED },
 };
 
-bool list_column_find(struct bytes name, struct list_column *ret_column)
+bool list_column_find(struct bytes name, bool of_workers, struct list_column *ret_column)
 {
-    for (size_t i = 0; i < ARRAY_COUNT(columns); i++) {
-        if (bytes_equal_text(name, columns[i].name)) {
-            *ret_column = columns[i];
+    const struct list_column *first = of_workers ? worker_columns : columns;
+    size_t                    count = of_workers ? ARRAY_COUNT(worker_columns) : ARRAY_COUNT(columns);
+    for (size_t i = 0; i < count; i++) {
+        if (bytes_equal_text(name, first[i].name)) {
+            *ret_column = first[i];
             return true;
         }
     }
@@ -48,7 +70,8 @@ bool list_column_find(struct bytes name, struct list_column *ret_column)
 
 const char *list_type_name(enum list_type type)
 {
-    static const char *const names[] = { "Keyword", "Keyword", "a status", "Datetime", "Int", "a duration" };
+    static const char *const names[] = { "Keyword", "Keyword",    "a status",         "Datetime",
+                                         "Int",     "a duration", "a worker's status" };
     return names[type];
 }
 
@@ -232,6 +255,15 @@ static bool number_value(int64_t number, struct store_value *ret_value)
     return true;
 }
 
+static bool convert_worker_status(enum list_literal literal, struct bytes text, struct store_value *ret_value)
+{
+    for (size_t i = 0; literal == LITERAL_STRING && i < ARRAY_COUNT(worker_statuses); i++) {
+        if (bytes_equal_text(text, worker_statuses[i].name))
+            return number_value(worker_statuses[i].status, ret_value);
+    }
+    return false;
+}
+
 static bool convert_status(enum list_literal literal, struct bytes text, struct store_value *ret_value)
 {
     int64_t number;
@@ -266,6 +298,8 @@ bool list_value_convert(const struct list_column *column, enum list_literal lite
     case LIST_KEYWORD:
     case LIST_UUID:
         return convert_text(column, literal, text, arena, ret_value);
+    case LIST_WORKER_STATUS:
+        return convert_worker_status(literal, text, ret_value);
     case LIST_STATUS:
         return convert_status(literal, text, ret_value);
     case LIST_TIME:

@@ -26,6 +26,8 @@ static struct namespace_NamespaceInfo *info_of(struct rpc *rpc, const struct sta
     info->capabilities->workflow_pause = true;
     info->capabilities->reported_problems_search_attribute = true;
     info->capabilities->poller_autoscaling = true;
+    info->capabilities->worker_heartbeats = true;
+    info->capabilities->worker_poll_complete_on_shutdown = true;
     info->limits = ARENA_NEW(&rpc->arena, struct namespace_NamespaceInfo_Limits);
     info->limits->blob_size_limit_error = (int64_t)limits->payload_size_max;
     info->limits->memo_size_limit_error = (int64_t)limits->memo_size_max;

@@ -192,7 +192,8 @@ static void poll_again(struct rpc *rpc)
     struct api_lane *lane = rpc_at(rpc);
     struct rpc_poll *poll = &rpc->poll;
     if (rpc->gone_seen || lane->draining || poll->stale_count >= STALE_MAX ||
-        lane_monotonic(lane->lane) >= poll->expires) {
+        lane_monotonic(lane->lane) >= poll->expires ||
+        worker_said_goodbye(lane, rpc->ns.number, poll->poller.worker_instance_key)) {
         rpc_reply(rpc, NULL);
         return;
     }
@@ -290,8 +291,7 @@ static void shutdown_poller(void *context, struct poller *poller)
     rpc_reply(rpc_of_poller(poller), NULL);
 }
 
-void poll_shutdown_worker(struct api_lane *lane, struct bytes worker_instance_key)
+void poll_shutdown_worker(struct api_lane *lane, int64_t namespace_number, struct bytes worker_instance_key)
 {
-    if (worker_instance_key.size != 0)
-        matching_each_poller(lane->matching, worker_instance_key, shutdown_poller, lane);
+    matching_each_poller(lane->matching, namespace_number, worker_instance_key, shutdown_poller, lane);
 }

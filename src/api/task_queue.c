@@ -1,4 +1,4 @@
-/* task_queue.c: ResetStickyTaskQueue, ShutdownWorker, DescribeTaskQueue. */
+/* task_queue.c: ResetStickyTaskQueue, DescribeTaskQueue, ListTaskQueuePartitions. */
 #include "api/api_internal.h"
 
 void reset_sticky_task_queue(struct rpc *rpc)
@@ -12,28 +12,6 @@ void reset_sticky_task_queue(struct rpc *rpc)
     rpc_address(rpc, WORKFLOW_RESET_STICKY, execution.workflow_id,
                 execution.has_run_id ? &execution.run_id : NULL);
     rpc_submit(rpc, rpc_answer);
-}
-
-/* --- ShutdownWorker: always OK. Its queues are known by name only when the worker says the normal one; otherwise every lane
- * is visited, because sticky queues live with their normal queue. --- */
-
-static void shutdown_here(struct rpc *rpc)
-{
-    const struct workflowservice_ShutdownWorkerRequest *request = rpc->request;
-    struct api_lane                                    *lane = rpc_at(rpc);
-    if (request->sticky_task_queue.size != 0)
-        matching_forget_sticky_name(lane->matching, rpc->ns.number, request->sticky_task_queue);
-    poll_shutdown_worker(lane, request->worker_instance_key);
-    uint32_t next = lane_index(lane->lane) + 1;
-    if (next < lane->api->lane_count)
-        rpc_move(rpc, lane->api->lanes[next].lane, shutdown_here);
-    else
-        rpc_reply(rpc, NULL);
-}
-
-void shutdown_worker(struct rpc *rpc)
-{
-    rpc_move(rpc, rpc->home->api->lanes[0].lane, shutdown_here);
 }
 
 /* --- DescribeTaskQueue: what matching knows, and counts of the store --- */

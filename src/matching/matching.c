@@ -591,12 +591,15 @@ void matching_forget_sticky_name(struct matching *matching, int64_t namespace_nu
     }
 }
 
-void matching_each_poller(struct matching *matching, struct bytes                   worker_instance_key,
+void matching_each_poller(struct matching *matching, int64_t namespace_number,
+                          struct bytes worker_instance_key,
                           void (*each)(void *context, struct poller *poller), void *context)
 {
     struct table_iterator iterator = { 0 };
     for (struct table_link *at; (at = table_iterate(&matching->queues, &iterator)) != NULL;) {
         struct matching_queue *queue = CONTAINER_OF(at, struct matching_queue, table);
+        if (queue->family->namespace_number != namespace_number)
+            continue;
         LIST_FOR_EACH (poller, &queue->pollers, struct poller, link) {
             if (bytes_equal(poller->worker_instance_key, worker_instance_key))
                 each(context, poller);

@@ -107,7 +107,8 @@ void matching_forget_sticky(struct matching *matching, const struct queue_name *
 /* The same when the normal queue is not known: a walk over the lane's queues. */
 void matching_forget_sticky_name(struct matching *matching, int64_t namespace_number, struct bytes name);
 /* Calls `each` for every waiting poller with this worker instance key; it may cancel the poller. */
-void matching_each_poller(struct matching *matching, struct bytes                   worker_instance_key,
+void matching_each_poller(struct matching *matching, int64_t namespace_number,
+                          struct bytes worker_instance_key,
                           void (*each)(void *context, struct poller *poller), void *context);
 
 /* What is set for a queue by its operator; fairness keys that are named have this weight, whatever their tasks say. */

@@ -497,7 +497,9 @@ TEST(pollers_of_one_worker_are_found_by_its_key)
     poll_as(matching, &name, &foreign);
     answer(matching);
     size_t count = 0;
-    matching_each_poller(matching, BYTES("key"), count_poller, &count);
+    matching_each_poller(matching, 2, BYTES("key"), count_poller, &count);
+    CHECK_INT(count, 0);
+    matching_each_poller(matching, 1, BYTES("key"), count_poller, &count);
     CHECK_INT(count, 1);
     matching_cancel(matching, &mine.poller);
     matching_cancel(matching, &foreign.poller);

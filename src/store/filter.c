@@ -215,9 +215,8 @@ static bool is_in(const struct store_filter *filter, const struct store_value *v
     return false;
 }
 
-static enum truth leaf_truth(const struct store_filter *filter, const struct store_run *run)
+static enum truth leaf_truth(const struct store_filter *filter, struct store_column_value column)
 {
-    struct store_column_value column = store_run_column(run, filter->column);
     const struct store_value *value = &column.value, *given = filter->values;
     bool                      is;
     if (is_a(filter, STORE_IS_NULL) || is_a(filter, STORE_IS_NOT_NULL))
@@ -277,7 +276,7 @@ static void join(struct frame *frame, enum truth truth)
         frame->truth = MAX(frame->truth, truth);
 }
 
-bool store_filter_matches(const struct store_filter *filter, const struct store_run *run)
+bool store_filter_matches(const struct store_filter *filter, const void *row, store_column_of *column)
 {
     struct frame stack[STORE_FILTER_DEPTH_MAX];
     size_t       depth = 0;
@@ -288,7 +287,7 @@ bool store_filter_matches(const struct store_filter *filter, const struct store_
             stack[depth++] = (struct frame){ .filter = at,
                                              .truth = is_a(at, STORE_OR) ? TRUTH_FALSE : TRUTH_TRUE };
         } else {
-            truth = leaf_truth(at, run);
+            truth = leaf_truth(at, column(row, at->column));
             if (depth > 0)
                 join(&stack[depth - 1], truth);
         }
@@ -305,6 +304,16 @@ bool store_filter_matches(const struct store_filter *filter, const struct store_
         }
     }
     return truth == TRUTH_TRUE;
+}
+
+static struct store_column_value run_column(const void *row, enum store_column column)
+{
+    return store_run_column(row, column);
+}
+
+bool store_filter_matches_run(const struct store_filter *filter, const struct store_run *run)
+{
+    return store_filter_matches(filter, run, run_column);
 }
 
 bool store_prefix_end(struct bytes prefix, uint8_t *room, struct bytes *ret_end)

@@ -234,6 +234,16 @@ struct store_filter {
     struct store_filter **children;
     size_t                child_count;
 };
+struct store_column_value {
+    bool               is_null;
+    struct store_value value;
+};
+/* Limits, known operators and columns, and the number and type of the values of each. NULL is fine. */
+enum status store_filter_check(const struct store_filter *filter, struct error *error) MUST_USE;
+/* Of a checked filter, with SQL's three-valued logic: true only when it is certainly true. `column` says what a row holds;
+ * also for rows that are in no store and give columns meanings of their own. */
+typedef struct store_column_value store_column_of(const void *row, enum store_column column);
+bool store_filter_matches(const struct store_filter *filter, const void *row, store_column_of *column);
 struct store_group_count {
     struct store_value value;
     int64_t            count;

@@ -84,17 +84,10 @@ enum status store_ready_count_add(struct store_read *read, size_t *capacity,
 /* --- Filters --- */
 
 enum store_column_type { STORE_COLUMN_TEXT, STORE_COLUMN_UUID, STORE_COLUMN_NUMBER };
-struct store_column_value {
-    bool               is_null;
-    struct store_value value;
-};
 #define STORE_COLUMN_COUNT (STORE_COLUMN_ROOT_RUN_ID + 1)
 enum store_column_type    store_column_type(enum store_column column);
 struct store_column_value store_run_column(const struct store_run *run, enum store_column column);
-/* Limits, known operators and columns, and the number and type of the values of each. NULL is fine. */
-enum status store_filter_check(const struct store_filter *filter, struct error *error) MUST_USE;
-/* Of a checked filter, with SQL's three-valued logic: true only when it is certainly true. */
-bool store_filter_matches(const struct store_filter *filter, const struct store_run *run);
+bool store_filter_matches_run(const struct store_filter *filter, const struct store_run *run);
 /* The smallest text that is greater than all that start with `prefix`, in `room` of prefix.size bytes; false: none is. */
 bool store_prefix_end(struct bytes prefix, uint8_t *room, struct bytes *ret_end);
 #endif

@@ -34,7 +34,7 @@ void memory_read_list(const struct memory_tables *tables, struct store_read *rea
     for (const struct order_node *node = tables->runs.first[0]; node != NULL; node = node->next[0]) {
         const struct store_run *run = node->row;
         if (run->namespace_number == read->namespace_number && is_behind(read, run) &&
-            store_filter_matches(read->filter, run))
+            store_filter_matches_run(read->filter, run))
             listed[count++] = run;
     }
     qsort(listed, count, sizeof *listed, compare_listed);
@@ -60,7 +60,7 @@ void memory_read_count(const struct memory_tables *tables, struct store_read *re
     size_t capacity = 0;
     for (const struct order_node *node = tables->runs.first[0]; node != NULL; node = node->next[0]) {
         const struct store_run *run = node->row;
-        if (run->namespace_number != read->namespace_number || !store_filter_matches(read->filter, run))
+        if (run->namespace_number != read->namespace_number || !store_filter_matches_run(read->filter, run))
             continue;
         read->count++;
         if (read->group_column < 0)
