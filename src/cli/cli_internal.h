@@ -16,7 +16,7 @@
     X(COMMAND_TIMEOUT, "command-timeout", 0, "DURATION", false, "give up after this long; default: never")   \
     X(WORKFLOW_ID, "workflow-id", 'w', "ID", false, "workflow id")                                           \
     X(RUN_ID, "run-id", 'r', "ID", false, "run id; default: the current run")                                \
-    X(TYPE, "type", 0, "NAME", false, "type of the workflow, or of the search attribute")                    \
+    X(TYPE, "type", 0, "NAME", false, "type of the workflow, of the search attribute, or of the reset")      \
     X(TASK_QUEUE, "task-queue", 't', "NAME", false, "task queue")                                            \
     X(INPUT, "input", 'i', "JSON", true, "one argument as JSON; repeat for more")                            \
     X(INPUT_FILE, "input-file", 0, "FILE", true, "one argument as JSON from a file; repeat for more")        \
@@ -25,6 +25,11 @@
     X(SIGNAL_INPUT, "signal-input", 0, "JSON", true, "one argument of the signal as JSON; repeat for more")  \
     X(SIGNAL_INPUT_FILE, "signal-input-file", 0, "FILE", true, "one argument of the signal from a file")     \
     X(REASON, "reason", 0, "TEXT", false, "why; kept in the history")                                        \
+    X(EVENT_ID, "event-id", 'e', "ID", false,                                                                \
+      "event to reset to: the end of a workflow task, or what follows its start")                            \
+    X(BUILD_ID, "build-id", 0, "ID", false, "reset to the first workflow task that it has completed")        \
+    X(REAPPLY_EXCLUDE, "reapply-exclude", 0, "WHAT", true,                                                   \
+      "do not apply again what came later: All, Signal or Update; repeat for more")                          \
     X(EXECUTION_TIMEOUT, "execution-timeout", 0, "DURATION", false, "limit over the whole chain of runs")    \
     X(RUN_TIMEOUT, "run-timeout", 0, "DURATION", false, "limit of one run")                                  \
     X(TASK_TIMEOUT, "task-timeout", 0, "DURATION", false, "limit of a workflow task; default 10s")           \
@@ -120,6 +125,8 @@ extern const struct cli_command cli_workflow_commands[];
 extern const size_t             cli_workflow_command_count;
 /* Those that are not in workflow.c with the others. */
 enum status                     cli_workflow_pause(struct cli *cli);
+enum status                     cli_workflow_reset(struct cli *cli);
+enum status                     cli_workflow_delete(struct cli *cli);
 enum status                     cli_workflow_unpause(struct cli *cli);
 enum status                     cli_workflow_update_options(struct cli *cli);
 extern const struct cli_command cli_activity_commands[];

@@ -343,8 +343,8 @@ def test_describe_tells_what_an_activity_fails_with(perdure, worker_queue, name)
     assert pending[0]["activityType"]["name"] == "refuse" and pending[0]["attempt"] == 2
 
 
-def described(perdure, name: str) -> dict:
-    done = perdure("workflow", "describe", "-w", name, "-o", "json")
+def described(perdure, name: str, *run: str) -> dict:
+    done = perdure("workflow", "describe", "-w", name, *run, "-o", "json")
     assert done.code == 0, done
     return done.json
 
@@ -495,6 +495,60 @@ def test_a_run_id_picks_the_run(perdure, name):
     assert (shown(first), shown(second)) == (3, 2)
     wrong = perdure("workflow", "show", "-w", name, "-r", "no-run-id", "-o", "json")
     assert wrong.code == 1 and "INVALID_ARGUMENT" in wrong.err and wrong.out == "", wrong
+
+
+# --- reset, delete
+
+
+def test_reset(perdure, worker_queue, name):
+    base = perdure("workflow", "start", "-w", name, "--type", "Wait", "-t", worker_queue, "-o", "json").json["runId"]
+    for number in ("1", "2"):
+        assert perdure("workflow", "signal", "-w", name, "--name", "tell", "-i", number).code == 0
+        assert perdure("workflow", "query", "-w", name, "--name", "state").code == 0  # so the signal is worked on
+    command = ["workflow", "reset", "-w", name, "--reason", "once more"]
+    said = perdure(*command, "--type", "FirstWorkflowTask")
+    assert said.code == 0 and said.out.startswith("RunId  "), said
+    first = said.out.split()[1]
+    assert first != base and described(perdure, name)["workflowExecutionInfo"]["execution"]["runId"] == first
+    kinds = [event["eventType"] for event in events_of(perdure, name, "-r", first)]
+    assert kinds.count("EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED") == 2
+    assert described(perdure, name, "-r", base)["workflowExtendedInfo"]["resetRunId"] == first
+    # All that came later is left out; the state is that of the first task.
+    again = perdure(*command, "-r", base, "--type", "LastWorkflowTask", "--reapply-exclude", "All", "-o", "json")
+    last = again.json["runId"]
+    assert json.loads(perdure("workflow", "query", "-w", name, "--name", "state").out) == [1, 2]
+    by_event = perdure(*command, "-r", base, "-e", "4", "--reapply-exclude", "Signal", "--reapply-exclude", "Update")
+    assert by_event.code == 0, by_event
+    assert json.loads(perdure("workflow", "query", "-w", name, "--name", "state").out) == []
+    failed = [e for e in events_of(perdure, name, "-r", last) if e["eventType"] == "EVENT_TYPE_WORKFLOW_TASK_FAILED"]
+    assert failed[0]["workflowTaskFailedEventAttributes"]["failure"]["message"] == "once more"
+    points = described(perdure, name)["workflowExecutionInfo"]["autoResetPoints"]["points"]
+    known = perdure(*command, "-r", base, "--type", "BuildId", "--build-id", points[0].get("buildId", "none"))
+    assert known.code == 0, known
+    assert perdure(*command, "--type", "BuildId", "--build-id", "no such build").code == 1
+    assert perdure(*command, "--type", "LastContinuedAsNew").code == 1
+    assert perdure(*command, "-e", "4", "--type", "FirstWorkflowTask").code == 2
+    assert perdure(*command).code == 2
+    assert perdure(*command, "-e", "4", "--reapply-exclude", "Nothing").code == 2
+    assert perdure("workflow", "reset", "-w", name, "-e", "4").code == 2, "a reason is required"
+
+
+def test_reset_to_the_run_before(perdure, worker_queue, name):
+    perdure("workflow", "execute", "-w", name, "--type", "Chain", "-t", worker_queue, "-i", "1")
+    said = perdure("workflow", "reset", "-w", name, "--reason", "again", "--type", "LastContinuedAsNew", "-o", "json")
+    assert said.code == 0, said
+    assert perdure("workflow", "result", "-w", name).out == '"the end of the chain"\n'
+
+
+def test_delete(perdure, name):
+    first = start_idle(perdure, name)["runId"]
+    deleted = perdure("workflow", "delete", "-w", name)
+    assert deleted.code == 0 and deleted.out == "Deleted\n", deleted
+    assert "NOT_FOUND" in perdure("workflow", "describe", "-w", name).err
+    assert perdure("workflow", "delete", "-w", name, "-r", first).code == 1
+    start_idle(perdure, name)
+    assert perdure("workflow", "delete", "-w", name, "-o", "json").json == {}
+    assert perdure("workflow", "list", "--query", f"WorkflowId = '{name}'", "-o", "json").json == []
 
 
 # --- operator
