@@ -38,7 +38,9 @@ struct world_run {
     size_t                 event_count, event_capacity;
     struct store_ready     ready[4096];
     size_t                 ready_count;
-    struct store_run       row; /* the last one written */
+    struct store_run       row;  /* the last one written */
+    struct world_run      *base; /* whose history before the event fork_event_id it begins with; NULL: none */
+    int64_t                fork_event_id;
     bool                   has_snapshot_row;
 };
 /* A message that has been sent and not yet delivered. */
@@ -92,14 +94,18 @@ static inline struct world *world_new(uint64_t seed)
     return w;
 }
 
+static inline void world_run_free(struct world_run *run)
+{
+    execution_free(run->state);
+    free(run->rows);
+    free(run->events);
+    free(run);
+}
+
 static inline void world_free(struct world *w)
 {
-    for (size_t i = 0; i < w->run_count; i++) {
-        execution_free(w->runs[i]->state);
-        free(w->runs[i]->rows);
-        free(w->runs[i]->events);
-        free(w->runs[i]);
-    }
+    for (size_t i = 0; i < w->run_count; i++)
+        world_run_free(w->runs[i]);
     arena_release(&w->keep);
     arena_release(&w->arena);
     free(w);
@@ -134,10 +140,50 @@ static inline void world_check_restore(struct world *w, struct world_run *run, s
     execution_free(restored);
 }
 
+/* What the runtime folds for a fork: the run as it was before `end`. False: that is within a transition. The caller frees. */
+static inline bool world_fold_before(struct world_run *run, int64_t end, struct execution **ret_state)
+{
+    struct world_run *chain[WORLD_RUNS_MAX];
+    size_t            depth = 0;
+    struct error      error = { 0 };
+    int64_t           next = 1;
+    for (struct world_run *at = run; at != NULL; at = at->base)
+        chain[depth++] = at;
+    *ret_state = workflow_kind.state_new(&run->identity);
+    while (depth-- > 0) {
+        struct world_run *at = chain[depth];
+        int64_t           to = depth == 0 ? end : MIN(end, chain[depth - 1]->fork_event_id);
+        for (size_t i = 0; i < at->row_count && next < to; i++) {
+            struct transition_record record = { .number = (int64_t)i + 1,
+                                                .first_event_id = at->rows[i].first_event_id,
+                                                .events = at->rows[i].events,
+                                                .event_count = at->rows[i].event_count,
+                                                .delta = at->rows[i].delta };
+            if (next + (int64_t)record.event_count > to)
+                return false;
+            CHECK_INT(execution_apply(*ret_state, &record, &error), ST_OK);
+            next += (int64_t)record.event_count;
+        }
+    }
+    return true;
+}
+
+static inline struct execution *world_new_state(struct world *w, struct world_run *run)
+{
+    struct execution *state = workflow_kind.state_new(&run->identity), *before;
+    struct error      error = { 0 };
+    if (run->base == NULL)
+        return state;
+    CHECK(world_fold_before(run->base, run->fork_event_id, &before));
+    CHECK_INT(execution_restore(state, world_snapshot(w, before), &error), ST_OK);
+    execution_free(before);
+    return state;
+}
+
 static inline void world_check_refold(struct world *w, struct world_run *run, struct bytes live)
 {
     struct error      error = { 0 };
-    struct execution *folded = workflow_kind.state_new(&run->identity);
+    struct execution *folded = world_new_state(w, run);
     for (size_t i = 0; i < run->row_count; i++) {
         struct transition_record record = { .number = (int64_t)i + 1,
                                             .first_event_id = run->rows[i].first_event_id,
@@ -338,18 +384,75 @@ static inline void world_check(struct world *w, struct world_run *run)
         world_check_refold(w, run, live);
 }
 
-static inline void world_create(struct world *w, const struct decision *decision)
+static inline struct world_run *world_run_find(struct world *w, store_number number)
+{
+    for (size_t i = 0; i < w->run_count; i++)
+        if (w->runs[i]->identity.number == number)
+            return w->runs[i];
+    return NULL;
+}
+
+/* The events before the fork are the new run's as well. */
+static inline void world_share(struct world_run *run)
+{
+    run->event_count = run->event_capacity = (size_t)run->fork_event_id - 1;
+    run->events = xcalloc(run->event_capacity + 1, sizeof(*run->events));
+    memcpy(run->events, run->base->events, run->event_count * sizeof(*run->events));
+}
+
+/* What the runtime finds for a fork, in one answer or by one run more. */
+static inline void world_fork(struct world *w, const struct decision *decision, struct fork_view *view)
+{
+    struct world_run *run = world_run_find(w, decision->fork_run);
+    struct bytes     *events = ARENA_NEW_ARRAY(&w->arena, struct bytes, view->count + 10000);
+    size_t            from = 0;
+    if (view->count != 0)
+        memcpy(events, view->events, view->count * sizeof(*events));
+    view->events = events;
+    view->last_run = decision->fork_run;
+    view->last_event_id = run == NULL ? 0 : (int64_t)run->event_count;
+    if (view->state == NULL) {
+        struct execution *state;
+        CHECK(run != NULL && decision->fork_event_id > 1 &&
+              decision->fork_event_id <= (int64_t)run->event_count);
+        view->is_torn = !world_fold_before(run, decision->fork_event_id, &state);
+        view->state = state;
+        view->fork_event_id = decision->fork_event_id;
+        from = (size_t)decision->fork_event_id - 1;
+    }
+    for (size_t i = from; run != NULL && i < run->event_count; i++)
+        if (decision->fork_keep(run->events[i]))
+            events[view->count++] = run->events[i];
+}
+
+static inline void world_create(struct world *w, const struct decision *decision, struct world_run *base)
 {
     CHECK(w->run_count < WORLD_RUNS_MAX);
     struct world_run *run = xcalloc(1, sizeof(*run));
     run->identity = decision->created_identity;
     run->identity.namespace_id = arena_copy(&w->keep, run->identity.namespace_id);
     run->identity.business_id = arena_copy(&w->keep, run->identity.business_id);
-    run->state = workflow_kind.state_new(&run->identity);
+    run->base = base;
+    run->fork_event_id = decision->created.first_event_id;
+    run->state = world_new_state(w, run);
+    if (base != NULL)
+        world_share(run);
     w->runs[w->run_count++] = run;
     CHECK(decision->created.run != NULL);
     world_store(w, run, &decision->created);
     world_check(w, run);
+}
+
+static inline void world_forget(struct world *w, struct world_run *run)
+{
+    size_t at = 0;
+    while (w->runs[at] != run)
+        at++;
+    memmove(&w->runs[at], &w->runs[at + 1], (w->run_count - at - 1) * sizeof(*w->runs));
+    w->run_count--;
+    for (size_t i = 0; i < w->run_count; i++)
+        CHECK(w->runs[i]->base != run); /* the tests of the runtime are about rows that are shared */
+    world_run_free(run);
 }
 
 /* Decides the prepared w->request on a run (NULL: there is none), as the runtime would. */
@@ -359,6 +462,7 @@ static inline void world_step(struct world *w, struct world_run *run)
     struct env           env = { .namespace = &w->namespace, .limits = &w->limits, .numbers = &w->numbers };
     struct number_source numbers = w->numbers;
     struct bytes         before = BYTES_EMPTY;
+    struct fork_view     fork = { 0 };
     env.now = MAX(w->now, run == NULL ? 0 : run->state->last_event_time);
     for (int i = 0; i < 4; i++)
         env.entropy[i] = random_next(&w->random);
@@ -370,9 +474,23 @@ static inline void world_step(struct world *w, struct world_run *run)
         struct workflow_request copy = w->request;
         decision = (struct decision){ 0 };
         workflow_kind.decide(run == NULL ? NULL : run->state, base, &env, &decision);
-        if (!decision.needs)
+        if (!decision.needs && decision.need_run == 0 && decision.fork_run == 0)
             break;
-        CHECK(!w->is_arrival && asked < 2 && run != NULL && !decision.changes && !decision.creates);
+        CHECK(!w->is_arrival && asked < 70 && run != NULL && !decision.changes && !decision.creates);
+        if (!decision.needs) {
+            struct world_run *other = world_run_find(w, decision.need_run);
+            if (decision.fork_run != 0) {
+                world_fork(w, &decision, &fork);
+                env.fork = &fork;
+            } else if (other == NULL) {
+                run = NULL;
+            } else {
+                env.other = other->state;
+            }
+            w->request = copy;
+            w->numbers = numbers;
+            continue;
+        }
         CHECK(decision.need_from >= 1 && decision.need_to <= (int64_t)run->event_count);
         env.cold = (struct event_range){ .first_event_id = decision.need_from,
                                          .events = &run->events[decision.need_from - 1],
@@ -392,8 +510,19 @@ static inline void world_step(struct world *w, struct world_run *run)
         world_store(w, run, &decision.self);
         world_check(w, run);
     }
+    if (decision.changes_other) {
+        struct world_run *other = world_run_find(w, decision.other);
+        CHECK(other != NULL && other != run);
+        world_store(w, other, &decision.other_self);
+        world_check(w, other);
+    }
     if (decision.creates)
-        world_create(w, &decision);
+        world_create(w, &decision,
+                     decision.forks ? world_run_find(w, ((const struct execution *)fork.state)->number)
+                                    : NULL);
+    execution_free((void *)(uintptr_t)fork.state);
+    if (decision.deletes)
+        world_forget(w, run);
 }
 
 /* Begins a request; the caller fills input and steps. */
@@ -724,6 +853,37 @@ static inline enum status world_task_fail(struct world *w, struct task_ref token
     input->identity = BYTES("worker");
     request->input = input;
     request->token = token;
+    return world_run_step(w, world_current(w));
+}
+
+/* --- reset, delete --- */
+
+/* Resets a run (by index; -1: the current one, without naming it); the caller may fill in more before it is sent. */
+static inline struct workflowservice_ResetWorkflowExecutionRequest *world_reset_request(
+    struct world *w, int index, int64_t event_id, const char *request_id)
+{
+    struct workflow_request                              *request = world_request(w, WORKFLOW_RESET);
+    struct workflowservice_ResetWorkflowExecutionRequest *input =
+        ARENA_NEW(&w->arena, struct workflowservice_ResetWorkflowExecutionRequest);
+    input->workflow_execution = ARENA_NEW(&w->arena, struct common_WorkflowExecution);
+    input->workflow_execution->workflow_id = w->workflow_id;
+    if (index >= 0)
+        input->workflow_execution->run_id = uuid_text(&w->arena, &w->runs[index]->identity.run_id);
+    input->workflow_task_finish_event_id = event_id;
+    input->reason = BYTES("again");
+    input->request_id = bytes_of_text(request_id);
+    request->input = input;
+    return input;
+}
+static inline enum status world_reset(struct world *w, int index, int64_t event_id, const char *request_id)
+{
+    world_reset_request(w, index, event_id, request_id);
+    return world_run_step(w, world_current(w));
+}
+static inline enum status world_delete(struct world *w)
+{
+    struct workflow_request *request = world_request(w, WORKFLOW_DELETE);
+    request->input = ARENA_NEW(&w->arena, struct workflowservice_DeleteWorkflowExecutionRequest);
     return world_run_step(w, world_current(w));
 }
 

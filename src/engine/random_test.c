@@ -346,6 +346,31 @@ static void play_read(struct player *p)
     CHECK(!w->last_changed);
 }
 
+/* Any run, at any event, but most often at the end of a workflow task. */
+static void play_reset(struct player *p)
+{
+    struct world     *w = p->w;
+    size_t            index = (size_t)below(p, w->run_count);
+    struct world_run *run = w->runs[index];
+    int64_t           event_id = (int64_t)below(p, run->event_count + 2);
+    for (size_t i = (size_t)event_id; chance(p, 80) && i < run->event_count; i++)
+        if (event_peek_type(run->events[i]) == enums_EVENT_TYPE_WORKFLOW_TASK_COMPLETED) {
+            event_id = (int64_t)i + 1;
+            break;
+        }
+    enum status status = world_reset(w, (int)index, event_id, chance(p, 90) ? "" : "the same reset");
+    CHECK(status == ST_OK || status == ST_INVALID_ARGUMENT);
+}
+
+static void play_delete(struct player *p)
+{
+    struct world *w = p->w;
+    for (size_t i = 0; i < w->run_count; i++)
+        if (w->runs[i]->base == world_current(w))
+            return;
+    CHECK_INT(world_delete(w), ST_OK);
+}
+
 static void play(struct player *p)
 {
     struct world *w = p->w;
@@ -371,7 +396,11 @@ static void play(struct player *p)
     else if (dice < 29) {
         world_request(w, WORKFLOW_RESET_STICKY);
         world_step(w, world_current(w));
-    } else if (dice < 36)
+    } else if (dice == 29 && chance(p, 50))
+        play_reset(p);
+    else if (dice == 30 && chance(p, 3))
+        play_delete(p);
+    else if (dice < 36)
         play_operator(p);
     else if (dice < 60)
         play_activity(p);
