@@ -364,6 +364,19 @@ static enum status run_show(struct cli *cli)
     return cli_list_end(cli, status, "{\"events\":[", "]}");
 }
 
+static void describe_family(const struct workflowservice_DescribeWorkflowExecutionResponse *response)
+{
+    const struct workflow_WorkflowExecutionInfo *info = response->workflow_execution_info;
+    if (info->parent_execution != NULL && info->parent_execution->workflow_id.size != 0)
+        printf("Parent            %.*s %.*s\n", BYTES_FMT(info->parent_execution->workflow_id),
+               BYTES_FMT(info->parent_execution->run_id));
+    for (size_t i = 0; i < response->pending_children_count; i++) {
+        const struct workflow_PendingChildExecutionInfo *child = &response->pending_children[i];
+        printf("Pending child     %.*s %.*s%s\n", BYTES_FMT(child->workflow_id),
+               BYTES_FMT(child->workflow_type_name), child->run_id.size == 0 ? ", not started" : "");
+    }
+}
+
 static void describe_pending(struct cli                                                     *cli,
                              const struct workflowservice_DescribeWorkflowExecutionResponse *response)
 {
@@ -407,6 +420,7 @@ static enum status run_describe(struct cli *cli)
            cli_status_text(info->status), BYTES_FMT(info->task_queue), cli_time_text(cli, info->start_time));
     printf("Close             %s\nHistory           %" PRId64 " events, %" PRId64 " bytes\n",
            cli_time_text(cli, info->close_time), info->history_length, info->history_size_bytes);
+    describe_family(&response);
     describe_pending(cli, &response);
     return ST_OK;
 }

@@ -16,10 +16,12 @@
  */
 #include "shard/shard_internal.h"
 
-#define LINK_WINDOW    64
-#define LINKS_PER_LANE (SHARD_RANGE_COUNT * SHARD_RANGE_COUNT)
-#define SCAN_ROWS      512
-#define RESEND_NS      NS_PER_S
+#define LINK_WINDOW 64
+/* Messages of one link in memory: those on their way and as many behind them, for a body may be large. */
+#define WINDOW_SIZE_MAX (2 * (size_t)LINK_WINDOW)
+#define LINKS_PER_LANE  (SHARD_RANGE_COUNT * SHARD_RANGE_COUNT)
+#define SCAN_ROWS       512
+#define RESEND_NS       NS_PER_S
 
 /* A message on its way to its target and back. Made by the sender's lane, worked on by the receiver's. */
 struct transfer {
@@ -177,7 +179,7 @@ static struct link_out *out_get(struct lane *lane, int32_t source, int32_t targe
         link->target = target;
         link->next = 1;
         link->resend_at = TIME_NEVER;
-        window_init(&link->window, lane->runtime->options.window_size, outgoing_free);
+        window_init(&link->window, MIN(lane->runtime->options.window_size, WINDOW_SIZE_MAX), outgoing_free);
         list_init(&link->sending);
         list_init(&link->active);
         arena_init(&link->arena, SIZE_MAX);

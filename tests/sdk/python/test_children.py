@@ -338,7 +338,7 @@ CLOSES = ["complete", "continue", "fail", "terminate", "time out"]
 async def test_parent_close_policies(env, how):
     kills, cancels, leaves = Hand(env), Hand(env), Hand(env)
     parent = Hand(env)
-    await parent.start(**({"workflow_run_timeout": 1} if how == "time out" else {}))
+    await parent.start(**({"workflow_run_timeout": 2} if how == "time out" else {}))
     await parent.step(
         start_child(kills.workflow_id, kills.queue, policy="TERMINATE"),
         start_child(cancels.workflow_id, cancels.queue, policy="REQUEST_CANCEL"),
@@ -492,6 +492,70 @@ async def test_a_grandchild_has_the_same_root(env):
         listed[0],
         parent_execution=dict(workflow_id=child.workflow_id),
         root_execution=dict(workflow_id=parent.workflow_id),
+    )
+
+
+async def test_deleting_a_child(env):
+    child = Hand(env)
+    parent = await family(env, child)
+    await env.rpc.DeleteWorkflowExecution(workflow_execution={"workflow_id": child.workflow_id})
+    check_tail(
+        await parent.history_with("ChildWorkflowExecutionTerminated"),
+        E("ChildWorkflowExecutionTerminated", initiated_event_id=5, started_event_id=6),
+    )
+
+
+async def test_a_parent_that_is_reset(env):
+    """What was begun before the cut goes on with the new run; a child that was begun after it keeps its id."""
+    kept, again = Hand(env), Hand(env)
+    parent = await family(env, kept)
+    await parent.step(start_child(again.workflow_id, again.queue))
+    await parent.history_with(STARTED, 2)
+    parent.run_id = (
+        await env.rpc.ResetWorkflowExecution(
+            workflow_execution=parent.execution(),
+            workflow_task_finish_event_id=9,
+            request_id=env.name("reset"),
+            reason="r",
+        )
+    ).run_id
+    await kept.step(complete_workflow("kept"))
+    check_tail(
+        await parent.history_with("ChildWorkflowExecutionCompleted"),
+        E("WftFailed", cause="RESET_WORKFLOW"),
+        E("WftScheduled"),
+        E("ChildWorkflowExecutionCompleted", initiated_event_id=5, started_event_id=6, result=["kept"]),
+    )
+    await parent.step(start_child(again.workflow_id, again.queue))
+    check_tail(
+        await parent.history_with("StartChildWorkflowExecutionFailed"),
+        E("StartChildWorkflowExecutionFailed", cause="WORKFLOW_ALREADY_EXISTS"),
+        E("WftScheduled"),
+    )
+    await again.step(complete_workflow())
+    assert await again.status("") == "COMPLETED"
+
+
+@pytest.mark.ours("a parent that was reset does not reach its children there")
+async def test_a_parent_that_is_reset_and_ends(env):
+    child = Hand(env)
+    parent = await family(env, child)
+    await parent.step()
+    parent.run_id = (
+        await env.rpc.ResetWorkflowExecution(
+            workflow_execution=parent.execution(),
+            workflow_task_finish_event_id=9,
+            request_id=env.name("reset"),
+            reason="r",
+        )
+    ).run_id
+    await child.step()
+    await parent.step(cancel_external(child.workflow_id, child_workflow_only=True))
+    await parent.history_with("ExternalWorkflowExecutionCancelRequested")
+    assert "CancelRequested" in types(await child.history(""))
+    await parent.terminate()
+    check_tail(
+        await child.history_with("Terminated", run_id=""), E("Terminated", reason="by parent close policy")
     )
 
 
