@@ -57,7 +57,7 @@ CREATE TABLE ready ( -- tasks that wait for a poller
     sequence           INTEGER PRIMARY KEY,
     namespace          INTEGER NOT NULL,
     queue              TEXT    NOT NULL,
-    kind               INTEGER NOT NULL, -- 1 workflow, 2 activity, 3 Nexus
+    kind               INTEGER NOT NULL, -- 1 workflow, 2 activity, 3 Nexus, 4 completion callback
     priority           INTEGER NOT NULL, -- lowest first, then by sequence
     normal_queue       TEXT,             -- of a sticky queue
     fairness_key       TEXT,

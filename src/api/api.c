@@ -155,6 +155,9 @@ struct api *api_new(struct runtime *runtime, const struct api_options *options)
     api->runtime = runtime;
     api->limits = options->limits != NULL ? *options->limits : limits_default;
     api->cluster_name = options->cluster_name != NULL ? options->cluster_name : "active";
+    api->sender = options->sender;
+    api->callback_rules = options->callback_rules;
+    api->callback_rule_count = options->callback_rule_count;
     api->store_name = options->store_name != NULL ? options->store_name : "";
     api->lane_count = runtime_lane_count(runtime);
     api->lanes = xcalloc(api->lane_count, sizeof api->lanes[0]);
@@ -171,6 +174,7 @@ void api_free(struct api *api)
     if (api == NULL)
         return;
     for (uint32_t i = 0; i < api->lane_count; i++) {
+        callbacks_free(&api->lanes[i]);
         matching_free(api->lanes[i].matching);
         api_lane_release(&api->lanes[i]);
         lane_set_user(api->lanes[i].lane, NULL);
@@ -223,12 +227,15 @@ void api_lane_turn(struct lane *lane)
         atomic_exchange_explicit(&self->offers_lost, false, memory_order_acquire))
         matching_mark_dirty(self->matching);
     api_timers_fire(self);
+    callbacks_turn(self);
     matching_turn(self->matching);
 }
 
 int64_t api_lane_next_due(struct lane *lane)
 {
     struct api_lane *self = api_lane_of(lane);
+    if (callbacks_want_turn(self))
+        return lane_now(lane);
     return MIN(api_timers_due(self), matching_next_due(self->matching));
 }
 
@@ -238,12 +245,14 @@ void api_drain(struct lane *lane)
     self->draining = true;
     LIST_FOR_EACH (rpc, &self->waiting, struct rpc, waiting)
         rpc->expire(rpc);
+    callbacks_drain(self);
 }
 
 bool api_idle(struct lane *lane)
 {
     const struct api_lane *self = api_lane_of(lane);
-    return self->rpc_count == 0 && list_empty(&self->errands) && matching_idle(self->matching);
+    return self->rpc_count == 0 && self->callback_busy == 0 && list_empty(&self->errands) &&
+           matching_idle(self->matching);
 }
 
 void api_lane_counts(struct lane *lane, size_t method, uint64_t ret_counts[API_CODE_COUNT])

@@ -12,10 +12,16 @@
 #ifndef API_API_H
 #define API_API_H
 #include "base/call.h"
+#include "base/outbound.h"
 #include "shard/lane.h"
 
 /* What clients are told: SDKs refuse servers outside 1.x. */
 #define API_SERVER_VERSION "1.31.0"
+
+struct callback_rule {
+    struct bytes pattern;
+    bool         insecure; /* http: is fine, too */
+};
 
 struct api;
 struct api_options {
@@ -23,7 +29,12 @@ struct api_options {
     const char          *cluster_name; /* NULL: "active" */
     const char          *store_name;   /* for GetClusterInfo: "sqlite", "memory" */
     size_t               window_size;  /* ready tasks held per queue; 0: default */
-    uint64_t             seed;         /* of ids that never reach the disk; 0: from the system */
+    /* Who sends HTTP requests; `send` NULL: nobody, and completion callbacks wait on disk. */
+    struct outbound_sender sender;
+    /* Where callbacks may go: hosts with their port, * stands for any text; none: nowhere. Live as long as the api. */
+    const struct callback_rule *callback_rules;
+    size_t                      callback_rule_count;
+    uint64_t                    seed; /* of ids that never reach the disk; 0: from the system */
 };
 struct api *api_new(struct runtime *runtime, const struct api_options *options);
 /* Every call answered and every lane idle. */

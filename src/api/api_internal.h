@@ -172,6 +172,7 @@ struct rpc_entry {
 /* By PB_METHOD_ index; entries of services that wire answers itself have no handler. */
 const struct rpc_entry *rpc_entry(uint16_t method);
 
+struct callback_worker;
 struct offer; /* a ready row on its way to its queue's lane */
 struct api_lane {
     struct api      *api;
@@ -192,18 +193,24 @@ struct api_lane {
     atomic_bool      offers_lost; /* to this lane: queues read again */
     struct goodbye  *goodbyes;    /* of workers; NULL before the first */
     struct buffer    scratch;
-    uint64_t (*counts)[API_CODE_COUNT]; /* by method */
-    struct list errands;                /* requests without a call: namespaces at start */
+    uint64_t (*counts)[API_CODE_COUNT];       /* by method */
+    struct callback_worker *callback_workers; /* those of the queues that live here */
+    size_t                  callback_worker_count, callback_busy;
+    bool                    callbacks_begun;
+    struct list             errands; /* requests without a call: namespaces at start */
 };
 struct api {
-    struct runtime         *runtime;
-    struct limits           limits;
-    const char             *cluster_name, *store_name;
-    uint32_t                boot; /* in query ids: those of an earlier process are nobody's */
-    uint32_t                lane_count;
-    struct api_lane        *lanes;
-    struct worker_registry *workers;           /* lane 0's */
-    uint16_t               *namespace_offsets; /* of the field `namespace` in each method's request */
+    struct runtime             *runtime;
+    struct limits               limits;
+    const char                 *cluster_name, *store_name;
+    uint32_t                    boot; /* in query ids: those of an earlier process are nobody's */
+    uint32_t                    lane_count;
+    struct api_lane            *lanes;
+    struct worker_registry     *workers;           /* lane 0's */
+    uint16_t                   *namespace_offsets; /* of the field `namespace` in each method's request */
+    struct outbound_sender      sender;
+    const struct callback_rule *callback_rules;
+    size_t                      callback_rule_count;
 };
 
 static inline struct api_lane *api_lane_of(struct lane *lane)
@@ -315,6 +322,17 @@ enum status check_token(struct rpc *rpc, struct bytes token, struct task_ref *re
 /* --- namespace.c --- */
 /* A crash: frees the namespaces that were still to be ensured. */
 void namespace_abandon(struct api_lane *lane);
+
+/* --- callback.c: completion callbacks --- */
+/* INVALID_ARGUMENT naming what is wrong with one of them. Headers get lower-case names, in place. */
+enum status check_callbacks(struct rpc *rpc, struct bytes *callbacks, size_t count,
+                            struct error *error) MUST_USE;
+/* Takes up the queues of this lane, at its first turn, and goes on with what has to be asked again. */
+void callbacks_turn(struct api_lane *lane);
+bool callbacks_want_turn(const struct api_lane *lane);
+/* Nothing is sent from now on; what is on its way will be sent again by the next process. */
+void callbacks_drain(struct api_lane *lane);
+void callbacks_free(struct api_lane *lane);
 
 /* --- search_attributes.c --- */
 /* Names known, settable and values of their type: INVALID_ARGUMENT naming the attribute. */

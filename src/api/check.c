@@ -127,13 +127,18 @@ enum status check_links(const struct bytes *links, size_t count, struct rpc *rpc
         enum status status = pb_decode(&pb_common_Link, links[i], &rpc->arena, &link, error);
         if (status != ST_OK)
             return status;
-        if (link.variant_case == 0)
-            return error_set(error, ST_INVALID_ARGUMENT, "Link without a variant.");
+        if (link.variant_case != 1 && link.variant_case != 2)
+            return error_set(error, ST_INVALID_ARGUMENT,
+                             "Link of an unsupported variant: to a workflow event or a batch job it may be.");
         if (link.variant_case == 1 &&
             (link.workflow_event->namespace.size == 0 || link.workflow_event->workflow_id.size == 0 ||
              link.workflow_event->run_id.size == 0))
             return error_set(error, ST_INVALID_ARGUMENT,
                              "Link to a workflow event without namespace, workflow id or run id.");
+        if (link.variant_case == 1 && link.workflow_event->reference_case == 100 &&
+            link.workflow_event->event_ref->event_type == 0 && link.workflow_event->event_ref->event_id != 0)
+            return error_set(error, ST_INVALID_ARGUMENT,
+                             "Link to a workflow event by its id, but without its type.");
         if (link.variant_case == 2 && link.batch_job->job_id.size == 0)
             return error_set(error, ST_INVALID_ARGUMENT, "Link to a batch job without its id.");
     }

@@ -139,6 +139,8 @@ static void poll_assign_direct(struct poller *poller, struct direct_task *direct
 
 struct request *poll_reserve(struct api_lane *lane, const struct store_ready *task)
 {
+    if (task->kind == STORE_TASK_CALLBACK) /* it takes its time, and its row stays until it is done */
+        return NULL;
     struct bytes normal = task->normal_queue.size != 0 ? task->normal_queue : task->queue;
     if (runtime_queue_lane(lane->api->runtime, task->namespace_number, normal) != lane->lane)
         return NULL;

@@ -190,8 +190,9 @@ void start_workflow(struct rpc *rpc)
                  "OnConflictOptions: callbacks are attached together with the request id.");
         return;
     }
-    if (request->completion_callbacks_count != 0) {
-        rpc_fail(rpc, ST_UNIMPLEMENTED, "CompletionCallbacks is not implemented");
+    if (check_callbacks(rpc, request->completion_callbacks, request->completion_callbacks_count,
+                        &rpc->error) != ST_OK) {
+        rpc_fail_error(rpc, &rpc->error);
         return;
     }
     default_request_id(rpc, &request->request_id);

@@ -38,6 +38,8 @@ enum json_flags {
 /* proto3 JSON of an encoded message, which is checked on the way. On failure `to` is as it was. */
 enum status json_print(const struct pb_message *message, struct bytes wire, unsigned flags, struct buffer *to,
                        struct error *error) MUST_USE;
+/* Appends a quoted, escaped string, for JSON that is put together by hand. */
+void json_put_string(struct buffer *to, struct bytes text);
 /* Encodes what the JSON says. Names in either form; unknown names are refused. The arena holds unescaped text meanwhile.
  * On failure `to_wire` is as it was. */
 enum status json_parse(const struct pb_message *message, struct bytes json, struct arena *arena,

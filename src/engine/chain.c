@@ -1,4 +1,5 @@
 /* chain.c: how runs end, and what follows them: continue-as-new, retry, cron. */
+#include "engine/callback.h"
 #include "engine/cron.h"
 #include "engine/execution.h"
 #include "engine/failure.h"
@@ -113,6 +114,9 @@ static bool next_begin(struct draft *draft, struct decision *decision, int32_t i
     started->first_workflow_task_backoff = duration_of_ns(draft->arena, backoff);
     started->prev_auto_reset_points = points_of(state, draft->env, draft->arena);
     started->continued_failure = BYTES_EMPTY;
+    /* Also those that were attached later. */
+    started->completion_callbacks = callbacks_encoded(state, draft->arena,
+                                                      &started->completion_callbacks_count);
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* close.c: what follows from the end of a run. */
 #include "engine/close.h"
 
+#include "engine/callback.h"
 #include "engine/child.h"
 
 bool close_continues(const struct history_HistoryEvent *event)
@@ -37,4 +38,5 @@ void close_effects(struct draft *draft, const struct history_HistoryEvent *event
     if (draft->is_reset)
         return;
     child_close_effects(draft, event);
+    callbacks_trigger(draft, event);
 }

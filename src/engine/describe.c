@@ -1,5 +1,6 @@
 /* describe.c: everything that DescribeWorkflowExecution shows. */
 #include "engine/activity_operator.h"
+#include "engine/callback.h"
 #include "engine/execution.h"
 #include "engine/options.h"
 #include "engine/query.h"
@@ -253,5 +254,6 @@ void decide_describe(const struct execution *live, struct workflow_request *requ
         describe_activity(live->activities[i].record, env, arena, &response->pending_activities[i]);
     describe_task(live, arena, response);
     describe_children(live, arena, response);
+    callbacks_describe(live, arena, response);
     request->response = response;
 }

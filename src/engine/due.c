@@ -6,6 +6,7 @@
 #include "engine/due.h"
 
 #include "engine/activity.h"
+#include "engine/callback.h"
 #include "engine/execution.h"
 #include "engine/workflow_task.h"
 
@@ -72,6 +73,10 @@ void decide_due(const struct execution *live, struct workflow_request *request, 
 {
     if (execution_next_due(live) > env->now)
         return;
+    if (!execution_is_open(live)) {
+        callbacks_due(live, request, env, decision);
+        return;
+    }
     struct draft draft;
     draft_begin(&draft, live, env, request->base.arena);
     bool whole = live->execution_expiration != 0 && live->execution_expiration <= env->now;

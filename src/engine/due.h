@@ -3,7 +3,7 @@
 #define ENGINE_DUE_H
 #include "engine/draft.h"
 
-/* live is an open run. Decides nothing when nothing is due. */
+/* Decides nothing when nothing is due. */
 void decide_due(const struct execution *live, struct workflow_request *request, struct env *env,
                 struct decision *decision);
 #endif

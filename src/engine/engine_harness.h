@@ -228,7 +228,25 @@ static inline void world_check_rows(const struct world_run *run)
         CHECK(world_has_row(run, activity->sequence));
         expected++;
     }
+    for (uint32_t i = 0; i < state->callback_count; i++) {
+        const struct callback *callback = &state->callbacks[i];
+        CHECK((callback->state == enums_CALLBACK_STATE_SCHEDULED) == (callback->sequence != 0));
+        CHECK((callback->state == enums_CALLBACK_STATE_BACKING_OFF) == (callback->next_time != 0));
+        if (callback->sequence == 0)
+            continue;
+        CHECK(!execution_is_open(state));
+        CHECK(world_has_row(run, callback->sequence));
+        expected++;
+    }
     CHECK_INT(run->ready_count, expected);
+}
+
+static inline bool world_backs_off(const struct execution *state)
+{
+    for (uint32_t i = 0; i < state->callback_count; i++)
+        if (state->callbacks[i].state == enums_CALLBACK_STATE_BACKING_OFF)
+            return true;
+    return false;
 }
 
 static inline void world_check_invariants(const struct world_run *run)
@@ -240,7 +258,7 @@ static inline void world_check_invariants(const struct world_run *run)
         CHECK(!state->task.is_pending && state->activity_count == 0 && state->timer_count == 0);
         CHECK(state->child_count == 0 && state->external_signal_count == 0);
         CHECK(state->external_cancel_count == 0 && !state->awaits_parent);
-        CHECK(execution_next_due(state) == TIME_NEVER);
+        CHECK((execution_next_due(state) == TIME_NEVER) == !world_backs_off(state));
     }
     world_check_rows(run);
 }

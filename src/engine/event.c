@@ -67,11 +67,11 @@ static const struct event_type event_types[] = {
     ROW(NEXUS_OPERATION_CANCELED, 57, END, NexusOperationCanceled),
     ROW(NEXUS_OPERATION_TIMED_OUT, 58, END, NexusOperationTimedOut),
     ROW(NEXUS_OPERATION_CANCEL_REQUESTED, 59, 0, NexusOperationCancelRequested),
-    ROW(WORKFLOW_EXECUTION_OPTIONS_UPDATED, 60, BUFFERED, WorkflowExecutionOptionsUpdated),
+    ROW(WORKFLOW_EXECUTION_OPTIONS_UPDATED, 60, BUFFERED | EVENT_IGNORABLE, WorkflowExecutionOptionsUpdated),
     ROW(NEXUS_OPERATION_CANCEL_REQUEST_COMPLETED, 61, WAKES, NexusOperationCancelRequestCompleted),
     ROW(NEXUS_OPERATION_CANCEL_REQUEST_FAILED, 62, WAKES, NexusOperationCancelRequestFailed),
-    ROW(WORKFLOW_EXECUTION_PAUSED, 63, BUFFERED, WorkflowExecutionPaused),
-    ROW(WORKFLOW_EXECUTION_UNPAUSED, 64, BUFFERED, WorkflowExecutionUnpaused),
+    ROW(WORKFLOW_EXECUTION_PAUSED, 63, BUFFERED | EVENT_IGNORABLE, WorkflowExecutionPaused),
+    ROW(WORKFLOW_EXECUTION_UNPAUSED, 64, BUFFERED | EVENT_IGNORABLE, WorkflowExecutionUnpaused),
     ROW(WORKFLOW_EXECUTION_TIME_SKIPPING_TRANSITIONED, 65, 0, WorkflowExecutionTimeSkippingTransitioned),
 };
 
@@ -97,6 +97,7 @@ struct history_HistoryEvent event_make(int32_t type, const void *attributes)
     assert(found != NULL);
     struct history_HistoryEvent event = { .event_type = type, .attributes_case = found->field };
     event.workflow_execution_started_event_attributes = (void *)(uintptr_t)attributes;
+    event.worker_may_ignore = (found->flags & EVENT_IGNORABLE) != 0;
     return event;
 }
 

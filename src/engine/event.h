@@ -12,10 +12,11 @@
 #include "pb/all.pb.h"
 
 enum event_flags {
-    EVENT_BUFFERED = 1, /* waits while a worker has the workflow task */
-    EVENT_END = 2,      /* of an activity, child or operation: goes to the back of a flush */
-    EVENT_CLOSE = 4,    /* ends the run */
-    EVENT_WAKES = 8,    /* asks for a workflow task */
+    EVENT_BUFFERED = 1,   /* waits while a worker has the workflow task */
+    EVENT_END = 2,        /* of an activity, child or operation: goes to the back of a flush */
+    EVENT_CLOSE = 4,      /* ends the run */
+    EVENT_WAKES = 8,      /* asks for a workflow task */
+    EVENT_IGNORABLE = 16, /* says so: SDKs that do not know it go on */
 };
 struct event_type {
     int32_t                  type;  /* enums_EventType */

@@ -75,6 +75,18 @@ static void started_points(struct execution *state, const struct workflow_ResetP
     }
 }
 
+static void callbacks_add(struct execution *state, const struct bytes *encoded, size_t count,
+                          struct bytes request_id, int64_t time)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct callback callback = { .encoded = encoded[i],
+                                     .request_id = request_id,
+                                     .registration_time = time,
+                                     .state = enums_CALLBACK_STATE_STANDBY };
+        execution_callback_add(state, &callback);
+    }
+}
+
 static enum status effect_started(struct fold *fold, const struct history_HistoryEvent *event, int64_t time,
                                   struct error *error)
 {
@@ -119,6 +131,8 @@ static enum status effect_started(struct fold *fold, const struct history_Histor
     state->has_user_metadata = event->user_metadata.base != NULL;
     started_points(state, started->prev_auto_reset_points);
     child_effect_started(state, started);
+    callbacks_add(state, started->completion_callbacks, started->completion_callbacks_count, BYTES_EMPTY,
+                  time);
     return ST_OK;
 }
 
@@ -274,6 +288,14 @@ static void effect_options_updated(struct fold *fold, const struct history_Histo
     options_fold(state, updated, fold->arena);
 }
 
+/* On arrival, be it in the buffer: at the flush only the id is news. */
+static void effect_options_arrived(struct execution *state, const struct history_HistoryEvent *event)
+{
+    const struct history_WorkflowExecutionOptionsUpdatedEventAttributes *updated = event_attributes(event);
+    callbacks_add(state, updated->attached_completion_callbacks, updated->attached_completion_callbacks_count,
+                  updated->attached_request_id, event_time(event));
+}
+
 static int64_t scheduled_id_of_end(const struct history_HistoryEvent *event)
 {
     const void *attributes = event_attributes(event);
@@ -313,6 +335,7 @@ static void effect_of_arrival(struct fold *fold, const struct history_HistoryEve
         break;
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED:
         effect_options_updated(fold, event, id);
+        effect_options_arrived(state, event);
         break;
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED:
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_UNPAUSED:
@@ -498,6 +521,28 @@ static enum status change_heartbeat(struct fold *fold, const struct state_Change
     return ST_OK;
 }
 
+static enum status change_callback(struct execution *state, const struct state_Change *change,
+                                   struct error *error)
+{
+    uint32_t index = change->callback_ready->index; /* the first field of both */
+    if (index >= state->callback_count)
+        return error_set(error, ST_DATA_LOSS, "a stored change names a callback that is not there");
+    struct callback *callback = &state->callbacks[index];
+    if (change->kind_case == CHANGE_CALLBACK_READY) {
+        callback->state = enums_CALLBACK_STATE_SCHEDULED;
+        callback->sequence = change->callback_ready->sequence;
+        callback->next_time = 0;
+        return ST_OK;
+    }
+    callback->state = change->callback_attempted->state;
+    callback->sequence = 0;
+    callback->attempt++;
+    callback->complete_time = change->time;
+    callback->next_time = change->callback_attempted->next_time;
+    execution_set(state, &callback->failure, change->callback_attempted->failure);
+    return ST_OK;
+}
+
 static enum status change_buffered(struct fold *fold, struct bytes encoded, struct error *error)
 {
     struct history_HistoryEvent *event;
@@ -613,6 +658,9 @@ enum status fold_change(struct fold *fold, const struct state_Change *change, st
     case CHANGE_RESET_RUN_ID:
         execution_set(state, &execution_lineage_write(state)->reset_run_id, change->reset_run_id);
         return ST_OK;
+    case CHANGE_CALLBACK_READY:
+    case CHANGE_CALLBACK_ATTEMPTED:
+        return change_callback(state, change, error);
     default:
         return error_set(error, ST_DATA_LOSS, "a stored change of unknown kind %d", change->kind_case);
     }

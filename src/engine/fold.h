@@ -32,6 +32,8 @@ enum change_kind {
     CHANGE_CHILD_RELEASED = 50,
     CHANGE_FORKED = 90,
     CHANGE_RESET_RUN_ID = 91,
+    CHANGE_CALLBACK_READY = 140,
+    CHANGE_CALLBACK_ATTEMPTED = 141,
 };
 struct fold {
     struct execution *state;

@@ -144,7 +144,6 @@ enum status options_change(struct draft *draft, const struct workflow_WorkflowEx
     };
     struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED,
                                                    &updated);
-    event.worker_may_ignore = true;
     draft_arrive(draft, &event);
     if (priority_changes)
         redispatch(draft);

@@ -61,8 +61,7 @@ void decide_pause(const struct execution *live, struct workflow_request *request
                                                                      .reason = input->reason,
                                                                      .request_id = input->request_id };
     struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED, &paused);
-    event.worker_may_ignore = true;
-    struct draft draft;
+    struct draft                draft;
     draft_begin(&draft, live, env, request->base.arena);
     if (!task_is_started(live))
         draft_unready(&draft, live->task.sequence);
@@ -87,8 +86,7 @@ void decide_unpause(const struct execution *live, struct workflow_request *reque
                                                                          .reason = input->reason,
                                                                          .request_id = input->request_id };
     struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_UNPAUSED, &unpaused);
-    event.worker_may_ignore = true;
-    struct draft draft;
+    struct draft                draft;
     draft_begin(&draft, live, env, request->base.arena);
     draft_arrive(&draft, &event);
     draft.row_changed = true;

@@ -126,6 +126,20 @@ static void pending_to(const struct execution *state, struct state_Execution *to
             .not_resettable = state->reset_points[i].not_resettable
         };
     lineage_to(execution_lineage(state), to, arena);
+    to->callbacks_count = state->callback_count;
+    to->callbacks = ARENA_NEW_ARRAY(arena, struct state_Callback, state->callback_count + 1);
+    for (uint32_t i = 0; i < state->callback_count; i++) {
+        const struct callback *callback = &state->callbacks[i];
+        to->callbacks[i] = (struct state_Callback){ .callback = callback->encoded,
+                                                    .request_id = callback->request_id,
+                                                    .registration_time = callback->registration_time,
+                                                    .state = callback->state,
+                                                    .attempt = callback->attempt,
+                                                    .complete_time = callback->complete_time,
+                                                    .failure = callback->failure,
+                                                    .next_time = callback->next_time,
+                                                    .sequence = callback->sequence };
+    }
     to->buffer = state->buffer;
     to->buffer_count = state->buffer_count;
     to->signal_ids = bytes_of(state->signal_ids, state->signal_id_count * sizeof(struct uuid));
@@ -398,6 +412,19 @@ static enum status execution_from(struct execution *state, const struct state_Ex
                                                 .expire_time = point->expire_time,
                                                 .not_resettable = point->not_resettable };
         execution_reset_point_add(state, &copy);
+    }
+    for (size_t i = 0; i < from->callbacks_count; i++) {
+        const struct state_Callback *callback = &from->callbacks[i];
+        struct callback              copy = { .encoded = callback->callback,
+                                              .request_id = callback->request_id,
+                                              .registration_time = callback->registration_time,
+                                              .state = callback->state,
+                                              .attempt = callback->attempt,
+                                              .complete_time = callback->complete_time,
+                                              .failure = callback->failure,
+                                              .next_time = callback->next_time,
+                                              .sequence = callback->sequence };
+        execution_callback_add(state, &copy);
     }
     execution_signal_ids_set(state, from->signal_ids);
     return children_from(state, from, error);

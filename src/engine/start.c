@@ -1,4 +1,5 @@
 /* start.c: starts: policies, deduplication, defaults, and the first transition of a run. */
+#include "engine/callback.h"
 #include "engine/cron.h"
 #include "engine/execution.h"
 #include "engine/failure.h"
@@ -281,6 +282,10 @@ static void use_existing(struct start *start)
                                                    &updated);
     if (options->attach_request_id)
         updated.attached_request_id = start->request_id;
+    if (options->attach_completion_callbacks &&
+        callbacks_room(start->live, start->started.completion_callbacks_count, start->env,
+                       &start->request->base.error) != ST_OK)
+        return;
     if (options->attach_completion_callbacks) {
         updated.attached_completion_callbacks = start->started.completion_callbacks;
         updated.attached_completion_callbacks_count = start->started.completion_callbacks_count;

@@ -124,6 +124,8 @@ struct execution *execution_draft(const struct execution *live, struct arena *ar
     draft->reset_points = array_copy(arena, live->reset_points, live->reset_point_count,
                                      sizeof(*live->reset_points));
     execution_children_share(draft, live);
+    draft->callbacks = array_copy(arena, live->callbacks, live->callback_count, sizeof(*live->callbacks));
+    draft->callback_capacity = live->callback_count;
     draft->activity_capacity = live->activity_count;
     draft->timer_capacity = live->timer_count;
     draft->buffer_capacity = live->buffer_count;
@@ -278,6 +280,12 @@ void execution_free(struct execution *execution)
     ARRAY_FREE(execution, execution->reset_points, execution->reset_point_count,
                execution->reset_point_capacity);
     lineage_free(execution);
+    for (uint32_t i = 0; i < execution->callback_count; i++) {
+        text_free(execution, &execution->callbacks[i].encoded);
+        text_free(execution, &execution->callbacks[i].request_id);
+        text_free(execution, &execution->callbacks[i].failure);
+    }
+    ARRAY_FREE(execution, execution->callbacks, execution->callback_count, execution->callback_capacity);
     assert(execution->memory == sizeof(*execution));
     free(execution);
 }
@@ -543,6 +551,18 @@ const struct attached_request *execution_attached(const struct execution *execut
     return NULL;
 }
 
+void execution_callback_add(struct execution *execution, const struct callback *callback)
+{
+    execution->callbacks = execution_grow(execution, execution->callbacks, execution->callback_count,
+                                          &execution->callback_capacity, sizeof(*execution->callbacks));
+    struct callback *slot = &execution->callbacks[execution->callback_count++];
+    *slot = *callback;
+    slot->encoded = slot->request_id = slot->failure = BYTES_EMPTY;
+    execution_set(execution, &slot->encoded, callback->encoded);
+    execution_set(execution, &slot->request_id, callback->request_id);
+    execution_set(execution, &slot->failure, callback->failure);
+}
+
 void execution_reset_point_add(struct execution *execution, const struct reset_point *point)
 {
     if (execution->reset_point_count == RESET_POINTS_MAX) { /* the oldest goes */
@@ -580,10 +600,20 @@ static int64_t task_due(const struct execution *execution)
     return TIME_NEVER;
 }
 
+/* Of a closed run: when a callback is tried again. */
+static int64_t callbacks_next(const struct execution *execution)
+{
+    int64_t due = TIME_NEVER;
+    for (uint32_t i = 0; i < execution->callback_count; i++)
+        if (execution->callbacks[i].state == enums_CALLBACK_STATE_BACKING_OFF)
+            due = MIN(due, execution->callbacks[i].next_time);
+    return due;
+}
+
 int64_t execution_next_due(const struct execution *execution)
 {
     if (!execution_is_open(execution))
-        return TIME_NEVER;
+        return callbacks_next(execution);
     int64_t due = task_due(execution);
     if (execution->backoff_pending && !execution->awaits_parent && !execution_is_paused(execution))
         due = MIN(due, execution->execution_time);

@@ -91,6 +91,17 @@ struct attached_request {
     struct bytes request_id;
     int64_t      event_id; /* 0: in the buffer */
 };
+struct callback {
+    struct bytes encoded;    /* common.Callback */
+    struct bytes request_id; /* of the start that attached it; empty: it came with the run */
+    int64_t      registration_time;
+    int64_t      complete_time; /* of the last attempt; 0: there was none */
+    int64_t      next_time;     /* of the next attempt, while it backs off */
+    int32_t      state;         /* enums_CallbackState */
+    int32_t      attempt;
+    struct bytes failure;  /* encoded; of the last attempt */
+    store_number sequence; /* of its ready row; 0: none */
+};
 struct reset_point {
     struct bytes checksum, build_id;
     struct bytes run_id;                                       /* text; empty: this run */
@@ -160,7 +171,9 @@ struct execution {
     uint32_t reset_point_count, reset_point_capacity;
     uint32_t child_count, child_capacity;
     uint32_t external_signal_count, external_signal_capacity, external_cancel_count, external_cancel_capacity;
-    size_t   buffer_size;
+    struct callback *callbacks; /* in order of registration; they outlive the close */
+    uint32_t         callback_count, callback_capacity;
+    size_t           buffer_size;
 };
 
 #define RESET_POINTS_MAX 20
@@ -208,6 +221,8 @@ void             execution_signal_id_add(struct execution *execution, struct byt
 /* As a snapshot holds them: 16 bytes each. */
 void execution_signal_ids_set(struct execution *execution, struct bytes fingerprints);
 void execution_attach(struct execution *execution, struct bytes request_id, int64_t event_id);
+/* Stands by from now on. */
+void execution_callback_add(struct execution *execution, const struct callback *callback);
 void execution_reset_point_add(struct execution *execution, const struct reset_point *point);
 /* NULL: the ids of children do not grow. */
 struct child *execution_child_add(struct execution *execution, int64_t initiated_event_id);

@@ -3,6 +3,7 @@
 
 #include "engine/activity.h"
 #include "engine/activity_operator.h"
+#include "engine/callback.h"
 #include "engine/commands.h"
 #include "engine/delete.h"
 #include "engine/due.h"
@@ -29,7 +30,7 @@ struct command_entry {
     enum absence without_run, without_open;
 };
 static const struct command_entry commands[WORKFLOW_COMMAND_COUNT] = {
-    [WORKFLOW_DUE] = { decide_due, ABSENCE_NOTHING, ABSENCE_NOTHING },
+    [WORKFLOW_DUE] = { decide_due, ABSENCE_NOTHING, ABSENCE_DECIDES },
     [WORKFLOW_START] = { decide_start, ABSENCE_DECIDES, ABSENCE_DECIDES },
     [WORKFLOW_SIGNAL_WITH_START] = { decide_signal_with_start, ABSENCE_DECIDES, ABSENCE_DECIDES },
     [WORKFLOW_SIGNAL] = { decide_signal, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
@@ -58,6 +59,8 @@ static const struct command_entry commands[WORKFLOW_COMMAND_COUNT] = {
     [WORKFLOW_PAUSE] = { decide_pause, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
     [WORKFLOW_UNPAUSE] = { decide_unpause, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
     [WORKFLOW_UPDATE_OPTIONS] = { decide_update_options, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
+    [WORKFLOW_CALLBACK_LOAD] = { decide_callback_load, ABSENCE_STALE, ABSENCE_DECIDES },
+    [WORKFLOW_CALLBACK_REPORT] = { decide_callback_report, ABSENCE_STALE, ABSENCE_DECIDES },
 };
 
 static bool answer_absence(struct workflow_request *request, enum absence absence, bool exists)

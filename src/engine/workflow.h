@@ -44,6 +44,8 @@ enum workflow_command {
     WORKFLOW_UPDATE_OPTIONS, /* in/out: UpdateWorkflowExecutionOptions*; mask and values are sound */
     WORKFLOW_RESET,          /* in/out: ResetWorkflowExecution*; to the current run, whichever one is reset */
     WORKFLOW_DELETE,         /* in/out: DeleteWorkflowExecution* */
+    WORKFLOW_CALLBACK_LOAD,  /* in: task (from matching); out: callback, or stale */
+    WORKFLOW_CALLBACK_REPORT, /* in: task, payload (encoded Failure; empty: delivered), callback_retry */
     WORKFLOW_COMMAND_COUNT
 };
 
@@ -101,6 +103,17 @@ enum workflow_query_verdict {
     QUERY_BUFFER, /* attach to the next workflow task to start */
 };
 
+/* A completion callback, and what it is to tell. */
+struct workflow_callback {
+    struct bytes                       encoded; /* common.Callback */
+    const struct history_HistoryEvent *close;   /* the event that ended the chain */
+    int64_t                            start_time, close_time;
+    struct bytes                       link; /* encoded Link to the event that the callback came with */
+};
+/* The queues of ready callbacks, of all namespaces: namespace number 0, by destination. */
+#define CALLBACK_QUEUES       4
+#define CALLBACK_QUEUE_FORMAT "/_sys/callbacks/%u"
+
 struct workflow_request {
     struct request base;
     /* in */
@@ -113,6 +126,7 @@ struct workflow_request {
     struct bytes         heartbeat_details;          /* encoded Payloads; base NULL: none */
     int64_t              deadline_ns;                /* QUERY: wall */
     bool                 reader_sees_virtual_events; /* HISTORY: not for temporal-cli and temporal-ui */
+    bool                 callback_retry;             /* CALLBACK_REPORT: the failure is worth another try */
     /* out */
     void                    *response; /* the decoded RPC response, as listed with the command */
     bool                     has_delivery;
@@ -137,6 +151,7 @@ struct workflow_request {
         size_t                        prefix_count;
     } history;
     /* After a TASK_COMPLETE: buffered queries that were not answered go direct when no task is pending any more. */
-    bool workflow_task_pending;
+    bool                     workflow_task_pending;
+    struct workflow_callback callback; /* CALLBACK_LOAD */
 };
 #endif

@@ -82,6 +82,19 @@ static bool set_limit(struct options *options, const char *value)
                                         bytes_of_text(equals + 1), &ignored) == ST_OK;
 }
 
+/* HOST:PORT with * for any text, and ",insecure" behind it. */
+static bool set_callback(struct options *options, const char *value)
+{
+    static const char insecure[] = ",insecure";
+    size_t            size = strcspn(value, ",");
+    bool              is_insecure = strcmp(value + size, insecure) == 0;
+    if (options->callback_count == OPTIONS_CALLBACKS_MAX || size == 0 ||
+        (value[size] != '\0' && !is_insecure) || strstr(value, "://") != NULL)
+        return false;
+    options->callbacks[options->callback_count++] = (struct options_callback){ value, size, is_insecure };
+    return true;
+}
+
 static const struct flag flags[] = {
     { "grpc", "HOST:PORT", "127.0.0.1:7233",
       "where SDKs and the command line connect; port 0 takes a free one", set_grpc },
@@ -98,6 +111,10 @@ static const struct flag flags[] = {
     { "limit", "NAME=VALUE", NULL,
       "a limit of all namespaces that do not set it themselves; repeat for more; names are in limits.md",
       set_limit },
+    { "callback-url", "HOST[:PORT][,insecure]", NULL,
+      "completion callbacks may go there, by https, or also by http; * stands for any text; repeat for more; "
+      "none: nowhere",
+      set_callback },
     { "log-level", "LEVEL", "info", "debug, info, warn, error or off", set_log_level },
 };
 

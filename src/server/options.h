@@ -6,6 +6,7 @@
 #include "shard/limits.h"
 
 #define OPTIONS_NAMESPACES_MAX 64
+#define OPTIONS_CALLBACKS_MAX  64
 
 struct options {
     const char    *grpc_address;
@@ -17,7 +18,14 @@ struct options {
     uint32_t       lane_count;   /* 0: cores - 1, at least one */
     struct limits  limits;       /* of namespaces that do not say otherwise */
     enum log_level log_level;
-    bool           help;
+    /* Where completion callbacks may go. */
+    struct options_callback {
+        const char *pattern;
+        size_t      size;
+        bool        insecure;
+    } callbacks[OPTIONS_CALLBACKS_MAX];
+    size_t callback_count;
+    bool   help;
 };
 
 /* argv without the program's and the command's name. The error names the flag and what it takes. Strings are borrowed from

@@ -14,6 +14,7 @@
 #include "engine/workflow.h"
 #include "io/listener.h"
 #include "io/loop.h"
+#include "outbound/outbound.h"
 #include "shard/lane.h"
 #include "store/store.h"
 #include "web/web.h"
@@ -25,31 +26,33 @@
 #define NAMESPACE_RETENTION_NS (24 * 3600 * NS_PER_S)
 
 struct server_lane {
-    struct server      *server;
-    struct lane        *lane;
-    struct loop        *loop;
-    struct wire_server *wire;
-    struct loop_timer   due;
-    struct message      drain;
-    pthread_t           thread;
-    bool                running, draining, drained;
-    bool                awake; /* the lane knows what time it is */
+    struct server          *server;
+    struct lane            *lane;
+    struct loop            *loop;
+    struct wire_server     *wire;
+    struct outbound_client *outbound;
+    struct loop_timer       due;
+    struct message          drain;
+    pthread_t               thread;
+    bool                    running, draining, drained;
+    bool                    awake; /* the lane knows what time it is */
 };
 
 struct server {
-    struct store       *store;
-    struct runtime     *runtime;
-    struct api         *api;
-    struct listener    *listener;
-    struct web         *web;
-    struct server_lane *lanes;
-    uint32_t            lane_count;
-    const char         *store_url;
-    char                grpc_address[280], http_address[280];
-    atomic_bool         stopping; /* what /readyz says */
-    pthread_mutex_t     mutex;    /* drained_count only; a leaf: nothing else is locked under it */
-    pthread_cond_t      changed;
-    uint32_t            drained_count;
+    struct store        *store;
+    struct runtime      *runtime;
+    struct api          *api;
+    struct listener     *listener;
+    struct web          *web;
+    struct server_lane  *lanes;
+    uint32_t             lane_count;
+    struct callback_rule callback_rules[OPTIONS_CALLBACKS_MAX];
+    const char          *store_url;
+    char                 grpc_address[280], http_address[280];
+    atomic_bool          stopping; /* what /readyz says */
+    pthread_mutex_t      mutex;    /* drained_count only; a leaf: nothing else is locked under it */
+    pthread_cond_t       changed;
+    uint32_t             drained_count;
 };
 
 /* A flush of unknown outcome: memory may be ahead of the disk or behind it. The disk is the truth, so start again from it. */
@@ -131,6 +134,7 @@ static enum status start_lane(struct server *server, uint32_t index, struct erro
     if (self->loop == NULL)
         return error_set(error, ST_UNAVAILABLE, "event loop: %s", strerror(errno));
     loop_timer_init(&self->due, lane_fired);
+    self->outbound = outbound_client_new(self->loop);
     lane_set_host(self->lane, loop_wake, self->loop);
     self->wire = wire_server_new(&(struct wire_server_options){ .loop = self->loop,
                                                                 .home = self->lane,
@@ -276,6 +280,18 @@ static void stop_listener(struct server *server)
         (void)errand_run(&listening.errand, &server->lanes[0], &ignored);
 }
 
+static void send_outbound(void *context, struct lane *lane, struct outbound *outbound)
+{
+    struct server *server = context;
+    outbound_client_send(server->lanes[lane_index(lane)].outbound, outbound);
+}
+
+static void cancel_outbound(void *context, struct lane *lane, struct outbound *outbound)
+{
+    struct server *server = context;
+    outbound_client_cancel(server->lanes[lane_index(lane)].outbound, outbound);
+}
+
 static enum status start_runtime(struct server *server, const struct options *options, struct error *error)
 {
     static const struct entity_kind *const kinds[] = { &workflow_kind, &namespaces_kind };
@@ -292,10 +308,17 @@ static enum status start_runtime(struct server *server, const struct options *op
                         .hooks = api_hooks(),
                         .fatal = on_fatal,
     };
+    for (size_t i = 0; i < options->callback_count; i++)
+        server->callback_rules[i] = (struct callback_rule){ .pattern = bytes_of(options->callbacks[i].pattern,
+                                                                                options->callbacks[i].size),
+                                                            .insecure = options->callbacks[i].insecure };
     enum status status = runtime_new(&runtime_options, &server->runtime, error);
     if (status == ST_OK)
         server->api = api_new(server->runtime,
                               &(struct api_options){ .limits = &options->limits,
+                                                     .sender = { send_outbound, cancel_outbound, server },
+                                                     .callback_rules = server->callback_rules,
+                                                     .callback_rule_count = options->callback_count,
                                                      .store_name = in_memory ? "memory" : "sqlite" });
     return status;
 }
@@ -313,7 +336,9 @@ enum status server_new(const struct options *options, struct server **ret_server
     pthread_mutex_init(&server->mutex, NULL);
     pthread_cond_init(&server->changed, NULL);
     hash_seed_from_system();
-    enum status status = store_open(options->store_url, &server->store, error);
+    enum status status = outbound_prepare(error);
+    if (status == ST_OK)
+        status = store_open(options->store_url, &server->store, error);
     if (status == ST_OK)
         status = start_runtime(server, options, error);
     for (uint32_t i = 0; i < server->lane_count && status == ST_OK; i++)
@@ -394,6 +419,8 @@ void server_free(struct server *server)
         if (server->lanes[i].wire != NULL)
             wire_server_free(server->lanes[i].wire);
     }
+    for (uint32_t i = 0; i < server->lane_count; i++)
+        outbound_client_free(server->lanes[i].outbound);
     if (server->api != NULL)
         api_free(server->api);
     if (server->runtime != NULL)

@@ -89,6 +89,8 @@ struct request {
     struct bytes        business_id; /* workflow id */
     bool                has_run_id;  /* else: the current run, open or last closed */
     struct uuid         run_id;
+    store_number
+        by_number; /* 0: as above; else the run with this number, which has_run_id then does not name */
     /* what: the kind's own struct around this one */
     int command; /* ENTITY_COMMAND_DUE is the runtime's; others are the kind's */
     /* answer: error.code == ST_OK or why not; the kind's result fields are filled by decide */

@@ -75,7 +75,7 @@ void request_prepare(struct lane *home, struct request *request)
     assert(request->done != NULL && request->arena != NULL);
     request->home = home;
     request->chain = NULL;
-    request->number = 0;
+    request->number = request->by_number;
     request->batch = 0;
     request->version = 0;
     request->rounds = 0;

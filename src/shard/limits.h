@@ -65,10 +65,6 @@
           "the header of a completion callback: names and values")                                           \
     LIMIT(size_t, links_max, COUNT, 10, 0, 1000, "links of one request")                                     \
     LIMIT(size_t, link_size_max, BYTES, 4000, 1, LIMIT_KIB(64), "one link")                                  \
-    LIMIT(size_t, user_metadata_summary_size_max, BYTES, 400, 1, LIMIT_KIB(64),                              \
-          "the summary of a workflow or command")                                                            \
-    LIMIT(size_t, user_metadata_details_size_max, BYTES, 20000, 1, LIMIT_MIB(1),                             \
-          "the details of a workflow or command")                                                            \
     LIMIT(size_t, list_page_max, COUNT, 1000, 1, 1000, "workflows on one page of a list")                    \
     LIMIT(int64_t, workflow_task_timeout_default_ns, SECONDS, 10, 1, 3600,                                   \
           "of workflow tasks whose workflow does not say")                                                   \

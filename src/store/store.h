@@ -62,7 +62,12 @@ struct store_transition {
     struct bytes events, delta;
 };
 
-enum store_task_kind { STORE_TASK_WORKFLOW = 1, STORE_TASK_ACTIVITY = 2, STORE_TASK_NEXUS = 3 };
+enum store_task_kind {
+    STORE_TASK_WORKFLOW = 1,
+    STORE_TASK_ACTIVITY = 2,
+    STORE_TASK_NEXUS = 3,
+    STORE_TASK_CALLBACK = 4
+};
 
 /* Of tasks: 1 goes first. */
 #define PRIORITY_DEFAULT      3

@@ -193,7 +193,7 @@ static bool decode_ready(sqlite3_stmt *statement, void *row)
     ready->created_time = number(&decoder);
     int64_t weight = number_if_set(&decoder);
     ready->fairness_weight = weight < 0 || weight > INT32_MAX ? 0 : (int32_t)weight;
-    return !decoder.damaged && kind >= STORE_TASK_WORKFLOW && kind <= STORE_TASK_NEXUS;
+    return !decoder.damaged && kind >= STORE_TASK_WORKFLOW && kind <= STORE_TASK_CALLBACK;
 }
 
 static bool decode_wakeup(sqlite3_stmt *statement, void *row)

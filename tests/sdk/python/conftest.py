@@ -29,7 +29,7 @@ def server_address():
     if given is not None:
         yield given
         return
-    server = server_module.Server()
+    server = server_module.Server(("--callback-url", "127.0.0.1:*,insecure"))
     server.start()
     try:
         yield server.address
