@@ -66,6 +66,50 @@ async function completeLater(key) {
   throw new CompleteAsyncError();
 }
 
+// The workflows whose activities may succeed from now on.
+const opened = new Set();
+
+export function open(workflowId) {
+  opened.add(workflowId);
+}
+
+// Fails until its workflow is opened, and answers with the attempt that succeeded.
+async function valve(workflowId) {
+  if (!opened.has(workflowId)) throw ApplicationFailure.create({ message: 'closed' });
+  return Context.current().info.attempt;
+}
+
+// Heartbeats until it is told something, which is what it fails with; it succeeds once its workflow is opened.
+async function observer(workflowId) {
+  const context = Context.current();
+  if (opened.has(workflowId)) return context.info.attempt;
+  const beat = setInterval(() => heartbeat('still here'), 50);
+  try {
+    await context.cancelled;
+  } catch {
+    const { paused, reset } = context.cancellationDetails;
+    throw ApplicationFailure.create({ message: paused ? 'paused' : reset ? 'reset' : 'neither' });
+  } finally {
+    clearInterval(beat);
+  }
+}
+
+const noted = new Map();
+
+// What the activities on this queue were called with, in order.
+export function notes(taskQueue) {
+  return noted.get(taskQueue) ?? [];
+}
+
+async function note(value) {
+  const { taskQueue } = Context.current().info;
+  noted.set(taskQueue, [...notes(taskQueue), value]);
+}
+
+async function oversize() {
+  return 'r'.repeat(2 * 1024 * 1024 + 1);
+}
+
 export const activities = {
   greet,
   failUntil,
@@ -75,4 +119,8 @@ export const activities = {
   heartbeatForever,
   silent,
   completeLater,
+  valve,
+  observer,
+  note,
+  oversize,
 };

@@ -12,7 +12,7 @@ import {
 } from '@temporalio/common';
 import proto from '@temporalio/proto';
 import { events, kinds, only, seconds } from './harness.js';
-import { BEGIN, DONE, FAILED, QUEUE, SUITE, TASK, client, decoded, failureOf, start, untilEvent, visible } from './rig.js';
+import { BEGIN, DONE, FAILED, QUEUE, SUITE, TASK, client, decoded, failureOf, handleOf, start, untilEvent, visible } from './rig.js';
 
 const enums = proto.temporal.api.enums.v1;
 const CHILD_STARTED = [
@@ -22,7 +22,6 @@ const CHILD_STARTED = [
   ...TASK,
 ];
 const newId = () => `ts-child-${randomUUID()}`;
-const handleOf = (workflowId, runId) => client.workflow.getHandle(workflowId, runId);
 
 // Lets the child end when its parent has worked on its start (its second task) and itself waits.
 async function letGo(handle, child) {

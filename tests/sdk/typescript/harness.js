@@ -28,19 +28,31 @@ async function freePorts(count) {
 
 export async function startServer() {
   if (process.env.PERDURE_ADDRESS) return { address: process.env.PERDURE_ADDRESS, stop: async () => {} };
+  return await startOwnServer();
+}
 
-  const binary = process.env.PERDURE_BINARY ?? path.join(REPOSITORY, 'build/dev/perdure');
+// A server that may be killed and launched again: on the same ports and the same store.
+export async function startOwnServer() {
   const directory = await mkdtemp(path.join(tmpdir(), 'perdure-typescript-'));
-  const [grpc, http] = await freePorts(2);
-  const address = `127.0.0.1:${grpc}`;
+  const ports = await freePorts(2);
+  const [address, http] = ports.map((port) => `127.0.0.1:${port}`);
   const store = `sqlite:${path.join(directory, 'perdure.db')}`;
-  const server = spawn(
-    binary,
-    ['server', '--grpc', address, '--http', `127.0.0.1:${http}`, '--store', store],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
+  let running = await launch(['server', '--grpc', address, '--http', http, '--store', store]);
+  return {
+    address,
+    // As a power cut would: no drain, no flush.
+    restart: async () => {
+      running.server.kill('SIGKILL');
+      await running.ended;
+      running = await launch(running.server.spawnargs.slice(1));
     },
-  );
+    stop: () => stop(running.server, running.ended, directory),
+  };
+}
+
+async function launch(args) {
+  const binary = process.env.PERDURE_BINARY ?? path.join(REPOSITORY, 'build/dev/perdure');
+  const server = spawn(binary, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise((resolve) => {
     server.once('error', (error) => resolve(`could not start: ${error.message}`));
     server.once('exit', (code, signal) => resolve(signal ?? code));
@@ -51,7 +63,7 @@ export async function startServer() {
     server.kill('SIGKILL');
     throw error;
   }
-  return { address, stop: () => stop(server, ended, directory) };
+  return { server, ended };
 }
 
 async function ready(server, ended) {

@@ -9,7 +9,7 @@ import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
 import { ActivityFailure, defaultPayloadConverter } from '@temporalio/common';
 import { NativeConnection, Runtime, DefaultLogger, Worker, bundleWorkflowCode } from '@temporalio/worker';
 import { activities } from './activities.js';
-import { kind, startServer } from './harness.js';
+import { events, kind, kinds, startOwnServer, startServer } from './harness.js';
 import { replayAll } from './replay.js';
 
 export const RUN = randomUUID().slice(0, 8);
@@ -27,6 +27,7 @@ export const SUITE = { concurrency: true, timeout: 60_000 };
 
 let server;
 export let connection;
+export let plainConnection; // without the SDK's retries, for refusals
 let nativeConnection;
 export let client;
 let bundle;
@@ -91,7 +92,7 @@ export async function untilEvent(handle, wanted, nth = 1) {
   let nextPageToken;
   let left = nth;
   for (;;) {
-    const page = await connection.workflowService.getWorkflowExecutionHistory({ ...request, nextPageToken });
+    const page = await handle.client.workflowService.getWorkflowExecutionHistory({ ...request, nextPageToken });
     const found = (page.history?.events ?? []).filter((event) => kind(event) === wanted);
     if (found.length >= left) return found[left - 1];
     left -= found.length;
@@ -108,6 +109,7 @@ before(async () => {
   });
   server = await startServer();
   connection = await Connection.connect({ address: server.address });
+  plainConnection = await Connection.connect({ address: server.address, interceptors: [] });
   nativeConnection = await NativeConnection.connect({ address: server.address });
   client = new Client({ connection, identity: `client-${RUN}` });
   bundle = await bundleWorkflowCode({
@@ -122,11 +124,29 @@ after(async () => {
     await worker?.stop();
     if (bundle) await replayAll(client, bundle, began);
     await nativeConnection?.close();
+    await plainConnection?.close();
     await connection?.close();
   } finally {
     await server?.stop();
   }
 });
+
+// Calls of the service itself, for what the SDK has no words for.
+export function execution(handle) {
+  return { workflowId: handle.workflowId, runId: handle.firstExecutionRunId };
+}
+
+export function handleOf(workflowId, runId, from = client) {
+  // With a first run id `untilEvent` and `events` stay with this run and do not follow the chain.
+  return Object.assign(from.workflow.getHandle(workflowId, runId), { firstExecutionRunId: runId });
+}
+
+export async function rejectsWith(promise, code) {
+  await assert.rejects(promise, (error) => {
+    assert.equal(error.code ?? error.cause?.code, code, String(error));
+    return true;
+  });
+}
 
 // Lists read your writes: the first answer must be right. The reference needs a moment, so it gets one.
 export async function visible(read, wanted) {
@@ -150,4 +170,58 @@ export async function until(what, look) {
 // Says that the server given is the reference, on which some of what is ours does not hold.
 export function isReference() {
   return !['', '0'].includes(process.env.PERDURE_ADDRESS_IS_REFERENCE ?? '');
+}
+
+// A server of the test's own, with a client and workers of its own, so that it can be killed.
+export async function openCrashRig(test) {
+  const server = await startOwnServer();
+  const connections = [];
+  const workers = [];
+  test.after(async () => {
+    try {
+      await replayAll(own.client, bundle, began);
+      for (const each of [...workers, ...connections]) await (each.stop ?? each.close).call(each);
+    } finally {
+      await server.stop();
+    }
+  });
+  const own = { connection: await Connection.connect({ address: server.address }) };
+  connections.push(own.connection);
+  own.native = await NativeConnection.connect({ address: server.address });
+  connections.push(own.native);
+  own.client = new Client({ connection: own.connection });
+  const taskQueue = `typescript-crash-${randomUUID()}`;
+  return {
+    start: (type, args, options) =>
+      own.client.workflow.start(type, { taskQueue, args, workflowId: `ts-${type}-${randomUUID()}`, ...options }),
+    handleOf: (workflowId, runId) => handleOf(workflowId, runId, own.client),
+    service: own.client.workflowService,
+    work: async () => {
+      const worker = await startWorker(taskQueue, { connection: own.native });
+      workers.push(worker);
+      return worker;
+    },
+    // Kills the server, starts it again, and compares what the histories of these runs were and are.
+    crash: async (...handles) => {
+      const runs = handles.map((handle) => handleOf(handle.workflowId, handle.firstExecutionRunId, own.client));
+      const before = await Promise.all(runs.map(events));
+      await server.restart();
+      for (const [index, run] of runs.entries()) {
+        const after = await events(run);
+        const kept = written(before[index]);
+        assert.deepEqual(after.slice(0, kept.length), kept, `the history of ${run.workflowId} changed`);
+      }
+    },
+  };
+}
+
+// Leaves out a task at the end that may be shown before it is written.
+function written(history) {
+  const last = history.findLastIndex((event) => !kind(event).startsWith('WORKFLOW_TASK_'));
+  return history.slice(0, last + 1);
+}
+
+// The history without its workflow tasks: a kill may cost one of those and makes another.
+export async function flow(handle) {
+  return kinds(await events(handle)).filter((each) => !each.startsWith('WORKFLOW_TASK_'));
 }

@@ -1,0 +1,200 @@
+// Workers and their queues, what is said about workflows, and limits.
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { describe, it } from 'node:test';
+import { status } from '@grpc/grpc-js';
+import proto from '@temporalio/proto';
+import { notes } from './activities.js';
+import { events, kind, kinds, nanoseconds, only } from './harness.js';
+import { openMailbox } from './resets.js';
+import {
+  BEGIN,
+  DONE,
+  QUEUE,
+  SUITE,
+  TASK,
+  client,
+  handleOf,
+  isReference,
+  plainConnection,
+  rejectsWith,
+  start,
+  startWorker,
+  until,
+  untilEvent,
+} from './rig.js';
+
+const enums = proto.temporal.api.enums.v1;
+const { TASK_QUEUE_TYPE_ACTIVITY, TASK_QUEUE_TYPE_WORKFLOW } = enums.TaskQueueType;
+
+const describeQueue = (name, taskQueueType) =>
+  client.workflowService.describeTaskQueue({
+    namespace: 'default',
+    taskQueue: { name },
+    taskQueueType,
+    reportStats: true,
+  });
+
+describe('workers', SUITE, () => {
+  it('leave nothing behind that somebody has to wait for', async () => {
+    const taskQueue = `${QUEUE}-stopping`;
+    const first = await startWorker(taskQueue);
+    const handle = await openMailbox({ taskQueue });
+    const before = Date.now();
+    await first.stop();
+    assert.ok(Date.now() - before < 5000, 'the stop took too long');
+    await handle.signal('put', 'c');
+    const second = await startWorker(taskQueue);
+    try {
+      await handle.signal('close');
+      assert.deepEqual(await handle.result(), ['a', 'b', 'c']);
+    } finally {
+      await second.stop();
+    }
+    const seen = kinds(await events(handle));
+    assert.ok(!seen.includes('WORKFLOW_TASK_TIMED_OUT') && !seen.includes('WORKFLOW_TASK_FAILED'), seen.join());
+  });
+
+  it('retry local activities', async () => {
+    const handle = await start('unsteadyLocally', []);
+    assert.equal(await handle.result(), 3);
+    const history = await events(handle);
+    assert.deepEqual(kinds(history), [...BEGIN, 'MARKER_RECORDED', DONE]);
+    assert.equal(Number(only(history, 'MARKER_RECORDED').workflowTaskCompletedEventId), 4);
+  });
+
+  it('get the urgent ones first', async () => {
+    const urgent = `${QUEUE}-urgent`;
+    const keys = Array.from({ length: 20 }, (_, i) => 5 - (i % 5));
+    const handle = await start('prioritised', [urgent, keys], { priority: { priorityKey: 4 } });
+    const backlog = async () => (await describeQueue(urgent, TASK_QUEUE_TYPE_ACTIVITY)).stats.approximateBacklogCount;
+    await until('a backlog of 20', async () => Number(await backlog()) === 20);
+    const worker = await startWorker(urgent, {
+      workflowBundle: undefined,
+      maxConcurrentActivityTaskExecutions: 1,
+      maxConcurrentActivityTaskPolls: 1,
+    });
+    try {
+      await handle.result();
+    } finally {
+      await worker.stop();
+    }
+    assert.deepEqual(notes(urgent), keys.toSorted());
+    const [begun, , , , scheduled] = await events(handle);
+    assert.equal(begun.workflowExecutionStartedEventAttributes.priority.priorityKey, 4);
+    assert.equal(scheduled.activityTaskScheduledEventAttributes.priority.priorityKey, 5);
+  });
+
+  it('are seen at their queue, with its backlog', async () => {
+    const taskQueue = `${QUEUE}-described`;
+    const handles = [];
+    for (let i = 0; i < 3; i++) handles.push(await start('answer', [i], { taskQueue }));
+    await until('a backlog of 3', async () => {
+      const { stats } = await describeQueue(taskQueue, TASK_QUEUE_TYPE_WORKFLOW);
+      return Number(stats.approximateBacklogCount) === 3 && nanoseconds(stats.approximateBacklogAge) > 0n;
+    });
+    const worker = await startWorker(taskQueue, { identity: `of ${taskQueue}` });
+    try {
+      await Promise.all(handles.map((handle) => handle.result()));
+      await until('no backlog and one poller', async () => {
+        const { stats, pollers } = await describeQueue(taskQueue, TASK_QUEUE_TYPE_WORKFLOW);
+        return Number(stats.approximateBacklogCount) === 0 && pollers.length === 1 && pollers[0].identity === `of ${taskQueue}`;
+      });
+    } finally {
+      await worker.stop();
+    }
+  });
+
+  it('get activities with the answer to their workflow task, and run each once', async () => {
+    const handle = await start('greetByActivity', ['Ada']);
+    assert.equal(await handle.result(), 'Hello, Ada!');
+    only(await events(handle), 'ACTIVITY_TASK_STARTED');
+  });
+});
+
+describe('what is said about a workflow', SUITE, () => {
+  it('is shown in its history and description', async () => {
+    const child = `ts-described-${randomUUID()}`;
+    const said = { staticSummary: 'the workflow', staticDetails: 'with details' };
+    const handle = await start('described', [child], said);
+    await handle.result();
+    const text = (metadata) =>
+      [metadata?.summary, metadata?.details].map((payload) => (payload ? JSON.parse(Buffer.from(payload.data)) : null));
+    const history = await events(handle);
+    for (const [wanted, expected] of [
+      ['WORKFLOW_EXECUTION_STARTED', ['the workflow', 'with details']],
+      ['ACTIVITY_TASK_SCHEDULED', ['the activity', null]],
+      ['TIMER_STARTED', ['the timer', null]],
+      ['START_CHILD_WORKFLOW_EXECUTION_INITIATED', ['the child', 'all about it']],
+    ])
+      assert.deepEqual(text(history.find((event) => kind(event) === wanted).userMetadata), expected);
+    const config = async (workflowId) => (await handleOf(workflowId).describe()).raw.executionConfig.userMetadata;
+    assert.deepEqual(text(await config(handle.workflowId)), ['the workflow', 'with details']);
+    assert.deepEqual(text(await config(child)), ['the child', 'all about it']);
+  });
+
+  it('can be taken back', async () => {
+    const typedSearchAttributes = [{ key: { name: 'BatcherUser', type: 'KEYWORD' }, value: 'me' }];
+    const handle = await start('forgets', [], { memo: { dropped: 1, first: 2 }, typedSearchAttributes });
+    await handle.result();
+    assert.deepEqual(kinds(await events(handle)), [
+      ...BEGIN,
+      'WORKFLOW_PROPERTIES_MODIFIED',
+      'UPSERT_WORKFLOW_SEARCH_ATTRIBUTES',
+      DONE,
+    ]);
+    const { memo, typedSearchAttributes: left } = await handle.describe();
+    assert.deepEqual(memo, { first: 2, kept: 1, new: 'x' });
+    assert.equal(left.get({ name: 'BatcherUser', type: 'KEYWORD' }), undefined);
+  });
+});
+
+describe('limits', SUITE, () => {
+  const MIB = 1024 * 1024;
+  const payloads = (size) => ({ payloads: [{ data: Buffer.alloc(size) }] });
+  const begin = (workflowId, size) =>
+    plainConnection.workflowService.startWorkflowExecution({
+      namespace: 'default',
+      workflowId,
+      requestId: randomUUID(),
+      workflowType: { name: 'nobody' },
+      taskQueue: { name: `${QUEUE}-nobody` },
+      input: payloads(size),
+    });
+
+  it('of ids', async () => {
+    const longest = randomUUID() + 'i'.repeat(1000);
+    await begin(longest.slice(0, 1000), 0);
+    await rejectsWith(begin(longest.slice(0, 1001), 0), status.INVALID_ARGUMENT);
+  });
+
+  it('of inputs and signals', async () => {
+    await begin(randomUUID(), 2 * MIB - 100);
+    await rejectsWith(begin(randomUUID(), 2 * MIB + 1), status.INVALID_ARGUMENT);
+    const handle = await start('waitForever', []);
+    const signal = (size) =>
+      plainConnection.workflowService.signalWorkflowExecution({
+        namespace: 'default',
+        workflowExecution: { workflowId: handle.workflowId },
+        signalName: 'put',
+        input: payloads(size),
+      });
+    await signal(2 * MIB - 100);
+    await rejectsWith(signal(2 * MIB + 1), status.INVALID_ARGUMENT);
+    only(await events(handle), 'WORKFLOW_EXECUTION_SIGNALED');
+    await handle.terminate();
+  });
+
+  it('of results of activities', async () => {
+    const handle = await start('oversize', []);
+    assert.equal(await handle.result(), 'failed');
+    assert.deepEqual(kinds(await events(handle)), [
+      ...BEGIN,
+      'ACTIVITY_TASK_SCHEDULED',
+      'ACTIVITY_TASK_STARTED',
+      'ACTIVITY_TASK_FAILED',
+      ...TASK,
+      DONE,
+    ]);
+  });
+});
