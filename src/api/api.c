@@ -1,6 +1,7 @@
 /* api.c: one object per lane, and the points where runtime and matching meet. */
 #include "api/api_internal.h"
 #include "base/hash.h"
+#include "engine/update.h"
 
 /* --- offers between lanes --- */
 
@@ -87,6 +88,17 @@ static void hook_released(void *context UNUSED, struct lane *lane, store_number 
     query_released(self, run);
 }
 
+static void hook_noticed(void *context UNUSED, struct lane *lane, store_number run, const struct news *news)
+{
+    struct api_lane *self = api_lane_of(lane);
+    if (self == NULL)
+        return;
+    if (news->what == UPDATE_TASK_GONE)
+        query_released(self, run);
+    else
+        update_noticed(self, run, news);
+}
+
 static void hook_forgotten(void *context UNUSED, struct lane *lane)
 {
     struct api_lane *self = api_lane_of(lane);
@@ -94,6 +106,7 @@ static void hook_forgotten(void *context UNUSED, struct lane *lane)
         return;
     wait_forgotten(self);
     query_forgotten(self);
+    update_forgotten(self);
     matching_mark_dirty(self->matching);
 }
 
@@ -103,6 +116,7 @@ struct lane_hooks api_hooks(void)
                                 .offer = hook_offer,
                                 .withdraw = hook_withdraw,
                                 .released = hook_released,
+                                .noticed = hook_noticed,
                                 .forgotten = hook_forgotten };
 }
 
@@ -127,6 +141,7 @@ static void lane_init(struct api *api, struct api_lane *self, struct lane *lane,
     table_init(&self->waits);
     table_init(&self->queries_by_id);
     table_init(&self->queries_by_run);
+    table_init(&self->updates);
     self->counts = xcalloc(PB_METHOD_COUNT, sizeof self->counts[0]);
     lane_set_user(lane, self);
 }

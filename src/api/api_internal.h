@@ -23,6 +23,7 @@
 
 #define POLL_HOLD_NS       (60 * NS_PER_S) /* an empty answer leaves after it */
 #define HISTORY_HOLD_NS    (20 * NS_PER_S)
+#define UPDATE_HOLD_NS     (20 * NS_PER_S)
 #define HOLD_MARGIN_NS     (1 * NS_PER_S)  /* and at least this long before the caller's deadline */
 #define QUERY_HOLD_NS      (30 * NS_PER_S) /* of queries without a deadline */
 #define HISTORY_PAGE_MAX   256             /* events */
@@ -101,6 +102,18 @@ struct rpc_query {
 };
 struct rpc_describe; /* of a task queue; in the arena */
 struct rpc_workers;  /* a list of them; in the arena */
+enum update_caller { UPDATE_CALLER_UPDATE, UPDATE_CALLER_POLL, UPDATE_CALLER_MULTI_OPERATION };
+struct rpc_update {
+    struct table_link  link; /* by run and update id */
+    bool               linked, has_run_id, expires_with_caller;
+    bool               was_started, is_closed, is_retry; /* of an update with start */
+    enum update_caller caller;
+    int32_t            wanted_stage, stage; /* stage: reached */
+    struct bytes       workflow_id, id;
+    store_number       run;
+    struct uuid        run_id;
+    int64_t            expires; /* monotonic */
+};
 struct rpc_list {
     struct store_read read;
     union {
@@ -153,6 +166,7 @@ struct rpc {
         struct rpc_delivery       delivery;
         struct rpc_history        history;
         struct rpc_list           list;
+        struct rpc_update         update;
         struct namespaces_request namespaces;
     };
 };
@@ -185,7 +199,7 @@ struct api_lane {
     struct list      rpcs;    /* the calls of its connections, wherever they are */
     size_t           pool_count, rpc_count;
     bool             draining;
-    struct table     waits, queries_by_id, queries_by_run;
+    struct table     waits, queries_by_id, queries_by_run, updates;
     struct list      all_waits;
     size_t           wait_count;
     uint64_t         query_number;
@@ -399,6 +413,32 @@ void query_results(struct rpc                                                   
 void query_fill_task(struct direct_task *direct, struct rpc *poll,
                      struct workflowservice_PollWorkflowTaskQueueResponse *response,
                      struct workflow_delivery                             *ret_delivery);
+
+/* --- update.c --- */
+void update_workflow(struct rpc *rpc);
+void poll_workflow_update(struct rpc *rpc);
+/* Checks what needs no state, and gives the update an id if it has none. */
+enum status update_check(struct rpc *rpc, struct workflowservice_UpdateWorkflowExecutionRequest *request,
+                         struct error *error) MUST_USE;
+int32_t     update_stage_wanted(const struct update_WaitPolicy *policy);
+/* What the call waits for; at home. */
+void update_expect(struct rpc *rpc, enum update_caller caller, struct bytes workflow_id,
+                   struct bytes update_id, int32_t stage);
+/* Answers, or waits for more than rpc->work.update says; on the owner's lane. */
+void update_wait(struct rpc *rpc);
+void update_noticed(struct api_lane *lane, store_number run, const struct news *news);
+void update_forgotten(struct api_lane *lane);
+
+/* --- multi_operation.c --- */
+void execute_multi_operation(struct rpc *rpc);
+void multi_operation_answer(struct rpc *rpc, struct workflowservice_UpdateWorkflowExecutionResponse *update);
+/* The update failed. */
+void multi_operation_fail(struct rpc *rpc, const struct error *error);
+
+/* --- start.c --- */
+/* Checks what needs no state, and gives the request an id if it has none. */
+enum status start_check(struct rpc *rpc, struct workflowservice_StartWorkflowExecutionRequest *request,
+                        struct error *error) MUST_USE;
 
 /* --- handlers, by family --- */
 void start_workflow(struct rpc *rpc);

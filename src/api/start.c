@@ -150,10 +150,9 @@ static void started(struct request *request)
     delivery_begin(rpc, &rpc->work.delivery, response->eager_workflow_task, eager_ready);
 }
 
-void start_workflow(struct rpc *rpc)
+enum status start_check(struct rpc *rpc, struct workflowservice_StartWorkflowExecutionRequest *request,
+                        struct error *error)
 {
-    struct workflowservice_StartWorkflowExecutionRequest *request =
-        (struct workflowservice_StartWorkflowExecutionRequest *)(uintptr_t)rpc->request;
     struct start_fields fields = {
         .workflow_id = request->workflow_id,
         .cron_schedule = request->cron_schedule,
@@ -179,23 +178,30 @@ void start_workflow(struct rpc *rpc)
         .request_id = &request->request_id,
     };
     const struct workflow_OnConflictOptions *options = request->on_conflict_options;
-    if (check_start(rpc, &fields, &rpc->error) != ST_OK ||
-        check_payload(rpc, "LastCompletionResult", request->last_completion_result, &rpc->error) != ST_OK ||
-        check_payload(rpc, "ContinuedFailure", request->continued_failure, &rpc->error) != ST_OK) {
-        rpc_fail_error(rpc, &rpc->error);
-        return;
-    }
-    if (options != NULL && options->attach_completion_callbacks && !options->attach_request_id) {
-        rpc_fail(rpc, ST_INVALID_ARGUMENT,
-                 "OnConflictOptions: callbacks are attached together with the request id.");
-        return;
-    }
-    if (check_callbacks(rpc, request->completion_callbacks, request->completion_callbacks_count,
-                        &rpc->error) != ST_OK) {
-        rpc_fail_error(rpc, &rpc->error);
-        return;
-    }
+    enum status                              status = check_start(rpc, &fields, error);
+    if (status != ST_OK ||
+        (status = check_payload(rpc, "LastCompletionResult", request->last_completion_result, error)) !=
+            ST_OK ||
+        (status = check_payload(rpc, "ContinuedFailure", request->continued_failure, error)) != ST_OK)
+        return status;
+    if (options != NULL && options->attach_completion_callbacks && !options->attach_request_id)
+        return error_set(error, ST_INVALID_ARGUMENT,
+                         "OnConflictOptions: callbacks are attached together with the request id.");
+    if ((status = check_callbacks(rpc, request->completion_callbacks, request->completion_callbacks_count,
+                                  error)) != ST_OK)
+        return status;
     default_request_id(rpc, &request->request_id);
+    return ST_OK;
+}
+
+void start_workflow(struct rpc *rpc)
+{
+    struct workflowservice_StartWorkflowExecutionRequest *request =
+        (struct workflowservice_StartWorkflowExecutionRequest *)(uintptr_t)rpc->request;
+    if (start_check(rpc, request, &rpc->error) != ST_OK) {
+        rpc_fail_error(rpc, &rpc->error);
+        return;
+    }
     rpc_address(rpc, WORKFLOW_START, request->workflow_id, NULL);
     rpc_submit(rpc, started);
 }

@@ -563,11 +563,13 @@ void decide_activity_heartbeat(const struct execution *live, struct workflow_req
     }
     bool news = request->payload.size != 0 || activity_details(activity).size != 0;
     if (!news || env->now - activity->heartbeat_time < HEARTBEAT_STORE_INTERVAL_NS) {
-        struct state_ActivityHeartbeat heartbeat = { .scheduled_event_id = activity->scheduled_event_id,
-                                                     .details = request->payload,
-                                                     .has_details = news };
-        decision->changes = true;
-        draft_finish_volatile(&draft, &heartbeat, &decision->self);
+        struct state_ActivityHeartbeat *heartbeat = ARENA_NEW(draft.arena, struct state_ActivityHeartbeat);
+        *heartbeat = (struct state_ActivityHeartbeat){ .scheduled_event_id = activity->scheduled_event_id,
+                                                       .details = request->payload,
+                                                       .has_details = news };
+        draft_volatile(&draft, (struct state_Change){ .kind_case = CHANGE_ACTIVITY_HEARTBEAT,
+                                                      .activity_heartbeat = heartbeat });
+        decision_finish(&draft, decision);
         return;
     }
     DRAFT_CHANGE(&draft, CHANGE_ACTIVITY_HEARTBEAT, activity_heartbeat, state_ActivityHeartbeat,

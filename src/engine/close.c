@@ -3,6 +3,7 @@
 
 #include "engine/callback.h"
 #include "engine/child.h"
+#include "engine/update.h"
 
 bool close_continues(const struct history_HistoryEvent *event)
 {
@@ -27,7 +28,8 @@ bool close_continues(const struct history_HistoryEvent *event)
 /* The ready rows of what is dropped go with it. */
 static void drop_rows(struct draft *draft)
 {
-    draft_unready(draft, draft->state->task.sequence);
+    if (!draft->state->task.is_speculative)
+        draft_unready(draft, draft->state->task.sequence);
     for (uint32_t i = 0; i < draft->state->activity_count; i++)
         draft_unready(draft, draft->state->activities[i].record->sequence);
 }
@@ -35,6 +37,7 @@ static void drop_rows(struct draft *draft)
 void close_effects(struct draft *draft, const struct history_HistoryEvent *event)
 {
     drop_rows(draft);
+    updates_close(draft, event);
     if (draft->is_reset)
         return;
     child_close_effects(draft, event);

@@ -14,10 +14,14 @@
 #include "engine/retry.h"
 #include "engine/search_attributes.h"
 #include "engine/server_attributes.h"
+#include "engine/update.h"
 #include "engine/workflow_task.h"
 
 /* Local activities keep a task alive for so long at most. */
 #define HEARTBEAT_MAX_NS (30 * 60 * NS_PER_S)
+
+/* Events that a speculative task may show a worker once more, see leaves_no_trace. */
+#define EVENTS_SHOWN_AGAIN_MAX 10
 
 #define CAUSE(name) enums_WORKFLOW_TASK_FAILED_CAUSE_##name
 
@@ -31,7 +35,10 @@ struct completion {
     bool                  *scheduled_eager; /* and whether the worker would run them itself */
     size_t                 scheduled_count;
     bool                   needs;
-    struct command_problem problem; /* of the bad command */
+    bool                   is_malformed;    /* the request itself: nothing happens */
+    bool                  *message_taken;   /* by the order of the request's messages */
+    bool                   leaves_no_trace; /* of a speculative task: nothing but rejections came of it */
+    struct command_problem problem;         /* of the bad command */
 };
 
 bool command_bad(struct command_problem *problem, int32_t cause, const char *format, ...)
@@ -317,6 +324,40 @@ static bool run_modify_properties(struct completion *completion, const struct co
     return true;
 }
 
+/* --- messages --- */
+
+static bool run_message(struct completion *completion, size_t index)
+{
+    const struct protocol_Message *message = &completion->input->messages[index];
+    const int32_t                  cause = CAUSE(BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE);
+    completion->message_taken[index] = true;
+    if (!payload_fits(completion, cause, "Message.Body", message->body.size))
+        return false;
+    completion->problem.cause = cause;
+    return update_message(&completion->draft, message, &completion->is_malformed,
+                          &completion->problem.error) == ST_OK;
+}
+
+/* The place of a message among the commands. */
+static bool run_protocol_message(struct completion *completion, const struct command_Command *command)
+{
+    struct bytes id = command->protocol_message_command_attributes->message_id;
+    for (size_t i = 0; i < completion->input->messages_count; i++)
+        if (!completion->message_taken[i] && bytes_equal(completion->input->messages[i].id, id))
+            return run_message(completion, i);
+    return bad(completion, CAUSE(BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE),
+               "ProtocolMessageCommand referenced absent message ID %.*s", BYTES_FMT(id));
+}
+
+/* Rejections need no place, and old SDKs give none. */
+static bool run_messages_left(struct completion *completion)
+{
+    for (size_t i = 0; i < completion->input->messages_count; i++)
+        if (!completion->message_taken[i] && !run_message(completion, i))
+            return false;
+    return true;
+}
+
 /* --- closing commands --- */
 
 static bool run_complete(struct completion *completion, const struct command_Command *command)
@@ -436,7 +477,7 @@ static const struct command_type command_types[] = {
     COMMAND(SIGNAL_EXTERNAL_WORKFLOW_EXECUTION, 13, BAD_SIGNAL_WORKFLOW_EXECUTION_ATTRIBUTES, false,
             run_signal_external),
     COMMAND(UPSERT_WORKFLOW_SEARCH_ATTRIBUTES, 14, BAD_SEARCH_ATTRIBUTES, false, run_upsert),
-    COMMAND(PROTOCOL_MESSAGE, 15, BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE, false, NULL),
+    COMMAND(PROTOCOL_MESSAGE, 15, BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE, false, run_protocol_message),
     COMMAND(MODIFY_WORKFLOW_PROPERTIES, 17, BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES, false,
             run_modify_properties),
     COMMAND(SCHEDULE_NEXUS_OPERATION, 18, BAD_SCHEDULE_NEXUS_OPERATION_ATTRIBUTES, false, NULL),
@@ -489,17 +530,8 @@ static void write_completed(struct completion *completion)
     struct draft                                                     *draft = &completion->draft;
     const struct workflowservice_RespondWorkflowTaskCompletedRequest *input = completion->input;
     struct workflow_task                                              task = draft->state->task;
-    if (task.is_transient) { /* now that it completes it is written as it was delivered */
-        struct bytes *events;
-        size_t        count = task_virtual_events(draft->state, draft->arena, &events);
-        assert(count == 2);
-        for (size_t i = 0; i < count; i++) {
-            struct history_HistoryEvent *event;
-            struct error                 error = { 0 };
-            if (event_decode(events[i], draft->arena, &event, &error) != ST_OK)
-                panic("a virtual event does not decode: %s", error.message);
-            draft_event(draft, event);
-        }
+    if (task_is_virtual(draft->state)) { /* now that it completes it is written as it was delivered */
+        task_write_virtual(draft);
         task = draft->state->task;
     }
     struct history_WorkflowTaskCompletedEventAttributes completed = {
@@ -575,18 +607,24 @@ static void next_task(struct completion *completion, int64_t original_scheduled_
     struct draft                                                     *draft = &completion->draft;
     const struct workflowservice_RespondWorkflowTaskCompletedRequest *input = completion->input;
     bool                                                              flushed = draft_flush(draft) != 0;
-    if (!flushed && !draft->wants_task && !input->force_create_new_workflow_task)
+    bool wants = flushed || draft->wants_task || input->force_create_new_workflow_task;
+    if (!wants && !updates_wait(draft->state))
         return;
-    task_schedule(draft, (struct task_schedule_options){
-                             .attempt = 1,
-                             .without_row = input->return_new_workflow_task,
-                             .original_scheduled_time = is_heartbeat(input) ? original_scheduled_time : 0,
-                         });
+    if (!wants && input->return_new_workflow_task && !execution_is_paused(draft->state))
+        task_schedule_speculative(draft, true);
+    else
+        task_schedule(draft, (struct task_schedule_options){
+                                 .attempt = 1,
+                                 .without_row = input->return_new_workflow_task,
+                                 .original_scheduled_time = is_heartbeat(input) ? original_scheduled_time : 0,
+                             });
     if (!input->return_new_workflow_task || !draft->state->task.is_pending)
         return;
     task_start(draft, (struct task_start_options){ .identity = input->identity,
                                                    .request_id = draft_uuid_text(draft) });
     response->workflow_task = task_response(draft->state, draft->arena);
+    /* Who keeps its task alive holds on to what it was given. */
+    updates_send(draft, !input->force_create_new_workflow_task, response->workflow_task);
     completion->request->has_delivery = true;
     task_delivery(draft->state, draft->arena, false, &completion->request->delivery);
 }
@@ -600,10 +638,15 @@ static void reject(struct completion *completion, const struct execution *live, 
                                       BYTES_FMT(cause_name(arena, completion->problem.cause)),
                                       completion->problem.error.message);
     error_set(error, ST_INVALID_ARGUMENT, "%.*s", BYTES_FMT(text));
-    bool is_unhandled = completion->problem.cause == CAUSE(UNHANDLED_COMMAND);
-    if (live->task.attempt > 1 && !is_unhandled && !completion->problem.terminates)
+    bool         is_unhandled = completion->problem.cause == CAUSE(UNHANDLED_COMMAND);
+    struct draft draft;
+    draft_begin(&draft, live, env, arena);
+    updates_abort(&draft);
+    *completion->decision = (struct decision){ 0 };
+    if (live->task.attempt > 1 && !is_unhandled && !completion->problem.terminates) {
+        decision_finish(&draft, completion->decision);
         return; /* it times out, which slows the worker down */
-    struct draft        draft;
+    }
     struct task_failure failure = {
         .cause = completion->problem.cause,
         .failure = failure_server(arena, text, false, BYTES_EMPTY),
@@ -612,8 +655,6 @@ static void reject(struct completion *completion, const struct execution *live, 
         .counts = true,
         .is_last = completion->problem.terminates,
     };
-    *completion->decision = (struct decision){ 0 };
-    draft_begin(&draft, live, env, arena);
     task_fail(&draft, &failure);
     if (completion->problem.terminates)
         execution_terminate(&draft, text, BYTES_EMPTY, IDENTITY_SERVER);
@@ -635,23 +676,58 @@ static void heartbeat_expired(struct completion *completion, const struct execut
                     "Workflow task heartbeat timed out.");
 }
 
+static void request_refuse(struct completion *completion)
+{
+    *completion->decision = (struct decision){ 0 };
+    completion->request->base.error = completion->problem.error;
+}
+
+/* What a speculative task did is forgotten when a worker only said no. The events that it showed the worker are shown again
+ * with the next one: not every worker can take that, and none should have to for long. */
+static bool leaves_no_trace(const struct execution                                           *live,
+                            const struct workflowservice_RespondWorkflowTaskCompletedRequest *input,
+                            struct arena                                                     *arena)
+{
+    bool can_see_again = input->capabilities != NULL &&
+                         input->capabilities->discard_speculative_workflow_task_with_events;
+    int64_t shown = live->next_event_id - (live->previous_started_event_id + 2);
+    if (!live->task.is_speculative || input->commands_count != 0 || input->force_create_new_workflow_task ||
+        shown > (can_see_again ? EVENTS_SHOWN_AGAIN_MAX : 0))
+        return false;
+    for (size_t i = 0; i < input->messages_count; i++)
+        if (!update_message_is_rejection(&input->messages[i], arena))
+            return false;
+    return true;
+}
+
 static void complete(struct completion *completion, const struct execution *live, struct env *env)
 {
     struct workflow_request                                     *request = completion->request;
     struct draft                                                *draft = &completion->draft;
     struct workflowservice_RespondWorkflowTaskCompletedResponse *response =
         ARENA_NEW(request->base.arena, struct workflowservice_RespondWorkflowTaskCompletedResponse);
-    draft->row_changed |= execution_reports_problems(draft->state); /* no longer */
-    write_completed(completion);
+    draft->row_changed |= !completion->leaves_no_trace &&
+                          execution_reports_problems(draft->state); /* no longer */
+    if (completion->leaves_no_trace)
+        task_drop_speculative(draft);
+    else
+        write_completed(completion);
     set_sticky(completion);
-    for (size_t i = 0; i < completion->input->commands_count; i++) {
-        if (run_command(completion, &completion->input->commands[i]))
-            continue;
-        if (!completion->needs)
+    bool good = true;
+    for (size_t i = 0; i < completion->input->commands_count && good; i++)
+        good = run_command(completion, &completion->input->commands[i]);
+    if (!good || !run_messages_left(completion)) {
+        if (completion->is_malformed)
+            request_refuse(completion);
+        else if (!completion->needs)
             reject(completion, live, env);
         return;
     }
+    if (completion->leaves_no_trace)
+        response->reset_history_event_id = draft->state->previous_started_event_id;
     if (execution_is_open(draft->state)) {
+        if (!completion->input->force_create_new_workflow_task)
+            updates_reject_unprocessed(draft);
         dispatch_activities(completion, response);
         next_task(completion, live->task.original_scheduled_time, response);
     }
@@ -687,6 +763,8 @@ void decide_task_complete(const struct execution *live, struct workflow_request 
     }
     completion.scheduled = ARENA_NEW_ARRAY(arena, int64_t, completion.input->commands_count + 1);
     completion.scheduled_eager = ARENA_NEW_ARRAY(arena, bool, completion.input->commands_count + 1);
+    completion.message_taken = ARENA_NEW_ARRAY(arena, bool, completion.input->messages_count + 1);
+    completion.leaves_no_trace = leaves_no_trace(live, completion.input, arena);
     draft_begin(&completion.draft, live, env, arena);
     complete(&completion, live, env);
 }

@@ -5,6 +5,7 @@
 #include "engine/child.h"
 #include "engine/close.h"
 #include "engine/server_attributes.h"
+#include "engine/workflow_task.h"
 
 void draft_begin(struct draft *draft, const struct execution *live, struct env *env, struct arena *arena)
 {
@@ -67,6 +68,8 @@ int64_t draft_event(struct draft *draft, struct history_HistoryEvent *event)
 {
     if (event_has(event->event_type, EVENT_CLOSE))
         close_effects(draft, event);
+    else
+        task_materialize(draft);
     return event_write(draft, event);
 }
 
@@ -186,6 +189,8 @@ uint32_t draft_flush(struct draft *draft)
 
 void draft_change(struct draft *draft, struct state_Change change)
 {
+    if (change.kind_case != CHANGE_STICKY)
+        task_materialize(draft);
     change.after = (uint32_t)draft->event_count;
     if (change.time == 0)
         change.time = draft->env->now;
@@ -197,13 +202,36 @@ void draft_change(struct draft *draft, struct state_Change change)
     draft->flush_left = fold.flush_left;
 }
 
-struct store_ready *draft_ready(struct draft *draft, enum store_task_kind kind, struct bytes queue)
+void draft_volatile(struct draft *draft, struct state_Change change)
+{
+    if (change.time == 0)
+        change.time = draft->env->now;
+    *APPEND(draft, fleeting) = change;
+    struct fold  fold = { .state = draft->state, .arena = draft->arena };
+    struct error error = { 0 };
+    if (fold_volatile(&fold, &change, &error) != ST_OK)
+        panic("a decision does not fit its own state: %s", error.message);
+}
+
+void draft_tell(struct draft *draft, struct bytes subject, int what, struct bytes body)
+{
+    struct news *news = NULL;
+    for (size_t i = 0; i < draft->news_count && news == NULL; i++)
+        if (bytes_equal(draft->news[i].subject, subject))
+            news = &draft->news[i];
+    if (news == NULL) {
+        draft->news = append(draft, draft->news, &draft->news_count, &draft->news_capacity, sizeof(*news));
+        news = &draft->news[draft->news_count - 1];
+    }
+    *news = (struct news){ .subject = arena_copy(draft->arena, subject),
+                           .what = what,
+                           .body = arena_copy(draft->arena, body) };
+}
+
+static struct store_ready row_of(struct draft *draft, enum store_task_kind kind, struct bytes queue)
 {
     const struct execution *state = draft->state;
-    draft->ready = append(draft, draft->ready, &draft->ready_count, &draft->ready_capacity,
-                          sizeof(*draft->ready));
-    struct store_ready *row = &draft->ready[draft->ready_count - 1];
-    *row = (struct store_ready){
+    return (struct store_ready){
         .sequence = env_number(draft->env),
         .namespace_number = state->namespace_number,
         .queue = arena_copy(draft->arena, queue),
@@ -212,7 +240,23 @@ struct store_ready *draft_ready(struct draft *draft, enum store_task_kind kind, 
         .workflow_id = arena_copy(draft->arena, state->workflow_id),
         .created_time = draft->env->now,
     };
+}
+
+struct store_ready *draft_ready(struct draft *draft, enum store_task_kind kind, struct bytes queue)
+{
+    draft->ready = append(draft, draft->ready, &draft->ready_count, &draft->ready_capacity,
+                          sizeof(*draft->ready));
+    struct store_ready *row = &draft->ready[draft->ready_count - 1];
+    *row = row_of(draft, kind, queue);
     return row;
+}
+
+struct store_ready *draft_offer(struct draft *draft, struct bytes queue)
+{
+    draft->offer = ARENA_NEW(draft->arena, struct store_ready);
+    *draft->offer = row_of(draft, STORE_TASK_WORKFLOW, queue);
+    draft->offer->without_row = true;
+    return draft->offer;
 }
 
 /* What an activity says of its own wins over what its workflow says, field by field. */
@@ -364,39 +408,41 @@ static struct store_run *row_make(struct draft *draft)
     return run;
 }
 
+static struct bytes delta_encode(struct draft *draft, struct state_Change *changes, size_t count,
+                                 bool is_volatile)
+{
+    struct state_Delta delta = { .changes = changes, .changes_count = count, .is_volatile = is_volatile };
+    return pb_encode_arena(&pb_state_Delta, &delta, draft->arena);
+}
+
 void draft_finish(struct draft *draft, struct transition *ret_transition)
 {
     assert(draft->flush_left == 0);
-    draft->state->transitions++;
+    bool is_volatile = draft->event_count == 0 && draft->change_count == 0;
+    assert(!is_volatile || (draft->ready_count == 0 && draft->unready_count == 0 && !draft->row_changed));
     for (size_t i = 0; i < draft->request_count && draft->state->close_time == 0; i++)
         *APPEND(draft, message) = draft->requests[i];
-    struct state_Delta delta = { .changes = draft->changes, .changes_count = draft->change_count };
+    assert(!is_volatile || draft->message_count == 0);
     *ret_transition = (struct transition){
         .first_event_id = draft->first_event_id,
-        .events = draft->events,
-        .event_count = draft->event_count,
-        .delta = pb_encode_arena(&pb_state_Delta, &delta, draft->arena),
-        .run = draft->row_changed ? row_make(draft) : NULL,
+        .is_volatile = is_volatile,
         .ready = draft->ready,
         .ready_count = draft->ready_count,
         .unready = draft->unready,
         .unready_count = draft->unready_count,
         .messages = draft->messages,
         .message_count = draft->message_count,
+        .offer = draft->offer,
+        .news = draft->news,
+        .news_count = draft->news_count,
     };
-}
-
-void draft_finish_volatile(struct draft *draft, const struct state_ActivityHeartbeat *heartbeat,
-                           struct transition *ret_transition)
-{
-    assert(draft_is_empty(draft));
-    struct state_Change change = { .time = draft->env->now,
-                                   .kind_case = CHANGE_ACTIVITY_HEARTBEAT,
-                                   .activity_heartbeat = (void *)(uintptr_t)heartbeat };
-    struct state_Delta  delta = { .changes = &change, .changes_count = 1, .is_volatile = true };
-    *ret_transition = (struct transition){
-        .first_event_id = draft->first_event_id,
-        .delta = pb_encode_arena(&pb_state_Delta, &delta, draft->arena),
-        .is_volatile = true,
-    };
+    if (draft->fleeting_count != 0)
+        ret_transition->volatile_delta = delta_encode(draft, draft->fleetings, draft->fleeting_count, true);
+    if (is_volatile)
+        return;
+    draft->state->transitions++;
+    ret_transition->events = draft->events;
+    ret_transition->event_count = draft->event_count;
+    ret_transition->delta = delta_encode(draft, draft->changes, draft->change_count, false);
+    ret_transition->run = draft->row_changed ? row_make(draft) : NULL;
 }

@@ -4,6 +4,9 @@
  * draft in one step, so that the next step sees it exactly as the live state will. A draft that is not finished has
  * never been: that is how a bad command takes all of its completion with it.
  *
+ * What is volatile is noted apart: it is applied after the rest and never stored, so its order beside the rest must not
+ * matter.
+ *
  * Owns nothing: all of it lives in the request's arena.
  */
 #ifndef ENGINE_DRAFT_H
@@ -24,10 +27,15 @@ struct draft {
     size_t                  event_count, event_capacity, change_count, change_capacity;
     size_t                  ready_count, ready_capacity, unready_count, unready_capacity;
     size_t                  message_count, message_capacity, request_count, request_capacity;
+    struct state_Change    *fleetings; /* volatile changes */
+    struct news            *news;
+    size_t                  fleeting_count, fleeting_capacity, news_count, news_capacity;
+    struct store_ready     *offer; /* of a speculative workflow task; NULL: none */
     int64_t                 first_event_id;
     uint32_t                flush_left;
     uint32_t own_buffered; /* of the buffer: put there by commands of the completion that is being decided */
     uint32_t uuids_taken;
+    bool     materializing;
     bool     wants_task;  /* something happened that a worker must hear of */
     bool     row_changed; /* status, memo or search attributes: the run's row is written */
     bool     is_reset;    /* its end is a reset's: neither parent nor children hear of it (engine/close.h) */
@@ -38,7 +46,7 @@ void draft_begin_new(struct draft *draft, const struct entity_identity *identity
                      struct arena *arena);
 static inline bool draft_is_empty(const struct draft *draft)
 {
-    return draft->event_count == 0 && draft->change_count == 0;
+    return draft->event_count == 0 && draft->change_count == 0 && draft->fleeting_count == 0;
 }
 
 /* Writes an event now. `event` has type and attributes; id, time (unless set) and task id are filled in. Returns its id. */
@@ -64,7 +72,14 @@ void draft_change(struct draft *draft, struct state_Change change);
         draft_change((draft), (struct state_Change){ .kind_case = (KIND), .member = change_record });        \
     } while (0)
 
+/* Notes a change that is never stored. */
+void draft_volatile(struct draft *draft, struct state_Change change);
+/* News about a subject of this run, which take the place of earlier ones of this decision. */
+void draft_tell(struct draft *draft, struct bytes subject, int what, struct bytes body);
+
 struct store_ready *draft_ready(struct draft *draft, enum store_task_kind kind, struct bytes queue);
+/* The same for a task without a row. */
+struct store_ready *draft_offer(struct draft *draft, struct bytes queue);
 /* Priority and fairness of a row from encoded Priorities: those of `own` go before those of `inherited`. */
 void draft_row_priority(struct store_ready *row, struct bytes inherited, struct bytes own,
                         struct arena *arena);
@@ -90,7 +105,4 @@ int64_t draft_random_below(struct draft *draft, int64_t limit);
 int64_t draft_random_permille(struct draft *draft);
 
 void draft_finish(struct draft *draft, struct transition *ret_transition);
-/* A transition of heartbeats that is never stored. */
-void draft_finish_volatile(struct draft *draft, const struct state_ActivityHeartbeat *heartbeat,
-                           struct transition *ret_transition);
 #endif

@@ -54,14 +54,17 @@ static void task_due(struct draft *draft)
     const struct execution     *state = draft->state;
     const struct workflow_task *task = &state->task;
     int64_t                     now = draft->env->now;
-    if (state->backoff_pending && state->execution_time <= now)
+    if (state->backoff_pending && state->execution_time <= now) {
         draft->wants_task = true;
+        task_materialize(draft); /* an update brought the first task early, and its time has come now */
+    }
     if (!task->is_pending)
         return;
     if (task->started_time == 0) {
-        if (task->is_sticky && state->sticky_timeout != 0 &&
-            time_add(task->scheduled_time, state->sticky_timeout) <= now)
-            task_time_out_sticky(draft);
+        if ((task->is_speculative && execution_volatile_due(state) <= now) ||
+            (task->is_sticky && state->sticky_timeout != 0 &&
+             time_add(task->scheduled_time, state->sticky_timeout) <= now))
+            task_time_out_unstarted(draft);
     } else if (time_add(task->started_time, task->timeout) <= now) {
         struct task_failure timed_out = { .timed_out = true, .counts = true };
         task_fail(draft, &timed_out);
@@ -71,7 +74,7 @@ static void task_due(struct draft *draft)
 void decide_due(const struct execution *live, struct workflow_request *request, struct env *env,
                 struct decision *decision)
 {
-    if (execution_next_due(live) > env->now)
+    if (MIN(execution_next_due(live), execution_volatile_due(live)) > env->now)
         return;
     if (!execution_is_open(live)) {
         callbacks_due(live, request, env, decision);

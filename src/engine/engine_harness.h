@@ -38,8 +38,9 @@ struct world_run {
     size_t                 event_count, event_capacity;
     struct store_ready     ready[4096];
     size_t                 ready_count;
-    struct store_run       row;  /* the last one written */
-    struct world_run      *base; /* whose history before the event fork_event_id it begins with; NULL: none */
+    struct store_ready     offer; /* the last one: of a speculative task */
+    struct store_run       row;   /* the last one written */
+    struct world_run      *base;  /* whose history before the event fork_event_id it begins with; NULL: none */
     int64_t                fork_event_id;
     bool                   has_snapshot_row;
 };
@@ -69,6 +70,8 @@ struct world {
     size_t                  steps;
     uint64_t                poll_count;
     bool                    last_changed, last_volatile;
+    struct news             news[16]; /* of the last step; in its arena */
+    size_t                  news_count;
 };
 
 static inline struct world *world_new(uint64_t seed)
@@ -211,7 +214,10 @@ static inline void world_check_rows(const struct world_run *run)
 {
     const struct execution *state = run->state;
     size_t                  expected = 0;
-    if (state->task.is_pending) {
+    if (state->task.is_speculative) {
+        CHECK((state->task.started_time == 0) == (state->task.sequence != 0));
+        CHECK(state->task.started_time != 0 || run->offer.sequence == state->task.sequence);
+    } else if (state->task.is_pending) {
         bool held = execution_is_paused(state) && state->task.started_time == 0;
         CHECK(held ? state->task.sequence == 0
                    : (state->task.started_time == 0) == (state->task.sequence != 0));
@@ -332,14 +338,33 @@ static inline void world_store(struct world *w, struct world_run *run, const str
                                         .event_count = transition->event_count,
                                         .delta = transition->delta };
     CHECK_INT(transition->first_event_id, run->state->next_event_id);
-    enum status status = workflow_kind.apply(run->state, &record, &error);
-    if (status != ST_OK)
-        print_error("apply: %s\n", error.message);
-    CHECK_INT(status, ST_OK);
+    if (!transition->is_volatile) {
+        enum status status = workflow_kind.apply(run->state, &record, &error);
+        if (status != ST_OK)
+            print_error("apply: %s\n", error.message);
+        CHECK_INT(status, ST_OK);
+    }
+    if (transition->volatile_delta.size != 0) {
+        struct bytes             before = world_snapshot(w, run->state);
+        struct transition_record fleeting = { .number = (int64_t)run->row_count,
+                                              .first_event_id = run->state->next_event_id,
+                                              .delta = transition->volatile_delta };
+        CHECK_INT(workflow_kind.apply(run->state, &fleeting, &error), ST_OK);
+        CHECK_BYTES(world_snapshot(w, run->state), before); /* nothing durable comes of it */
+    }
     w->last_volatile = transition->is_volatile;
+    for (size_t i = 0; i < transition->news_count && w->news_count < ARRAY_COUNT(w->news); i++)
+        w->news[w->news_count++] = transition->news[i];
+    if (transition->offer != NULL) {
+        run->offer = *transition->offer;
+        CHECK(run->offer.run == run->identity.number && run->offer.sequence != 0 && run->offer.without_row);
+        run->offer.queue = arena_copy(&w->keep, run->offer.queue);
+        run->offer.normal_queue = arena_copy(&w->keep, run->offer.normal_queue);
+    }
     if (transition->is_volatile) {
         CHECK_INT(transition->event_count, 0);
         CHECK_INT(transition->message_count, 0);
+        CHECK(transition->delta.size == 0 && transition->ready_count == 0 && transition->unready_count == 0);
         return;
     }
     world_post(w, transition->messages, transition->message_count);
@@ -519,6 +544,7 @@ static inline void world_step(struct world *w, struct world_run *run)
     w->steps++;
     if (run != NULL)
         CHECK_BYTES(world_snapshot(w, run->state), before); /* deciding changes nothing */
+    w->news_count = 0;
     w->last_changed = decision.changes || decision.creates;
     w->last_volatile = false;
     CHECK(decision.message_count == 0 || w->is_arrival);
@@ -584,11 +610,15 @@ static inline void world_advance(struct world *w, int64_t ns)
 {
     w->now += ns;
 }
+static inline int64_t world_due_time(struct world *w)
+{
+    return MIN(execution_next_due(world_state(w)), execution_volatile_due(world_state(w)));
+}
 /* Lets everything happen that is due by now, on the current run; returns how often something was. */
 static inline int world_due(struct world *w)
 {
     int count = 0;
-    while (world_current(w)->state->close_time == 0 && execution_next_due(world_state(w)) <= w->now) {
+    while (world_current(w)->state->close_time == 0 && world_due_time(w) <= w->now) {
         CHECK(count < 1000);
         world_request(w, WORKFLOW_DUE);
         world_step(w, world_current(w));
@@ -600,7 +630,7 @@ static inline int world_due(struct world *w)
 /* Moves the clock to the next due time and lets it happen. */
 static inline void world_next(struct world *w)
 {
-    int64_t due = execution_next_due(world_state(w));
+    int64_t due = world_due_time(w);
     CHECK(due != TIME_NEVER);
     w->now = MAX(w->now, due);
     world_due(w);
@@ -703,6 +733,8 @@ static inline const struct store_ready *world_find_ready(struct world *w, enum s
     for (size_t i = 0; i < run->ready_count; i++)
         if (run->ready[i].kind == kind)
             return &run->ready[i];
+    if (kind == STORE_TASK_WORKFLOW && run->state->task.is_speculative && run->state->task.started_time == 0)
+        return &run->offer;
     return NULL;
 }
 /* Takes the ready workflow task from its own queue; false: there is none. The token is kept by the caller. */

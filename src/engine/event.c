@@ -59,7 +59,7 @@ static const struct event_type event_types[] = {
     ROW(WORKFLOW_PROPERTIES_MODIFIED_EXTERNALLY, 49, 0, WorkflowPropertiesModifiedExternally),
     ROW(ACTIVITY_PROPERTIES_MODIFIED_EXTERNALLY, 50, 0, ActivityPropertiesModifiedExternally),
     ROW(WORKFLOW_PROPERTIES_MODIFIED, 51, 0, WorkflowPropertiesModified),
-    ROW(WORKFLOW_EXECUTION_UPDATE_ADMITTED, 52, WAKES, WorkflowExecutionUpdateAdmitted),
+    ROW(WORKFLOW_EXECUTION_UPDATE_ADMITTED, 52, BUFFERED | WAKES, WorkflowExecutionUpdateAdmitted),
     ROW(NEXUS_OPERATION_SCHEDULED, 53, 0, NexusOperationScheduled),
     ROW(NEXUS_OPERATION_STARTED, 54, WAKES, NexusOperationStarted),
     ROW(NEXUS_OPERATION_COMPLETED, 55, END, NexusOperationCompleted),

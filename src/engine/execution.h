@@ -10,6 +10,8 @@ void decide_start(const struct execution *live, struct workflow_request *request
                   struct decision *decision);
 void decide_signal_with_start(const struct execution *live, struct workflow_request *request, struct env *env,
                               struct decision *decision);
+void decide_update_with_start(const struct execution *live, struct workflow_request *request, struct env *env,
+                              struct decision *decision);
 void decide_terminate(const struct execution *live, struct workflow_request *request, struct env *env,
                       struct decision *decision);
 

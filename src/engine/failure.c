@@ -129,6 +129,21 @@ enum status error_not_ready(struct error *error, struct arena *arena, const char
                        &pb_errordetails_WorkflowNotReadyFailure, &detail);
 }
 
+enum status error_concurrent(struct error *error, struct arena *arena, const char *format, ...)
+{
+    struct errordetails_ResourceExhaustedFailure detail = {
+        .cause = enums_RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT,
+        .scope = enums_RESOURCE_EXHAUSTED_SCOPE_NAMESPACE
+    };
+    va_list arguments;
+    va_start(arguments, format);
+    error_setv(error, ST_RESOURCE_EXHAUSTED, format, arguments);
+    va_end(arguments);
+    error->detail_type = bytes_of_text(pb_message_name(&pb_errordetails_ResourceExhaustedFailure));
+    error->detail = pb_encode_arena(&pb_errordetails_ResourceExhaustedFailure, &detail, arena);
+    return error->code;
+}
+
 enum status error_busy(struct error *error, struct arena *arena, const char *message)
 {
     struct errordetails_ResourceExhaustedFailure detail = {

@@ -28,6 +28,9 @@ struct bytes cause_name(struct arena *arena, int32_t cause);
 /* Errors with their first detail (contract 1.1). All return the code they set. */
 enum status error_not_found(struct error *error, struct arena *arena, const char *message);
 enum status error_not_ready(struct error *error, struct arena *arena, const char *message);
+/* Too many at once; clients retry. */
+enum status error_concurrent(struct error *error, struct arena *arena, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 enum status error_busy(struct error *error, struct arena *arena, const char *message);
 enum status error_already_started(struct error *error, struct arena *arena, struct bytes start_request_id,
                                   struct bytes run_id, struct bytes first_run_id);

@@ -7,6 +7,7 @@
 #include "engine/options.h"
 #include "engine/pause.h"
 #include "engine/reset.h"
+#include "engine/update.h"
 
 /* --- memo and search attributes --- */
 
@@ -154,7 +155,7 @@ static void effect_task_scheduled(struct execution *state, const struct history_
     state->backoff_pending = state->awaits_parent = false;
 }
 
-static uint32_t suggest_bits(const int32_t *reasons, size_t count)
+uint32_t fold_suggest_bits(const int32_t *reasons, size_t count)
 {
     uint32_t bits = 0;
     for (size_t i = 0; i < count; i++)
@@ -163,8 +164,8 @@ static uint32_t suggest_bits(const int32_t *reasons, size_t count)
     return bits;
 }
 
-static void task_started(struct execution *state, int64_t time, struct bytes identity,
-                         struct bytes request_id, int64_t history_size, uint32_t suggest)
+void fold_task_started(struct execution *state, int64_t time, struct bytes identity, struct bytes request_id,
+                       int64_t history_size, uint32_t suggest)
 {
     state->task.started_time = time;
     state->task.sequence = 0;
@@ -181,9 +182,9 @@ static enum status effect_task_started(struct execution *state, const struct his
     if (!state->task.is_pending)
         return inconsistent(error, event->event_type);
     state->task.started_event_id = id;
-    task_started(state, time, started->identity, started->request_id, started->history_size_bytes,
-                 suggest_bits(started->suggest_continue_as_new_reasons,
-                              started->suggest_continue_as_new_reasons_count));
+    fold_task_started(state, time, started->identity, started->request_id, started->history_size_bytes,
+                      fold_suggest_bits(started->suggest_continue_as_new_reasons,
+                                        started->suggest_continue_as_new_reasons_count));
     return ST_OK;
 }
 
@@ -341,6 +342,8 @@ static void effect_of_arrival(struct fold *fold, const struct history_HistoryEve
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_UNPAUSED:
         pause_fold(state, event);
         break;
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED: /* its id comes with the flush */
+        break;
     default: /* ActivityTaskStarted comes with its end and says nothing new */
         if (!child_effect(fold, event, id))
             (void)external_effect(state, event, id);
@@ -420,6 +423,10 @@ static enum status effect(struct fold *fold, const struct history_HistoryEvent *
     case enums_EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED:
         effect_fields(fold, event);
         return ST_OK;
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED:
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED:
+        return update_effect(state, event, id, error);
     default:
         if (event_has(event->event_type, EVENT_CLOSE))
             effect_closed(state, status_of_close(event->event_type), time);
@@ -447,6 +454,8 @@ enum status fold_event(struct fold *fold, const struct history_HistoryEvent *eve
             effect_options_updated(fold, event, event->event_id); /* now it has an id */
         else if (event->event_type == enums_EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED)
             child_effect_flushed(state, event);
+        else if (event->event_type == enums_EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED)
+            status = update_effect(state, event, event->event_id, error);
     } else {
         status = effect(fold, event, event->event_id, time, error);
     }
@@ -578,8 +587,8 @@ static void change_task(struct execution *state, const struct state_Change *chan
         break;
     case CHANGE_TRANSIENT_STARTED: {
         const struct state_TransientStarted *started = change->transient_started;
-        task_started(state, change->time, started->identity, started->request_id, started->history_size,
-                     suggest_bits(started->suggest_reasons, started->suggest_reasons_count));
+        fold_task_started(state, change->time, started->identity, started->request_id, started->history_size,
+                          fold_suggest_bits(started->suggest_reasons, started->suggest_reasons_count));
         break;
     }
     default:
@@ -661,8 +670,67 @@ enum status fold_change(struct fold *fold, const struct state_Change *change, st
     case CHANGE_CALLBACK_READY:
     case CHANGE_CALLBACK_ATTEMPTED:
         return change_callback(state, change, error);
+    case CHANGE_UPDATE_FORGOTTEN:
+        return update_change_forgotten(state, change->update_forgotten, error);
     default:
         return error_set(error, ST_DATA_LOSS, "a stored change of unknown kind %d", change->kind_case);
+    }
+}
+
+static enum status change_speculative(struct execution *state, const struct state_Change *change,
+                                      struct error *error)
+{
+    struct workflow_task *task = &state->task;
+    switch (change->kind_case) {
+    case CHANGE_SPECULATIVE_SCHEDULED:
+        if (task->is_pending)
+            return error_set(error, ST_DATA_LOSS, "a workflow task is pending beside a speculative one");
+        *task = (struct workflow_task){
+            .is_pending = true,
+            .is_speculative = true,
+            .is_sticky = change->speculative_scheduled->is_sticky,
+            .attempt = 1,
+            .scheduled_event_id = state->next_event_id,
+            .scheduled_time = change->time,
+            .original_scheduled_time = change->time,
+            .timeout = change->speculative_scheduled->timeout,
+            .sequence = change->speculative_scheduled->sequence,
+        };
+        return ST_OK;
+    case CHANGE_SPECULATIVE_STARTED: {
+        const struct state_TransientStarted *started = change->speculative_started;
+        if (!task->is_speculative)
+            break;
+        task->started_event_id = task->scheduled_event_id + 1;
+        fold_task_started(state, change->time, started->identity, started->request_id, started->history_size,
+                          fold_suggest_bits(started->suggest_reasons, started->suggest_reasons_count));
+        return ST_OK;
+    }
+    default:
+        if (!task->is_speculative)
+            break;
+        execution_task_clear(state);
+        return ST_OK;
+    }
+    return error_set(error, ST_DATA_LOSS, "a change names a speculative workflow task that is not there");
+}
+
+enum status fold_volatile(struct fold *fold, const struct state_Change *change, struct error *error)
+{
+    switch (change->kind_case) {
+    case CHANGE_ACTIVITY_HEARTBEAT:
+        return change_heartbeat(fold, change, true, error);
+    case CHANGE_UPDATE_WAITS:
+    case CHANGE_UPDATES_SENT:
+    case CHANGE_UPDATE_GONE:
+        update_change_volatile(fold->state, change);
+        return ST_OK;
+    case CHANGE_SPECULATIVE_SCHEDULED:
+    case CHANGE_SPECULATIVE_STARTED:
+    case CHANGE_SPECULATIVE_DROPPED:
+        return change_speculative(fold->state, change, error);
+    default:
+        return error_set(error, ST_DATA_LOSS, "a volatile change of kind %d", change->kind_case);
     }
 }
 
@@ -671,10 +739,7 @@ enum status fold_change(struct fold *fold, const struct state_Change *change, st
 static enum status apply_volatile(struct fold *fold, const struct state_Delta *delta, struct error *error)
 {
     for (size_t i = 0; i < delta->changes_count; i++) {
-        if (delta->changes[i].kind_case != CHANGE_ACTIVITY_HEARTBEAT)
-            return error_set(error, ST_DATA_LOSS, "a volatile change of kind %d",
-                             delta->changes[i].kind_case);
-        enum status status = change_heartbeat(fold, &delta->changes[i], true, error);
+        enum status status = fold_volatile(fold, &delta->changes[i], error);
         if (status != ST_OK)
             return status;
     }

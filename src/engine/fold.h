@@ -34,12 +34,25 @@ enum change_kind {
     CHANGE_RESET_RUN_ID = 91,
     CHANGE_CALLBACK_READY = 140,
     CHANGE_CALLBACK_ATTEMPTED = 141,
+    CHANGE_UPDATE_WAITS = 70,
+    CHANGE_UPDATES_SENT = 71,
+    CHANGE_UPDATE_GONE = 72,
+    CHANGE_SPECULATIVE_SCHEDULED = 73,
+    CHANGE_SPECULATIVE_STARTED = 74,
+    CHANGE_SPECULATIVE_DROPPED = 75,
+    CHANGE_UPDATE_FORGOTTEN = 76,
 };
 struct fold {
     struct execution *state;
     struct arena     *arena; /* scratch: of the fold for a live state, of the request for a draft */
     uint32_t flush_left;     /* so many of the next events come out of the buffer: their effects took place */
 };
+/* A change that memory alone remembers. */
+enum status fold_volatile(struct fold *fold, const struct state_Change *change, struct error *error) MUST_USE;
+/* The task is in a worker's hands; and bit n for reason n to continue as new. */
+void fold_task_started(struct execution *state, int64_t time, struct bytes identity, struct bytes request_id,
+                       int64_t history_size, uint32_t suggest);
+uint32_t    fold_suggest_bits(const int32_t *reasons, size_t count);
 enum status fold_event(struct fold *fold, const struct history_HistoryEvent *event, size_t size,
                        struct error *error) MUST_USE;
 enum status fold_change(struct fold *fold, const struct state_Change *change, struct error *error) MUST_USE;

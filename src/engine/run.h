@@ -12,6 +12,7 @@ struct run_create {
     size_t                                                  links_count;
     int64_t                            backoff;       /* before the first workflow task; 0: at once */
     const struct history_HistoryEvent *signal;        /* arrives with the start; NULL: none */
+    const struct update_Request       *update;        /* waits from the start on; NULL: none */
     bool                               eager;         /* the first task goes to who starts it */
     bool                               awaits_parent; /* there is no first task yet */
 };

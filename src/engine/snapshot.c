@@ -3,6 +3,7 @@
  * Volatile members are left out. A closed run's is small: its pending things are gone.
  */
 #include "engine/fold.h"
+#include "engine/update.h"
 
 #define EVENT_ID_MAX (INT64_C(1) << 48)
 
@@ -142,6 +143,14 @@ static void pending_to(const struct execution *state, struct state_Execution *to
     }
     to->buffer = state->buffer;
     to->buffer_count = state->buffer_count;
+    const struct update_book *book = execution_updates(state);
+    to->updates_count = book->update_count;
+    to->updates = ARENA_NEW_ARRAY(arena, struct state_Update, book->update_count + 1);
+    for (uint32_t i = 0; i < book->update_count; i++)
+        to->updates[i] = (struct state_Update){ .update_id = book->updates[i].id,
+                                                .admitted_event_id = book->updates[i].admitted_event_id,
+                                                .accepted_event_id = book->updates[i].accepted_event_id,
+                                                .completed_event_id = book->updates[i].completed_event_id };
     to->signal_ids = bytes_of(state->signal_ids, state->signal_id_count * sizeof(struct uuid));
 }
 
@@ -220,7 +229,7 @@ void execution_snapshot(const struct execution *state, struct buffer *to)
     };
     pending_to(state, &record, &arena);
     children_to(state, &record, &arena);
-    if (state->task.is_pending) {
+    if (state->task.is_pending && !state->task.is_speculative) {
         task_to(&state->task, &task);
         record.task = &task;
     }
@@ -425,6 +434,13 @@ static enum status execution_from(struct execution *state, const struct state_Ex
                                               .next_time = callback->next_time,
                                               .sequence = callback->sequence };
         execution_callback_add(state, &copy);
+    }
+    for (size_t i = 0; i < from->updates_count; i++) {
+        struct update update = { .id = from->updates[i].update_id,
+                                 .admitted_event_id = from->updates[i].admitted_event_id,
+                                 .accepted_event_id = from->updates[i].accepted_event_id,
+                                 .completed_event_id = from->updates[i].completed_event_id };
+        update_add(state, &update);
     }
     execution_signal_ids_set(state, from->signal_ids);
     return children_from(state, from, error);

@@ -6,6 +6,7 @@
 #include "engine/retry.h"
 #include "engine/run.h"
 #include "engine/signal.h"
+#include "engine/update.h"
 #include "engine/workflow_task.h"
 #include "shard/number.h"
 
@@ -49,6 +50,11 @@ void run_create(struct env *env, struct arena *arena, struct decision *decision,
             task_start(&draft, (struct task_start_options){ .identity = create->started->identity,
                                                             .request_id = create->request_id,
                                                             .eager = true });
+    }
+    if (create->update != NULL) {
+        struct error error = { 0 };
+        if (!update_admit(&draft, create->update, &error))
+            panic("a run without updates refuses its first: %s", error.message);
     }
     draft_finish(&draft, &decision->created);
     if (ret_draft != NULL)
@@ -107,6 +113,7 @@ struct start {
     int64_t                                                start_delay;
     bool                                                   eager, is_signal, is_child;
     const struct workflow_OnConflictOptions               *on_conflict;
+    const struct update_Request                           *update;
     struct history_HistoryEvent                            signal;
     struct history_WorkflowExecutionStartedEventAttributes started;
 };
@@ -210,6 +217,7 @@ static void start_create(struct start *start, const struct entity_identity *iden
         .signal = start->is_signal ? &start->signal : NULL,
         .eager = start->eager,
         .awaits_parent = start->is_child,
+        .update = start->update,
     };
     struct draft created;
     run_create(start->env, start->arena, start->decision, &create, &created);
@@ -396,12 +404,12 @@ static struct taskqueue_TaskQueue *normal_queue(struct arena *arena, const struc
     return queue;
 }
 
-void decide_start(const struct execution *live, struct workflow_request *request, struct env *env,
-                  struct decision *decision)
+static struct start start_of(const struct execution *live, struct workflow_request *request, struct env *env,
+                             struct decision *decision)
 {
     const struct workflowservice_StartWorkflowExecutionRequest *input = request->input;
     struct arena                                               *arena = request->base.arena;
-    struct start start = {
+    return (struct start){
         .request = request,
         .env = env,
         .arena = arena,
@@ -438,6 +446,12 @@ void decide_start(const struct execution *live, struct workflow_request *request
             .priority = input->priority,
         },
     };
+}
+
+void decide_start(const struct execution *live, struct workflow_request *request, struct env *env,
+                  struct decision *decision)
+{
+    struct start start = start_of(live, request, env, decision);
     start_decide(&start);
 }
 
@@ -464,6 +478,48 @@ bool child_run_create(const struct execution *live, const struct request *base, 
     start_decide(&start);
     *ret_run_id = request->run_id;
     return request->base.error.code == ST_OK;
+}
+
+/* The update half: on the run that is there, which the start half finds as it is. */
+static void update_run(struct start *start)
+{
+    const struct workflowservice_UpdateWorkflowExecutionRequest *input = start->request->update_input;
+    start->request->update.failed = true;
+    if (!update_existing(start->live, input, start->request, start->env, start->decision))
+        return;
+    start->request->update.failed = false;
+    answer_existing(start, false, link_to_start(start, uuid_text(start->arena, &start->live->run_id)));
+}
+
+/* Whoever has the run's first task has the update with it: both happen in one step. */
+void decide_update_with_start(const struct execution *live, struct workflow_request *request, struct env *env,
+                              struct decision *decision)
+{
+    struct start start = start_of(live, request, env, decision);
+    struct bytes id = request->update_input->request->meta->update_id;
+    if (live != NULL) {
+        const struct update *known = update_find(live, id);
+        if (known != NULL && known->completed_event_id != 0) {
+            if (update_report(live, id, request, env, decision))
+                answer_existing(&start, false, BYTES_EMPTY);
+            return;
+        }
+        bool is_dedup = bytes_equal(start.request_id, live->start_request_id);
+        if (execution_is_open(live) && (is_dedup || known != NULL || update_waiting(live, id) != NULL ||
+                                        start.conflict == enums_WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING)) {
+            update_run(&start);
+            return;
+        }
+        if (is_dedup) { /* that start has had its run, which is over */
+            request->update.failed = true;
+            error_not_found(&request->base.error, start.arena, "workflow execution already completed");
+            return;
+        }
+    }
+    start.update = request->update_input->request;
+    start_decide(&start);
+    if (request->base.error.code == ST_OK && !decision->needs)
+        request->update.stage = enums_UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ADMITTED;
 }
 
 void decide_signal_with_start(const struct execution *live, struct workflow_request *request, struct env *env,

@@ -171,6 +171,67 @@ void execution_buffer_clear(struct execution *execution)
     execution->buffer_size = 0;
 }
 
+const struct update_book *execution_updates(const struct execution *execution)
+{
+    static const struct update_book none = { 0 };
+    return execution->updates == NULL ? &none : execution->updates;
+}
+
+struct update_book *execution_updates_write(struct execution *execution)
+{
+    const struct update_book *old = execution_updates(execution);
+    if (old->owner == execution)
+        return execution->updates;
+    struct update_book *book;
+    if (execution->arena == NULL) {
+        assert(execution->updates == NULL);
+        book = xcalloc(1, sizeof(*book));
+        execution->memory += sizeof(*book);
+    } else {
+        book = ARENA_NEW(execution->arena, struct update_book);
+        *book = *old;
+        book->updates = array_copy(execution->arena, old->updates, old->update_count, sizeof(*old->updates));
+        book->waiting = array_copy(execution->arena, old->waiting, old->waiting_count, sizeof(*old->waiting));
+        book->update_capacity = old->update_count;
+        book->waiting_capacity = old->waiting_count;
+    }
+    book->owner = execution;
+    execution->updates = book;
+    return book;
+}
+
+static void updates_stop_waiting(struct execution *execution)
+{
+    if (execution_updates(execution)->waiting_count == 0)
+        return;
+    struct update_book *book = execution_updates_write(execution);
+    for (uint32_t i = 0; i < book->waiting_count; i++) {
+        text_free(execution, &book->waiting[i].id);
+        text_free(execution, &book->waiting[i].request);
+    }
+    ARRAY_FREE(execution, book->waiting, book->waiting_count, book->waiting_capacity);
+    book->waiting_size = 0;
+}
+
+static void updates_free(struct execution *execution)
+{
+    struct update_book *book = execution->updates;
+    if (book == NULL)
+        return;
+    for (uint32_t i = 0; i < book->update_count; i++)
+        text_free(execution, &book->updates[i].id);
+    ARRAY_FREE(execution, book->updates, book->update_count, book->update_capacity);
+    ARRAY_FREE(execution, book->waiting, book->waiting_count, book->waiting_capacity);
+    execution->memory -= sizeof(*book);
+    free(book);
+    execution->updates = NULL;
+}
+
+void execution_unset(struct execution *execution, struct bytes *slot)
+{
+    text_free(execution, slot);
+}
+
 void execution_drop_pending(struct execution *execution)
 {
     for (uint32_t i = 0; i < execution->activity_count; i++)
@@ -182,6 +243,7 @@ void execution_drop_pending(struct execution *execution)
     execution_children_drop(execution);
     execution_buffer_clear(execution);
     execution_task_clear(execution);
+    updates_stop_waiting(execution);
     ARRAY_FREE(execution, execution->signal_ids, execution->signal_id_count, execution->signal_id_capacity);
     execution_set(execution, &execution->sticky_queue, BYTES_EMPTY);
     execution->sticky_timeout = 0;
@@ -272,6 +334,7 @@ void execution_free(struct execution *execution)
     for (uint32_t i = 0; i < execution->attached_count; i++)
         text_free(execution, &execution->attached[i].request_id);
     ARRAY_FREE(execution, execution->attached, execution->attached_count, execution->attached_capacity);
+    updates_free(execution);
     for (uint32_t i = 0; i < execution->reset_point_count; i++) {
         text_free(execution, &execution->reset_points[i].checksum);
         text_free(execution, &execution->reset_points[i].build_id);
@@ -588,10 +651,24 @@ void execution_reset_point_add(struct execution *execution, const struct reset_p
 
 /* --- due times --- */
 
+/* Nobody may be there to take a speculative task, and no row waits for somebody to come. */
+#define SPECULATIVE_START_NS (5 * NS_PER_S)
+
+int64_t execution_volatile_due(const struct execution *execution)
+{
+    const struct workflow_task *task = &execution->task;
+    if (!task->is_speculative)
+        return TIME_NEVER;
+    if (task->started_time != 0)
+        return time_add(task->started_time, task->timeout);
+    bool sticky = task->is_sticky && execution->sticky_timeout != 0;
+    return time_add(task->scheduled_time, sticky ? execution->sticky_timeout : SPECULATIVE_START_NS);
+}
+
 static int64_t task_due(const struct execution *execution)
 {
     const struct workflow_task *task = &execution->task;
-    if (!task->is_pending)
+    if (!task->is_pending || task->is_speculative)
         return TIME_NEVER;
     if (task->started_time != 0)
         return time_add(task->started_time, task->timeout);

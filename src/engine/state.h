@@ -15,9 +15,10 @@
 #include "shard/entity.h"
 
 /* The one workflow task that is pending, if any. Of a transient one no events are written until it completes: its ids are
- * the next two to come, see task_scheduled_event_id. */
+ * the next two to come, see task_scheduled_event_id. A speculative one is there for updates alone: all of it is volatile, and
+ * the first durable thing that happens beside it makes it a normal one (task_materialize). */
 struct workflow_task {
-    bool         is_pending, is_transient, is_sticky;
+    bool         is_pending, is_transient, is_speculative, is_sticky;
     int32_t      attempt;
     int64_t      scheduled_event_id, started_event_id; /* 0: not yet, or transient */
     int64_t      scheduled_time, original_scheduled_time;
@@ -102,6 +103,25 @@ struct callback {
     struct bytes failure;  /* encoded; of the last attempt */
     store_number sequence; /* of its ready row; 0: none */
 };
+/* An update that history knows of. */
+struct update {
+    struct bytes id;
+    int64_t      admitted_event_id, accepted_event_id, completed_event_id; /* 0: not (yet) */
+};
+/* Volatile: one that waits for a worker's verdict. */
+struct waiting_update {
+    struct bytes id;
+    struct bytes request; /* encoded update_Request */
+    bool         is_sent; /* some worker was given it */
+};
+/* Most runs have none. A draft shares the live one's until it writes. */
+struct update_book {
+    const void            *owner; /* the execution that may write this record */
+    struct update         *updates;
+    struct waiting_update *waiting; /* in order of admission */
+    uint32_t               update_count, update_capacity, waiting_count, waiting_capacity;
+    size_t                 waiting_size; /* of their requests */
+};
 struct reset_point {
     struct bytes checksum, build_id;
     struct bytes run_id;                                       /* text; empty: this run */
@@ -165,7 +185,8 @@ struct execution {
     struct attached_request *attached;
     struct reset_point      *reset_points;
     struct child_slot       *children;
-    int64_t *external_signals, *external_cancels; /* initiated event ids that have no result yet */
+    int64_t            *external_signals, *external_cancels; /* initiated event ids that have no result yet */
+    struct update_book *updates;                             /* NULL: it has none; see execution_updates */
     uint32_t activity_count, activity_capacity, timer_count, timer_capacity, buffer_count, buffer_capacity;
     uint32_t signal_id_count, signal_id_capacity, attached_count, attached_capacity;
     uint32_t reset_point_count, reset_point_capacity;
@@ -238,6 +259,10 @@ struct lineage *execution_lineage_write(struct execution *execution);
 void            execution_prefix_set(struct execution *execution, const struct state_HistorySegment *prefix,
                                      size_t count);
 void            execution_task_clear(struct execution *execution);
+/* For writing. */
+struct update_book *execution_updates_write(struct execution *execution);
+/* Takes a text's memory back; a draft just forgets it. */
+void execution_unset(struct execution *execution, struct bytes *slot);
 /* Drops all that a closed run does not need. */
 void execution_drop_pending(struct execution *execution);
 
@@ -247,7 +272,8 @@ const struct activity *execution_activity(const struct execution *execution, int
 const struct activity *execution_activity_by_id(const struct execution *execution, struct bytes id);
 const struct child    *execution_child(const struct execution *execution, int64_t initiated_event_id);
 /* Never NULL. */
-const struct lineage *execution_lineage(const struct execution *execution);
+const struct lineage     *execution_lineage(const struct execution *execution);
+const struct update_book *execution_updates(const struct execution *execution);
 /* A copy of the prefix in the arena, for answers that name a range of the history. */
 const struct history_segment *execution_prefix_copy(const struct execution *execution, struct arena *arena);
 const struct timer           *execution_timer_by_id(const struct execution *execution, struct bytes id);
@@ -255,6 +281,10 @@ bool execution_signal_seen(const struct execution *execution, struct bytes reque
 const struct attached_request *execution_attached(const struct execution *execution, struct bytes request_id);
 
 /* A transient task's ids move with the history until it is started; then nothing else is written. */
+static inline bool task_is_virtual(const struct execution *execution)
+{
+    return execution->task.is_transient || execution->task.is_speculative;
+}
 static inline int64_t task_scheduled_event_id(const struct execution *execution)
 {
     return execution->task.is_transient ? execution->next_event_id : execution->task.scheduled_event_id;
@@ -278,4 +308,11 @@ int64_t activity_due(const struct execution *execution, const struct activity *a
 /* The details a worker would be given now; base NULL: none. */
 struct bytes activity_details(const struct activity *activity);
 int64_t      execution_next_due(const struct execution *execution);
+/* The same for a speculative workflow task, which no row remembers. */
+int64_t execution_volatile_due(const struct execution *execution);
+/* Volatile members whose loss somebody would notice. */
+static inline bool execution_is_pinned(const struct execution *execution)
+{
+    return execution_updates(execution)->waiting_count != 0 || execution->task.is_speculative;
+}
 #endif

@@ -15,6 +15,7 @@
 #include "engine/query.h"
 #include "engine/reset.h"
 #include "engine/signal.h"
+#include "engine/update.h"
 #include "engine/workflow_task.h"
 
 /* What a command says about a run that is not there, or not open any more. */
@@ -51,6 +52,9 @@ static const struct command_entry commands[WORKFLOW_COMMAND_COUNT] = {
     [WORKFLOW_QUERY] = { decide_query, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
     [WORKFLOW_RESET] = { decide_reset, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
     [WORKFLOW_DELETE] = { decide_delete, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
+    [WORKFLOW_UPDATE] = { decide_update, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
+    [WORKFLOW_UPDATE_POLL] = { decide_update_poll, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
+    [WORKFLOW_UPDATE_WITH_START] = { decide_update_with_start, ABSENCE_DECIDES, ABSENCE_DECIDES },
     [WORKFLOW_RESET_STICKY] = { decide_reset_sticky, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
     [ACTIVITY_PAUSE] = { decide_activity_pause, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
     [ACTIVITY_UNPAUSE] = { decide_activity_unpause, ABSENCE_NOT_FOUND, ABSENCE_NOT_FOUND },
@@ -149,6 +153,16 @@ static int64_t workflow_next_due(const void *state)
     return execution_next_due(state);
 }
 
+static int64_t workflow_volatile_due(const void *state)
+{
+    return execution_volatile_due(state);
+}
+
+static bool workflow_is_pinned(const void *state)
+{
+    return execution_is_pinned(state);
+}
+
 static int64_t workflow_last_event_time(const void *state)
 {
     const struct execution *execution = state;
@@ -171,7 +185,8 @@ static bool workflow_is_open(const void *state)
 static bool workflow_adds_work(const struct request *request)
 {
     return request->command == WORKFLOW_START || request->command == WORKFLOW_SIGNAL_WITH_START ||
-           request->command == WORKFLOW_SIGNAL;
+           request->command == WORKFLOW_SIGNAL || request->command == WORKFLOW_UPDATE ||
+           request->command == WORKFLOW_UPDATE_WITH_START;
 }
 
 static bool workflow_awaits_worker(const void *state)
@@ -195,6 +210,8 @@ const struct entity_kind workflow_kind = {
     .restore = workflow_restore,
     .loaded = workflow_loaded,
     .next_due = workflow_next_due,
+    .volatile_due = workflow_volatile_due,
+    .is_pinned = workflow_is_pinned,
     .last_event_time = workflow_last_event_time,
     .history_prefix = workflow_history_prefix,
     .is_open = workflow_is_open,

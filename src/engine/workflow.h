@@ -46,6 +46,11 @@ enum workflow_command {
     WORKFLOW_DELETE,         /* in/out: DeleteWorkflowExecution* */
     WORKFLOW_CALLBACK_LOAD,  /* in: task (from matching); out: callback, or stale */
     WORKFLOW_CALLBACK_REPORT, /* in: task, payload (encoded Failure; empty: delivered), callback_retry */
+    /* updates */
+    WORKFLOW_UPDATE,      /* in: UpdateWorkflowExecutionRequest; out: update */
+    WORKFLOW_UPDATE_POLL, /* in: PollWorkflowExecutionUpdateRequest; out: update */
+    WORKFLOW_UPDATE_WITH_START, /* in: StartWorkflowExecutionRequest, update_input; out: StartWorkflowExecutionResponse,
+                                   update */
     WORKFLOW_COMMAND_COUNT
 };
 
@@ -123,10 +128,11 @@ struct workflow_request {
     struct workflow_poll poll;
     struct activity_ref  activity;
     struct bytes         payload; /* encoded Payloads or Failure, as the command says; base NULL: none */
-    struct bytes         heartbeat_details;          /* encoded Payloads; base NULL: none */
-    int64_t              deadline_ns;                /* QUERY: wall */
-    bool                 reader_sees_virtual_events; /* HISTORY: not for temporal-cli and temporal-ui */
-    bool                 callback_retry;             /* CALLBACK_REPORT: the failure is worth another try */
+    struct bytes         heartbeat_details; /* encoded Payloads; base NULL: none */
+    int64_t              deadline_ns;       /* QUERY: wall */
+    const struct workflowservice_UpdateWorkflowExecutionRequest *update_input; /* UPDATE_WITH_START */
+    bool reader_sees_virtual_events; /* HISTORY: not for temporal-cli and temporal-ui */
+    bool callback_retry;             /* CALLBACK_REPORT: the failure is worth another try */
     /* out */
     void                    *response; /* the decoded RPC response, as listed with the command */
     bool                     has_delivery;
@@ -150,6 +156,11 @@ struct workflow_request {
         const struct history_segment *prefix;
         size_t                        prefix_count;
     } history;
+    struct {
+        int32_t      stage;   /* reached: an UpdateWorkflowExecutionLifecycleStage */
+        struct bytes outcome; /* encoded update_Outcome, once it is completed */
+        bool         failed;  /* UPDATE_WITH_START: the error is the update's, not the start's */
+    } update;
     /* After a TASK_COMPLETE: buffered queries that were not answered go direct when no task is pending any more. */
     bool                     workflow_task_pending;
     struct workflow_callback callback; /* CALLBACK_LOAD */

@@ -4,6 +4,7 @@
 #include "engine/execution.h"
 #include "engine/failure.h"
 #include "engine/server_attributes.h"
+#include "engine/update.h"
 
 #define BACKOFF_FROM_ATTEMPT 4
 #define BACKOFF_FIRST_NS     (5 * NS_PER_S)
@@ -87,6 +88,70 @@ void task_offer_again(struct draft *draft)
     DRAFT_CHANGE(draft, CHANGE_TASK_READY, task_ready, state_TaskReady, .sequence = row->sequence);
 }
 
+/* --- speculative tasks --- */
+
+static void offer_speculative(struct draft *draft, bool is_sticky)
+{
+    const struct execution *state = draft->state;
+    struct store_ready     *offer = draft_offer(draft, is_sticky ? state->sticky_queue : state->queue);
+    offer->normal_queue = is_sticky ? arena_copy(draft->arena, state->queue) : BYTES_EMPTY;
+    offer->scheduled_event_id = state->next_event_id;
+    offer->stamp = 1;
+    priority_to_row(state, draft->arena, offer);
+}
+
+void task_schedule_speculative(struct draft *draft, bool is_started_here)
+{
+    const struct execution *state = draft->state;
+    assert(!state->task.is_pending && execution_is_open(state) && state->buffer_count == 0);
+    bool is_sticky = state->sticky_queue.size != 0;
+    if (!is_started_here)
+        offer_speculative(draft, is_sticky);
+    struct state_SpeculativeScheduled *scheduled = ARENA_NEW(draft->arena, struct state_SpeculativeScheduled);
+    *scheduled = (struct state_SpeculativeScheduled){ .timeout = attempt_timeout(draft, 1),
+                                                      .sequence = is_started_here ? 0
+                                                                                  : draft->offer->sequence,
+                                                      .is_sticky = is_sticky };
+    draft_volatile(draft, (struct state_Change){ .kind_case = CHANGE_SPECULATIVE_SCHEDULED,
+                                                 .speculative_scheduled = scheduled });
+}
+
+/* The events that the delivered task showed, now with the same ids for good. */
+void task_write_virtual(struct draft *draft)
+{
+    struct bytes *events;
+    size_t        count = task_virtual_events(draft->state, draft->arena, &events);
+    draft->materializing = true;
+    for (size_t i = 0; i < count; i++) {
+        struct history_HistoryEvent *event;
+        struct error                 error = { 0 };
+        if (event_decode(events[i], draft->arena, &event, &error) != ST_OK)
+            panic("a virtual event does not decode: %s", error.message);
+        draft_event(draft, event);
+    }
+    draft->materializing = false;
+}
+
+void task_materialize(struct draft *draft)
+{
+    struct execution *state = draft->state;
+    if (!state->task.is_speculative || draft->materializing)
+        return;
+    bool is_started = task_is_started(state);
+    draft->offer = NULL;
+    task_write_virtual(draft);
+    if (!is_started)
+        task_offer_again(draft);
+}
+
+/* Who waits for the task to end, for instance with a query, sees no history grow: it is told. */
+void task_drop_speculative(struct draft *draft)
+{
+    draft_tell(draft, BYTES_EMPTY, UPDATE_TASK_GONE, BYTES_EMPTY);
+    draft_volatile(draft, (struct state_Change){ .kind_case = CHANGE_SPECULATIVE_DROPPED,
+                                                 .speculative_dropped = true });
+}
+
 /* --- start --- */
 
 struct suggestion {
@@ -101,6 +166,8 @@ static struct suggestion suggest(const struct execution *state, const struct lim
         suggestion.reasons[suggestion.count++] = enums_SUGGEST_CONTINUE_AS_NEW_REASON_HISTORY_SIZE_TOO_LARGE;
     if (state->next_event_id - 1 >= (int64_t)limits->suggest_events)
         suggestion.reasons[suggestion.count++] = enums_SUGGEST_CONTINUE_AS_NEW_REASON_TOO_MANY_HISTORY_EVENTS;
+    if (updates_suggest_continue(state, limits))
+        suggestion.reasons[suggestion.count++] = enums_SUGGEST_CONTINUE_AS_NEW_REASON_TOO_MANY_UPDATES;
     return suggestion;
 }
 
@@ -122,22 +189,31 @@ static struct history_WorkflowTaskStartedEventAttributes started_attributes(cons
     return started;
 }
 
-static void task_start_transient(struct draft *draft, struct task_start_options options,
-                                 struct suggestion suggestion)
+static void task_start_virtual(struct draft *draft, struct task_start_options options,
+                               struct suggestion suggestion)
 {
-    int32_t *reasons = ARENA_NEW_ARRAY(draft->arena, int32_t, 3);
+    struct state_TransientStarted *started = ARENA_NEW(draft->arena, struct state_TransientStarted);
+    int32_t                       *reasons = ARENA_NEW_ARRAY(draft->arena, int32_t, 3);
     memcpy(reasons, suggestion.reasons, sizeof(suggestion.reasons));
-    DRAFT_CHANGE(draft, CHANGE_TRANSIENT_STARTED, transient_started, state_TransientStarted,
-                 .identity = options.identity, .request_id = options.request_id,
-                 .history_size = draft->state->history_size, .suggest_reasons = reasons,
-                 .suggest_reasons_count = suggestion.count);
+    *started = (struct state_TransientStarted){ .identity = options.identity,
+                                                .request_id = options.request_id,
+                                                .history_size = draft->state->history_size,
+                                                .suggest_reasons = reasons,
+                                                .suggest_reasons_count = suggestion.count };
+    if (draft->state->task.is_speculative)
+        draft_volatile(draft, (struct state_Change){ .kind_case = CHANGE_SPECULATIVE_STARTED,
+                                                     .speculative_started = started });
+    else
+        draft_change(draft, (struct state_Change){ .kind_case = CHANGE_TRANSIENT_STARTED,
+                                                   .transient_started = started });
 }
 
 void task_start(struct draft *draft, struct task_start_options options)
 {
     struct execution *state = draft->state;
     assert(state->task.is_pending && state->task.started_time == 0);
-    draft_unready(draft, state->task.sequence);
+    if (!state->task.is_speculative)
+        draft_unready(draft, state->task.sequence);
     if (state->task.is_transient && state->task.scheduled_event_id != state->next_event_id) {
         struct history_WorkflowTaskScheduledEventAttributes scheduled = {
             .task_queue = queue_message(draft->arena, state->queue, BYTES_EMPTY),
@@ -147,8 +223,8 @@ void task_start(struct draft *draft, struct task_start_options options)
         draft_write(draft, enums_EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, &scheduled);
     }
     struct suggestion suggestion = suggest(state, draft->env->limits);
-    if (state->task.is_transient) {
-        task_start_transient(draft, options, suggestion);
+    if (task_is_virtual(state)) {
+        task_start_virtual(draft, options, suggestion);
         return;
     }
     struct history_WorkflowTaskStartedEventAttributes started = {
@@ -193,6 +269,7 @@ static void write_timed_out(struct draft *draft, int32_t type)
 
 void task_fail(struct draft *draft, const struct task_failure *failure)
 {
+    task_materialize(draft);
     struct workflow_task was = draft->state->task;
     assert(was.is_pending && was.started_time != 0);
     if (failure->counts && !was.is_sticky)
@@ -217,10 +294,10 @@ void task_fail(struct draft *draft, const struct task_failure *failure)
         task_schedule(draft, (struct task_schedule_options){ .attempt = attempt });
 }
 
-void task_time_out_sticky(struct draft *draft)
+void task_time_out_unstarted(struct draft *draft)
 {
-    assert(draft->state->task.is_pending && draft->state->task.is_sticky &&
-           draft->state->task.started_time == 0);
+    assert(draft->state->task.is_pending && draft->state->task.started_time == 0);
+    task_materialize(draft);
     draft_unready(draft, draft->state->task.sequence);
     write_timed_out(draft, enums_TIMEOUT_TYPE_SCHEDULE_TO_START);
     task_schedule(draft, (struct task_schedule_options){ .attempt = 1 });
@@ -261,7 +338,8 @@ static void settle_history(struct draft *draft)
         reason = BYTES("Workflow history count exceeds limit.");
     else if (state->history_size > (int64_t)limits->history_size_max)
         reason = BYTES("Workflow history size exceeds limit.");
-    else if (draft->live != NULL && draft->live->memory > limits->state_size_max)
+    else if (draft->live != NULL &&
+             draft->live->memory - execution_updates(draft->live)->waiting_size > limits->state_size_max)
         reason = BYTES("Workflow mutable state size exceeds limit.");
     if (reason.size != 0)
         execution_terminate(draft, reason, BYTES_EMPTY, IDENTITY_SERVER);
@@ -328,11 +406,13 @@ size_t task_virtual_events(const struct execution *state, struct arena *arena, s
 {
     const struct workflow_task *task = &state->task;
     *ret_events = NULL;
-    if (!task->is_pending || !task->is_transient)
+    if (!task->is_pending || !task_is_virtual(state))
         return 0;
-    struct bytes                                       *events = ARENA_NEW_ARRAY(arena, struct bytes, 2);
+    bool          is_sticky = task->is_sticky && state->sticky_queue.size != 0;
+    struct bytes *events = ARENA_NEW_ARRAY(arena, struct bytes, 2);
     struct history_WorkflowTaskScheduledEventAttributes scheduled = {
-        .task_queue = queue_message(arena, state->queue, BYTES_EMPTY),
+        .task_queue = is_sticky ? queue_message(arena, state->sticky_queue, state->queue)
+                                : queue_message(arena, state->queue, BYTES_EMPTY),
         .start_to_close_timeout = duration_of_ns(arena, task->timeout),
         .attempt = task->attempt,
     };
@@ -389,7 +469,7 @@ void task_delivery(const struct execution *state, struct arena *arena, bool full
         .prefix = execution_prefix_copy(state, arena),
         .prefix_count = execution_lineage(state)->prefix_count,
         .first_event_id = full_history ? 1 : state->previous_started_event_id + 1,
-        .last_event_id = state->task.is_transient ? state->next_event_id - 1 : state->task.started_event_id,
+        .last_event_id = task_is_virtual(state) ? state->next_event_id - 1 : state->task.started_event_id,
         .run_id = state->run_id,
         .task = token_of(state, arena),
         .attach_queries = true,
@@ -413,9 +493,13 @@ void decide_task_start(const struct execution *live, struct workflow_request *re
         request->stale = request->poll.request_id.size == 0 ||
                          !bytes_equal(task->request_id, request->poll.request_id);
         if (!request->stale) {
+            struct draft again;
+            draft_begin(&again, live, env, arena);
             request->response = task_response(live, arena);
+            updates_send(&again, true, request->response);
             request->has_delivery = true;
             task_delivery(live, arena, full || !task->is_sticky, &request->delivery);
+            decision_finish(&again, decision);
         }
         return;
     }
@@ -425,11 +509,18 @@ void decide_task_start(const struct execution *live, struct workflow_request *re
     }
     struct draft draft;
     draft_begin(&draft, live, env, arena);
+    if (task->is_speculative && !updates_wait(live)) { /* there is nothing left to tell a worker */
+        request->stale = true;
+        task_drop_speculative(&draft);
+        decision_finish(&draft, decision);
+        return;
+    }
     if (!request->poll.sticky && live->sticky_queue.size != 0) /* the worker that knew the run is gone */
         DRAFT_CHANGE(&draft, CHANGE_STICKY, sticky, state_Sticky, .timeout = 0);
     task_start(&draft, (struct task_start_options){ .identity = request->poll.identity,
                                                     .request_id = request->poll.request_id });
     request->response = task_response(draft.state, arena);
+    updates_send(&draft, true, request->response);
     request->has_delivery = true;
     task_delivery(draft.state, arena, full, &request->delivery);
     decision_finish(&draft, decision);
@@ -445,7 +536,13 @@ void decide_task_return(const struct execution *live, struct workflow_request *r
     struct draft        draft;
     struct task_failure timed_out = { .timed_out = true };
     draft_begin(&draft, live, env, request->base.arena);
-    task_fail(&draft, &timed_out);
+    if (live->task.is_speculative) { /* nobody has seen it: the next one is the same again */
+        task_drop_speculative(&draft);
+        if (updates_wait(live))
+            task_schedule_speculative(&draft, false);
+    } else {
+        task_fail(&draft, &timed_out);
+    }
     draft_settle(&draft, false);
     decision_finish(&draft, decision);
 }
@@ -492,6 +589,8 @@ void decide_reset_sticky(const struct execution *live, struct workflow_request *
     draft_begin(&draft, live, env, request->base.arena);
     const struct workflow_task *task = &draft.state->task;
     bool                        moves = task->is_pending && task->is_sticky && task->started_time == 0;
+    if (moves)
+        task_materialize(&draft);
     DRAFT_CHANGE(&draft, CHANGE_STICKY, sticky, state_Sticky, .timeout = 0);
     if (moves) /* the same task, for whoever polls the normal queue */
         task_offer_again(&draft);

@@ -5,7 +5,8 @@
  *        ^                        | sticky: timed out     | failed, timed out, returned
  *        +------------------------+-----------------------+   then always scheduled again
  *
- * The second and later attempts are transient: nothing of them is written until one completes.
+ * The second and later attempts are transient: nothing of them is written until one completes. A speculative task is there for
+ * updates alone and in memory only; when something durable happens beside it, it becomes a normal one first.
  */
 #ifndef ENGINE_WORKFLOW_TASK_H
 #define ENGINE_WORKFLOW_TASK_H
@@ -20,6 +21,14 @@ struct task_schedule_options {
 void task_schedule(struct draft *draft, struct task_schedule_options options);
 /* Another row for the one that is scheduled, in place of any that it has: its queue or its priority has changed. */
 void task_offer_again(struct draft *draft);
+/* A speculative one; there must be none. Matching is told, unless it is started in this same transition. */
+void task_schedule_speculative(struct draft *draft, bool is_started_here);
+/* Writes what a speculative task has done so far: from here on it is a normal one. Does nothing for others. */
+void task_materialize(struct draft *draft);
+/* Writes the events that a transient or speculative task showed, with the ids that it showed. */
+void task_write_virtual(struct draft *draft);
+/* Takes a speculative task back without a trace. */
+void task_drop_speculative(struct draft *draft);
 /* Hands the scheduled one to a worker. A transient one that new events have overtaken becomes a normal one first. */
 struct task_start_options {
     struct bytes identity, request_id;
@@ -39,8 +48,8 @@ struct task_failure {
     bool                                    is_last; /* the run is about to be closed: nothing is scheduled */
 };
 void task_fail(struct draft *draft, const struct task_failure *failure);
-/* A sticky task that nobody took in time. */
-void task_time_out_sticky(struct draft *draft);
+/* A sticky or speculative task that nobody took in time. */
+void task_time_out_unstarted(struct draft *draft);
 /* Ends a task in a worker's hands because the run closes from outside. */
 void task_force_close(struct draft *draft);
 

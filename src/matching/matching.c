@@ -83,7 +83,7 @@ static struct matching_family *family_get(struct matching *matching, const struc
 }
 
 /* NULL when the lane holds as many queues as it may. */
-static struct matching_queue *queue_get(struct matching *matching, const struct queue_name *name)
+struct matching_queue *queue_get(struct matching *matching, const struct queue_name *name)
 {
     struct matching_queue *queue = matching_queue_find(matching, name);
     if (queue != NULL || matching->queues.count >= MATCHING_QUEUES_MAX)
@@ -99,6 +99,7 @@ static struct matching_queue *queue_get(struct matching *matching, const struct 
     list_init(&queue->work);
     list_init(&queue->pollers);
     list_init(&queue->directs);
+    list_init(&queue->fleeting);
     heap_link_init(&queue->due);
     list_init(&queue->streams);
     heap_init(&queue->turns);
@@ -129,6 +130,7 @@ void queue_free(struct matching_queue *queue)
     assert(list_empty(&queue->pollers));
     assert(list_empty(&queue->directs));
     assert(!queue->scanning && queue->refills == 0);
+    fleeting_drop_all(queue);
     LIST_FOR_EACH (stream, &queue->streams, struct matching_stream, siblings)
         stream_free(stream);
     assert(queue->item_count == 0);
@@ -259,7 +261,7 @@ static void remember_poller(struct matching_queue *queue, struct bytes identity,
 
 /* --- matching --- */
 
-static void poller_leave(struct poller *poller)
+void poller_leave(struct poller *poller)
 {
     struct matching_queue *queue = poller->queue;
     assert(queue != NULL);
@@ -350,6 +352,8 @@ enum status matching_poll(struct matching *matching, const struct queue_name *na
         poller->assign_direct(poller, direct);
         return ST_OK;
     }
+    if (list_empty(&queue->pollers) && fleeting_assign(queue, poller))
+        return ST_OK;
     if (poller->since == 0)
         poller->since = queue->last_poll;
     poller->queue = queue;
@@ -473,9 +477,13 @@ static struct matching_stream *stream_for(struct matching_queue *queue, const st
 
 void matching_offer(struct matching *matching, const struct store_ready *task)
 {
-    struct queue_name      name = name_of_task(task);
-    struct matching_queue *queue = queue_get(matching, &name);
+    struct queue_name name = name_of_task(task);
     matching->offers++;
+    if (task->without_row) {
+        fleeting_offer(matching, &name, task);
+        return;
+    }
+    struct matching_queue *queue = queue_get(matching, &name);
     if (queue == NULL)
         return; /* the row waits on disk; the first poller reads it */
     rates_add(queue, task->priority, false);

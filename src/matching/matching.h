@@ -28,6 +28,8 @@
 #define MATCHING_ALIVE_NS          (10 * NS_PER_S)
 #define MATCHING_SWEEP_NS          (10 * NS_PER_S)
 #define MATCHING_IDLE_NS           (300 * NS_PER_S)
+#define MATCHING_FLEETING_MAX      1024 /* tasks without a row per queue; past it the oldest goes */
+#define MATCHING_FLEETING_NS       (60 * NS_PER_S)
 #define MATCHING_HISTORY_MAX       32 /* identities remembered per queue */
 #define MATCHING_PRIORITIES                                                                                  \
     (PRIORITY_MAX + 1) /* by number; what is below or above counts as 0 and the last */
@@ -89,6 +91,8 @@ void matching_expire(struct matching *matching, struct poller *poller);
 struct poller *matching_reserve(struct matching *matching, const struct store_ready *task);
 /* A reserved poller that got nothing: it waits on, before all others. */
 void matching_unreserve(struct matching *matching, const struct queue_name *name, struct poller *poller);
+/* A task without a row is kept until a poller takes it or its owner has long given it up; what is lost is its owner's to make
+ * again. */
 void matching_offer(struct matching *matching, const struct store_ready *task);
 /* What was handed out last turned out to be no task: the queue's limit gets its token back. */
 void matching_refund(struct matching *matching, const struct queue_name *name);

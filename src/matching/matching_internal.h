@@ -80,7 +80,8 @@ struct matching_queue {
     enum store_task_kind    kind;
     bool                    sticky, forgotten;
     struct list             pollers, directs;
-    size_t                  poller_count, direct_count;
+    struct list             fleeting; /* tasks without a row, in order of arrival */
+    size_t                  poller_count, direct_count, fleeting_count;
     int64_t                 last_poll, last_used, swept; /* wall ns */
     struct recent_poller   *recent;
     uint32_t                recent_count, recent_capacity;
@@ -115,6 +116,12 @@ struct matching_item {
     struct matching_stream *stream;
     struct store_ready      task;
 };
+/* A task that is in memory only. The slices of `task` point behind the struct. */
+struct fleeting_task {
+    struct list        link;
+    int64_t            expires; /* wall ns; its owner has given it up by then */
+    struct store_ready task;
+};
 struct matching {
     struct lane  *lane;
     struct store *store;
@@ -132,6 +139,16 @@ struct matching {
 struct bytes           bytes_own(struct bytes slice);
 void                   bytes_disown(struct bytes *slice);
 struct matching_queue *matching_queue_find(const struct matching *matching, const struct queue_name *name);
+/* --- fleeting.c: tasks that no row stands behind --- */
+void fleeting_offer(struct matching *matching, const struct queue_name *name, const struct store_ready *task);
+/* Gives the oldest to the poller; false: there is none. */
+bool fleeting_assign(struct matching_queue *queue, struct poller *poller);
+void fleeting_drop_all(struct matching_queue *queue);
+
+/* --- matching.c --- */
+/* NULL when the lane holds as many queues as it may. */
+struct matching_queue *queue_get(struct matching *matching, const struct queue_name *name);
+void                   poller_leave(struct poller *poller);
 int64_t                queue_now(const struct matching_queue *queue);
 bool                   queue_dead(const struct matching_queue *queue);
 /* Hands tasks to waiting pollers while there are both. */

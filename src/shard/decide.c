@@ -84,6 +84,13 @@ static void join_rows(struct change *change, const struct transition *transition
     }
 }
 
+static void apply_record(struct entity *entity, const struct transition_record *record)
+{
+    struct error error;
+    if (entity->kind->apply(entity->state, record, &error) != ST_OK)
+        panic("%s: apply refused what decide made: %s", entity->kind->name, error.message);
+}
+
 static void apply(struct entity *entity, const struct transition *transition, int64_t row_number)
 {
     struct transition_record record = {
@@ -93,16 +100,20 @@ static void apply(struct entity *entity, const struct transition *transition, in
         .event_count = transition->event_count,
         .delta = transition->delta,
     };
-    struct error error;
-    if (entity->kind->apply(entity->state, &record, &error) != ST_OK)
-        panic("%s: apply refused what decide made: %s", entity->kind->name, error.message);
+    struct transition_record fleeting = { .number = row_number, .delta = transition->volatile_delta };
+    fleeting.first_event_id = entity->next_event_id + (int64_t)transition->event_count;
+    if (!transition->is_volatile)
+        apply_record(entity, &record);
+    if (transition->volatile_delta.size != 0)
+        apply_record(entity, &fleeting);
 }
 
 /* Several transitions of one run in one open batch are one row: their events behind each other, their deltas as a list. */
 static void transition_join(struct entity *entity, const struct transition *transition)
 {
     if (transition->is_volatile) {
-        assert(transition->event_count == 0);
+        assert(transition->event_count == 0 && transition->delta.size == 0);
+        assert(transition->ready_count == 0 && transition->unready_count == 0);
         apply(entity, transition, entity->row_number);
         entity_resize(entity);
         return;
@@ -225,31 +236,104 @@ static bool ask(struct lane *lane, struct chain *chain, struct entity *entity, s
     }
 }
 
+/* --- news --- */
+
+/* The news of one transition on their way out: an output like any other, that answers nobody. */
+struct telling {
+    struct list    all; /* in lane->tellings */
+    struct arena   arena;
+    store_number   run;
+    struct news   *news;
+    size_t         count;
+    struct request request;
+};
+
+static void telling_free(struct telling *telling)
+{
+    list_remove(&telling->all);
+    arena_release(&telling->arena);
+    free(telling);
+}
+
+/* After a forgetting there is nothing to tell: the waiters were told that. */
+static void telling_done(struct request *request)
+{
+    struct telling          *telling = CONTAINER_OF(request, struct telling, request);
+    struct lane             *lane = request->home;
+    const struct lane_hooks *hooks = &lane->runtime->options.hooks;
+    for (size_t i = 0; i < telling->count && request->error.code == ST_OK; i++)
+        hooks->noticed(lane->runtime->options.hooks_context, lane, telling->run, &telling->news[i]);
+    telling_free(telling);
+}
+
+void tellings_free_all(struct lane *lane)
+{
+    while (!list_empty(&lane->tellings))
+        telling_free(LIST_ENTRY(lane->tellings.next, struct telling, all));
+}
+
+static void tell(struct lane *lane, struct chain *chain, struct entity *entity,
+                 const struct transition *transition)
+{
+    if (transition->news_count == 0 || lane->runtime->options.hooks.noticed == NULL)
+        return;
+    struct telling *telling = xcalloc(1, sizeof(*telling));
+    arena_init(&telling->arena, SIZE_MAX);
+    telling->run = entity->number;
+    telling->count = transition->news_count;
+    telling->news = ARENA_NEW_ARRAY(&telling->arena, struct news, telling->count);
+    for (size_t i = 0; i < telling->count; i++) {
+        const struct news *news = &transition->news[i];
+        telling->news[i] = (struct news){ .subject = arena_copy(&telling->arena, news->subject),
+                                          .what = news->what,
+                                          .body = arena_copy(&telling->arena, news->body) };
+    }
+    list_append(&lane->tellings, &telling->all);
+    telling->request.arena = &telling->arena;
+    telling->request.done = telling_done;
+    request_prepare(lane, &telling->request);
+    tie(lane, chain, entity, &telling->request);
+}
+
+/* --- tasks that find their poller at once --- */
+
 /* A waiting poller starts a task in the very batch that makes the task ready: no commit, no row of its own. */
+static bool fuse_one(struct lane *lane, struct chain *chain, struct entity *entity,
+                     const struct store_ready *task)
+{
+    const struct lane_hooks *hooks = &lane->runtime->options.hooks;
+    if (hooks->reserve == NULL || lane->read_only || lane->draining)
+        return false;
+    struct request *request = hooks->reserve(lane->runtime->options.hooks_context, lane, task);
+    if (request == NULL)
+        return false;
+    request_prepare(lane, request);
+    struct decision      decision;
+    struct number_source numbers;
+    if (!ask(lane, chain, entity, request, &numbers, &decision))
+        return true;
+    lane->numbers = numbers;
+    /* A start neither creates runs nor makes tasks ready, so this does not go deeper. */
+    assert(!decision.creates && decision.self.ready_count == 0 && decision.self.offer == NULL);
+    if (decision.changes) {
+        transition_join(entity, &decision.self);
+        tell(lane, chain, entity, &decision.self);
+    }
+    tie(lane, chain, entity, request);
+    return true;
+}
+
 static void fuse(struct lane *lane, struct chain *chain, struct entity *entity,
                  const struct transition *transition)
 {
     const struct lane_hooks *hooks = &lane->runtime->options.hooks;
     assert(entity != NULL);
-    if (hooks->reserve == NULL || lane->read_only || lane->draining)
-        return;
-    for (size_t i = 0; i < transition->ready_count; i++) {
-        struct request *request = hooks->reserve(lane->runtime->options.hooks_context, lane,
-                                                 &transition->ready[i]);
-        if (request == NULL)
-            continue;
-        request_prepare(lane, request);
-        struct decision      decision;
-        struct number_source numbers;
-        if (!ask(lane, chain, entity, request, &numbers, &decision))
-            continue;
-        lane->numbers = numbers;
-        /* A start neither creates runs nor makes tasks ready, so this does not go deeper. */
-        assert(!decision.creates);
-        if (decision.changes)
-            transition_join(entity, &decision.self);
-        tie(lane, chain, entity, request);
-    }
+    for (size_t i = 0; i < transition->ready_count; i++)
+        fuse_one(lane, chain, entity, &transition->ready[i]);
+    /* No row will bring this one to anybody's mind. Its start is tied to what it rests on, so nobody needs to wait. */
+    if (transition->offer != NULL && !fuse_one(lane, chain, entity, transition->offer) &&
+        hooks->offer != NULL)
+        hooks->offer(lane->runtime->options.hooks_context, lane, transition->offer);
 }
 
 static void log_limit(struct lane *lane, const struct entity *entity, const char *limit, int64_t value)
@@ -300,12 +384,15 @@ void request_decide(struct lane *lane, struct chain *chain, struct entity *entit
         size_t size = entity->kind->state_size(entity->state);
         transition_join(entity, &decision.self);
         log_limits(lane, entity, &decision, size);
+        tell(lane, chain, entity, &decision.self);
     }
     if (decision.changes_other) {
         struct entity *other = entity_find(lane, decision.other);
         assert(other != NULL && other->chain == chain && decision.other_self.ready_count == 0);
         transition_join(other, &decision.other_self);
+        tell(lane, chain, other, &decision.other_self);
         wakeup_adjust(other);
+        wakeup_adjust_volatile(other);
     }
     if (decision.creates) {
         assert(chain->current == NULL || decision.created_identity.number > chain->current->number);
@@ -332,9 +419,11 @@ void request_decide(struct lane *lane, struct chain *chain, struct entity *entit
     if (created != NULL) {
         fuse(lane, chain, created, &decision.created);
         wakeup_adjust(created);
+        wakeup_adjust_volatile(created);
     }
     if (entity != NULL && !entity->deleted) {
         wakeup_adjust(entity);
+        wakeup_adjust_volatile(entity);
         entity_touch(entity);
     }
     if (decision.changes || decision.creates)

@@ -131,21 +131,35 @@ struct message_request {
 
 /* --- decisions --- */
 
+/* News for those who wait outside: told by lane_hooks.noticed once everything it rests on is durable. What the numbers and the
+ * bytes mean is between the kind and who listens. */
+struct news {
+    struct bytes subject;
+    int          what;
+    struct bytes body;
+};
+
 /* One transition of one run. All pointers live in the request's arena (for DUE: in a runtime's arena given as such). */
 struct transition {
     int64_t       first_event_id; /* of events; the next id to come when there are none */
     struct bytes *events;         /* encoded HistoryEvents, ids dense */
     size_t        event_count;
-    struct bytes  delta;       /* what events do not say; kept readable for ever */
-    bool          is_volatile; /* true: applied, never stored (heartbeats without details); no events then */
+    struct bytes  delta; /* what events do not say; kept readable for ever */
+    struct bytes
+         volatile_delta; /* applied after delta, never stored: what a crash may take; empty: nothing */
+    bool is_volatile;    /* there is nothing but volatile_delta (and offer) */
     /* Rows. run is complete for a created run, and for a change of status, memo, search attributes or close; else NULL. */
-    struct store_run    *run;
-    struct store_ready  *ready; /* tasks that became ready; sequence from env_number */
-    size_t               ready_count;
-    store_number        *unready; /* sequences of ready rows that go: started, cancelled, timed out, moved */
-    size_t               unready_count;
-    struct store_entity *entities; /* rows of kinds that are no runs; state empty: delete */
-    size_t               entity_count;
+    struct store_run   *run;
+    struct store_ready *ready; /* tasks that became ready; sequence from env_number */
+    size_t              ready_count;
+    store_number       *unready; /* sequences of ready rows that go: started, cancelled, timed out, moved */
+    size_t              unready_count;
+    struct store_ready
+        *offer; /* a task that is ready and has no row (without_row): matching is told at once; or NULL */
+    struct news           *news; /* about the run */
+    size_t                 news_count;
+    struct store_entity   *entities; /* rows of kinds that are no runs; state empty: delete */
+    size_t                 entity_count;
     struct entity_message *messages; /* each is applied once by its target, over crashes of either side */
     size_t                 message_count;
 };
@@ -164,7 +178,6 @@ struct limit_notice {
     int64_t     value;
 };
 #define LIMIT_NOTICES_MAX 4
-
 /* What decide says. Both transitions commit together. Errors to the caller go into request->error, also beside a
  * transition (a bad completion fails the task and the caller). Nothing changes when neither transition is set. */
 struct decision {
@@ -223,7 +236,11 @@ struct entity_kind {
     enum status (*restore)(void *state, struct bytes snapshot, struct error *error) MUST_USE;
     /* After a load, before the first decide: volatile times start anew at `now` (heartbeats get a full interval). */
     void (*loaded)(void *state, int64_t now);
-    int64_t (*next_due)(const void *state);        /* wall ns; TIME_NEVER: nothing to wait for */
+    int64_t (*next_due)(const void *state); /* wall ns; TIME_NEVER: nothing to wait for */
+    /* Optional: the same for what is volatile; in memory only, and DUE comes for it too. */
+    int64_t (*volatile_due)(const void *state);
+    /* Optional: whether volatile members would be missed, so that the entity has to stay in memory. In constant time. */
+    bool (*is_pinned)(const void *state);
     int64_t (*last_event_time)(const void *state); /* wall ns; env.now is never before it */
     /* Optional: what its history begins with that is not in its own branch. Valid as long as the state. */
     size_t (*history_prefix)(const void *state, const struct history_segment **ret_segments);

@@ -123,6 +123,7 @@ struct entity *entity_new(struct lane *lane, struct chain *chain, const struct e
     list_init(&entity->tail);
     list_init(&entity->lru);
     list_init(&entity->in_chain);
+    heap_link_init(&entity->volatile_due);
     entity_resize(entity);
     return entity;
 }
@@ -166,6 +167,7 @@ void entity_free(struct entity *entity)
         free(LIST_ENTRY(at, struct tail_row, link));
     list_remove(&entity->in_chain);
     list_remove(&entity->lru);
+    heap_remove(&lane->volatile_dues, &entity->volatile_due);
     lane->entity_bytes -= entity->size;
     entity->kind->state_free(entity->state);
     free(entity);
@@ -204,7 +206,8 @@ void entity_trim_tail(struct entity *entity)
 static bool evictable(const struct entity *entity)
 {
     return entity->open == NULL && entity->flight == NULL && entity->chain->pins == 0 &&
-           entity->chain->last_batch <= entity->lane->durable_batch && entity != entity->lane->singleton;
+           entity->chain->last_batch <= entity->lane->durable_batch && entity != entity->lane->singleton &&
+           (entity->kind->is_pinned == NULL || !entity->kind->is_pinned(entity->state));
 }
 
 static void evict(struct lane *lane)

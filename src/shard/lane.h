@@ -33,6 +33,8 @@ struct lane_hooks {
     void (*withdraw)(void *context, struct lane *lane, store_number sequence);
     /* Durable history of a run grew, or it closed: wakes long polls. last_event_id is the durable end. */
     void (*released)(void *context, struct lane *lane, store_number run, int64_t last_event_id, bool open);
+    /* A decision's news about a run, when it is true for good. */
+    void (*noticed)(void *context, struct lane *lane, store_number run, const struct news *news);
     /* The lane dropped this run's shard, or everything: answer its waiters UNAVAILABLE. */
     void (*forgotten)(void *context, struct lane *lane);
 };

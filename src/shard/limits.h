@@ -47,6 +47,11 @@
     LIMIT(size_t, pending_external_cancels_max, COUNT, 2000, 1, 50000,                                       \
           "cancel requests to other workflows that one run may have on their way")                           \
     LIMIT(size_t, signals_max, COUNT, 10000, 1, 1000000, "signals that one run may receive")                 \
+    LIMIT(size_t, updates_in_flight_max, COUNT, 10, 1, 1000, "updates of one run that are not completed")    \
+    LIMIT(size_t, updates_in_flight_size_max, BYTES, LIMIT_MIB(20), LIMIT_KIB(1), LIMIT_MIB(64),             \
+          "the requests of updates that wait for a worker")                                                  \
+    LIMIT(size_t, updates_total_max, COUNT, 2000, 1, 100000,                                                 \
+          "distinct updates of one run, rejected ones not counted; near it workers are told so")             \
     LIMIT(size_t, buffered_events_max, COUNT, 100, 1, 10000,                                                 \
           "events that wait while a worker has the workflow task; past it that task fails")                  \
     LIMIT(size_t, buffered_bytes_max, BYTES, LIMIT_MIB(2), 64, LIMIT_MIB(4), "the same events: their size")  \

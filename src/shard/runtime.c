@@ -115,6 +115,7 @@ static struct lane *new_lane(struct runtime *runtime, uint32_t index, uint64_t s
     table_init(&lane->by_number);
     commit_init(lane);
     wakeup_init(lane);
+    list_init(&lane->tellings);
     return lane;
 }
 
@@ -163,6 +164,7 @@ static void lane_free(struct lane *lane)
     load_free_all(lane);
     scan_free_all(lane);
     fork_free_all(lane);
+    tellings_free_all(lane);
     /* Chains without entities are freed with the table: nothing is in use any more. */
     while (!list_empty(&lane->lru)) {
         struct entity *entity = LIST_ENTRY(lane->lru.next, struct entity, lru);

@@ -109,11 +109,12 @@ struct entity {
     size_t                    unsnapped; /* bytes of rows since the last snapshot */
     size_t                    snapshot_size;
     /* The row in the store, after all that is decided: TIME_NEVER: none. When `guessed`, it is at most this. */
-    int64_t wakeup;
-    int64_t wakeup_durable; /* the key in the window; TIME_NEVER: none known */
-    bool    wakeup_guessed, wakeup_fired;
-    bool    published; /* in the tables; before that a load's own */
-    bool    deleted;   /* gone with the batch that its change is in; requests do not find it */
+    int64_t          wakeup;
+    int64_t          wakeup_durable; /* the key in the window; TIME_NEVER: none known */
+    bool             wakeup_guessed, wakeup_fired;
+    struct heap_link volatile_due; /* in lane->volatile_dues */
+    bool             published;    /* in the tables; before that a load's own */
+    bool             deleted;      /* gone with the batch that its change is in; requests do not find it */
 };
 
 /* What an open batch will write for one entity. */
@@ -238,6 +239,8 @@ struct lane {
     int64_t due_retry_at; /* wake-ups that were taken, and whose rows are still there, are looked for again */
     struct list   wakeup_reads, due_free, due_all;
     size_t        due_running;
+    struct heap   volatile_dues; /* of entities, by what only memory knows */
+    struct list   tellings;      /* news on their way out; see decide.c */
     struct links *links;
     /* namespaces */
     struct namespace_set  *namespaces;
@@ -274,6 +277,7 @@ void request_process(struct lane *lane, struct request *request);
 /* `entity` NULL: there is none. */
 void request_decide(struct lane *lane, struct chain *chain, struct entity *entity, struct request *request);
 void wakeup_adjust(struct entity *entity);
+void tellings_free_all(struct lane *lane);
 
 /* --- commit.c --- */
 void           commit_init(struct lane *lane);
@@ -388,8 +392,10 @@ void wakeup_init(struct lane *lane);
 void wakeup_free(struct lane *lane);
 void wakeup_fire(struct lane *lane);
 /* The entity's time may have come. NULL: the run is gone, its row goes too. */
-void    wakeup_decide(struct lane *lane, struct chain *chain, struct entity *entity, struct request *request);
-void    wakeup_refill(struct lane *lane);
+void wakeup_decide(struct lane *lane, struct chain *chain, struct entity *entity, struct request *request);
+void wakeup_refill(struct lane *lane);
+/* What is volatile about the entity may have become due earlier or later. */
+void    wakeup_adjust_volatile(struct entity *entity);
 void    wakeup_released(struct entity *entity, const struct change *change);
 int64_t wakeup_next_due(const struct lane *lane);
 /* Wake-ups may have been taken for what was forgotten: their rows are looked for after `wait`. */

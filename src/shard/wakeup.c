@@ -7,6 +7,7 @@ struct due_request {
     struct list    all; /* in lane->due_all */
     struct arena   arena;
     int64_t        due;
+    bool           is_volatile; /* no row stands behind it */
     struct request request;
 };
 
@@ -59,7 +60,7 @@ static void due_done(struct request *request)
     list_append(&lane->due_free, &request->link);
 }
 
-static void submit_due(struct lane *lane, const struct wakeup_item *item)
+static void submit_due(struct lane *lane, const struct wakeup_item *item, bool is_volatile)
 {
     const struct entity_kind *kind = runtime_kind(lane->runtime, runtime_log_kind(lane->runtime));
     size_t                    request_size = MAX(kind->request_size, sizeof(struct request));
@@ -75,6 +76,7 @@ static void submit_due(struct lane *lane, const struct wakeup_item *item)
     lane->due_running++;
     lane->statistics.wakeups++;
     due->due = item->due;
+    due->is_volatile = is_volatile;
     memset(&due->request, 0, request_size);
     due->request = (struct request){
         .arena = &due->arena,
@@ -104,30 +106,69 @@ void wakeup_fire(struct lane *lane)
         if (link == NULL || link->key.major > lane->now)
             break;
         window_take(&lane->wakeups, link);
-        submit_due(lane, CONTAINER_OF(link, struct wakeup_item, link));
+        submit_due(lane, CONTAINER_OF(link, struct wakeup_item, link), false);
         item_free(link);
     }
+    for (unsigned i = 0; i < TURN_WAKEUPS_MAX && lane->due_running < TURN_WAKEUPS_MAX; i++) {
+        struct heap_link *first = heap_first(&lane->volatile_dues);
+        if (first == NULL || first->due > lane->now)
+            break;
+        struct entity     *entity = CONTAINER_OF(first, struct entity, volatile_due);
+        struct wakeup_item item = { .due = first->due,
+                                    .entity = entity->number,
+                                    .namespace_number = entity->chain->namespace_number,
+                                    .business_id = entity->chain->business_id };
+        heap_remove(&lane->volatile_dues, first);
+        submit_due(lane, &item, true);
+    }
+}
+
+void wakeup_adjust_volatile(struct entity *entity)
+{
+    struct heap *dues = &entity->lane->volatile_dues;
+    if (entity->kind->volatile_due == NULL)
+        return;
+    int64_t due = entity->kind->volatile_due(entity->state);
+    if (heap_linked(&entity->volatile_due) && entity->volatile_due.due == due)
+        return;
+    heap_remove(dues, &entity->volatile_due);
+    if (due != TIME_NEVER)
+        heap_push(dues, &entity->volatile_due, due, (uint64_t)entity->number);
+}
+
+static int64_t any_due(const struct entity *entity)
+{
+    int64_t due = entity->kind->next_due(entity->state);
+    return entity->kind->volatile_due == NULL ? due : MIN(due, entity->kind->volatile_due(entity->state));
 }
 
 void wakeup_decide(struct lane *lane, struct chain *chain, struct entity *entity, struct request *request)
 {
     struct due_request *due = CONTAINER_OF(request, struct due_request, request);
+    if (entity == NULL && due->is_volatile) { /* it was forgotten, and what was due with it */
+        lane_finish(lane, request);
+        chain_free_if_idle(lane, chain);
+        return;
+    }
     if (entity == NULL) {
         commit_stray_wakeup(lane, request->number != 0 ? request->number : run_id_number(&request->run_id));
         lane_finish(lane, request);
         chain_free_if_idle(lane, chain);
         return;
     }
-    if (entity->wakeup_durable == due->due)
-        entity->wakeup_durable = TIME_NEVER;
-    /* The row is spent, unless another one has been decided that replaces it. */
-    if (entity->wakeup_guessed || entity->wakeup == due->due)
-        entity->wakeup_fired = true;
-    if (entity->kind->next_due(entity->state) <= lane->now) {
+    if (!due->is_volatile) {
+        if (entity->wakeup_durable == due->due)
+            entity->wakeup_durable = TIME_NEVER;
+        /* The row is spent, unless another one has been decided that replaces it. */
+        if (entity->wakeup_guessed || entity->wakeup == due->due)
+            entity->wakeup_fired = true;
+    }
+    if (any_due(entity) <= lane->now) {
         request_decide(lane, chain, entity, request);
         return;
     }
     wakeup_adjust(entity);
+    wakeup_adjust_volatile(entity);
     lane_finish(lane, request);
 }
 
@@ -234,6 +275,9 @@ int64_t wakeup_next_due(const struct lane *lane)
     int64_t                   due = MIN(lane->wakeup_retry_at, lane->due_retry_at);
     if (link != NULL && lane->due_running < TURN_WAKEUPS_MAX)
         due = MIN(due, link->key.major);
+    const struct heap_link *first = heap_first(&lane->volatile_dues);
+    if (first != NULL && lane->due_running < TURN_WAKEUPS_MAX)
+        due = MIN(due, first->due);
     return due;
 }
 
@@ -241,6 +285,7 @@ void wakeup_init(struct lane *lane)
 {
     window_init(&lane->wakeups, lane->runtime->options.window_size, item_free);
     lane->wakeup_retry_at = lane->due_retry_at = TIME_NEVER;
+    heap_init(&lane->volatile_dues);
     list_init(&lane->due_free);
     list_init(&lane->due_all);
     list_init(&lane->wakeup_reads);
@@ -265,5 +310,6 @@ void wakeup_free(struct lane *lane)
         arena_release(&due->arena);
         free(due);
     }
+    heap_release(&lane->volatile_dues);
     window_release(&lane->wakeups);
 }

@@ -90,6 +90,7 @@ struct store_ready {
     int64_t              scheduled_event_id;
     int64_t              stamp;        /* attempt or stamp: what makes an older row stale */
     int64_t              created_time; /* wall, for backlog age */
+    bool                 without_row;  /* never stored: a hint of a task that only memory knows */
 };
 
 /* A message to another entity (design: links). Numbered per (source range, target range); applied once by the receiver. */

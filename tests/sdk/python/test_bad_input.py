@@ -97,6 +97,9 @@ ANSWERS = {
     "RemoveSearchAttributes": (BAD, BAD),
     "ListSearchAttributes": (BAD, OK),
     "ListClusters": (OK, None),
+    "UpdateWorkflowExecution": (BAD, BAD),
+    "PollWorkflowExecutionUpdate": (BAD, BAD),
+    "ExecuteMultiOperation": (BAD, BAD),
 }
 # Not there yet: each must say so by name. An RPC that gets implemented moves to the table above.
 # Refused on purpose: clients that probe for them go on without.

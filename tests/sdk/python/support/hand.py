@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Sequence
 
 import grpc
+from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from temporalio.api.command.v1 import message_pb2 as command_pb2
 from temporalio.api.common.v1 import message_pb2 as common
 from temporalio.api.enums.v1 import command_type_pb2, failed_cause_pb2, task_queue_pb2, workflow_pb2
 from temporalio.api.failure.v1 import message_pb2 as failure_pb2
+from temporalio.api.protocol.v1 import message_pb2 as protocol_pb2
+from temporalio.api.update.v1 import message_pb2 as update_pb2
 
 from support.env import Env
 from support.grpc_client import POLL_SECONDS, Rpc
@@ -215,6 +220,67 @@ def header(**values: object) -> common.Header:
     return common.Header(fields={key: payload(value) for key, value in values.items()})
 
 
+# Updates: a worker answers the request in a task's messages with messages of its own, each placed by a command.
+
+
+def protocol_message(message_id: str) -> Command:
+    return Command(
+        command_type=CommandType.COMMAND_TYPE_PROTOCOL_MESSAGE,
+        protocol_message_command_attributes={"message_id": message_id},
+    )
+
+
+def _any(body: Message) -> Any:
+    packed = Any()
+    packed.Pack(body)
+    return packed
+
+
+def update_request(message: protocol_pb2.Message) -> update_pb2.Request:
+    request = update_pb2.Request()
+    assert message.body.Unpack(request), f"the message holds a {message.body.type_url}"
+    return request
+
+
+def accept(message: protocol_pb2.Message, **fields: object) -> protocol_pb2.Message:
+    """The acceptance of the update that this request message brought."""
+    values = dict(
+        accepted_request_message_id=message.id,
+        accepted_request_sequencing_event_id=message.event_id,
+        accepted_request=update_request(message),
+    )
+    return protocol_pb2.Message(
+        id=f"{message.protocol_instance_id}/accept",
+        protocol_instance_id=message.protocol_instance_id,
+        body=_any(update_pb2.Acceptance(**(values | fields))),
+    )
+
+
+def reject(message: protocol_pb2.Message, why: failure_pb2.Failure | None = None) -> protocol_pb2.Message:
+    return protocol_pb2.Message(
+        id=f"{message.protocol_instance_id}/reject",
+        protocol_instance_id=message.protocol_instance_id,
+        body=_any(
+            update_pb2.Rejection(
+                rejected_request_message_id=message.id,
+                rejected_request_sequencing_event_id=message.event_id,
+                rejected_request=update_request(message),
+                failure=why or failure("no", type="Refused"),
+            )
+        ),
+    )
+
+
+def respond(update_id: str, *result: object, why: failure_pb2.Failure | None = None) -> protocol_pb2.Message:
+    """The outcome of an update: a result, or a failure."""
+    outcome = update_pb2.Outcome(failure=why) if why else update_pb2.Outcome(success=payloads(*result))
+    return protocol_pb2.Message(
+        id=f"{update_id}/complete",
+        protocol_instance_id=update_id,
+        body=_any(update_pb2.Response(meta={"update_id": update_id}, outcome=outcome)),
+    )
+
+
 class Hand:
     def __init__(self, env: Env, workflow_id: str | None = None, queue: str | None = None) -> None:
         self.env = env
@@ -353,6 +419,44 @@ class Hand:
             completed_type="QUERY_RESULT_TYPE_ANSWERED",
             query_result=payloads(*result),
         )
+
+    # Updates.
+
+    def update_fields(self, name: str, *arguments: object, id: str = "u", wait: str = "COMPLETED", **fields):
+        execution = {"workflow_id": self.workflow_id, "run_id": fields.pop("run_id", self.run_id)}
+        return dict(
+            workflow_execution=execution,
+            wait_policy={"lifecycle_stage": f"UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_{wait}"},
+            request={
+                "meta": {"update_id": id, "identity": "updater"},
+                "input": {"name": name, "args": payloads(*arguments) if arguments else None},
+            },
+            **fields,
+        )
+
+    async def update(self, name: str = "up", *arguments: object, seconds: float = 40.0, **fields: object):
+        return await self.rpc.UpdateWorkflowExecution(
+            _seconds=seconds, **self.update_fields(name, *arguments, **fields)
+        )
+
+    def updating(self, name: str = "up", *arguments: object, **fields: object) -> asyncio.Task:
+        """The call under way: a worker has to do something before it ends."""
+        return asyncio.create_task(self.update(name, *arguments, **fields))
+
+    async def poll_update(
+        self, id: str = "u", wait: str | None = None, run_id: str | None = None, seconds: float = 40.0
+    ):
+        stage = "UNSPECIFIED" if wait is None else wait
+        return await self.rpc.PollWorkflowExecutionUpdate(
+            _seconds=seconds,
+            update_ref={"workflow_execution": self.execution(run_id), "update_id": id},
+            wait_policy={"lifecycle_stage": f"UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_{stage}"},
+        )
+
+    async def answer(self, task, *messages: protocol_pb2.Message, then: Sequence[Command] = (), **fields):
+        """Completes `task` with these messages, in this order, and then with the commands."""
+        placed = [protocol_message(m.id) for m in messages if not m.body.Is(update_pb2.Rejection.DESCRIPTOR)]
+        return await self.complete(task, *placed, *then, messages=list(messages), **fields)
 
     async def describe(self, run_id: str | None = None):
         return await self.rpc.DescribeWorkflowExecution(execution=self.execution(run_id))
