@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "sdk" / "python"))
 import interpreter  # noqa: E402
 from gates import Gates  # noqa: E402
 from generate import Expected, Program  # noqa: E402
-from normal import Names, event as plain_event  # noqa: E402
+from normal import Names, event as plain_event, type_name  # noqa: E402
 from support.grpc_client import Rpc  # noqa: E402
 from support.histories import check_invariants  # noqa: E402
 from temporalio.client import (  # noqa: E402
@@ -31,6 +31,7 @@ from temporalio.service import RPCError  # noqa: E402
 
 WAIT_SECONDS = 20.0
 PAGE_WAIT_SECONDS = 15.0
+ASK_AGAIN_SECONDS = 0.01
 CUT_OFF = "application(AcceptedUpdateCompletedWorkflow, …, -)"
 # The reference hides not yet written events of a workflow task from its own command line only.
 AS_COMMAND_LINE = {"metadata": (("client-name", "temporal-cli"), ("client-version", "1.0.0"))}
@@ -43,7 +44,8 @@ class Difference(Exception):
 class Session:
     """One program's run."""
 
-    def __init__(self, client: Client, rpc: Rpc, gates: Gates, names: Names) -> None:
+    def __init__(self, client: Client, rpc: Rpc, gates: Gates, names: Names, program: Program) -> None:
+        self.program = program
         self.client, self.rpc, self.gates, self.names = client, rpc, gates, names
         self.runs: dict[str, str] = {}  # run alias to run id
         self.histories: dict[str, list] = {}  # run alias to the raw events read so far
@@ -56,40 +58,39 @@ class Session:
         self.runs[alias] = run_id
         self.names.runs[run_id] = alias
 
-    async def find_run(self, alias: str) -> str:
-        """The run's id; runs that the server made are named by the events that made them."""
-        if alias not in self.runs:
-            workflow, number = alias.rsplit("/", 1)
-            described = await self.rpc.DescribeWorkflowExecution(
-                execution={"workflow_id": self.workflow(workflow)}
-            )
-            info = described.workflow_execution_info
-            if int(number) == 1:
-                self.learn(alias, info.first_run_id)
-            else:
-                self.learn(alias, info.execution.run_id)
-        return self.runs[alias]
+    def learn_from(self, alias: str) -> None:
+        """Runs that the server made are named by the events that tell of them, at the places the model foresees."""
+        for wanted, raw in zip(self.program.histories[alias], self.histories[alias], strict=False):
+            which = raw.WhichOneof("attributes")
+            attributes = getattr(raw, which)
+            if wanted["type"] != type_name(raw):
+                return
+            if wanted["type"] == "ChildWorkflowExecutionStarted":
+                self.learn(wanted["workflow_execution"]["run_id"], attributes.workflow_execution.run_id)
+            elif wanted.get("new_execution_run_id") and attributes.new_execution_run_id:
+                self.learn(wanted["new_execution_run_id"], attributes.new_execution_run_id)
 
-    async def read(self, alias: str, at_least: int) -> list:
-        """The run's history, once it has that many events."""
-        workflow = self.workflow(alias.rsplit("/", 1)[0])
-        run_id = await self.find_run(alias)
-        events = self.histories.get(alias, [])
+    async def read(self, alias: str, at_least: int) -> None:
+        """Reads the run's history until it has that many events."""
         token = b""
-        events = []
+        events: list = []
         while True:
             page = await self.rpc.GetWorkflowExecutionHistory(
                 _seconds=PAGE_WAIT_SECONDS + 5,
                 _options=AS_COMMAND_LINE,
-                execution={"workflow_id": workflow, "run_id": run_id},
+                execution={
+                    "workflow_id": self.workflow(alias.rsplit("/", 1)[0]),
+                    "run_id": self.runs[alias],
+                },
                 wait_new_event=len(events) < at_least,
                 next_page_token=token,
             )
             events.extend(page.history.events)
             self.histories[alias] = events
+            self.learn_from(alias)
             token = page.next_page_token
             if len(events) >= at_least or not token:
-                return events
+                return
 
     async def perform(self, operation: dict) -> str:
         """Makes the operation; what its caller was told."""
@@ -138,6 +139,21 @@ class Session:
 
         self.updates[question["id"]] = asyncio.create_task(ask())
 
+    async def admitted(self, operation: dict) -> None:
+        """Until the server knows the update: nothing else shows that, when its caller is not answered yet."""
+        reference = {
+            "workflow_execution": {"workflow_id": self.workflow(operation["workflow"])},
+            "update_id": operation["question"]["id"],
+        }
+        while True:
+            try:
+                await self.rpc.PollWorkflowExecutionUpdate(update_ref=reference)
+                return
+            except grpc.aio.AioRpcError as error:
+                if error.code() != grpc.StatusCode.NOT_FOUND:
+                    raise
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
+
     async def op_cancel(self, operation: dict) -> None:
         await self.client.get_workflow_handle(self.workflow(operation["workflow"])).cancel()
 
@@ -175,12 +191,17 @@ class Session:
         return None
 
     async def reach(self, expected: Expected) -> None:
+        left = dict(expected.events)
+        while left:
+            known = [alias for alias in left if alias in self.runs]
+            if not known:
+                raise Difference(f"nothing tells of the runs {sorted(left)}")
+            for alias in known:
+                await self.read(alias, left.pop(alias))
         for alias, label, number in expected.attempts:
-            await self.gates.attempt(await self.find_run(alias), label, number)
+            await self.gates.attempt(self.runs[alias], label, number)
         for alias, label in expected.holds:
-            await self.gates.hold((await self.find_run(alias), label)).entered.wait()
-        for alias, count in expected.events.items():
-            await self.read(alias, count)
+            await self.gates.hold((self.runs[alias], label)).entered.wait()
         for update, wanted in expected.updates.items():
             told = await self.updates[update]
             if told != wanted:
@@ -191,18 +212,21 @@ class Session:
         if answer != expected.answer:
             raise Difference(f"the call was told {answer!r}, not {expected.answer!r}")
         try:
-            await asyncio.wait_for(self.reach(expected), WAIT_SECONDS)
+            async with asyncio.timeout(WAIT_SECONDS):
+                if operation["op"] == "update" and operation["question"]["id"] not in expected.updates:
+                    await self.admitted(operation)
+                await self.reach(expected)
         except TimeoutError:
             raise Difference(f"this did not come true within {WAIT_SECONDS:.0f} s: {expected}") from None
 
-    async def collect(self, aliases: list[str]) -> dict[str, list[dict]]:
-        """The whole histories as they are now, normalised."""
-        for alias in aliases:
-            await self.read(alias, 0)
-        for alias in aliases:
-            check_invariants(self.histories[alias])
+    async def collect(self) -> dict[str, list[dict]]:
+        """The histories of all runs that are known, whole and normalised."""
+        for alias in self.program.histories:
+            if alias in self.runs:
+                await self.read(alias, 0)
+                check_invariants(self.histories[alias])
         return {
-            alias: [plain_event(raw, self.names) for raw in self.histories[alias]] for alias in aliases
+            alias: [plain_event(raw, self.names) for raw in events] for alias, events in self.histories.items()
         }
 
     async def close(self) -> None:
@@ -219,34 +243,27 @@ class Session:
         await asyncio.gather(*self.updates.values(), return_exceptions=True)
 
 
-    async def run(self, program: Program) -> None:
+    async def run(self) -> None:
         """The whole program; raises Difference at the first thing that the model did not say."""
         try:
-            for operation, expected in zip(program.operations, program.expected, strict=True):
+            for operation, expected in zip(self.program.operations, self.program.expected, strict=True):
                 await self.step(operation, expected)
         except Difference as difference:
-            raise Difference(f"{difference}\n{await self.first_difference(program)}") from None
-        found = await self.first_difference(program)
+            raise Difference(f"{difference}\n{await self.first_difference()}") from None
+        found = await self.first_difference()
         if found:
             raise Difference(found)
 
-    async def first_difference(self, program: Program) -> str:
+    async def first_difference(self) -> str:
         """Where the histories leave the model's; empty when they do not."""
-        histories = await self.collect([alias for alias in program.histories if await self.exists(alias)])
-        for alias, wanted in program.histories.items():
+        histories = await self.collect()
+        for alias, wanted in self.program.histories.items():
             if alias not in histories:
                 return f"there is no run {alias}"
             text = compare(alias, wanted, histories[alias])
             if text:
                 return text
         return ""
-
-    async def exists(self, alias: str) -> bool:
-        try:
-            await self.find_run(alias)
-            return True
-        except grpc.aio.AioRpcError:
-            return False
 
 
 CONTEXT = 6

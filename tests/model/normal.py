@@ -16,8 +16,11 @@ from collections.abc import Callable
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from support import server as server_module
 from temporalio.api.enums.v1 import event_type_pb2
 
+# Where the reference is known to do other than it should, and the model says what it should.
+REFERENCE = server_module.is_reference()
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 EventType = event_type_pb2.EventType
 
@@ -141,6 +144,9 @@ def event(raw: Message, names: Names) -> dict:
         queue = attributes.get("task_queue")
         if queue is not None and queue.get("kind") == "STICKY":
             queue["name"] = "<sticky>"
+    if name == "WorkflowTaskStarted" and REFERENCE:
+        # The reference forgets who took a speculative task when something else makes it real.
+        attributes.setdefault("identity", "worker")
     if "request_id" in attributes:
         attributes["request_id"] = "<id>"
     if name == "MarkerRecorded" and attributes["marker_name"] == "core_local_activity":

@@ -139,9 +139,9 @@ class Bench:
         """What differs; empty when nothing does."""
         name = f"m-{self.session}-{uuid.uuid4().hex[:8]}-"
         queues = {"%work": self.queue(program.sticky), "%nowhere": f"nowhere-{self.session}"}
-        session = driver.Session(self.client, self.rpc, self.gates, Names(name, queues))
+        session = driver.Session(self.client, self.rpc, self.gates, Names(name, queues), program)
         try:
-            await session.run(program)
+            await session.run()
             return ""
         except driver.Difference as difference:
             return str(difference)

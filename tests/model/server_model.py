@@ -74,6 +74,8 @@ class Run:
     status: str = "created"  # created, running, or how it ended
     task: Task | None = None
     sticky: bool = False
+    memo: dict = field(default_factory=dict)  # as the worker's upserts have left it
+    search_attributes: dict = field(default_factory=dict)
     buffered: list = field(default_factory=list)  # (event, key of a Started event, is it one that a request waits for)
     activities: dict = field(default_factory=dict)
     timers: dict = field(default_factory=dict)  # timer id to (started event id, seconds)
@@ -297,10 +299,10 @@ class World:
             return ended(label, outcome)
         external = {
             "ExternalWorkflowExecutionSignaled": "ok None",
-            "SignalExternalWorkflowExecutionFailed": "application(None, Unable to signal external workflow "
+            "SignalExternalWorkflowExecutionFailed": "application(ExternalWorkflowExecutionNotFound, Unable to signal external workflow "
             "because it was not found, -)",
             "ExternalWorkflowExecutionCancelRequested": "ok None",
-            "RequestCancelExternalWorkflowExecutionFailed": "application(None, Unable to cancel external "
+            "RequestCancelExternalWorkflowExecutionFailed": "application(ExternalWorkflowExecutionNotFound, Unable to cancel external "
             "workflow because it was not found, -)",
         }
         if kind in external:
@@ -333,10 +335,9 @@ class World:
             self.features.add("unhandled command")
             run.unhandled_retry = True
             for known in run.updates.values():
-                if known["state"] == "sent":
-                    raise Ambiguous("an update of a task that the server refused")
-                if known["state"] == "admitted":
-                    known["state"] = "refused"  # its caller asks again, and is refused until the run has closed
+                if known["state"] in ("admitted", "sent"):
+                    # Its caller is told to ask again, and may do so before the next task or after it.
+                    raise Ambiguous("an update next to a task that the server refused")
             failure = {"message": "UnhandledCommand", "server_failure_info": {}}
             self.fail_task(run, "UNHANDLED_COMMAND", failure)
             return
@@ -407,8 +408,6 @@ class World:
         if not run.open:
             return
         run.unhandled_retry = False
-        if any(known["state"] == "refused" for known in run.updates.values()):
-            raise Ambiguous("nobody knows when the update's caller asks again")
         self._next_task(run, self.flush(run))
 
     def _next_task(self, run: Run, flushed: bool) -> None:
@@ -557,6 +556,7 @@ class World:
             workflow_task_completed_event_id=completed,
             upserted_memo={"fields": command["values"]},
         )
+        merge(run.memo, command["values"])
 
     def _command_search_attribute(self, run: Run, command: dict, completed: int) -> None:
         self.write(
@@ -565,6 +565,7 @@ class World:
             workflow_task_completed_event_id=completed,
             search_attributes={"indexed_fields": {"ModelKeyword": command["value"]}},
         )
+        merge(run.search_attributes, {"ModelKeyword": command["value"]})
 
     def _command_child(self, run: Run, command: dict, completed: int) -> None:
         step = command["step"]
@@ -737,7 +738,15 @@ class World:
         return "IN_PROGRESS", following
 
     def _command_continue_as_new(self, run: Run, command: dict, completed: int) -> None:
-        start = dict(run.start) | {"program": command["program"], "memo": None, "retry": run.start["retry"]}
+        # The SDK sends the present memo and search attributes along; what it does not send is gone.
+        memo = dict(run.memo) or None
+        attributes = dict(run.search_attributes) or None
+        start = dict(run.start) | {
+            "program": command["program"],
+            "memo": memo,
+            "search_attributes": attributes,
+            "header": None,
+        }
         following = self._new_run(run.workflow, start, run)
         self.write(
             run,
@@ -749,6 +758,8 @@ class World:
             workflow_run_timeout=run.start["run_timeout"] or 0.0,
             workflow_task_timeout=run.start["task_timeout"],
             workflow_task_completed_event_id=completed,
+            memo={"fields": memo} if memo else None,
+            search_attributes={"indexed_fields": attributes} if attributes else None,
             inherit_build_id=True,
         )
         following.start["run_timeout"] = run.start["run_timeout"] or 0.0
@@ -782,7 +793,7 @@ class World:
                 "parent_workflow_execution": {"workflow_id": parent["workflow"], "run_id": parent["run"]},
                 "parent_initiated_event_id": parent["initiated"],
                 "root_workflow_execution": parent["root"],
-                "header": {},
+                "header": start.get("header", {}),
             }
         values = {
             "workflow_type": TYPE,
@@ -798,9 +809,14 @@ class World:
             "attempt": run.attempt,
             "first_workflow_task_backoff": 0.0,
             "memo": {"fields": start["memo"]} if start["memo"] else None,
+            "search_attributes": (
+                {"indexed_fields": start["search_attributes"]} if start.get("search_attributes") else None
+            ),
             "workflow_id": run.workflow,
             "priority": {},
         }
+        run.memo = dict(start["memo"] or {})
+        run.search_attributes = dict(start.get("search_attributes") or {})
         self.write(run, "WorkflowExecutionStarted", **(values | more | attributes))
 
     def close(self, run: Run, status: str, following: Run | None = None, **told: object) -> None:
@@ -810,7 +826,7 @@ class World:
         run.activities.clear()
         run.timers.clear()
         for update, known in run.updates.items():
-            if known["state"] in ("admitted", "sent", "refused"):
+            if known["state"] in ("admitted", "sent"):
                 if following is not None:
                     raise Ambiguous("an update goes on to the next run")
                 self.told[update] = "NOT_FOUND"
@@ -1078,6 +1094,11 @@ class World:
         return []
 
     def happen(self, transition: tuple) -> None:
+        if transition[0] in ("fire", "expire", "redispatch") and any(
+            run.open and run.start["run_timeout"] and run.start["run_timeout"] < SOON
+            for run in self.runs.values()
+        ):
+            raise Ambiguous("a wait while a short run timeout is running")
         getattr(self, "_" + transition[0])(*transition[1:])
 
     def _take(self, alias: str) -> None:
@@ -1179,7 +1200,7 @@ class World:
             return
         root = parent.start["parent"]["root"] if parent.start.get("parent") else {
             "workflow_id": parent.workflow,
-            "run_id": parent.first,
+            "run_id": parent.alias,
         }
         timeouts = effective_timeouts(step)
         timeouts["run_timeout"] = timeouts["run_timeout"] or 0.0
@@ -1325,6 +1346,12 @@ class World:
 
 
 CLOSING = ("complete", "fail", "canceled", "continue_as_new")
+
+
+def merge(into: dict, values: dict) -> None:
+    into |= values
+    for key in [key for key, value in into.items() if value is None]:
+        del into[key]
 
 
 def retry_policy(fields: dict) -> dict:
