@@ -238,6 +238,8 @@ class Session:
                 )
             except grpc.aio.AioRpcError:
                 pass  # it is closed
+        for run_id in self.runs.values():
+            self.gates.open_run(run_id)
         for task in self.updates.values():
             task.cancel()
         await asyncio.gather(*self.updates.values(), return_exceptions=True)

@@ -71,6 +71,16 @@ class Gates:
             arrived.set_result(made)
         return arrived.result()
 
+    def open_run(self, run: str) -> None:
+        """Nobody is going to release anything of this run any more."""
+        with self._lock:
+            holds = [hold for key, hold in self._holds.items() if key[0] == run]
+        for hold in holds:
+            hold.released.set()
+        for key, arrived in self._attempts.items():
+            if key[0] == run and arrived.done() and not arrived.result().outcome.done():
+                arrived.result().outcome.cancel()
+
     def open_all(self) -> None:
         """The end: whoever still stands at a gate goes on, so that the workers can stop."""
         self._open_for_all = True

@@ -151,11 +151,11 @@ class Bench:
             await session.close()
 
 
-def generate(seed: int) -> Program:
+def generate(seed: int, without: tuple[str, ...]) -> Program:
     """The program of a seed: the first of its attempts that the model can foretell."""
     for attempt in range(20):
         try:
-            return Generator(seed * 1_000 + attempt).program()
+            return Generator(seed * 1_000 + attempt, without).program()
         except Ambiguous:
             continue
     raise AssertionError(f"seed {seed} makes no program")
@@ -167,7 +167,8 @@ def show(program: Program) -> str:
     return "\n".join(lines)
 
 
-async def run_all(address: str, seeds: list[int], shrinking: bool) -> int:
+async def run_all(address: str, arguments: argparse.Namespace) -> int:
+    seeds = list(range(arguments.seed, arguments.seed + arguments.count))
     features: collections.Counter[str] = collections.Counter()
     failed: list[int] = []
     events = 0
@@ -176,7 +177,7 @@ async def run_all(address: str, seeds: list[int], shrinking: bool) -> int:
     async def one(bench: Bench, seed: int) -> None:
         nonlocal events
         async with places:
-            program = await asyncio.to_thread(generate, seed)
+            program = await asyncio.to_thread(generate, seed, tuple(arguments.without))
             difference = await bench.run(program)
         features.update(program.features)
         events += sum(len(history) for history in program.histories.values())
@@ -184,7 +185,7 @@ async def run_all(address: str, seeds: list[int], shrinking: bool) -> int:
             return
         failed.append(seed)
         print(f"\n--- seed {seed} differs\n{difference}\n{show(program)}", flush=True)
-        if shrinking and len(failed) <= 3:
+        if not arguments.no_shrink and len(failed) <= 3:
             small = await shrink(program, lambda candidate: fails(bench, candidate))
             print(f"--- seed {seed} cut down\n{await bench.run(small)}\n{show(small)}", flush=True)
 
@@ -193,7 +194,7 @@ async def run_all(address: str, seeds: list[int], shrinking: bool) -> int:
         await asyncio.gather(*(one(bench, seed) for seed in seeds))
     for feature, count in sorted(features.items()):
         print(f"{count:6} {feature}")
-    unused = [feature for feature in FEATURES if not features[feature]]
+    unused = [feature for feature in FEATURES if not features[feature]] if not arguments.without else []
     if unused and len(seeds) >= FEATURES_FROM:
         print(f"no program used: {', '.join(unused)}")
     print(
@@ -214,17 +215,17 @@ def main() -> int:
         "--count", type=int, default=int(os.environ.get("MODEL_PROGRAMS", "100")), help="how many programs"
     )
     parser.add_argument("--no-shrink", action="store_true", help="leave failing programs as they are")
+    parser.add_argument("--without", action="append", default=[], help="an operation or step not to use")
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    seeds = list(range(arguments.seed, arguments.seed + arguments.count))
     address = server_module.external_address()
     if address is not None:
-        return asyncio.run(run_all(address, seeds, not arguments.no_shrink))
+        return asyncio.run(run_all(address, arguments))
     server = server_module.Server()
     server.start()
     try:
-        return asyncio.run(run_all(server.address, seeds, not arguments.no_shrink))
+        return asyncio.run(run_all(server.address, arguments))
     finally:
         server.close()
 

@@ -473,13 +473,18 @@ class World:
         run.labels["activity", scheduled] = step["id"]
 
     def _command_cancel_activity(self, run: Run, command: dict, completed: int) -> None:
-        activity = next(item for item in run.activities.values() if item.label == command["label"])
-        activity.cancel_requested_id = self.write(
+        scheduled = next(key[1] for key, label in run.labels.items() if label == command["label"])
+        requested = self.write(
             run,
             "ActivityTaskCancelRequested",
-            scheduled_event_id=activity.scheduled_id,
+            scheduled_event_id=scheduled,
             workflow_task_completed_event_id=completed,
         )
+        activity = run.activities.get(scheduled)
+        if activity is None:
+            self.features.add("cancel of an activity whose end is buffered")
+            return
+        activity.cancel_requested_id = requested
         if activity.state == "started":
             return
         self.features.add("cancel of an activity that is not started")
