@@ -245,8 +245,9 @@ static struct ledger_request *fixture_submit(struct fixture *fixture, const char
 }
 
 /* Submits, runs until nothing happens, and returns what was answered; the answer must be there. */
-static struct ledger_request fixture_call(struct fixture *fixture, const char *id,
-                                          enum ledger_command command, uint64_t request_id, int64_t amount)
+UNUSED static struct ledger_request fixture_call(struct fixture *fixture, const char *id,
+                                                 enum ledger_command command, uint64_t request_id,
+                                                 int64_t amount)
 {
     struct ledger_request *request = fixture_submit(fixture, id, command, request_id, amount);
     fixture_run(fixture);

@@ -22,6 +22,8 @@ enum ledger_command {
     LEDGER_TAKE,     /* starts the task whose sequence is `amount`: stale or taken */
     LEDGER_BEAT,     /* volatile */
     LEDGER_SUM,      /* asks for all its events by NEED and adds them up */
+    LEDGER_FORK, /* the current run closes; a new one begins as `target_run` (or it) before event `amount` */
+    LEDGER_DELETE,
     LEDGER_SEND, /* `amount` goes to the ledger `to`, by a message; once per request id. What cannot arrive is returned */
 };
 enum ledger_event {
@@ -31,24 +33,28 @@ enum ledger_event {
     EVENT_FIRED,
     EVENT_SCHEDULED,
     EVENT_TAKEN,
-    EVENT_SENT
+    EVENT_SENT,
+    EVENT_FORKED /* the segments behind it */
 };
 
-#define LEDGER_IDS_MAX 4096
+#define LEDGER_IDS_MAX    4096
+#define LEDGER_PREFIX_MAX 12
 struct ledger {
-    store_number number;
-    struct uuid  run_id;
-    int64_t      namespace_number;
-    uint8_t      business_id[128];
-    size_t       business_id_size;
-    bool         is_open;
-    int64_t      total, events, fired, taken, last_time;
-    int64_t      due, sequence; /* TIME_NEVER; 0 */
-    int64_t      fired_at_due;  /* the due time of the last firing */
-    int64_t      beats;         /* volatile */
-    int64_t      loads;         /* volatile */
-    uint64_t    *ids;
-    size_t       id_count;
+    store_number           number;
+    struct uuid            run_id;
+    int64_t                namespace_number;
+    uint8_t                business_id[128];
+    size_t                 business_id_size;
+    bool                   is_open;
+    int64_t                total, events, fired, taken, last_time;
+    int64_t                due, sequence; /* TIME_NEVER; 0 */
+    int64_t                fired_at_due;  /* the due time of the last firing */
+    int64_t                beats;         /* volatile */
+    int64_t                loads;         /* volatile */
+    struct history_segment prefix[LEDGER_PREFIX_MAX];
+    size_t                 prefix_count;
+    uint64_t              *ids;
+    size_t                 id_count;
 };
 /* What events do not say, as it is after the transition. */
 struct ledger_delta {
@@ -66,7 +72,7 @@ struct ledger_request {
     size_t         padding; /* bytes behind the event */
     struct bytes   to;
     bool           opens;  /* SEND: the target is opened if there is none, and pays 1 back */
-    bool           to_run; /* SEND: to this run of the target */
+    bool           to_run; /* SEND: to this run of the target; FORK: this one */
     struct uuid    target_run;
     /* out */
     int64_t      total, last_event_id, sequence, sum;
@@ -333,6 +339,117 @@ static void ledger_message(const struct ledger *ledger, struct request *base, st
     }
 }
 
+static bool ledger_keeps(struct bytes encoded)
+{
+    struct ledger_event_bytes event;
+    memcpy(&event, encoded.base, sizeof(event));
+    return event.type == EVENT_ADD;
+}
+
+/* What a fork rests on: the run, its state, and what was added to it later. False: that has to be asked for, or is wrong. */
+static bool ledger_fork_ready(const struct ledger *ledger, struct ledger_request *request, struct env *env,
+                              struct decision *decision, const struct ledger **ret_base)
+{
+    const struct ledger    *base = ledger;
+    const struct fork_view *fork = env->fork;
+    if (request->to_run && memcmp(&ledger->run_id, &request->target_run, sizeof(struct uuid)) != 0) {
+        base = env->other;
+        if (base == NULL) {
+            decision->need_run = run_id_number(&request->target_run);
+            return false;
+        }
+    }
+    *ret_base = base;
+    if (request->amount < 2 || request->amount > base->events || base->prefix_count == LEDGER_PREFIX_MAX) {
+        error_set(&request->base.error, ST_INVALID_ARGUMENT, "no such event");
+        return false;
+    }
+    if (fork == NULL) {
+        decision->fork_run = base->number;
+        decision->fork_event_id = request->amount;
+        decision->fork_keep = ledger_keeps;
+        return false;
+    }
+    if (fork->is_torn) {
+        error_set(&request->base.error, ST_INVALID_ARGUMENT, "within a transition");
+        return false;
+    }
+    if (fork->last_run == ledger->number && fork->last_event_id < ledger->events && env->cold.count == 0) {
+        decision->needs = true;
+        decision->need_from = fork->last_event_id + 1;
+        decision->need_to = ledger->events;
+        return false;
+    }
+    return true;
+}
+
+static int64_t ledger_later(const struct env *env)
+{
+    struct ledger_event_bytes event;
+    int64_t                   sum = 0;
+    for (size_t i = 0; i < env->fork->count; i++) {
+        memcpy(&event, env->fork->events[i].base, sizeof(event));
+        sum += event.amount;
+    }
+    for (size_t i = 0; i < env->cold.count; i++) {
+        memcpy(&event, env->cold.events[i].base, sizeof(event));
+        sum += event.type == EVENT_ADD ? event.amount : 0;
+    }
+    return sum;
+}
+
+static void ledger_fork(const struct ledger *ledger, struct ledger_request *request, struct env *env,
+                        struct decision *decision)
+{
+    struct arena        *arena = request->base.arena;
+    const struct ledger *base;
+    if (!ledger_fork_ready(ledger, request, env, decision, &base))
+        return;
+    if (ledger->is_open)
+        ledger_close(ledger, request, env, decision);
+    if (base != ledger) {
+        decision->changes_other = true;
+        decision->other = base->number;
+        decision->other_self.first_event_id = base->events + 1;
+        ledger_delta(&decision->other_self, arena, base->due, base->sequence);
+    }
+    const struct ledger   *fork = env->fork->state;
+    struct entity_identity identity = ledger_identity(ledger);
+    identity.business_id = arena_copy(arena, identity.business_id);
+    identity.number = env_number(env);
+    identity.run_id = run_id_make(identity.number, env->entropy[0]);
+    struct history_segment segments[LEDGER_PREFIX_MAX];
+    size_t                 count = 0;
+    for (size_t i = 0; i <= base->prefix_count; i++) {
+        segments[count] = i < base->prefix_count ? base->prefix[i]
+                                                 : (struct history_segment){ base->number, INT64_MAX };
+        segments[count].last_event_id = MIN(segments[count].last_event_id, request->amount - 1);
+        if (segments[count++].last_event_id == request->amount - 1)
+            break;
+    }
+    size_t padding = request->padding;
+    request->padding = count * sizeof(segments[0]);
+    ledger_event(&decision->created, request, fork, env->now, EVENT_FORKED, 0);
+    struct bytes forked = decision->created.events[0];
+    memcpy((uint8_t *)(uintptr_t)forked.base + sizeof(struct ledger_event_bytes), segments, request->padding);
+    request->padding = padding;
+    ledger_event(&decision->created, request, fork, env->now, EVENT_ADD, ledger_later(env));
+    ledger_delta(&decision->created, arena, TIME_NEVER, 0);
+    ledger_run(&decision->created, arena, identity.namespace_number, &identity, 1, env->now, 0);
+    decision->creates = decision->forks = true;
+    decision->created_identity = identity;
+    request->run_id = identity.run_id;
+    request->number = identity.number;
+}
+
+static void ledger_delete(const struct ledger *ledger, struct ledger_request *request, struct env *env,
+                          struct decision *decision)
+{
+    if (ledger->is_open)
+        ledger_close(ledger, request, env, decision);
+    decision->deletes = true;
+}
+
 static void ledger_open(const struct ledger *ledger, struct ledger_request *request, struct env *env,
                         struct decision *decision)
 {
@@ -408,6 +525,14 @@ static void ledger_decide(const void *state, struct request *base, struct env *e
         ledger_sum(ledger, request, env, decision);
         return;
     }
+    if (base->command == LEDGER_FORK) {
+        ledger_fork(ledger, request, env, decision);
+        return;
+    }
+    if (base->command == LEDGER_DELETE) {
+        ledger_delete(ledger, request, env, decision);
+        return;
+    }
     if (!ledger->is_open && base->command != LEDGER_READ) {
         error_set(&base->error, ST_NOT_FOUND, "the ledger is closed");
         return;
@@ -438,7 +563,13 @@ static enum status ledger_apply(void *state, const struct transition_record *rec
             ledger->is_open = true;
         else if (event.type == EVENT_CLOSE)
             ledger->is_open = false;
-        else if (event.type == EVENT_FIRED)
+        else if (event.type == EVENT_FORKED) {
+            size_t size = record->events[i].size - sizeof(event);
+            assert(size <= sizeof(ledger->prefix));
+            memcpy(ledger->prefix, record->events[i].base + sizeof(event), size);
+            ledger->prefix_count = size / sizeof(ledger->prefix[0]);
+            ledger->due = TIME_NEVER;
+        } else if (event.type == EVENT_FIRED)
             ledger->fired++, ledger->fired_at_due = event.amount;
         else if (event.type == EVENT_TAKEN)
             ledger->taken++;
@@ -470,7 +601,10 @@ static enum status ledger_restore(void *state, struct bytes snapshot, struct err
     struct ledger *ledger = state;
     if (snapshot.size < sizeof(*ledger))
         return error_set(error, ST_DATA_LOSS, "a snapshot of %zu bytes", snapshot.size);
+    struct ledger named = *ledger; /* a fork's state is another run's */
     memcpy(ledger, snapshot.base, sizeof(*ledger));
+    ledger->number = named.number;
+    ledger->run_id = named.run_id;
     ledger->ids = xmalloc(ledger->id_count * sizeof(uint64_t) + 1);
     memcpy(ledger->ids, snapshot.base + sizeof(*ledger), ledger->id_count * sizeof(uint64_t));
     return ST_OK;
@@ -485,6 +619,13 @@ static int64_t ledger_next_due(const void *state)
 {
     const struct ledger *ledger = state;
     return ledger->is_open ? ledger->due : TIME_NEVER;
+}
+
+static size_t ledger_history_prefix(const void *state, const struct history_segment **ret_segments)
+{
+    const struct ledger *ledger = state;
+    *ret_segments = ledger->prefix;
+    return ledger->prefix_count;
 }
 
 static int64_t ledger_last_event_time(const void *state)
@@ -513,6 +654,7 @@ static const struct entity_kind ledger_kind = {
     .snapshot = ledger_snapshot,
     .restore = ledger_restore,
     .loaded = ledger_loaded,
+    .history_prefix = ledger_history_prefix,
     .next_due = ledger_next_due,
     .last_event_time = ledger_last_event_time,
     .is_open = ledger_is_open,
