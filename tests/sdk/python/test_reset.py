@@ -14,6 +14,7 @@ from support.hand import (
     complete_workflow,
     continue_as_new,
     payloads,
+    start_child,
     start_timer,
 )
 from support.histories import (
@@ -448,3 +449,121 @@ async def test_over_a_restart(env):
         await restart(server)
         check_tail(await hand.history(""), E("Completed", result=["end"]))
         assert attributes((await hand.history(second))[3]).base_run_id == first
+
+
+INITIATED = "StartChildWorkflowExecutionInitiated"
+CHILD_STARTED = "ChildWorkflowExecutionStarted"
+CHILD_COMPLETED = "ChildWorkflowExecutionCompleted"
+
+
+async def parent_of(env, child: Hand) -> Hand:
+    """A parent that has been told that its child has started."""
+    parent = Hand(env)
+    await parent.start()
+    await parent.step(start_child(child.workflow_id, child.queue))
+    await parent.history_with(CHILD_STARTED)
+    return parent
+
+
+async def test_a_child_that_is_pending_tells_the_new_run(env):
+    child = Hand(env)
+    parent = await parent_of(env, child)
+    await parent.step()  # 7 to 9
+    await parent.signal("s")
+    base = parent.run_id
+    new = await reset(parent, 9)
+    assert await child.status("") == "RUNNING", "a reset is no end of the parent"
+    pending = (await parent.describe(new)).pending_children
+    assert [info.workflow_id for info in pending] == [child.workflow_id]
+    await child.step(complete_workflow("done"))
+    parent.run_id = new
+    events = await parent.history_with(CHILD_COMPLETED)
+    check_tail(
+        events,
+        E("WftStarted"),
+        reset_failure(base, new),
+        E("Signaled"),
+        E("WftScheduled"),
+        E(CHILD_COMPLETED, initiated_event_id=5, started_event_id=6, result=["done"]),
+    )
+    await parent.step(complete_workflow())
+    assert await parent.status() == "COMPLETED"
+
+
+async def test_what_became_of_children_is_applied_again(env):
+    first, second = Hand(env), Hand(env)
+    parent = Hand(env)
+    await parent.start()
+    await parent.step(start_child(first.workflow_id, first.queue), start_child(second.workflow_id, second.queue))
+    await parent.history_with(CHILD_STARTED, 2)
+    await first.step(complete_workflow("first"))
+    await parent.history_with(CHILD_COMPLETED)
+    await parent.step()
+    await parent.signal("s")
+    completed = [e.event_id for e in await parent.history() if types([e]) == ["WftCompleted"]]
+    base = parent.run_id
+    started = [e.event_id for e in await parent.history() if types([e]) == ["WftScheduled"]][1] + 1
+    new = await reset(parent, completed[1])
+    parent.run_id = new
+    events = await parent.history()
+    # Wherever the cut is, each start and each end of a child is there once, and the order of the ids is that of the events.
+    assert types(events).count(CHILD_STARTED) == 2 and types(events).count(CHILD_COMPLETED) == 1
+    assert [i.workflow_id for i in (await parent.describe()).pending_children] == [second.workflow_id]
+    assert started <= completed[1]
+    await second.step(complete_workflow("second"))
+    await parent.history_with(CHILD_COMPLETED, 2)
+    ended = find_attributes(await parent.history(), CHILD_COMPLETED)
+    expect(ended, result=["first"])
+    assert base != new
+
+
+async def test_children_that_ended_after_the_cut(env):
+    child = Hand(env)
+    parent = await parent_of(env, child)
+    await parent.step()  # 7 to 9
+    await child.step(complete_workflow("early"))
+    await parent.history_with(CHILD_COMPLETED)
+    await parent.step()
+    base = parent.run_id
+    new = await reset(parent, 9)
+    parent.run_id = new
+    check_tail(
+        await parent.history(),
+        E("WftStarted"),
+        reset_failure(base, new),
+        E(CHILD_COMPLETED, initiated_event_id=5, started_event_id=6, result=["early"]),
+        E("WftScheduled"),
+    )
+    assert not (await parent.describe()).pending_children
+
+
+async def test_a_child_that_is_reset_tells_its_parent(env):
+    child = Hand(env)
+    parent = await parent_of(env, child)
+    await child.step()
+    child.run_id = ""
+    await child.signal("s")
+    new = await reset(child, 4, "")
+    task = await child.poll()
+    assert task.workflow_execution.run_id == new
+    await child.complete(task, complete_workflow("again"))
+    events = await parent.history_with(CHILD_COMPLETED)
+    assert "ChildWorkflowExecutionTerminated" not in types(events)
+    completed = find_attributes(events, CHILD_COMPLETED)
+    expect(completed, initiated_event_id=5, started_event_id=6, result=["again"])
+    assert completed.workflow_execution.run_id == new
+
+
+async def test_a_child_of_a_reset_parent_over_a_second_reset(env):
+    child = Hand(env)
+    parent = await parent_of(env, child)
+    await parent.step()
+    base = parent.run_id
+    first = await reset(parent, 9)
+    second = await reset(parent, 9, base)
+    third = await reset(parent, 9, second)
+    assert len({base, first, second, third}) == 4
+    await child.step(complete_workflow("once"))
+    parent.run_id = third
+    events = await parent.history_with(CHILD_COMPLETED)
+    assert types(events).count(CHILD_COMPLETED) == 1
