@@ -211,7 +211,7 @@ struct api_lane {
     struct callback_worker *callback_workers; /* those of the queues that live here */
     size_t                  callback_worker_count, callback_busy;
     bool                    callbacks_begun;
-    struct list             errands; /* requests without a call: namespaces at start */
+    struct list             errands; /* requests without a call */
 };
 struct api {
     struct runtime             *runtime;
@@ -272,6 +272,18 @@ int64_t api_timers_due(struct api_lane *lane);
 void    api_timers_fire(struct api_lane *lane);
 
 /* --- request.c: asking the engine --- */
+/* A request that no call waits for: the first member of a struct around it, which errand_new makes and errand_end frees.
+ * It is made and ends on one lane, whose drain waits for it. */
+struct errand {
+    struct list  link; /* api_lane.errands */
+    struct arena arena;
+};
+struct errand *errand_new(struct api_lane *lane, size_t size); /* zeroed but for what is above */
+void           errand_end(struct errand *errand);
+void           errands_abandon(struct api_lane *lane);
+/* The worker of this sticky queue does not answer for the run any more; nothing happens if it has another one by now. */
+void errand_reset_sticky(struct api_lane *lane, int64_t namespace_number, struct bytes workflow_id,
+                         const struct uuid *run_id, struct bytes sticky_queue);
 /* Clears rpc->work and addresses it: the run when run_id is set, else the current one. */
 void rpc_address(struct rpc *rpc, int command, struct bytes workflow_id, const struct uuid *run_id);
 void rpc_submit(struct rpc *rpc, void (*done)(struct request *request));
@@ -332,10 +344,6 @@ enum status check_workflow_options(struct rpc *rpc, const struct workflow_Workfl
 /* Token of a task: decodes, and sees that it fits the request's namespace (which an empty one takes from the token). */
 enum status check_token(struct rpc *rpc, struct bytes token, struct task_ref *ret_task,
                         struct error *error) MUST_USE;
-
-/* --- namespace.c --- */
-/* A crash: frees the namespaces that were still to be ensured. */
-void namespace_abandon(struct api_lane *lane);
 
 /* --- callback.c: completion callbacks --- */
 /* INVALID_ARGUMENT naming what is wrong with one of them. Headers get lower-case names, in place. */

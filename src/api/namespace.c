@@ -358,9 +358,8 @@ void list_search_attributes(struct rpc *rpc)
 /* --- the namespaces a server starts with --- */
 
 struct ensure {
+    struct errand                                   errand;
     struct namespaces_request                       request;
-    struct arena                                    arena;
-    struct list                                     link; /* api_lane.errands */
     struct workflowservice_RegisterNamespaceRequest input;
     void (*done)(void *context, const struct error *error);
     void *context;
@@ -374,37 +373,24 @@ static void ensured(struct request *request)
     if (error.code == ST_ALREADY_EXISTS)
         error_clear(&error);
     error.detail_type = BYTES_EMPTY;
-    list_remove(&self->link);
     self->done(self->context, &error);
-    arena_release(&self->arena);
-    free(self);
-}
-
-void namespace_abandon(struct api_lane *lane)
-{
-    for (struct list *at; (at = list_take_first(&lane->errands)) != NULL;) {
-        struct ensure *self = LIST_ENTRY(at, struct ensure, link);
-        arena_release(&self->arena);
-        free(self);
-    }
+    errand_end(&self->errand);
 }
 
 void api_ensure_namespace(struct lane *lane, struct bytes name, int64_t retention_ns,
                           void (*done)(void *context, const struct error *error), void *context)
 {
-    struct ensure *self = xcalloc(1, sizeof *self);
-    arena_init(&self->arena, SIZE_MAX);
-    list_append(&api_lane_of(lane)->errands, &self->link);
+    struct ensure *self = CONTAINER_OF(errand_new(api_lane_of(lane), sizeof *self), struct ensure, errand);
     self->done = done;
     self->context = context;
-    self->input.namespace = arena_copy(&self->arena, name);
-    self->input.workflow_execution_retention_period = duration_of_ns(&self->arena, retention_ns);
+    self->input.namespace = arena_copy(&self->errand.arena, name);
+    self->input.workflow_execution_retention_period = duration_of_ns(&self->errand.arena, retention_ns);
     self->request.input = &self->input;
     self->request.name = self->input.namespace;
     struct request *request = &self->request.base;
     list_init(&request->link);
     request->kind = ENTITY_NAMESPACES;
-    request->arena = &self->arena;
+    request->arena = &self->errand.arena;
     request->command = NAMESPACES_REGISTER;
     request->done = ensured;
     lane_submit(lane, request);

@@ -218,12 +218,19 @@ static struct queue_name query_queue(const struct rpc *rpc)
     return name;
 }
 
-/* The sticky worker was too slow: any worker, with the whole history. */
+/* The sticky worker is gone, or too slow: any worker, with the whole history, and for what comes later too. */
+static void give_up_sticky(struct rpc *rpc)
+{
+    rpc->query.sticky_phase = false;
+    errand_reset_sticky(rpc_at(rpc), rpc->ns.number, rpc->work.base.business_id, &rpc->work.run_id,
+                        rpc->work.sticky_queue);
+}
+
 static void sticky_fired(struct api_timer *timer)
 {
     struct rpc *rpc = CONTAINER_OF(timer, struct rpc, timer);
     query_unlink(rpc);
-    rpc->query.sticky_phase = false;
+    give_up_sticky(rpc);
     query_dispatch(rpc);
 }
 
@@ -238,7 +245,7 @@ static void query_dispatch(struct rpc *rpc)
     }
     struct queue_name name = query_queue(rpc);
     if (query->sticky_phase && !matching_alive(lane->matching, &name)) {
-        query->sticky_phase = false;
+        give_up_sticky(rpc);
         name = query_queue(rpc);
     }
     query_register(rpc);

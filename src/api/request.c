@@ -38,6 +38,62 @@ void rpc_answer(struct request *request)
         rpc_reply(rpc, rpc->work.response);
 }
 
+/* --- errands --- */
+
+struct errand *errand_new(struct api_lane *lane, size_t size)
+{
+    struct errand *errand = xcalloc(1, size);
+    arena_init(&errand->arena, SIZE_MAX);
+    list_append(&lane->errands, &errand->link);
+    return errand;
+}
+
+void errand_end(struct errand *errand)
+{
+    list_remove(&errand->link);
+    arena_release(&errand->arena);
+    free(errand);
+}
+
+void errands_abandon(struct api_lane *lane)
+{
+    for (struct list *at; (at = list_take_first(&lane->errands)) != NULL;) {
+        struct errand *errand = LIST_ENTRY(at, struct errand, link);
+        arena_release(&errand->arena);
+        free(errand);
+    }
+}
+
+struct sticky_reset {
+    struct errand           errand;
+    struct workflow_request work;
+};
+
+static void sticky_was_reset(struct request *request)
+{
+    struct workflow_request *work = CONTAINER_OF(request, struct workflow_request, base);
+    errand_end(
+        &CONTAINER_OF(work, struct sticky_reset, work)->errand); /* a run that is gone has no sticky queue */
+}
+
+void errand_reset_sticky(struct api_lane *lane, int64_t namespace_number, struct bytes workflow_id,
+                         const struct uuid *run_id, struct bytes sticky_queue)
+{
+    struct sticky_reset *self = CONTAINER_OF(errand_new(lane, sizeof *self), struct sticky_reset, errand);
+    struct request      *request = &self->work.base;
+    list_init(&request->link);
+    request->arena = &self->errand.arena;
+    request->kind = ENTITY_WORKFLOW;
+    request->namespace_number = namespace_number;
+    request->business_id = arena_copy(&self->errand.arena, workflow_id);
+    request->has_run_id = true;
+    request->run_id = *run_id;
+    request->command = WORKFLOW_RESET_STICKY;
+    request->done = sticky_was_reset;
+    self->work.poll.queue = arena_copy(&self->errand.arena, sticky_queue);
+    lane_submit(lane->lane, request);
+}
+
 /* --- tasks that nobody received --- */
 
 static void taken_back(struct request *request)

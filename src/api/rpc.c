@@ -57,7 +57,7 @@ void api_lane_abandon(struct api_lane *lane)
         free(rpc);
     }
     lane->rpc_count = 0;
-    namespace_abandon(lane);
+    errands_abandon(lane);
 }
 
 void api_lane_release(struct api_lane *lane)

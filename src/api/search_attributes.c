@@ -3,8 +3,9 @@
 
 enum status rpc_check_search_attributes(struct rpc *rpc, struct bytes encoded, struct error *error)
 {
-    return search_attributes_check(lane_namespace_by_number(rpc_lane(rpc), rpc->ns.number), encoded,
-                                   &rpc->arena, error);
+    const struct namespace_config *config = lane_namespace_by_number(rpc_lane(rpc), rpc->ns.number);
+    enum status                    status = search_attributes_fit(config, encoded, &rpc->arena, error);
+    return status == ST_OK ? search_attributes_check(config, encoded, &rpc->arena, error) : status;
 }
 
 struct bytes rpc_typed_search_attributes(struct rpc *rpc, struct bytes encoded)

@@ -80,11 +80,8 @@ static bool sizes_check(const struct draft                                      
                         struct command_problem                                            *problem)
 {
     const struct limits *limits = draft->env->limits;
-    if (search_attributes_check(draft->env->namespace, child->search_attributes, draft->arena,
-                                &problem->error) != ST_OK) {
-        problem->cause = enums_WORKFLOW_TASK_FAILED_CAUSE_BAD_SEARCH_ATTRIBUTES;
+    if (!command_search_attributes(problem, draft, BYTES_EMPTY, child->search_attributes))
         return false;
-    }
     if (!command_fits(problem, BAD, "StartChildWorkflowExecutionCommandAttributes.Input", child->input.size,
                       limits->payload_size_max) ||
         !command_fits(problem, BAD, "StartChildWorkflowExecutionCommandAttributes.Memo", child->memo.size,

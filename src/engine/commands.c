@@ -61,6 +61,20 @@ bool command_fits(struct command_problem *problem, int32_t cause, const char *wh
                        size, size_max);
 }
 
+bool command_search_attributes(struct command_problem *problem, const struct draft *draft, struct bytes base,
+                               struct bytes given)
+{
+    const struct namespace_config *namespace = draft->env->namespace;
+    if (search_attributes_check(namespace, given, draft->arena, &problem->error) == ST_OK) {
+        struct bytes merged = base.size == 0 ? given : fields_merge(base, given, draft->arena);
+        if (search_attributes_fit(namespace, merged, draft->arena, &problem->error) == ST_OK)
+            return true;
+        problem->terminates = true;
+    }
+    problem->cause = CAUSE(BAD_SEARCH_ATTRIBUTES);
+    return false;
+}
+
 #define bad(completion, ...) command_bad(&(completion)->problem, __VA_ARGS__)
 
 static bool payload_fits(struct completion *completion, int32_t cause, const char *what, size_t size)
@@ -294,11 +308,8 @@ static bool run_upsert(struct completion *completion, const struct command_Comma
                    "SearchAttributes is not set, or without any, on UpsertWorkflowSearchAttributesCommand.");
     if (!payload_fits(completion, CAUSE(BAD_SEARCH_ATTRIBUTES), "SearchAttributes", given.size))
         return false;
-    if (search_attributes_check(draft->env->namespace, given, draft->arena, &completion->problem.error) !=
-        ST_OK) {
-        completion->problem.cause = CAUSE(BAD_SEARCH_ATTRIBUTES);
+    if (!command_search_attributes(&completion->problem, draft, draft->state->search_attributes, given))
         return false;
-    }
     struct history_UpsertWorkflowSearchAttributesEventAttributes upsert = {
         .workflow_task_completed_event_id = completion->completed_id, .search_attributes = given
     };
@@ -425,11 +436,8 @@ static bool continue_check(struct completion                                    
         completion->problem.cause = cause;
         return false;
     }
-    if (search_attributes_check(draft->env->namespace, attributes->search_attributes, draft->arena,
-                                &completion->problem.error) != ST_OK) {
-        completion->problem.cause = CAUSE(BAD_SEARCH_ATTRIBUTES);
+    if (!command_search_attributes(&completion->problem, draft, BYTES_EMPTY, attributes->search_attributes))
         return false;
-    }
     return payload_fits(completion, cause, "ContinueAsNewWorkflowExecutionCommandAttributes.Input",
                         attributes->input.size) &&
            command_fits(&completion->problem, cause, "ContinueAsNewWorkflowExecutionCommandAttributes.Memo",

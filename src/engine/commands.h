@@ -16,6 +16,10 @@ bool command_bad(struct command_problem *problem, int32_t cause, const char *for
 bool command_fits(struct command_problem *problem, int32_t cause, const char *what, size_t size,
                   size_t size_max);
 
+/* Whether a command's search attributes are sound, and fit together with those that it adds to (empty: none). */
+bool command_search_attributes(struct command_problem *problem, const struct draft *draft, struct bytes base,
+                               struct bytes given);
+
 void decide_task_complete(const struct execution *live, struct workflow_request *request, struct env *env,
                           struct decision *decision);
 #endif

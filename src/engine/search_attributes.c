@@ -238,8 +238,13 @@ static struct bytes metadata_find(const struct common_Payload *payload, const ch
     return BYTES_EMPTY;
 }
 
+static const struct limits *limits_of(const struct namespace_config *namespace)
+{
+    return namespace == NULL ? &limits_default : namespace->limits;
+}
+
 static enum status check_one(struct bytes name, struct bytes value, const struct state_Namespace *record,
-                             size_t size_max, struct arena *arena, struct error *error)
+                             struct arena *arena, struct error *error)
 {
     bool    settable;
     int32_t type = type_find(record, name, &settable);
@@ -249,9 +254,6 @@ static enum status check_one(struct bytes name, struct bytes value, const struct
     if (!settable)
         return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s cannot be set by clients.",
                          BYTES_FMT(name));
-    if (value.size > size_max)
-        return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s exceeds size limit of %zu bytes.",
-                         BYTES_FMT(name), size_max);
     struct common_Payload payload = { 0 };
     enum status           status = pb_decode(&pb_common_Payload, value, arena, &payload, error);
     if (status != ST_OK)
@@ -272,11 +274,8 @@ enum status search_attributes_check(const struct namespace_config *namespace, st
     struct state_Namespace         record;
     if (encoded.size == 0)
         return ST_OK;
-    const struct limits *limits = namespace == NULL ? &limits_default : namespace->limits;
-    if (encoded.size > limits->search_attributes_size_max)
-        return error_set(error, ST_INVALID_ARGUMENT, "Search attributes exceed size limit of %zu bytes.",
-                         limits->search_attributes_size_max);
-    enum status status = pb_decode(&pb_common_SearchAttributes, encoded, arena, &attributes, error);
+    const struct limits *limits = limits_of(namespace);
+    enum status          status = pb_decode(&pb_common_SearchAttributes, encoded, arena, &attributes, error);
     if (status != ST_OK)
         return status;
     if (attributes.indexed_fields_count > limits->search_attributes_max)
@@ -287,10 +286,29 @@ enum status search_attributes_check(const struct namespace_config *namespace, st
         return error_set(error, ST_INTERNAL, "the record of the namespace does not decode");
     for (size_t i = 0; i < attributes.indexed_fields_count; i++) {
         status = check_one(attributes.indexed_fields[i].key, attributes.indexed_fields[i].value, &record,
-                           limits->search_attribute_size_max, arena, error);
+                           arena, error);
         if (status != ST_OK)
             return status;
     }
+    return ST_OK;
+}
+
+enum status search_attributes_fit(const struct namespace_config *namespace, struct bytes encoded,
+                                  struct arena *arena, struct error *error)
+{
+    struct common_SearchAttributes attributes = { 0 };
+    const struct limits           *limits = limits_of(namespace);
+    if (encoded.size > limits->search_attributes_size_max)
+        return error_set(error, ST_INVALID_ARGUMENT, "Search attributes exceed size limit of %zu bytes.",
+                         limits->search_attributes_size_max);
+    enum status status = pb_decode(&pb_common_SearchAttributes, encoded, arena, &attributes, error);
+    if (status != ST_OK)
+        return status;
+    for (size_t i = 0; i < attributes.indexed_fields_count; i++)
+        if (attributes.indexed_fields[i].value.size > limits->search_attribute_size_max)
+            return error_set(error, ST_INVALID_ARGUMENT,
+                             "Search attribute %.*s exceeds size limit of %zu bytes.",
+                             BYTES_FMT(attributes.indexed_fields[i].key), limits->search_attribute_size_max);
     return ST_OK;
 }
 

@@ -33,7 +33,7 @@ enum workflow_command {
     WORKFLOW_DESCRIBE,       /* out: DescribeWorkflowExecutionResponse */
     WORKFLOW_HISTORY,        /* out: history: what there is to read */
     WORKFLOW_QUERY,          /* in: QueryWorkflowRequest, deadline; out: query */
-    WORKFLOW_RESET_STICKY,   /* out: - */
+    WORKFLOW_RESET_STICKY,   /* in: poll.queue: only if it is still this one; empty: whatever it is */
     /* operators */
     ACTIVITY_PAUSE,          /* in/out: PauseActivity* */
     ACTIVITY_UNPAUSE,        /* in/out: UnpauseActivity* */

@@ -584,7 +584,8 @@ void decide_reset_sticky(const struct execution *live, struct workflow_request *
 {
     struct draft draft;
     request->response = ARENA_NEW(request->base.arena, struct workflowservice_ResetStickyTaskQueueResponse);
-    if (live->sticky_queue.size == 0)
+    struct bytes only = request->poll.queue;
+    if (live->sticky_queue.size == 0 || (only.size != 0 && !bytes_equal(live->sticky_queue, only)))
         return;
     draft_begin(&draft, live, env, request->base.arena);
     const struct workflow_task *task = &draft.state->task;

@@ -259,6 +259,25 @@ async def test_search_attributes(env):
         with rejects(Code.INVALID_ARGUMENT, text="3 keys"):
             await hand.complete(task, upsert_search_attributes(a="", b="", c=""))
         check_tail(await hand.history(), E("WftFailed", cause="BAD_SEARCH_ATTRIBUTES"))
+        # What is too large ends the run, one by itself or with what is there already.
+        await hand.terminate()
+        hand = Hand(own)
+        await hand.start()
+        with rejects(Code.INVALID_ARGUMENT, text="attribute a exceeds size limit of 100"):
+            await hand.complete(await hand.poll(), upsert_search_attributes(a=text(100)))
+        check_tail(
+            await hand.history(),
+            E("WftFailed", cause="BAD_SEARCH_ATTRIBUTES"),
+            E("Terminated", identity="history-service", reason=PRESENT),
+        )
+        hand = Hand(own)
+        await hand.start(search_attributes=search_attributes(a=text(room // 2)))
+        more = upsert_search_attributes(b=text(room - room // 2))
+        await hand.step(more, start_timer("t", 3600))
+        await hand.signal("s")
+        with rejects(Code.INVALID_ARGUMENT, text="150 bytes"):
+            await hand.complete(await hand.poll(), upsert_search_attributes(b=text(room - room // 2 + 1)))
+        check_tail(await hand.history(), E("WftFailed", cause="BAD_SEARCH_ATTRIBUTES"), E("Terminated"))
 
 
 async def test_links(env):

@@ -54,6 +54,22 @@ async def test_a_direct_query_on_a_sticky_queue_has_no_history(env):
     assert (await asked).query_result == payloads(1)
 
 
+async def test_a_sticky_worker_that_does_not_answer_is_not_asked_again(env):
+    hand = Hand(env)
+    await hand.start()
+    assert not (await hand.poll_maybe(sticky=True, wait=3)).task_token  # so that the queue counts as polled
+    await hand.step(sticky=1.0)
+    asked = asyncio.ensure_future(hand.query())
+    task = await hand.poll()  # after the sticky queue's second, with the whole history
+    check(task.history.events, *PROLOGUE)
+    await hand.answer_query(task, 1)
+    assert (await asked).query_result == payloads(1)
+    await hand.signal("s")
+    events = await hand.history()
+    check(events, *PROLOGUE, E("Signaled"), E("WftScheduled", task_queue=hand.queue))
+    await hand.terminate()
+
+
 async def test_several_direct_queries_at_once(env):
     hand = await begin(env)
     asked = [asyncio.ensure_future(hand.query(f"q{number}")) for number in range(5)]
