@@ -214,7 +214,7 @@ async def test_the_last_cause_is_reported(env):
 @pytest.mark.ours("it is not reported there")
 async def test_timeouts_in_a_row_are_reported(env):
     hand = Hand(env)
-    await hand.start(workflow_task_timeout=1)
+    await hand.start(workflow_task_timeout=3)
     for _ in range(4):
         task = await hand.poll()
         await hand.signal("s")  # so that it is always a first attempt, whose timeout does not grow
