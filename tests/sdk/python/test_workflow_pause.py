@@ -297,7 +297,7 @@ async def test_timers_fire_while_paused(env):
 @pytest.mark.ours("long polls of the history take it for closed there")
 async def test_the_run_timeout_goes_on(env):
     hand = Hand(env)
-    await hand.start(workflow_run_timeout=1)
+    await hand.start(workflow_run_timeout=3)
     await hand.step()
     await pause(hand)
     events = await hand.history_with("TimedOut")
