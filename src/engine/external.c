@@ -132,9 +132,13 @@ bool external_signal(struct draft *draft, const struct command_Command *command,
 /* Of a child that this very task starts there is nothing yet to cancel. */
 static bool is_started_now(const struct execution *state, struct bytes workflow_id, int64_t completed_id)
 {
-    for (uint32_t i = state->child_count; i-- > 0 && state->children[i].initiated_event_id > completed_id;)
-        if (bytes_equal(state->children[i].record->workflow_id, workflow_id))
+    for (uint32_t i = state->child_count; i > 0; i--) {
+        const struct child *child = state->children[i - 1].record;
+        if (child->initiated_event_id <= completed_id)
+            break;
+        if (bytes_equal(child->workflow_id, workflow_id))
             return true;
+    }
     return false;
 }
 
