@@ -875,6 +875,51 @@ static inline struct command_ContinueAsNewWorkflowExecutionCommandAttributes *co
         ARENA_NEW(&w->arena, struct command_ContinueAsNewWorkflowExecutionCommandAttributes);
     return command->continue_as_new_workflow_execution_command_attributes;
 }
+static inline struct command_StartChildWorkflowExecutionCommandAttributes *command_child(
+    struct world *w, struct workflowservice_RespondWorkflowTaskCompletedRequest *input)
+{
+    struct command_Command *command = command_add(input, enums_COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION);
+    struct command_StartChildWorkflowExecutionCommandAttributes *child =
+        ARENA_NEW(&w->arena, struct command_StartChildWorkflowExecutionCommandAttributes);
+    command->attributes_case = 12;
+    command->start_child_workflow_execution_command_attributes = child;
+    child->workflow_id = BYTES("child");
+    child->workflow_type = ARENA_NEW(&w->arena, struct common_WorkflowType);
+    child->workflow_type->name = BYTES("Child");
+    return child;
+}
+
+static inline struct command_SignalExternalWorkflowExecutionCommandAttributes *command_signal(
+    struct world *w, struct workflowservice_RespondWorkflowTaskCompletedRequest *input,
+    const char *workflow_id)
+{
+    struct command_Command                                          *command = command_add(input,
+                                                                                           enums_COMMAND_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION);
+    struct command_SignalExternalWorkflowExecutionCommandAttributes *signal =
+        ARENA_NEW(&w->arena, struct command_SignalExternalWorkflowExecutionCommandAttributes);
+    command->attributes_case = 13;
+    command->signal_external_workflow_execution_command_attributes = signal;
+    signal->execution = ARENA_NEW(&w->arena, struct common_WorkflowExecution);
+    signal->execution->workflow_id = bytes_of_text(workflow_id);
+    signal->signal_name = BYTES("hello");
+    return signal;
+}
+
+static inline struct command_RequestCancelExternalWorkflowExecutionCommandAttributes *command_cancel(
+    struct world *w, struct workflowservice_RespondWorkflowTaskCompletedRequest *input,
+    const char *workflow_id)
+{
+    struct command_Command *command =
+        command_add(input, enums_COMMAND_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION);
+    struct command_RequestCancelExternalWorkflowExecutionCommandAttributes *cancel =
+        ARENA_NEW(&w->arena, struct command_RequestCancelExternalWorkflowExecutionCommandAttributes);
+    command->attributes_case = 9;
+    command->request_cancel_external_workflow_execution_command_attributes = cancel;
+    cancel->workflow_id = bytes_of_text(workflow_id);
+    cancel->reason = BYTES("enough");
+    return cancel;
+}
+
 static inline void completion_sticky(struct world                                               *w,
                                      struct workflowservice_RespondWorkflowTaskCompletedRequest *input)
 {

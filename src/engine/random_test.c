@@ -3,6 +3,7 @@
  * A failing seed is printed and repeats exactly.
  */
 #include "engine/engine_harness.h"
+#include "engine/message.h"
 
 #define STEPS       20000
 #define STEPS_WORLD 400
@@ -98,7 +99,16 @@ static void play_commands(struct player *p, struct workflowservice_RespondWorkfl
     struct world *w = p->w;
     size_t        count = (size_t)below(p, 5);
     for (size_t i = 0; i < count; i++) {
-        switch (below(p, 9)) {
+        switch (below(p, 12)) {
+        case 9:
+            command_child(w, input)->parent_close_policy = (int32_t)below(p, 4);
+            break;
+        case 10:
+            command_signal(w, input, chance(p, 90) ? "other" : "wf");
+            break;
+        case 11:
+            command_cancel(w, input, chance(p, 90) ? "other" : "wf");
+            break;
         case 0:
         case 1:
         case 2: {
@@ -371,11 +381,155 @@ static void play_delete(struct player *p)
     CHECK_INT(world_delete(w), ST_OK);
 }
 
+/* --- what others say --- */
+
+static struct bytes run_id_of(struct player *p)
+{
+    struct uuid id = p->w->run_count != 0 && chance(p, 90) ? world_state(p->w)->run_id
+                                                           : (struct uuid){ { 1 } };
+    return arena_copy(&p->w->arena, bytes_of(id.byte, sizeof(id.byte)));
+}
+
+/* A child that is pending, or (0) none. */
+static const struct child *any_child(struct player *p)
+{
+    const struct execution *state = p->w->run_count == 0 ? NULL : world_state(p->w);
+    return state == NULL || state->child_count == 0 ? NULL
+                                                    : state->children[below(p, state->child_count)].record;
+}
+
+static int64_t any_external(struct player *p, bool is_cancel)
+{
+    const struct execution *state = p->w->run_count == 0 ? NULL : world_state(p->w);
+    uint32_t                count = state == NULL ? 0
+                                    : is_cancel   ? state->external_cancel_count
+                                                  : state->external_signal_count;
+    if (count == 0)
+        return (int64_t)below(p, 50);
+    return (is_cancel ? state->external_cancels : state->external_signals)[below(p, count)];
+}
+
+static struct state_Sender *any_sender(struct player *p)
+{
+    struct state_Sender *sender = ARENA_NEW(&p->w->arena, struct state_Sender);
+    *sender = (struct state_Sender){ .workflow_id = BYTES("other"),
+                                     .run_id = run_id_of(p),
+                                     .original_run_id = run_id_of(p),
+                                     .initiated_event_id = 5 };
+    return sender;
+}
+
+static struct bytes child_initiated(struct player *p)
+{
+    struct arena                                                       *arena = &p->w->arena;
+    struct history_StartChildWorkflowExecutionInitiatedEventAttributes *initiated =
+        ARENA_NEW(arena, struct history_StartChildWorkflowExecutionInitiatedEventAttributes);
+    initiated->workflow_type = ARENA_NEW(arena, struct common_WorkflowType);
+    initiated->workflow_type->name = BYTES("Type");
+    initiated->task_queue = ARENA_NEW(arena, struct taskqueue_TaskQueue);
+    initiated->task_queue->name = BYTES("queue");
+    initiated->workflow_task_timeout = duration_of_ns(arena, 10 * NS_PER_S);
+    initiated->workflow_id_reuse_policy = 1 + (int32_t)below(p, 4);
+    initiated->cron_schedule = chance(p, 20) ? BYTES("@every 20s") : BYTES_EMPTY;
+    struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED,
+                                                   initiated);
+    return event_encode(&event, arena);
+}
+
+static struct state_ChildEnd *child_end(struct player *p)
+{
+    static const int32_t   types[] = { enums_EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+                                       enums_EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+                                       enums_EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
+                                       enums_EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
+                                       enums_EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED };
+    const struct child    *child = any_child(p);
+    struct state_ChildEnd *end = ARENA_NEW(&p->w->arena, struct state_ChildEnd);
+    *end = (struct state_ChildEnd){ .parent_run_id = run_id_of(p),
+                                    .initiated_event_id = child == NULL ? 7 : child->initiated_event_id,
+                                    .first_run_id = run_id_of(p),
+                                    .run_id = run_id_of(p),
+                                    .event_type = types[below(p, ARRAY_COUNT(types))] };
+    if (child != NULL && child->is_started)
+        end->first_run_id = arena_copy(&p->w->arena,
+                                       bytes_of(child->first_run_id.byte, sizeof(child->first_run_id.byte)));
+    return end;
+}
+
+static void message_draw(struct player *p, struct state_Message *message)
+{
+    struct arena       *arena = &p->w->arena;
+    const struct child *child = any_child(p);
+    message->kind_case = 1 + (int)below(p, 8);
+    switch (message->kind_case) {
+    case MESSAGE_CHILD_START:
+        message->child_start = ARENA_NEW(arena, struct state_ChildStart);
+        message->child_start->parent = any_sender(p);
+        message->child_start->initiated = child_initiated(p);
+        break;
+    case MESSAGE_CHILD_ANSWER:
+        message->child_answer = ARENA_NEW(arena, struct state_ChildAnswer);
+        message->child_answer->initiated_event_id = child == NULL ? 7 : child->initiated_event_id;
+        message->child_answer->workflow_id = BYTES("child");
+        message->child_answer->run_id = chance(p, 80) ? run_id_of(p) : BYTES_EMPTY;
+        message->child_answer->cause = 1;
+        break;
+    case MESSAGE_CHILD_RELEASE:
+        message->child_release = ARENA_NEW(arena, struct state_ChildRelease);
+        message->child_release->is_orphan = chance(p, 20);
+        break;
+    case MESSAGE_CHILD_END:
+        message->child_end = child_end(p);
+        break;
+    case MESSAGE_PARENT_END:
+        message->parent_end = ARENA_NEW(arena, struct state_ParentEnd);
+        message->parent_end->parent = any_sender(p);
+        message->parent_end->first_run_id = run_id_of(p);
+        message->parent_end->cancel = chance(p, 90);
+        break;
+    case MESSAGE_EXTERNAL_SIGNAL:
+        message->external_signal = ARENA_NEW(arena, struct state_ExternalSignal);
+        message->external_signal->sender = any_sender(p);
+        message->external_signal->child_workflow_only = chance(p, 50);
+        message->external_signal->signal_name = BYTES("external");
+        break;
+    case MESSAGE_EXTERNAL_CANCEL:
+        message->external_cancel = ARENA_NEW(arena, struct state_ExternalCancel);
+        message->external_cancel->sender = any_sender(p);
+        message->external_cancel->child_workflow_only = chance(p, 50);
+        break;
+    default:
+        message->external_answer = ARENA_NEW(arena, struct state_ExternalAnswer);
+        message->external_answer->is_cancel = chance(p, 50);
+        message->external_answer->initiated_event_id = any_external(p, message->external_answer->is_cancel);
+        message->external_answer->cause = (int32_t)below(p, 2);
+        break;
+    }
+}
+
+/* A message, sent by somebody who may be wrong about everything. */
+static void play_message(struct player *p)
+{
+    struct world        *w = p->w;
+    struct state_Message message = { 0 };
+    message_draw(p, &message);
+    struct bytes          body = pb_encode_arena(&pb_state_Message, &message, &w->arena);
+    struct entity_message sent = { .kind = ENTITY_WORKFLOW,
+                                   .namespace_number = 7,
+                                   .business_id = w->workflow_id,
+                                   .body = arena_copy(&w->keep, body) };
+    world_receive(w, &sent);
+    CHECK(w->arrival.base.error.code == ST_OK || w->arrival.base.error.code == ST_RESOURCE_EXHAUSTED);
+}
+
 static void play(struct player *p)
 {
     struct world *w = p->w;
     uint64_t      dice = below(p, 100);
-    if (world_current(w) == NULL || (world_state(w)->close_time != 0 && dice < 70))
+    w->mail_count = 0; /* nobody reads it */
+    if (chance(p, 12))
+        play_message(p);
+    else if (world_current(w) == NULL || (world_state(w)->close_time != 0 && dice < 70))
         chance(p, 70) ? play_start(p) : play_signal_with_start(p);
     else if (dice < 3)
         play_start(p);
@@ -414,6 +568,8 @@ static size_t play_world(uint64_t seed)
     p.w->refold_every = 5;
     p.w->limits.buffered_events_max = 6;
     p.w->limits.pending_activities_max = 6;
+    p.w->limits.pending_children_max = 5;
+    p.w->limits.pending_external_signals_max = p.w->limits.pending_external_cancels_max = 3;
     p.w->limits.signals_max = 60;
     p.w->limits.history_events_max = 500;
     p.w->limits.suggest_events = 100;
