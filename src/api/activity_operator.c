@@ -39,9 +39,9 @@ void pause_activity(struct rpc *rpc)
     struct execution_ref                               execution;
     if (!check_target(rpc, request->execution, request->activity_case, &execution))
         return;
-    if (check_id_optional("Reason", request->reason, &rpc->error) != ST_OK ||
-        check_id_optional("Identity", request->identity, &rpc->error) != ST_OK ||
-        check_id_optional("RequestId", request->request_id, &rpc->error) != ST_OK) {
+    if (check_name(rpc, "Reason", request->reason, &rpc->error) != ST_OK ||
+        check_name(rpc, "Identity", request->identity, &rpc->error) != ST_OK ||
+        check_name(rpc, "RequestId", request->request_id, &rpc->error) != ST_OK) {
         rpc_fail_error(rpc, &rpc->error);
         return;
     }

@@ -319,6 +319,7 @@ enum status check_id_optional(const char *field, struct bytes value,
 /* Not longer than the namespace allows, which is at most ID_SIZE_MAX. */
 enum status check_name(const struct rpc *rpc, const char *field, struct bytes value,
                        struct error *error) MUST_USE;
+enum status check_build_id(const struct rpc *rpc, struct bytes build_id, struct error *error) MUST_USE;
 enum status check_payload(const struct rpc *rpc, const char *field, struct bytes value,
                           struct error *error) MUST_USE;
 enum status check_run_id(struct bytes run_id, bool *ret_set, struct uuid *ret_run_id,

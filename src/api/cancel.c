@@ -15,7 +15,7 @@ void request_cancel_workflow(struct rpc *rpc)
     const struct workflowservice_RequestCancelWorkflowExecutionRequest *request = rpc->request;
     struct execution_ref                                                execution;
     if (check_execution(request->workflow_execution, &execution, &rpc->error) != ST_OK ||
-        check_id_optional("RequestId", request->request_id, &rpc->error) != ST_OK ||
+        check_name(rpc, "RequestId", request->request_id, &rpc->error) != ST_OK ||
         check_payload(rpc, "Reason", request->reason, &rpc->error) != ST_OK ||
         check_links(request->links, request->links_count, rpc, &rpc->error) != ST_OK) {
         rpc_fail_error(rpc, &rpc->error);

@@ -25,6 +25,14 @@ enum status check_name(const struct rpc *rpc, const char *field, struct bytes va
     return ST_OK;
 }
 
+enum status check_build_id(const struct rpc *rpc, struct bytes build_id, struct error *error)
+{
+    size_t limit = rpc_limits(rpc)->build_id_size_max;
+    if (build_id.size > limit)
+        return error_set(error, ST_INVALID_ARGUMENT, "Build id length exceeds limit of %zu bytes.", limit);
+    return ST_OK;
+}
+
 enum status check_payload(const struct rpc *rpc, const char *field, struct bytes value, struct error *error)
 {
     const struct limits *limits = rpc_limits(rpc);

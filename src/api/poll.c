@@ -227,20 +227,25 @@ static void poll_begin(struct rpc *rpc, const struct taskqueue_TaskQueue *queue)
     rpc_move(rpc, runtime_queue_lane(rpc->home->api->runtime, rpc->ns.number, normal), poll_again);
 }
 
-static enum status poll_check(const struct taskqueue_TaskQueue *queue, struct bytes identity,
-                              struct error *error)
+static enum status poll_check(const struct rpc *rpc, const struct taskqueue_TaskQueue *queue,
+                              struct bytes identity, struct error *error)
 {
     enum status status = check_task_queue(queue, error);
-    return status != ST_OK ? status : check_id_optional("Identity", identity, error);
+    if (status == ST_OK)
+        status = check_name(rpc, "TaskQueue name", queue->name, error);
+    return status != ST_OK ? status : check_name(rpc, "Identity", identity, error);
 }
 
-static enum status versioning_check(const struct common_WorkerVersionCapabilities   *capabilities,
+static enum status versioning_check(const struct rpc                                *rpc,
+                                    const struct common_WorkerVersionCapabilities   *capabilities,
                                     const struct deployment_WorkerDeploymentOptions *options,
                                     struct error                                    *error)
 {
     if (capabilities != NULL && capabilities->use_versioning && capabilities->build_id.size == 0)
         return error_set(error, ST_INVALID_ARGUMENT,
                          "WorkerVersionCapabilities.BuildId is not set on request.");
+    if (capabilities != NULL && check_build_id(rpc, capabilities->build_id, error) != ST_OK)
+        return error->code;
     if (options != NULL && options->worker_versioning_mode == enums_WORKER_VERSIONING_MODE_VERSIONED)
         return error_set(error, ST_UNIMPLEMENTED,
                          "Worker deployments are not implemented: start the worker unversioned.");
@@ -251,9 +256,9 @@ void poll_workflow_task(struct rpc *rpc)
 {
     const struct workflowservice_PollWorkflowTaskQueueRequest *request = rpc->request;
     struct rpc_poll                                           *poll = &rpc->poll;
-    if (poll_check(request->task_queue, request->identity, &rpc->error) != ST_OK ||
-        versioning_check(request->worker_version_capabilities, request->deployment_options, &rpc->error) !=
-            ST_OK) {
+    if (poll_check(rpc, request->task_queue, request->identity, &rpc->error) != ST_OK ||
+        versioning_check(rpc, request->worker_version_capabilities, request->deployment_options,
+                         &rpc->error) != ST_OK) {
         rpc_fail_error(rpc, &rpc->error);
         return;
     }
@@ -270,9 +275,9 @@ void poll_activity_task(struct rpc *rpc)
 {
     const struct workflowservice_PollActivityTaskQueueRequest *request = rpc->request;
     struct rpc_poll                                           *poll = &rpc->poll;
-    if (poll_check(request->task_queue, request->identity, &rpc->error) != ST_OK ||
-        versioning_check(request->worker_version_capabilities, request->deployment_options, &rpc->error) !=
-            ST_OK) {
+    if (poll_check(rpc, request->task_queue, request->identity, &rpc->error) != ST_OK ||
+        versioning_check(rpc, request->worker_version_capabilities, request->deployment_options,
+                         &rpc->error) != ST_OK) {
         rpc_fail_error(rpc, &rpc->error);
         return;
     }

@@ -464,6 +464,7 @@ void query_workflow(struct rpc *rpc)
         return;
     }
     if (check_id("QueryType", request->query->query_type, &rpc->error) != ST_OK ||
+        check_name(rpc, "QueryType", request->query->query_type, &rpc->error) != ST_OK ||
         check_payload(rpc, "Query arguments", request->query->query_args, &rpc->error) != ST_OK) {
         rpc_fail_error(rpc, &rpc->error);
         return;

@@ -7,6 +7,8 @@ static enum status check_reset(struct rpc                                       
 {
     enum status status = check_id("RequestId", request->request_id, error);
     if (status == ST_OK)
+        status = check_name(rpc, "RequestId", request->request_id, error);
+    if (status == ST_OK)
         status = check_execution(request->workflow_execution, ret_execution, error);
     if (status == ST_OK)
         status = check_payload(rpc, "Reason", request->reason, error);
@@ -29,6 +31,8 @@ static enum status check_signal(struct rpc                                      
 {
     enum status status = check_id("PostResetOperations.SignalWorkflow.SignalName", signal->signal_name,
                                   error);
+    if (status == ST_OK)
+        status = check_name(rpc, "PostResetOperations.SignalWorkflow.SignalName", signal->signal_name, error);
     if (status == ST_OK)
         status = check_payload(rpc, "PostResetOperations.SignalWorkflow.Input", signal->input, error);
     return status == ST_OK ? check_links(signal->links, signal->links_count, rpc, error) : status;

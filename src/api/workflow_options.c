@@ -11,9 +11,9 @@ static void change_pause(struct rpc *rpc, int command, struct bytes workflow_id,
     bool        has_run;
     if (check_id("WorkflowId", workflow_id, &rpc->error) != ST_OK ||
         check_run_id(run_id, &has_run, &run, &rpc->error) != ST_OK ||
-        check_id_optional("Reason", reason, &rpc->error) != ST_OK ||
-        check_id_optional("RequestId", request_id, &rpc->error) != ST_OK ||
-        check_id_optional("Identity", identity, &rpc->error) != ST_OK) {
+        check_name(rpc, "Reason", reason, &rpc->error) != ST_OK ||
+        check_name(rpc, "RequestId", request_id, &rpc->error) != ST_OK ||
+        check_name(rpc, "Identity", identity, &rpc->error) != ST_OK) {
         rpc_fail_error(rpc, &rpc->error);
         return;
     }
@@ -76,7 +76,7 @@ void update_workflow_options(struct rpc *rpc)
     if (check_execution(request->workflow_execution, &execution, &rpc->error) != ST_OK ||
         check_workflow_options(rpc, request->workflow_execution_options, request->update_mask, &rpc->error) !=
             ST_OK ||
-        check_id_optional("Identity", request->identity, &rpc->error) != ST_OK) {
+        check_name(rpc, "Identity", request->identity, &rpc->error) != ST_OK) {
         rpc_fail_error(rpc, &rpc->error);
         return;
     }

@@ -97,7 +97,9 @@ void respond_workflow_task_completed(struct rpc *rpc)
         rpc_fail_error(rpc, &rpc->error);
         return;
     }
-    if (commands_check(rpc, request) != ST_OK) {
+    if ((request->worker_version_stamp != NULL &&
+         check_build_id(rpc, request->worker_version_stamp->build_id, &rpc->error) != ST_OK) ||
+        commands_check(rpc, request) != ST_OK) {
         rpc_fail_error(rpc, &rpc->error);
         return;
     }

@@ -20,6 +20,7 @@
 #define LIMITS(LIMIT)                                                                                        \
     LIMIT(size_t, id_size_max, BYTES, 1000, 1, 1000,                                                         \
           "ids and names given by clients: workflow, type, activity, timer, signal, queue, request")         \
+    LIMIT(size_t, build_id_size_max, BYTES, 255, 1, 1000, "build ids of workers")                            \
     LIMIT(size_t, payload_size_max, BYTES, LIMIT_MIB(2), 64, LIMIT_MIB(4),                                   \
           "one field of payloads: input, result, failure, details, query arguments and answers")             \
     LIMIT(size_t, payload_size_warn, BYTES, LIMIT_KIB(512), 1, LIMIT_MIB(4),                                 \

@@ -1,13 +1,17 @@
 /* reply.c: how streams answer: messages in a buffer that nghttp2 pulls from, then trailers; or trailers only. */
 #include <stdio.h>
 
+#include "codec/pb.h"
+#include "pb/all.pb.h"
 #include "wire/grpc.h"
 #include "wire/server_internal.h"
 
 /* Peers hold metadata to about 16 KiB; a detail that is larger than this would lose the code and the message too. */
 #define DETAILS_SIZE_MAX (48 * 1024)
 #define FRAME_HEAD_SIZE  9
-#define LEFTOVER_NS      (5 * NS_PER_S)
+/* The detail is two numbers. */
+#define EXHAUSTED_ARENA_MAX 4096
+#define LEFTOVER_NS         (5 * NS_PER_S)
 
 /* A header whose name and value both outlive the submission: nothing is copied. */
 static nghttp2_nv header(struct bytes name, struct bytes value, uint8_t flags)
@@ -27,8 +31,45 @@ static const struct bytes code_texts[] = {
     { (const uint8_t *)"15", 2 }, { (const uint8_t *)"16", 2 },
 };
 
-/* At most 4 headers that say how a call ended. Values live in server->packed until the next call of this. */
-#define STATUS_HEADERS_MAX 4
+/* "BusyWorkflow" for RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW. */
+static void append_camel(struct buffer *to, const char *name, const char *prefix)
+{
+    bool upper = true;
+    if (name == NULL || strncmp(name, prefix, strlen(prefix)) != 0)
+        return;
+    for (name += strlen(prefix); *name != '\0'; name++) {
+        if (*name != '_')
+            buffer_append_byte(to, (uint8_t)(upper || *name < 'A' ? *name : *name + 32));
+        upper = *name == '_';
+    }
+}
+
+/* Who is told that something is exhausted is told of what in headers, too: proxies count by them. Appends cause and scope;
+ * false: the error is another one. */
+static bool append_exhausted(const struct error *error, struct buffer *to, size_t *ret_cause_size)
+{
+    struct arena                                 arena;
+    struct errordetails_ResourceExhaustedFailure failure = { 0 };
+    if (error->code != ST_RESOURCE_EXHAUSTED ||
+        !bytes_equal_text(error->detail_type, pb_message_name(&pb_errordetails_ResourceExhaustedFailure)))
+        return false;
+    arena_init(&arena, EXHAUSTED_ARENA_MAX);
+    bool   known = pb_decode(&pb_errordetails_ResourceExhaustedFailure, error->detail, &arena, &failure,
+                             NULL) == ST_OK;
+    size_t before = to->size;
+    if (known) {
+        append_camel(to, pb_enum_value_name(&pb_enum_enums_ResourceExhaustedCause, failure.cause),
+                     "RESOURCE_EXHAUSTED_CAUSE_");
+        *ret_cause_size = to->size - before;
+        append_camel(to, pb_enum_value_name(&pb_enum_enums_ResourceExhaustedScope, failure.scope),
+                     "RESOURCE_EXHAUSTED_SCOPE_");
+    }
+    arena_release(&arena);
+    return known;
+}
+
+/* At most 6 headers that say how a call ended. Values live in server->packed until the next call of this. */
+#define STATUS_HEADERS_MAX 6
 static size_t status_headers(struct wire_stream *stream, const struct error *error, nghttp2_nv *to)
 {
     unsigned code = error == NULL                                     ? ST_OK
@@ -40,7 +81,7 @@ static size_t status_headers(struct wire_stream *stream, const struct error *err
     struct buffer *packed = &stream->server->packed;
     buffer_clear(packed);
     grpc_percent_encode(bytes_of_text(error->message), packed);
-    size_t message_size = packed->size, count = 2;
+    size_t message_size = packed->size, count = 2, cause_size;
     if (error->detail_type.size != 0 && error->detail.size < DETAILS_SIZE_MAX) {
         struct buffer status;
         buffer_init(&status);
@@ -48,10 +89,18 @@ static size_t status_headers(struct wire_stream *stream, const struct error *err
         grpc_base64_encode(buffer_bytes(&status), packed);
         buffer_release(&status);
     }
+    size_t details_end = packed->size;
+    bool   is_exhausted = append_exhausted(error, packed, &cause_size);
     to[1] = header(BYTES("grpc-message"), bytes_of(packed->base, message_size), PASSING);
-    if (packed->size > message_size)
+    if (details_end > message_size)
         to[count++] = header(BYTES("grpc-status-details-bin"),
-                             bytes_of(packed->base + message_size, packed->size - message_size), PASSING);
+                             bytes_of(packed->base + message_size, details_end - message_size), PASSING);
+    if (is_exhausted) {
+        const uint8_t *cause = packed->base + details_end, *scope = cause + cause_size;
+        to[count++] = header(BYTES("x-resource-exhausted-cause"), bytes_of(cause, cause_size), PASSING);
+        to[count++] = header(BYTES("x-resource-exhausted-scope"),
+                             bytes_of(scope, (size_t)(packed->base + packed->size - scope)), PASSING);
+    }
     if (stream->encoding == ENCODING_OTHER)
         to[count++] = header(BYTES("grpc-accept-encoding"), BYTES("identity,gzip"), FIXED);
     return count;

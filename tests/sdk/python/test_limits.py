@@ -169,6 +169,40 @@ async def test_ids(env):
         await hand.signal(text(40))
 
 
+async def test_ids_of_other_calls(env):
+    async with limited(env, id_size_max=60, build_id_size_max=20) as own:
+        hand = Hand(own)
+        await hand.start()
+        at, past = text(60), text(61)
+        with rejects(Code.INVALID_ARGUMENT, text="QueryType"):
+            await hand.query(past)
+        with rejects(Code.INVALID_ARGUMENT, text="RequestId"):
+            await hand.cancel(request_id=past)
+        await hand.cancel(request_id=at)
+        with rejects(Code.INVALID_ARGUMENT, text="RequestId"):
+            await own.rpc.ResetWorkflowExecution(
+                workflow_execution=hand.execution(), request_id=past, workflow_task_finish_event_id=3
+            )
+        for fields in (
+            dict(identity=past),
+            dict(worker_version_capabilities={"build_id": text(21)}),
+        ):
+            with rejects(Code.INVALID_ARGUMENT, text="limit of"):
+                await own.rpc.PollWorkflowTaskQueue(task_queue={"name": hand.queue}, **fields)
+            with rejects(Code.INVALID_ARGUMENT, text="limit of"):
+                await own.rpc.PollActivityTaskQueue(task_queue={"name": hand.queue}, **fields)
+        with rejects(Code.INVALID_ARGUMENT, text="TaskQueue name"):
+            await own.rpc.PollWorkflowTaskQueue(task_queue={"name": past})
+        task = await own.rpc.PollWorkflowTaskQueue(
+            task_queue={"name": hand.queue},
+            identity=at,
+            worker_version_capabilities={"build_id": text(20)},
+        )
+        with rejects(Code.INVALID_ARGUMENT, text="Build id"):
+            await hand.complete(task, worker_version_stamp={"build_id": text(21)})
+        await hand.complete(task, worker_version_stamp={"build_id": text(20)})
+
+
 @pytest.mark.parametrize(
     ("command", "cause"),
     [

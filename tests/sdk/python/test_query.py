@@ -160,6 +160,8 @@ async def test_a_second_buffered_query_is_busy(env):
     with rejects(Code.RESOURCE_EXHAUSTED, resource_exhausted) as refusal:
         await hand.query("two")
     expect(refusal.detail(resource_exhausted), cause="BUSY_WORKFLOW")
+    assert refusal.metadata["x-resource-exhausted-cause"] == "BusyWorkflow"
+    assert refusal.metadata["x-resource-exhausted-scope"] == "Namespace"
     task = await hand.poll()
     [query_id] = task.queries
     await hand.complete(

@@ -99,6 +99,7 @@ class Refusal:
     code: grpc.StatusCode | None = None
     message: str = ""
     details: list[Any] = field(default_factory=list)
+    metadata: dict[str, str] = field(default_factory=dict)  # of the answer, before and behind it
 
     def detail(self, message_class: type[Message]) -> Message:
         assert self.details, f"no detail on: {self.code} {self.message}"
@@ -109,7 +110,8 @@ class Refusal:
     @staticmethod
     def of(error: grpc.aio.AioRpcError) -> Refusal:
         refusal = Refusal(error.code(), error.details() or "")
-        for key, value in error.trailing_metadata() or ():
+        for key, value in (*(error.initial_metadata() or ()), *(error.trailing_metadata() or ())):
+            refusal.metadata[key] = value
             if key == "grpc-status-details-bin":
                 status = _GoogleStatus(value)
                 assert status.code == error.code().value[0], "the status details disagree with the status"
@@ -127,6 +129,7 @@ def rejects(code: grpc.StatusCode, detail: type[Message] | None = None, text: st
     except grpc.aio.AioRpcError as error:
         found = Refusal.of(error)
         refusal.code, refusal.message, refusal.details = found.code, found.message, found.details
+        refusal.metadata = found.metadata
     assert refusal.code is not None, f"the call was answered; expected {code}"
     assert refusal.code == code, f"expected {code}, got {refusal.code}: {refusal.message}"
     assert refusal.message, "an error must say what is wrong"
