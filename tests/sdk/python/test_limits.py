@@ -12,10 +12,12 @@ import pytest
 from temporalio.api.common.v1 import message_pb2 as common
 
 from support.env import Env, own_server, restart
-from support.grpc_client import Code, rejects
+from support.grpc_client import Code, rejects, resource_exhausted
 from support.hand import (
     IDENTITY,
     Hand,
+    accept,
+    cancel_external,
     cancel_workflow,
     complete_workflow,
     continue_as_new,
@@ -25,9 +27,12 @@ from support.hand import (
     marker,
     memo,
     payloads,
+    respond,
     retry_policy,
     search_attributes,
     seconds,
+    signal_external,
+    start_child,
     start_timer,
     upsert_memo,
     upsert_search_attributes,
@@ -260,6 +265,10 @@ async def test_payloads_of_calls(env):
                 execution=hand.execution(), query={"query_type": "q", "query_args": blob(701)}
             )
         with rejects(Code.INVALID_ARGUMENT, text="700 bytes"):
+            fields = hand.update_fields("up")
+            fields["request"]["input"]["args"] = blob(701)
+            await hand.rpc.UpdateWorkflowExecution(**fields)
+        with rejects(Code.INVALID_ARGUMENT, text="700 bytes"):
             await hand.terminate(details=blob(701))
         await hand.terminate(details=blob(700))
 
@@ -367,6 +376,12 @@ def large_cancel(size: int):
     return command
 
 
+def large_signal(workflow_id: str, size: int):
+    command = signal_external(workflow_id)
+    command.signal_external_workflow_execution_command_attributes.input.CopyFrom(blob(size))
+    return command
+
+
 def large_memo(size: int):
     command = upsert_memo(k="x")
     message = command.modify_workflow_properties_command_attributes.upserted_memo
@@ -396,6 +411,16 @@ def large_memo(size: int):
             lambda hand, size: continue_as_new("t", hand.queue, input=blob(size)),
             "BAD_CONTINUE_AS_NEW_ATTRIBUTES",
             "ContinuedAsNew",
+        ),
+        (
+            lambda hand, size: start_child(f"{hand.workflow_id}-c", hand.queue, input=blob(size)),
+            "BAD_START_CHILD_EXECUTION_ATTRIBUTES",
+            "StartChildWorkflowExecutionInitiated",
+        ),
+        (
+            lambda hand, size: large_signal(f"{hand.workflow_id}-none", size),
+            "BAD_SIGNAL_WORKFLOW_EXECUTION_ATTRIBUTES",
+            "SignalExternalWorkflowExecutionInitiated",
         ),
         (lambda hand, size: large_memo(size), "BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES", "WorkflowPropertiesModified"),
     ],
@@ -443,6 +468,58 @@ async def test_pending_activities(env):
         await hand.complete_activity(await hand.poll_activity())
         await hand.step(hand.activity("c"))
         assert len((await hand.describe()).pending_activities) == 2
+
+
+@pytest.mark.parametrize(
+    ("limit", "command", "cause"),
+    [
+        (
+            "pending_children_max",
+            lambda hand, n: start_child(f"{hand.workflow_id}-{n}", hand.queue),
+            "PENDING_CHILD_WORKFLOWS_LIMIT_EXCEEDED",
+        ),
+        (
+            "pending_external_signals_max",
+            lambda hand, n: signal_external(f"{hand.workflow_id}-none"),
+            "PENDING_SIGNALS_LIMIT_EXCEEDED",
+        ),
+        (
+            "pending_external_cancels_max",
+            lambda hand, n: cancel_external(f"{hand.workflow_id}-none"),
+            "PENDING_REQUEST_CANCEL_LIMIT_EXCEEDED",
+        ),
+    ],
+)
+async def test_what_is_on_its_way_to_others(env, limit, command, cause):
+    async with limited(env, **{limit: 2}) as own:
+        hand = Hand(own)
+        await hand.start()
+        task = await hand.poll()
+        with rejects(Code.INVALID_ARGUMENT, text="2"):
+            await hand.complete(task, *(command(hand, n) for n in range(3)))
+        check_tail(await hand.history(), E("WftFailed", cause=cause))
+        await hand.step(*(command(hand, n) for n in range(2)))
+        assert "WftCompleted" in types(await hand.history())
+        await hand.terminate()
+
+
+async def test_updates(env):
+    async with limited(env, updates_in_flight_max=1, updates_total_max=2) as own:
+        hand = Hand(own)
+        await hand.start()
+        await hand.step()
+        for number in (1, 2):
+            waiting = hand.updating("up", id=f"u{number}")
+            task = await hand.poll()
+            with rejects(Code.RESOURCE_EXHAUSTED, resource_exhausted) as refusal:
+                await hand.update("up", id="while another one is in flight")
+            assert refusal.metadata["x-resource-exhausted-scope"] == "Namespace"
+            await hand.answer(task, accept(task.messages[0]), respond(f"u{number}"))
+            await waiting
+        with rejects(Code.FAILED_PRECONDITION, text="2"):
+            await hand.update("up", id="u3")
+        # One that is known is answered all the same.
+        assert (await hand.update("up", id="u2")).outcome.HasField("success")
 
 
 async def test_signals(env):
