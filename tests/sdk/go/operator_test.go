@@ -54,7 +54,7 @@ func Observer(ctx context.Context) (int32, error) {
 func OperatedFlow(ctx workflow.Context, name string) (out int32, err error) {
 	ctx = workflow.WithActivityOptions(ctx, options(func(o *workflow.ActivityOptions) {
 		o.ActivityID = "operated"
-		o.HeartbeatTimeout = time.Second
+		o.HeartbeatTimeout = 3 * time.Second
 		o.RetryPolicy = &temporal.RetryPolicy{InitialInterval: time.Hour}
 	}))
 	err = workflow.ExecuteActivity(ctx, name).Get(ctx, &out)
@@ -231,7 +231,7 @@ func TestActivityOptions(t *testing.T) {
 	merged := r.activityOptions(run, false, &activitypb.ActivityOptions{StartToCloseTimeout: durationpb.New(77 * time.Second),
 		RetryPolicy: &commonpb.RetryPolicy{MaximumAttempts: 9, InitialInterval: durationpb.New(time.Minute)}}, "start_to_close_timeout", "retry_policy.maximum_attempts")
 	if merged.StartToCloseTimeout.AsDuration() != 77*time.Second || merged.RetryPolicy.MaximumAttempts != 9 ||
-		merged.RetryPolicy.InitialInterval.AsDuration() != time.Hour || merged.TaskQueue.Name != r.queue || merged.HeartbeatTimeout.AsDuration() != time.Second {
+		merged.RetryPolicy.InitialInterval.AsDuration() != time.Hour || merged.TaskQueue.Name != r.queue || merged.HeartbeatTimeout.AsDuration() != 3*time.Second {
 		t.Fatal(merged)
 	}
 	info := r.pendingActivity(run)
