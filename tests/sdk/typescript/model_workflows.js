@@ -176,7 +176,7 @@ export async function operated(activity) {
   const activities = proxyActivities({
     activityId: 'operated',
     startToCloseTimeout: '1 hour',
-    heartbeatTimeout: '1s',
+    heartbeatTimeout: '3s',
     retry: { initialInterval: '1 hour' },
   });
   return await activities[activity](workflowInfo().workflowId);

@@ -131,7 +131,7 @@ describe('an operator and an activity', SUITE, () => {
     );
     assert.deepEqual(
       [seconds(merged.startToCloseTimeout), merged.retryPolicy.maximumAttempts, seconds(merged.heartbeatTimeout)],
-      [77, 9, 1],
+      [77, 9, 3],
     );
     assert.deepEqual([seconds(merged.retryPolicy.initialInterval), merged.taskQueue.name], [3600, QUEUE]);
     const info = await pendingActivity(handle);
