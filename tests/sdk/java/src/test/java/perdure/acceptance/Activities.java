@@ -18,4 +18,12 @@ public interface Activities {
     void silent(String key);
 
     String completeLater(String key);
+
+    int valve(String workflowId);
+
+    int observer(String workflowId);
+
+    void note(int value);
+
+    String oversize();
 }

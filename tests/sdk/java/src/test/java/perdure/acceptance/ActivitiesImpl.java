@@ -5,11 +5,16 @@ import io.temporal.activity.ActivityExecutionContext;
 import io.temporal.activity.ActivityInfo;
 import io.temporal.client.ActivityCanceledException;
 import io.temporal.client.ActivityCompletionException;
+import io.temporal.client.ActivityPausedException;
+import io.temporal.client.ActivityResetException;
 import io.temporal.failure.ApplicationFailure;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 
@@ -95,5 +100,55 @@ final class ActivitiesImpl implements Activities {
         context.doNotCompleteOnReturn();
         whenStarted(key).complete(context.getInfo());
         return "not this";
+    }
+
+    private final Set<String> opened = ConcurrentHashMap.newKeySet();
+    private final Map<String, List<Integer>> notes = new ConcurrentHashMap<>();
+
+    /** The activities of this workflow may succeed from now on. */
+    void open(String workflowId) {
+        opened.add(workflowId);
+    }
+
+    /** What was noted on this task queue, in order. */
+    List<Integer> notes(String taskQueue) {
+        return notes.computeIfAbsent(taskQueue, unused -> new CopyOnWriteArrayList<>());
+    }
+
+    /** Fails until its workflow is opened, and answers with the attempt that succeeded. */
+    @Override
+    public int valve(String workflowId) {
+        if (!opened.contains(workflowId)) throw ApplicationFailure.newFailure("closed", "Closed");
+        return Activity.getExecutionContext().getInfo().getAttempt();
+    }
+
+    /** Heartbeats until it is told something, which is what it fails with; succeeds once its workflow is opened. */
+    @Override
+    public int observer(String workflowId) {
+        ActivityExecutionContext context = Activity.getExecutionContext();
+        if (opened.contains(workflowId)) return context.getInfo().getAttempt();
+        CountDownLatch never = new CountDownLatch(1);
+        try {
+            for (;;) {
+                context.heartbeat("still here");
+                if (never.await(50, TimeUnit.MILLISECONDS)) throw new IllegalStateException("nobody opens this");
+            }
+        } catch (ActivityPausedException paused) {
+            throw ApplicationFailure.newFailure("paused", "Told");
+        } catch (ActivityResetException reset) {
+            throw ApplicationFailure.newFailure("reset", "Told");
+        } catch (ActivityCompletionException | InterruptedException over) {
+            throw Activity.wrap(over);
+        }
+    }
+
+    @Override
+    public void note(int value) {
+        notes(Activity.getExecutionContext().getInfo().getActivityTaskQueue()).add(value);
+    }
+
+    @Override
+    public String oversize() {
+        return "r".repeat(2 * 1024 * 1024 + 1);
     }
 }

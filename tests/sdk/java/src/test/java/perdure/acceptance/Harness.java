@@ -2,8 +2,12 @@ package perdure.acceptance;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.Timestamp;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.temporal.api.common.v1.Payloads;
 import io.temporal.api.enums.v1.EventType;
 import io.temporal.api.history.v1.HistoryEvent;
@@ -15,6 +19,7 @@ import io.temporal.client.WorkflowClient;
 import io.temporal.client.WorkflowClientOptions;
 import io.temporal.client.WorkflowOptions;
 import io.temporal.client.WorkflowStub;
+import io.temporal.client.WorkflowTargetOptions;
 import io.temporal.common.converter.DefaultDataConverter;
 import io.temporal.serviceclient.WorkflowServiceStubs;
 import io.temporal.serviceclient.WorkflowServiceStubsOptions;
@@ -27,10 +32,12 @@ import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.extension.ExtensionContext;
 import org.junit.jupiter.api.extension.ParameterContext;
 import org.junit.jupiter.api.extension.ParameterResolver;
+import org.junit.jupiter.api.function.Executable;
 
 /** One server, one client and one worker for all tests, and what the tests ask of them. */
 final class Harness implements AutoCloseable {
@@ -41,13 +48,16 @@ final class Harness implements AutoCloseable {
     static final String FAILED = "WORKFLOW_EXECUTION_FAILED";
 
     static final Class<?>[] WORKFLOWS =
-            Stream.of(Workflows.IMPLEMENTATIONS, FamilyWorkflows.IMPLEMENTATIONS)
+            Stream.of(
+                            Workflows.IMPLEMENTATIONS,
+                            FamilyWorkflows.IMPLEMENTATIONS,
+                            OperatedWorkflows.IMPLEMENTATIONS)
                     .flatMap(Stream::of)
                     .toArray(Class<?>[]::new);
 
     private final TestServer server;
     private final WorkflowServiceStubs stubs;
-    private final WorkerFactory factory;
+    private final List<WorkerFactory> factories = new ArrayList<>();
     final WorkflowClient client;
     final ActivitiesImpl activities = new ActivitiesImpl();
     final String suffix = UUID.randomUUID().toString().substring(0, 8);
@@ -62,11 +72,39 @@ final class Harness implements AutoCloseable {
             client =
                     WorkflowClient.newInstance(
                             stubs, WorkflowClientOptions.newBuilder().setIdentity(identity).build());
-            factory = startWorker(queue);
         } catch (RuntimeException failure) {
             server.close();
             throw failure;
         }
+    }
+
+    /** Runs a worker until the end; a harness has none before. */
+    WorkerFactory work() {
+        WorkerFactory factory = startWorker(queue);
+        factories.add(factory);
+        return factory;
+    }
+
+    /** Kills the server, starts it again, and compares what the histories of these runs were and are. */
+    void crash(WorkflowStub... runs) throws Exception {
+        List<List<HistoryEvent>> before = Stream.of(runs).map(run -> written(history(run))).toList();
+        server.restart();
+        for (int i = 0; i < runs.length; i++) {
+            List<HistoryEvent> after = history(runs[i]);
+            assertEquals(before.get(i), after.subList(0, Math.min(before.get(i).size(), after.size())));
+        }
+    }
+
+    /** Leaves out a task at the end that may be shown before it is written. */
+    private static List<HistoryEvent> written(List<HistoryEvent> history) {
+        int end = history.size();
+        while (end > 0 && history.get(end - 1).getEventType().name().startsWith("EVENT_TYPE_WORKFLOW_TASK_")) end--;
+        return history.subList(0, end);
+    }
+
+    /** The history without its workflow tasks: a kill may cost one of those and makes another. */
+    List<String> flow(WorkflowStub stub) {
+        return kinds(history(stub)).stream().filter(kind -> !kind.startsWith("WORKFLOW_TASK_")).toList();
     }
 
     /** A factory of its own, so that a test can end its worker without ending the others. */
@@ -88,7 +126,7 @@ final class Harness implements AutoCloseable {
     @Override
     public void close() throws Exception {
         try {
-            stopWorker(factory);
+            for (WorkerFactory factory : factories) stopWorker(factory);
             Replay.all(client, queue, WORKFLOWS);
             stubs.shutdownNow();
             stubs.awaitTermination(10, TimeUnit.SECONDS);
@@ -160,6 +198,24 @@ final class Harness implements AutoCloseable {
                                 .build());
     }
 
+    /** For states that no event announces. */
+    static void until(String what, BooleanSupplier look) throws InterruptedException {
+        for (int attempt = 0; !look.getAsBoolean(); attempt++) {
+            assertTrue(attempt < 1000, () -> "it did not come to that: " + what);
+            Thread.sleep(20);
+        }
+    }
+
+    static void refused(Status.Code code, Executable call) {
+        assertEquals(code, assertThrows(StatusRuntimeException.class, call).getStatus().getCode());
+    }
+
+    /** The stub of one run, which does not follow its chain. */
+    WorkflowStub stubOf(String workflowId, String runId) {
+        return client.newUntypedWorkflowStub(
+                WorkflowTargetOptions.newBuilder().setWorkflowId(workflowId).setRunId(runId).build());
+    }
+
     WorkflowStub stubOf(String workflowId) {
         return client.newUntypedWorkflowStub(workflowId);
     }
@@ -212,7 +268,9 @@ final class Harness implements AutoCloseable {
 
         private static Harness create() {
             try {
-                return new Harness();
+                Harness harness = new Harness();
+                harness.work();
+                return harness;
             } catch (Exception failure) {
                 throw new IllegalStateException("no server to test", failure);
             }

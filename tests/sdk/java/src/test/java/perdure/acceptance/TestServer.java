@@ -19,36 +19,48 @@ final class TestServer implements AutoCloseable {
     private static final long STOP_SECONDS_MAX = 30;
 
     private final String address;
-    private final Process process; // null when the server is not ours
+    private final List<String> command; // null when the server is not ours
     private final Path directory;
+    private Process process;
 
-    private TestServer(String address, Process process, Path directory) {
+    private TestServer(String address, List<String> command, Path directory) {
         this.address = address;
-        this.process = process;
+        this.command = command;
         this.directory = directory;
     }
 
-    static TestServer start() throws IOException, InterruptedException {
+    /** An address given means that the server belongs to somebody else, and must not be killed. */
+    static String given() {
         String given = System.getenv("PERDURE_ADDRESS");
-        if (given != null && !given.isEmpty()) return new TestServer(given, null, null);
+        return given == null || given.isEmpty() ? null : given;
+    }
+
+    static TestServer start() throws IOException, InterruptedException {
+        if (given() != null) return new TestServer(given(), null, null);
 
         Path directory = Files.createTempDirectory("perdure-java-");
         List<Integer> ports = freePorts();
         String address = "127.0.0.1:" + ports.get(0);
-        ProcessBuilder builder =
-                new ProcessBuilder(
-                        binary(),
-                        "server",
-                        "--grpc",
+        String http = "127.0.0.1:" + ports.get(1);
+        String store = "sqlite:" + directory.resolve("perdure.db");
+        TestServer server =
+                new TestServer(
                         address,
-                        "--http",
-                        "127.0.0.1:" + ports.get(1),
-                        "--store",
-                        "sqlite:" + directory.resolve("perdure.db"));
-        builder.redirectError(ProcessBuilder.Redirect.INHERIT);
-        TestServer server = new TestServer(address, builder.start(), directory);
-        server.awaitReady();
+                        List.of(binary(), "server", "--grpc", address, "--http", http, "--store", store),
+                        directory);
+        server.launch();
         return server;
+    }
+
+    private void launch() throws IOException, InterruptedException {
+        process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+        awaitReady();
+    }
+
+    /** Kills the process as a power cut would, and starts it again on the same ports and the same store. */
+    void restart() throws IOException, InterruptedException {
+        process.destroyForcibly().waitFor(); // SIGKILL
+        launch();
     }
 
     String address() {
