@@ -63,8 +63,9 @@ void decide_pause(const struct execution *live, struct workflow_request *request
     struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED, &paused);
     struct draft                draft;
     draft_begin(&draft, live, env, request->base.arena);
-    if (!task_is_started(live))
-        draft_unready(&draft, live->task.sequence);
+    task_materialize(&draft); /* the event would do it, with a row that is not wanted */
+    if (!task_is_started(draft.state))
+        draft_unready(&draft, draft.state->task.sequence);
     for (uint32_t i = 0; i < live->activity_count; i++)
         draft_unready(&draft, live->activities[i].record->sequence);
     draft_arrive(&draft, &event);

@@ -8,9 +8,11 @@ from support.grpc_client import Code, already_started, not_found, rejects
 from support.hand import (
     IDENTITY,
     Hand,
+    accept,
     complete_workflow,
     failure,
     marker,
+    respond,
     retry_policy,
     start_timer,
 )
@@ -282,6 +284,78 @@ async def test_a_paused_activity_stays_paused(env):
 
 
 @pytest.mark.ours("long polls of the history take it for closed there")
+@pytest.mark.ours("it writes other events for it")
+async def test_an_update_that_waits_for_a_worker(env):
+    """The speculative task that would bring it becomes a real one when the pause comes, and waits with everything else."""
+    hand = await idle(env)
+    updating = hand.updating("up", 1)
+    while len(await hand.history(as_cli=False)) < 5:  # the task is not written, but shown
+        pass
+    await pause(hand)
+    check(await hand.history(), *PROLOGUE, E("WftScheduled"), E("Paused"))
+    with rejects(Code.FAILED_PRECONDITION):
+        await hand.update("up", 2, id="v")
+    await no_task(hand)
+    await unpause(hand)
+    task = await hand.poll()
+    await hand.answer(task, accept(task.messages[0]), respond("u", "done"))
+    assert (await updating).outcome.HasField("success")
+    check(
+        await hand.history(),
+        *PROLOGUE,
+        E("WftScheduled"),
+        E("Paused"),
+        E("Unpaused"),
+        E("WftStarted", scheduled=5),
+        E("WftCompleted"),
+        E("UpdateAccepted"),
+        E("UpdateCompleted"),
+    )
+    await hand.terminate()
+
+
+@pytest.mark.ours("a task follows while it is paused there")
+async def test_an_update_in_a_workers_hands(env):
+    hand = await idle(env)
+    updating = hand.updating("up", 1)
+    task = await hand.poll()
+    await pause(hand)
+    await hand.answer(task, accept(task.messages[0]), respond("u", "done"))
+    assert (await updating).outcome.HasField("success")
+    check(
+        await hand.history(),
+        *PROLOGUE,
+        E("WftScheduled"),
+        E("WftStarted"),
+        E("WftCompleted"),
+        E("UpdateAccepted"),
+        E("UpdateCompleted"),
+        E("Paused"),
+    )
+    await no_task(hand)
+    await unpause(hand)
+    await hand.step(complete_workflow())
+
+
+async def test_reset_of_a_paused_run(env):
+    hand = await idle(env)
+    before = hand.run_id
+    await hand.signal("s")
+    await pause(hand)
+    hand.run_id = (
+        await hand.rpc.ResetWorkflowExecution(
+            workflow_execution=hand.execution(),
+            reason="again",
+            workflow_task_finish_event_id=4,
+            request_id=env.name("request"),
+        )
+    ).run_id
+    assert await hand.status(before) == "TERMINATED" and await hand.status() == "RUNNING"
+    expect((await hand.describe()).workflow_extended_info, pause_info=ABSENT)
+    await hand.step(complete_workflow())
+    assert "Paused" not in types(await hand.history())
+
+
 async def test_timers_fire_while_paused(env):
     hand = Hand(env)
     await hand.start()
