@@ -198,6 +198,7 @@ static void set_segments(struct fork *fork, const struct entity *base, store_num
 static struct fork *fork_new(struct lane *lane, struct chain *chain, const struct entity *base,
                              struct request *request, const struct decision *decision)
 {
+    assert(base != NULL); /* decide has just looked at its state */
     struct fork *fork = xcalloc(1, sizeof(*fork));
     const struct namespace_config *namespace = lane_namespace_by_number(lane, chain->namespace_number);
     struct entity_identity identity = { .namespace_number = chain->namespace_number,

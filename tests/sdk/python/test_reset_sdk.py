@@ -1,4 +1,4 @@
-"""Reset and delete as users of the official Python SDK meet them: workflows that go on from where they were reset to."""
+"""Reset and delete as users of the official Python SDK meet them: workflows go on from where they were reset to."""
 
 from __future__ import annotations
 
