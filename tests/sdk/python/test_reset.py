@@ -6,16 +6,22 @@ import asyncio
 import uuid
 
 import pytest
+from google.protobuf.any_pb2 import Any
+from temporalio.api.protocol.v1 import message_pb2 as protocol_pb2
+from temporalio.api.update.v1 import message_pb2 as update_pb2
 
 from support.env import own_server, restart
 from support.grpc_client import Code, rejects
 from support.hand import (
     Hand,
+    accept,
     complete_workflow,
     continue_as_new,
     payloads,
+    respond,
     start_child,
     start_timer,
+    update_request,
 )
 from support.histories import (
     ABSENT,
@@ -41,6 +47,12 @@ async def reset(hand: Hand, event_id: int, run_id: str | None = None, **fields) 
         **fields,
     )
     return answer.run_id
+
+
+def packed(message) -> Any:
+    body = Any()
+    body.Pack(message)
+    return body
 
 
 def reset_failure(base: str, new: str, reason: str = "again", **more):
@@ -494,7 +506,7 @@ async def test_what_became_of_children_is_applied_again(env):
     first, second = Hand(env), Hand(env)
     parent = Hand(env)
     await parent.start()
-    await parent.step(start_child(first.workflow_id, first.queue), start_child(second.workflow_id, second.queue))
+    await parent.step(*[start_child(child.workflow_id, child.queue) for child in (first, second)])
     await parent.history_with(CHILD_STARTED, 2)
     await first.step(complete_workflow("first"))
     await parent.history_with(CHILD_COMPLETED)
@@ -567,3 +579,73 @@ async def test_a_child_of_a_reset_parent_over_a_second_reset(env):
     parent.run_id = third
     events = await parent.history_with(CHILD_COMPLETED)
     assert types(events).count(CHILD_COMPLETED) == 1
+
+
+async def test_updates_are_admitted_again(env):
+    hand = Hand(env)
+    await hand.start()
+    await hand.step()
+    await hand.signal("s", 1)
+    await hand.step()
+    updating = hand.updating("up", 1, id="u")
+    task = await hand.poll()
+    request = update_request(task.messages[0])
+    await hand.answer(task, accept(task.messages[0]), respond("u", "old"))
+    await updating
+    base = hand.run_id
+    without = await reset(hand, 4, reset_reapply_exclude_types=["RESET_REAPPLY_EXCLUDE_TYPE_UPDATE"])
+    check_tail(await hand.history(without), reset_failure(base, without), E("Signaled"), E("WftScheduled"))
+    new = await reset(hand, 4, base)
+    hand.run_id = new
+    check(
+        await hand.history(),
+        *PROLOGUE[:3],
+        reset_failure(base, new),
+        E("Signaled", input=[1]),
+        E("UpdateAdmitted", origin="REAPPLY", request=request),
+        E("WftScheduled", attempt=1),
+    )
+    # It is there, and its old outcome is the old run's.
+    polled = await hand.poll_update("u", run_id=new)
+    assert not polled.HasField("outcome")
+    assert (await hand.poll_update("u", run_id=base)).outcome.success == payloads("old")
+    task = await hand.poll()
+    assert [message.protocol_instance_id for message in task.messages] == []
+    accepted = protocol_pb2.Message(
+        id="u/accept",
+        protocol_instance_id="u",
+        body=packed(
+            update_pb2.Acceptance(
+                accepted_request_message_id="u/request", accepted_request_sequencing_event_id=6
+            )
+        ),
+    )
+    joined = hand.updating("up", 1, id="u")
+    await hand.answer(task, accepted, respond("u", "new"))
+    assert (await joined).outcome.success == payloads("new")
+    check_tail(
+        await hand.history(),
+        E("WftCompleted"),
+        E("UpdateAccepted", protocol_instance_id="u"),
+        E("UpdateCompleted", meta=dict(update_id="u")),
+    )
+    # An update that was admitted by an event is admitted once when that run is reset.
+    again = await reset(hand, 4, new)
+    assert types(await hand.history(again)).count("UpdateAdmitted") == 1
+
+
+async def test_who_waits_for_an_update_is_told_of_a_reset(env):
+    hand = Hand(env)
+    await hand.start()
+    await hand.step()
+    accepted = hand.updating("up", id="accepted")
+    task = await hand.poll()
+    await hand.answer(task, accept(task.messages[0]))
+    waiting = hand.updating("up", id="waiting")
+    await hand.poll()
+    new = await reset(hand, 4)
+    failed = (await accepted).outcome.failure
+    assert failed.message.startswith("Workflow Update failed because the Workflow completed before")
+    with rejects(Code.NOT_FOUND):
+        await waiting
+    assert types(await hand.history(new)).count("UpdateAdmitted") == 1

@@ -1,4 +1,4 @@
-"""Reset and delete as users of the official Python SDK meet them: workflows go on from where they were reset to."""
+"""Reset and delete with the official Python SDK: workflows go on from where they were reset to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from temporalio.api.workflowservice.v1 import (
     DeleteWorkflowExecutionRequest,
     ResetWorkflowExecutionRequest,
 )
-from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import TerminatedError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -84,6 +84,36 @@ class Parent:
         await workflow.wait_condition(lambda: self.seen >= 1)
         await asyncio.sleep(0.01)
         return [await child, self.seen]
+
+
+@workflow.defn
+class Counter:
+    """Updates add to it; a signal ends it."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.done = False
+
+    @workflow.update
+    async def add(self, number: int) -> int:
+        self.total += number
+        await asyncio.sleep(0.01)
+        return self.total
+
+    @add.validator
+    def check(self, number: int) -> None:
+        if number < 0:
+            raise ValueError("not less than nothing")
+
+    @workflow.signal
+    def end(self) -> None:
+        self.done = True
+
+    @workflow.run
+    async def run(self, start: int) -> int:
+        self.total += start
+        await workflow.wait_condition(lambda: self.done and workflow.all_handlers_finished())
+        return self.total
 
 
 async def ends_of_tasks(handle) -> list[int]:
@@ -180,6 +210,24 @@ async def test_a_child_is_reset_while_its_parent_waits(env):
         assert await handle.result() == [f"child of {handle.id}", 1]
 
 
+async def test_updates_come_again(env):
+    client, queue = await env.client(), env.name("queue")
+    async with worker(client, queue, [Counter]):
+        handle = await client.start_workflow(Counter.run, 100, id=env.name("wf"), task_queue=queue)
+        ends = await wait_for_tasks(handle, 1)
+        assert await handle.execute_update(Counter.add, 1, id="one") == 101
+        with pytest.raises(WorkflowUpdateFailedError):
+            await handle.execute_update(Counter.add, -1)
+        assert await handle.execute_update(Counter.add, 2, id="two") == 103
+        new = await reset(client, handle, ends[0])
+        assert await new.get_update_handle("two", result_type=int).result() == 103
+        assert await new.execute_update(Counter.add, 3) == 106
+        second = await reset(client, new, ends[0], reset_reapply_exclude_types=[2])
+        await second.signal(Counter.end)
+        assert await second.result() == 100
+
+
+@pytest.mark.ours("there it takes a moment")
 async def test_a_deleted_workflow(env):
     client, queue = await env.client(), env.name("queue")
     async with worker(client, queue, [Ordered], [count]):
