@@ -40,7 +40,7 @@ struct world_run {
     size_t                 ready_count;
     struct store_ready     offer; /* the last one: of a speculative task */
     struct store_run       row;   /* the last one written */
-    struct world_run      *base;  /* whose history before the event fork_event_id it begins with; NULL: none */
+    struct world_run      *base; /* whose history before the event fork_event_id it begins with; NULL: none */
     int64_t                fork_event_id;
     bool                   has_snapshot_row;
 };
@@ -260,8 +260,19 @@ static inline void world_check_invariants(const struct world_run *run)
     const struct execution *state = run->state;
     CHECK_INT(state->next_event_id, (int64_t)run->event_count + 1);
     CHECK(state->buffer_count == 0 || task_is_started(state));
+    const struct update_book *book = execution_updates(state);
+    for (uint32_t i = 0; i < book->waiting_count; i++)
+        for (uint32_t j = 0; j < book->update_count; j++)
+            CHECK(!bytes_equal(book->waiting[i].id, book->updates[j].id));
+    if (state->task.is_speculative) {
+        CHECK(book->waiting_count != 0 && state->buffer_count == 0);
+        CHECK_INT(state->task.scheduled_event_id, state->next_event_id);
+    }
+    CHECK(book->waiting_count == 0 || state->task.is_pending || state->awaits_parent ||
+          execution_is_paused(state));
     if (!execution_is_open(state)) {
-        CHECK(!state->task.is_pending && state->activity_count == 0 && state->timer_count == 0);
+        CHECK(!state->task.is_pending && book->waiting_count == 0 && state->activity_count == 0 &&
+              state->timer_count == 0);
         CHECK(state->child_count == 0 && state->external_signal_count == 0);
         CHECK(state->external_cancel_count == 0 && !state->awaits_parent);
         CHECK((execution_next_due(state) == TIME_NEVER) == !world_backs_off(state));

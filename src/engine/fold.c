@@ -706,10 +706,9 @@ static enum status change_speculative(struct execution *state, const struct stat
                           fold_suggest_bits(started->suggest_reasons, started->suggest_reasons_count));
         return ST_OK;
     }
-    default:
-        if (!task->is_speculative)
-            break;
-        execution_task_clear(state);
+    default: /* what was stored beside it may have put a normal one in its place by now */
+        if (task->is_speculative)
+            execution_task_clear(state);
         return ST_OK;
     }
     return error_set(error, ST_DATA_LOSS, "a change names a speculative workflow task that is not there");

@@ -4,6 +4,7 @@
  */
 #include "engine/engine_harness.h"
 #include "engine/message.h"
+#include "engine/update_harness.h"
 
 #define STEPS       20000
 #define STEPS_WORLD 400
@@ -70,6 +71,11 @@ static void play_start(struct player *p)
     if (chance(p, 20)) {
         input->on_conflict_options = ARENA_NEW(&w->arena, struct workflow_OnConflictOptions);
         input->on_conflict_options->attach_request_id = true;
+    }
+    if (!input->request_eager_execution && input->cron_schedule.size == 0 &&
+        input->workflow_start_delay == NULL && chance(p, 20)) {
+        w->request.base.command = WORKFLOW_UPDATE_WITH_START;
+        w->request.update_input = update_input_of(w, name(p, "u", 20));
     }
     if (world_start_send(w) != NULL && w->request.has_delivery && p->task_count < TOKENS_MAX)
         p->tasks[p->task_count++] = w->request.delivery.task;
@@ -175,6 +181,31 @@ static void play_commands(struct player *p, struct workflowservice_RespondWorkfl
     }
 }
 
+/* What a worker says about the updates that it was given, or was not. */
+static void play_messages(struct player *p, struct workflowservice_RespondWorkflowTaskCompletedRequest *input)
+{
+    struct world             *w = p->w;
+    const struct update_book *book = execution_updates(world_state(w));
+    for (uint32_t i = 0; i < book->waiting_count; i++) {
+        struct bytes id = arena_copy(&w->arena, book->waiting[i].id);
+        if (!book->waiting[i].is_sent || chance(p, 10))
+            continue;
+        if (chance(p, 40)) {
+            message_reject(w, input, id);
+            continue;
+        }
+        message_accept(w, input, id);
+        if (chance(p, 50))
+            message_respond(w, input, id);
+    }
+    for (uint32_t i = 0; i < book->update_count; i++)
+        if (book->updates[i].completed_event_id == 0 && chance(p, 15))
+            message_respond(w, input, arena_copy(&w->arena, book->updates[i].id));
+    if (chance(p, 5)) /* unknown, or known and in whatever state */
+        chance(p, 50) ? message_accept(w, input, bytes_of_text(name(p, "u", 25)))
+                      : message_respond(w, input, bytes_of_text(name(p, "u", 25)));
+}
+
 static struct task_ref take_task(struct player *p)
 {
     size_t          at = (size_t)below(p, p->task_count);
@@ -213,7 +244,14 @@ static void play_task(struct player *p)
     input->force_create_new_workflow_task = chance(p, 10);
     if (chance(p, 60))
         completion_sticky(w, input);
-    play_commands(p, input);
+    if (chance(p, 50)) { /* a task of which nothing may remain */
+        input->capabilities =
+            ARENA_NEW(&w->arena, struct workflowservice_RespondWorkflowTaskCompletedRequest_Capabilities);
+        input->capabilities->discard_speculative_workflow_task_with_events = true;
+    }
+    play_messages(p, input);
+    if (!world_state(w)->task.is_speculative || chance(p, 40))
+        play_commands(p, input);
     if (world_send(w) == ST_OK && w->request.has_delivery && p->task_count < TOKENS_MAX)
         p->tasks[p->task_count++] = w->request.delivery.task;
 }
@@ -556,7 +594,11 @@ static void play(struct player *p)
         play_delete(p);
     else if (dice < 36)
         play_operator(p);
-    else if (dice < 60)
+    else if (dice < 44)
+        world_update(w, name(p, "u", 20));
+    else if (dice == 44)
+        world_update_poll(w, world_current(w), name(p, "u", 20));
+    else if (dice < 64)
         play_activity(p);
     else
         play_task(p);
@@ -571,6 +613,8 @@ static size_t play_world(uint64_t seed)
     p.w->limits.pending_children_max = 5;
     p.w->limits.pending_external_signals_max = p.w->limits.pending_external_cancels_max = 3;
     p.w->limits.signals_max = 60;
+    p.w->limits.updates_in_flight_max = 4;
+    p.w->limits.updates_total_max = 12;
     p.w->limits.history_events_max = 500;
     p.w->limits.suggest_events = 100;
     while (p.w->steps < STEPS_WORLD && p.w->run_count < WORLD_RUNS_MAX - 1)

@@ -163,6 +163,8 @@ void update_change_volatile(struct execution *state, const struct state_Change *
             book->waiting[i].is_sent = true;
         return;
     }
+    if (update_find(state, change->update_waits->update_id) != NULL)
+        return; /* what was stored beside it has accepted it by now */
     book->waiting = execution_grow(state, book->waiting, book->waiting_count, &book->waiting_capacity,
                                    sizeof(*book->waiting));
     struct waiting_update *waiting = &book->waiting[book->waiting_count++];

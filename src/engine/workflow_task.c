@@ -354,6 +354,9 @@ void draft_settle(struct draft *draft, bool in_backoff)
     if (draft->wants_task && !state->task.is_pending && !state->awaits_parent &&
         (in_backoff || !state->backoff_pending))
         task_schedule(draft, (struct task_schedule_options){ .attempt = 1 });
+    /* An update does not wait for a first task that is far away. */
+    if (updates_wait(state) && !state->task.is_pending && !state->awaits_parent && !execution_is_paused(state))
+        task_schedule_speculative(draft, false);
     settle_history(draft);
 }
 
