@@ -127,7 +127,7 @@ static void lane_init(struct api *api, struct api_lane *self, struct lane *lane,
 {
     self->api = api;
     self->lane = lane;
-    self->matching = matching_new(lane, options->window_size);
+    self->matching = matching_new(lane, options->window_size, queue_config_ask, self);
     if (options->seed == 0)
         random_seed_from_system(&self->random);
     else

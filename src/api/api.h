@@ -47,6 +47,8 @@ void api_abandon(struct api *api);
 struct lane_hooks api_hooks(void);
 /* The kind that holds all namespaces. */
 extern const struct entity_kind namespaces_kind;
+/* The kind that holds what operators have set for task queues. */
+extern const struct entity_kind task_queue_kind;
 
 /* wire's on_call: on the lane's thread. */
 void api_call(struct lane *lane, struct call *call);

@@ -395,6 +395,14 @@ struct request *poll_reserve(struct api_lane *lane, const struct store_ready *ta
 /* Answers open polls of a worker that shuts down. */
 void poll_shutdown_worker(struct api_lane *lane, int64_t namespace_number, struct bytes worker_instance_key);
 
+/* --- task_queue_config.c --- */
+/* For matching: what is set for a queue that became known. The context is the lane's. */
+void queue_config_ask(void *context, const struct queue_name *name);
+/* What is set for the queue; then `ready` on the same lane, which is the queue's. NULL in *ret_config: nothing. */
+void queue_config_get(struct rpc *rpc, struct bytes name, int32_t type,
+                      struct taskqueue_TaskQueueConfig **ret_config, void (*ready)(struct rpc *rpc));
+void update_task_queue_config(struct rpc *rpc);
+
 /* --- worker.c --- */
 struct worker_registry *workers_new(void);
 void                    workers_free(struct worker_registry *registry);

@@ -69,6 +69,7 @@ static const struct rpc_entry entries[PB_METHOD_COUNT] = {
     WORKFLOW(UnpauseWorkflowExecution, unpause_workflow, REQUIRED, COMPLETE, ""),
     WORKFLOW(UpdateWorkflowExecutionOptions, update_workflow_options, REQUIRED, PARTIAL,
              "priority and automatic upgrade; no pinned versions, no time skipping"),
+    WORKFLOW(UpdateTaskQueueConfig, update_task_queue_config, REQUIRED, COMPLETE, ""),
     WORKFLOW(RecordWorkerHeartbeat, record_worker_heartbeat, REQUIRED, COMPLETE, ""),
     WORKFLOW(DescribeWorker, describe_worker, REQUIRED, COMPLETE, ""),
     WORKFLOW(ListWorkers, list_workers, REQUIRED, COMPLETE, "10,000 workers at most"),

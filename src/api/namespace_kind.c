@@ -339,6 +339,7 @@ static void namespaces_decide(const void *state, struct request *request, struct
 const struct entity_kind namespaces_kind = {
     .id = ENTITY_NAMESPACES,
     .name = "namespaces",
+    .is_record = true,
     .state_new = namespaces_new,
     .state_free = namespaces_free,
     .state_size = namespaces_size,

@@ -31,9 +31,10 @@ struct described {
     struct store_ready_count counts[MATCHING_PRIORITIES];
 };
 struct rpc_describe {
-    struct described *types;
-    size_t            type_count, at;
-    bool              reads; /* counts are asked for */
+    struct described                 *types;
+    size_t                            type_count, at;
+    bool                              reads; /* counts are asked for */
+    struct taskqueue_TaskQueueConfig *config;
 };
 
 static struct taskqueue_PollerInfo *pollers_of(struct rpc *rpc, const struct queue_description *description)
@@ -123,6 +124,15 @@ static void answer_usual(struct rpc *rpc, const struct described *described)
         ARENA_NEW(&rpc->arena, struct workflowservice_DescribeTaskQueueResponse_EffectiveRateLimit);
     response->effective_rate_limit->requests_per_second = (float)described->queue.rate;
     response->effective_rate_limit->rate_limit_source = source_of(described->queue.rate_source);
+    const struct taskqueue_TaskQueueConfig *config = rpc->list.describe->config;
+    if (request->report_config)
+        response->config = rpc->list.describe->config;
+    if (config != NULL && config->queue_rate_limit != NULL && config->queue_rate_limit->rate_limit != NULL &&
+        !described->queue.known) {
+        response->effective_rate_limit->requests_per_second =
+            config->queue_rate_limit->rate_limit->requests_per_second;
+        response->effective_rate_limit->rate_limit_source = enums_RATE_LIMIT_SOURCE_API;
+    }
     if (request->report_stats) {
         response->stats = stats_of(rpc, described, 0);
         stats_by_priority(rpc, described, response);
@@ -243,7 +253,11 @@ static void describe_here(struct rpc *rpc)
         matching_describe(rpc_at(rpc)->matching, &described->name, &described->queue);
     }
     rpc->list = (struct rpc_list){ .describe = self };
-    describe_next(rpc);
+    /* Also for a queue that nobody polls, of which matching knows nothing. */
+    int32_t type = request->task_queue_type == enums_TASK_QUEUE_TYPE_UNSPECIFIED
+                       ? enums_TASK_QUEUE_TYPE_WORKFLOW
+                       : request->task_queue_type;
+    queue_config_get(rpc, request->task_queue->name, type, &self->config, describe_next);
 }
 
 static enum status check_describe(const struct workflowservice_DescribeTaskQueueRequest *request,

@@ -291,8 +291,7 @@ void draft_row_priority(struct store_ready *row, struct bytes inherited, struct 
     struct common_Priority priority = priority_of(inherited, own, arena);
     row->priority = priority.priority_key <= 0 ? PRIORITY_DEFAULT : MIN(priority.priority_key, PRIORITY_MAX);
     row->fairness_key = arena_copy(arena, priority.fairness_key);
-    if (priority.fairness_weight > 0)
-        row->fairness_weight = (int32_t)(MIN(MAX(priority.fairness_weight, 0.001F), 1000.0F) * 1000.0F);
+    row->fairness_weight = fairness_weight_stored(priority.fairness_weight);
 }
 
 void draft_unready(struct draft *draft, store_number sequence)

@@ -123,6 +123,21 @@ static void config_free(struct queue_config *config)
     free(config);
 }
 
+/* NULL when nothing is set. */
+static struct queue_config *config_copy(const struct queue_config *config)
+{
+    if (!config->has_rate && !config->has_key_rate && config->weight_count == 0)
+        return NULL;
+    struct queue_config *copy = xcalloc(1, sizeof *copy);
+    *copy = *config;
+    copy->weights = xcalloc(config->weight_count + 1, sizeof config->weights[0]);
+    for (size_t i = 0; i < config->weight_count; i++)
+        copy->weights[i] = (struct queue_weight){ bytes_own(config->weights[i].key),
+                                                  config->weights[i].weight };
+    qsort(copy->weights, copy->weight_count, sizeof copy->weights[0], queue_weight_order);
+    return copy;
+}
+
 void queue_free(struct matching_queue *queue)
 {
     struct matching        *matching = queue->matching;
@@ -309,9 +324,25 @@ static void hand_over(struct matching_queue *queue, struct matching_stream *stre
         queue_work(source);
 }
 
+void queue_ask_config(struct matching_queue *queue)
+{
+    struct matching *matching = queue->matching;
+    if (queue->config_known || queue->config_asked)
+        return;
+    if (matching->ask == NULL || queue->sticky) {
+        queue->config_known = true;
+        return;
+    }
+    struct queue_name name = { queue->family->namespace_number, queue->name, BYTES_EMPTY, queue->kind };
+    queue->config_asked = true;
+    matching->ask(matching->ask_context, &name);
+}
+
 void queue_match(struct matching_queue *queue)
 {
     queue->resume = 0;
+    if (!queue->config_known)
+        return;
     while (!list_empty(&queue->pollers)) {
         int64_t                 now = queue_now(queue), resume = TIME_NEVER;
         struct matching_stream *stream = NULL;
@@ -341,6 +372,7 @@ enum status matching_poll(struct matching *matching, const struct queue_name *na
                          BYTES_FMT(queue->name));
     queue->forgotten = false;
     remember_poller(queue, poller->identity, terms);
+    queue_ask_config(queue);
     if (terms->has_rate) {
         queue->has_worker_rate = true; /* the last word of any worker holds for all */
         queue->worker_rate = terms->rate;
@@ -411,7 +443,7 @@ struct poller *matching_reserve(struct matching *matching, const struct store_re
         queue = matching_queue_find(matching, &name);
     }
     int64_t resume = TIME_NEVER;
-    if (queue == NULL || list_empty(&queue->pollers) || !caught_up(queue))
+    if (queue == NULL || list_empty(&queue->pollers) || !queue->config_known || !caught_up(queue))
         return NULL;
     int64_t now = queue_now(queue);
     /* A key's own limit is left to its stream, which a task that is not written yet has not. */
@@ -655,12 +687,9 @@ void matching_configure(struct matching *matching, const struct queue_name *name
     if (queue == NULL)
         return; /* it asks when there is a poller */
     config_free(queue->config);
-    queue->config = xcalloc(1, sizeof *queue->config);
-    *queue->config = *config;
-    queue->config->weights = xcalloc(config->weight_count + 1, sizeof config->weights[0]);
-    for (size_t i = 0; i < config->weight_count; i++)
-        queue->config->weights[i] = (struct queue_weight){ bytes_own(config->weights[i].key),
-                                                           config->weights[i].weight };
+    queue->config = config_copy(config);
+    queue->config_known = true;
+    queue->config_asked = false;
     queue->bucket = (struct bucket){ 0 };
     LIST_FOR_EACH (stream, &queue->streams, struct matching_stream, siblings) {
         stream->bucket = (struct bucket){ 0 };
@@ -668,4 +697,11 @@ void matching_configure(struct matching *matching, const struct queue_name *name
     }
     queue_match(queue);
     queue_schedule(queue);
+}
+
+void matching_configure_failed(struct matching *matching, const struct queue_name *name)
+{
+    struct matching_queue *queue = matching_queue_find(matching, name);
+    if (queue != NULL)
+        queue->config_asked = false;
 }

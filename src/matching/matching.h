@@ -57,8 +57,11 @@ struct direct_task {
     struct matching_queue *queue; /* NULL once it was assigned */
 };
 
-/* The lane must outlive it. A window_size of 0 stands for MATCHING_WINDOW_SIZE. */
-struct matching *matching_new(struct lane *lane, size_t window_size);
+/* The lane must outlive it. A window_size of 0 stands for MATCHING_WINDOW_SIZE. `ask` is called when a normal queue becomes
+ * known by a poll: matching_configure must follow, and until then the queue hands nothing out. NULL: nothing is ever set. */
+struct queue_name;
+struct matching *matching_new(struct lane *lane, size_t                                        window_size,
+                              void (*ask)(void *context, const struct queue_name *name), void *context);
 /* Pollers and direct tasks have been cancelled; reads that are under way must have been answered (matching_idle). */
 void matching_free(struct matching *matching);
 bool matching_idle(const struct matching *matching);
@@ -128,6 +131,8 @@ struct queue_config {
 };
 void matching_configure(struct matching *matching, const struct queue_name *name,
                         const struct queue_config *config);
+/* The answer could not be had: the queue asks again when it is swept. */
+void matching_configure_failed(struct matching *matching, const struct queue_name *name);
 
 struct poller_record {
     struct bytes identity, build_id, deployment_name; /* borrowed until the next turn */

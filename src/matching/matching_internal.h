@@ -108,6 +108,7 @@ struct matching_queue {
     int64_t              resume; /* wall ns: when a limit lets the next task through; 0: none waits for it */
     int64_t              scaling_next; /* no hint to add pollers before it */
     struct queue_config *config;       /* owned; NULL: none */
+    bool                 config_asked, config_known;
 };
 /* One ready row in memory. The slices of `task` point behind the struct. */
 struct matching_item {
@@ -125,14 +126,16 @@ struct fleeting_task {
 struct matching {
     struct lane  *lane;
     struct store *store;
-    size_t        window_size, streams_max;
-    struct table  families, queues;
-    struct table  items; /* by sequence, over all queues */
-    struct heap   dues;
-    struct list   work; /* queues to look at in the next turn */
-    size_t        poller_count, reads;
-    bool          draining;
-    uint64_t      offers, matches, reservations, refills, swept;
+    void (*ask)(void *context, const struct queue_name *name);
+    void        *ask_context;
+    size_t       window_size, streams_max;
+    struct table families, queues;
+    struct table items; /* by sequence, over all queues */
+    struct heap  dues;
+    struct list  work; /* queues to look at in the next turn */
+    size_t       poller_count, reads;
+    bool         draining;
+    uint64_t     offers, matches, reservations, refills, swept;
 };
 
 /* --- matching.c --- */
@@ -153,6 +156,8 @@ int64_t                queue_now(const struct matching_queue *queue);
 bool                   queue_dead(const struct matching_queue *queue);
 /* Hands tasks to waiting pollers while there are both. */
 void queue_match(struct matching_queue *queue);
+/* Asks for what is set for the queue, unless that is known or under way. */
+void queue_ask_config(struct matching_queue *queue);
 /* The next turn looks at the queue. */
 void queue_work(struct matching_queue *queue);
 /* Makes sure that the queue's time comes no later than its state asks for. */
@@ -173,6 +178,7 @@ struct matching_stream *stream_victim(const struct matching_queue *queue, int32_
 void stream_settle(struct matching_stream *stream);
 /* Nothing in memory, nothing on disk. */
 bool stream_is_idle(const struct matching_stream *stream);
+int  queue_weight_order(const void *a, const void *b); /* as a configuration holds them */
 void stream_set_weight(struct matching_stream *stream, int32_t weight);
 /* The stream to take the next task from. NULL: none, or limits let none through; then *ret_resume (unless it is earlier) is
  * when the first of them does. */

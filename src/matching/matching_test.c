@@ -174,7 +174,7 @@ static struct matching *begin(size_t window_size)
     row_count = read_count = reads_total = 0;
     fake_store.operations = &fake_operations;
     mailbox_init(&fake_mailbox, NULL, NULL);
-    return matching_new(fake_lane, window_size);
+    return matching_new(fake_lane, window_size, NULL, NULL);
 }
 
 TEST(a_first_poller_reads_the_rows_that_waited_on_disk)

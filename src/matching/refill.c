@@ -289,6 +289,7 @@ static bool caught_up(const struct matching_queue *queue)
 static void queue_sweep(struct matching_queue *queue, int64_t now)
 {
     queue->swept = now;
+    queue_ask_config(queue);
     if (queue->scanning)
         return;
     queue->sweeping = caught_up(queue);
@@ -359,10 +360,13 @@ void matching_mark_dirty(struct matching *matching)
     }
 }
 
-struct matching *matching_new(struct lane *lane, size_t window_size)
+struct matching *matching_new(struct lane *lane, size_t                                        window_size,
+                              void (*ask)(void *context, const struct queue_name *name), void *context)
 {
     struct matching *matching = xcalloc(1, sizeof *matching);
     matching->lane = lane;
+    matching->ask = ask;
+    matching->ask_context = context;
     matching->store = runtime_store(lane_runtime(lane));
     matching->window_size = window_size == 0 ? MATCHING_WINDOW_SIZE : window_size;
     matching->streams_max = MIN(matching->window_size, (size_t)STREAMS_MAX);

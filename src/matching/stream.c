@@ -17,13 +17,19 @@ struct matching_stream *stream_find(const struct matching_queue *queue, int32_t 
     return NULL;
 }
 
+int queue_weight_order(const void *a, const void *b)
+{
+    return bytes_compare(((const struct queue_weight *)a)->key, ((const struct queue_weight *)b)->key);
+}
+
 static int32_t weight_of(const struct matching_queue *queue, struct bytes key, int32_t weight)
 {
     const struct queue_config *config = queue->config;
-    for (size_t i = 0; config != NULL && i < config->weight_count; i++) {
-        if (bytes_equal(config->weights[i].key, key))
-            return config->weights[i].weight;
-    }
+    struct queue_weight        wanted = { .key = key }, *found = NULL;
+    if (config != NULL && config->weight_count != 0)
+        found = bsearch(&wanted, config->weights, config->weight_count, sizeof wanted, queue_weight_order);
+    if (found != NULL)
+        return found->weight;
     return weight <= 0 ? WEIGHT_DEFAULT : MIN(weight, WEIGHT_MAX);
 }
 

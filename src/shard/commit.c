@@ -264,7 +264,7 @@ static void seal_change(struct change *change)
         chain->group_batch = batch->id;
         chain->group = batch->store.group_count++;
     }
-    if (entity->kind->id != ENTITY_NAMESPACES) {
+    if (!entity->kind->is_record) {
         change->open = entity->kind->is_open(entity->state);
         assert(!change->created || change->run != NULL);
         if (!change->deletes)

@@ -9,7 +9,7 @@
 
 static bool has_rows(const struct entity *entity)
 {
-    return entity->kind->id != ENTITY_NAMESPACES;
+    return !entity->kind->is_record;
 }
 
 /* --- what a transition adds to the open batch --- */
@@ -396,7 +396,8 @@ void request_decide(struct lane *lane, struct chain *chain, struct entity *entit
     }
     if (decision.creates) {
         assert(chain->current == NULL || decision.created_identity.number > chain->current->number);
-        assert(decision.created.run != NULL && !decision.created.is_volatile);
+        assert((decision.created.run != NULL) == !runtime_kind(lane->runtime, request->kind)->is_record);
+        assert(!decision.created.is_volatile);
         created = entity_new(lane, chain, runtime_kind(lane->runtime, request->kind),
                              &decision.created_identity);
         entity_publish(created);
@@ -442,7 +443,8 @@ static bool locate(struct lane *lane, struct chain *chain, struct request *reque
     }
     bool none = chain->current_known && chain->current == NULL;
     if (request->number == 0 && !request->has_run_id) {
-        if (!chain->current_known && known_surely_new(lane, chain)) {
+        bool is_record = runtime_kind(lane->runtime, request->kind)->is_record;
+        if (!chain->current_known && !is_record && known_surely_new(lane, chain)) {
             assert(list_empty(&chain->entities));
             chain->current = NULL;
             chain->current_known = true;

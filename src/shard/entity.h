@@ -26,7 +26,8 @@ enum entity_kind_id {
     ENTITY_CLOCK = 3,      /* the runtime's: rows that say how far time had come, one per lane */
     ENTITY_BRANCH_USE =
         4, /* the runtime's: that a run's history begins with events of another run's branch, see deletion.c */
-    ENTITY_DELETION = 5, /* the runtime's: runs that are gone, whose history is not yet */
+    ENTITY_DELETION = 5,   /* the runtime's: runs that are gone, whose history is not yet */
+    ENTITY_TASK_QUEUE = 6, /* settings of a task queue, one per namespace and name */
     ENTITY_TEST = 100,
 };
 
@@ -221,9 +222,15 @@ struct transition_record {
     struct bytes        delta;
 };
 
+/* The key of a record's row. */
+struct bytes entity_row_key(int64_t namespace_number, struct bytes business_id, struct arena *arena);
+
 struct entity_kind {
     enum entity_kind_id id;
     const char         *name;
+    /* Its state is one row of the store's entities (key: entity_row_key), which each transition that changes it writes
+     * whole; it has no runs, history or wake-ups. */
+    bool   is_record;
     size_t request_size; /* of the kind's struct around struct request, which must be its first member */
     void *(*state_new)(const struct entity_identity *identity); /* identity's bytes are copied as needed */
     void (*state_free)(void *state);

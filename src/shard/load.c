@@ -187,15 +187,35 @@ static void read_run_again(struct message *message)
     cold_end(lane);
 }
 
+struct bytes entity_row_key(int64_t namespace_number, struct bytes business_id, struct arena *arena)
+{
+    uint8_t *key = arena_must(arena_alloc(arena, 8 + business_id.size));
+    for (int i = 0; i < 8; i++)
+        key[i] = (uint8_t)((uint64_t)namespace_number >> (56 - 8 * i));
+    if (business_id.size != 0)
+        memcpy(key + 8, business_id.base, business_id.size);
+    return bytes_of(key, 8 + business_id.size);
+}
+
 static void read_run(struct load *load)
 {
+    const struct chain *chain = load->chain;
     /* Rows of a run that was deleted in a batch that is not durable yet are still there. */
     if (load->chain->deleted_batch > load->lane->durable_batch) {
         load->read.message = (struct message){ .run = read_run_again };
         commit_after(load->lane, load->chain->deleted_batch, &load->read.message);
         return;
     }
-    load->incarnation = load->chain->incarnation;
+    load->incarnation = chain->incarnation;
+    if (runtime_kind(load->lane->runtime, chain->kind)->is_record) {
+        submit(load,
+               (struct store_read){
+                   .kind = STORE_READ_ENTITIES,
+                   .entity_kind = (int32_t)chain->kind,
+                   .entity_key = entity_row_key(chain->namespace_number, chain->business_id, &load->arena),
+               });
+        return;
+    }
     submit(load, (struct store_read){
                      .kind = load->number == 0 ? STORE_READ_CURRENT_RUN : STORE_READ_RUN,
                      .namespace_number = load->chain->namespace_number,
@@ -316,6 +336,33 @@ static void start_anew(struct load *load)
     entity_resize(entity);
 }
 
+/* There is no such entity; a request may make it. */
+static void load_nothing(struct load *load)
+{
+    struct chain *chain = load->chain;
+    if (load->number == 0 && !chain->current_known) {
+        chain->current = NULL;
+        chain->current_known = true;
+    }
+    load_over(load, load->number != 0, NULL);
+}
+
+/* A record's row is all of it. Its number is of this process only. False: over already. */
+static bool record_begin(struct load *load, struct error *error)
+{
+    struct lane           *lane = load->lane;
+    struct chain          *chain = load->chain;
+    struct entity_identity identity = { .namespace_number = chain->namespace_number,
+                                        .business_id = chain->business_id };
+    if (load->read.entity_count == 0 || chain->current_known) {
+        load_nothing(load);
+        return false;
+    }
+    identity.number = number_next(&lane->numbers, lane->now);
+    load->entity = entity_new(lane, chain, runtime_kind(lane->runtime, chain->kind), &identity);
+    return load->entity->kind->restore(load->entity->state, load->read.entities[0].state, error) == ST_OK;
+}
+
 static bool is_the_run(const struct load *load, const struct store_run *run)
 {
     return run->namespace_number == load->chain->namespace_number &&
@@ -326,15 +373,13 @@ static bool is_the_run(const struct load *load, const struct store_run *run)
 /* The first page: the row, and the state it starts from. False: over already. */
 static bool load_begin(struct load *load, struct error *error)
 {
-    struct lane            *lane = load->lane;
-    struct chain           *chain = load->chain;
+    struct lane  *lane = load->lane;
+    struct chain *chain = load->chain;
+    if (runtime_kind(lane->runtime, chain->kind)->is_record)
+        return record_begin(load, error);
     const struct store_run *run = load->read.run_count == 0 ? NULL : &load->read.runs[0];
     if (!load->read.found || run == NULL || !is_the_run(load, run)) {
-        if (load->number == 0 && !chain->current_known) {
-            chain->current = NULL;
-            chain->current_known = true;
-        }
-        load_over(load, load->number != 0, NULL);
+        load_nothing(load);
         return false;
     }
     if (load->number == 0 && chain->current_known) { /* a run was made meanwhile */

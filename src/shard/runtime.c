@@ -254,7 +254,7 @@ const struct entity_kind *runtime_kind(const struct runtime *runtime, enum entit
 enum entity_kind_id runtime_log_kind(const struct runtime *runtime)
 {
     for (size_t i = 0; i < runtime->kind_count; i++) {
-        if (runtime->kinds[i]->id != ENTITY_NAMESPACES)
+        if (!runtime->kinds[i]->is_record)
             return runtime->kinds[i]->id;
     }
     return ENTITY_WORKFLOW;

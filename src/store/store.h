@@ -74,6 +74,14 @@ enum store_task_kind {
 #define PRIORITY_MAX          5
 #define FAIRNESS_KEY_SIZE_MAX 64
 
+/* A weight as rows hold it: in thousandths, from 1 to a million; 0 for none. */
+static inline int32_t fairness_weight_stored(float weight)
+{
+    if (!(weight > 0))
+        return 0;
+    return weight >= 1000.0F ? 1000000 : weight <= 0.001F ? 1 : (int32_t)(weight * 1000.0F);
+}
+
 /* A task that waits for a poller. Within a queue and kind, those of one (priority, fairness key) are a stream, in the order
  * of their sequences; who reads decides how streams take turns. */
 struct store_ready {

@@ -221,9 +221,10 @@ static void namespace_ready(void *context, const struct error *error)
 
 static void boot(struct sim *sim)
 {
-    static const struct entity_kind *kinds[2];
+    static const struct entity_kind *kinds[3];
     kinds[0] = &workflow_kind;
     kinds[1] = &namespaces_kind;
+    kinds[2] = &task_queue_kind;
     struct runtime_options options = {
         .store = &sim->store.store,
         .clock = { wall_ns, monotonic_ns, sim },
@@ -235,7 +236,7 @@ static void boot(struct sim *sim)
         .second_after = sim->configuration.second_after,
         .know_ids = sim->configuration.know_ids,
         .kinds = kinds,
-        .kind_count = 2,
+        .kind_count = 3,
         .hooks = api_hooks(),
         .fatal = fatal,
         .fatal_context = sim,

@@ -43,6 +43,7 @@ BAD = Code.INVALID_ARGUMENT
 ANSWERS = {
     "ListTaskQueuePartitions": (BAD, BAD),
     "RecordWorkerHeartbeat": (BAD, OK),
+    "UpdateTaskQueueConfig": (BAD, BAD),
     "DescribeWorker": (BAD, Code.NOT_FOUND),
     "ListWorkers": (BAD, OK),
     "CountWorkers": (BAD, OK),

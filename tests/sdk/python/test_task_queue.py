@@ -201,3 +201,135 @@ async def test_a_backlog_of_priorities_and_keys_survives_a_crash(env):
         assert {"small-0", "small-1"} <= set(order[1:5])
         assert [id for id in order if id.startswith("big")] == [f"big-{at}" for at in range(30)]
         assert await counts(hand) == (0, {})
+
+
+# What an operator sets.
+
+
+def limit(rate: float | None, reason: str = "why") -> dict:
+    return {"reason": reason} if rate is None else {"rate_limit": {"requests_per_second": rate}, "reason": reason}
+
+
+async def configure(hand: Hand, type: str = ACTIVITY, **fields):
+    answer = await hand.rpc.UpdateTaskQueueConfig(
+        task_queue=hand.queue, task_queue_type=type, identity="operator", **fields
+    )
+    return answer.config
+
+
+async def test_settings_are_merged_and_shown(env):
+    hand = Hand(env)
+    assert not (await describe(hand, report_config=True)).HasField("config")
+    config = await configure(hand, update_queue_rate_limit=limit(5))
+    assert config.queue_rate_limit.rate_limit.requests_per_second == 5
+    metadata = config.queue_rate_limit.metadata
+    assert (metadata.reason, metadata.update_identity) == ("why", "operator")
+    assert metadata.update_time.seconds > 0
+    config = await configure(
+        hand,
+        update_fairness_key_rate_limit_default=limit(2),
+        set_fairness_weight_overrides={"a": 2.5, "b": 3},
+    )
+    assert config.queue_rate_limit.rate_limit.requests_per_second == 5
+    assert config.fairness_keys_rate_limit_default.rate_limit.requests_per_second == 2
+    config = await configure(
+        hand, set_fairness_weight_overrides={"b": 4, "c": 1}, unset_fairness_weight_overrides=["a", "zz"]
+    )
+    assert dict(config.fairness_weight_overrides) == {"b": 4, "c": 1}
+    answer = await describe(hand, report_config=True)
+    assert answer.config == config == await configure(hand)
+    assert answer.effective_rate_limit.requests_per_second == 5
+    assert answer.effective_rate_limit.rate_limit_source == 1  # the API's
+    other = await configure(hand, WORKFLOW, set_fairness_weight_overrides={"a": 2})
+    assert not other.HasField("queue_rate_limit") and dict(other.fairness_weight_overrides) == {"a": 2}
+    config = await configure(hand, update_queue_rate_limit=limit(None, "gone"))
+    assert not config.queue_rate_limit.HasField("rate_limit")
+    assert config.queue_rate_limit.metadata.reason == "gone"
+    assert (await describe(hand)).effective_rate_limit.rate_limit_source == 3  # the system's
+
+
+BAD_SETTINGS = {
+    "negative": dict(update_queue_rate_limit=limit(-1)),
+    "negative of keys": dict(update_fairness_key_rate_limit_default=limit(-1)),
+    "long reason": dict(update_queue_rate_limit=limit(1, "x" * 1001)),
+    "weight zero": dict(set_fairness_weight_overrides={"a": 0}),
+    "weight negative": dict(set_fairness_weight_overrides={"a": -1}),
+    "empty key": dict(set_fairness_weight_overrides={"": 1}),
+    "long key": dict(set_fairness_weight_overrides={"k" * 65: 1}),
+    "many keys": dict(set_fairness_weight_overrides={f"k{at}": 1 for at in range(1001)}),
+    "set and unset": dict(set_fairness_weight_overrides={"a": 1}, unset_fairness_weight_overrides=["a"]),
+    "reserved name": dict(task_queue="/_sys/q/1"),
+    "long name": dict(task_queue="q" * 1001),
+    "workflows": dict(task_queue_type=WORKFLOW, update_queue_rate_limit=limit(1)),
+    "keys of workflows": dict(task_queue_type=WORKFLOW, update_fairness_key_rate_limit_default=limit(1)),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SETTINGS)
+async def test_bad_settings_change_nothing(env, case):
+    hand = Hand(env)
+    fields = dict(task_queue=hand.queue, task_queue_type=ACTIVITY) | BAD_SETTINGS[case]
+    with rejects(Code.INVALID_ARGUMENT):
+        await hand.rpc.UpdateTaskQueueConfig(**fields)
+    assert not (await describe(hand, report_config=True)).HasField("config")
+
+
+async def test_as_many_weights_as_there_may_be(env):
+    hand = Hand(env)
+    config = await configure(hand, set_fairness_weight_overrides={f"k{at}": 1 for at in range(1000)})
+    assert len(config.fairness_weight_overrides) == 1000
+    with rejects(Code.INVALID_ARGUMENT):
+        await configure(hand, set_fairness_weight_overrides={"one more": 1})
+    assert await configure(hand) == config
+
+
+@pytest.mark.ours("it takes longer there until a limit is in force")
+async def test_a_limit_of_zero_stops_a_queue_until_it_is_lifted(env):
+    hand = Hand(env)
+    await configure(hand, update_queue_rate_limit=limit(0))
+    await hand.start()
+    await hand.step(hand.activity("a"))
+    assert not (
+        await hand.rpc.PollActivityTaskQueue(task_queue={"name": hand.queue}, identity="i", _seconds=2.5)
+    ).task_token
+    waiting = asyncio.create_task(hand.poll_activity())
+    answer = await describe(hand)
+    assert answer.effective_rate_limit.requests_per_second == 0
+    assert answer.stats.approximate_backlog_count == 1
+    await configure(hand, update_queue_rate_limit=limit(None))
+    assert (await waiting).activity_id == "a"
+
+
+@pytest.mark.ours("it takes longer there until a limit is in force")
+async def test_a_limit_spreads_tasks_over_time(env):
+    hand = Hand(env)
+    await configure(hand, update_queue_rate_limit=limit(5))
+    await hand.start()
+    await hand.step(*(hand.activity(f"a{at}") for at in range(9)))
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    await drain(hand, 5)
+    burst = loop.time() - begun
+    await drain(hand, 4)
+    took = loop.time() - begun
+    assert took >= 0.75 and took - burst <= 5, (burst, took)
+
+
+@pytest.mark.crash
+async def test_settings_survive_a_crash_and_hold_from_the_first_poll_on(env):
+    async with own_server() as (server, own):
+        hand = Hand(own)
+        config = await configure(
+            hand, update_queue_rate_limit=limit(0), set_fairness_weight_overrides={"a": 2}
+        )
+        await hand.start()
+        await hand.step(hand.activity("a"))
+        await restart(server)
+        assert not (
+            await hand.rpc.PollActivityTaskQueue(task_queue={"name": hand.queue}, identity="i", _seconds=2.5)
+        ).task_token
+        assert (await describe(hand, report_config=True)).config == config
+        await configure(hand, update_queue_rate_limit=limit(None))
+        assert (await hand.poll_activity()).activity_id == "a"
+        await restart(server)
+        assert dict((await configure(hand)).fairness_weight_overrides) == {"a": 2}
