@@ -28,10 +28,17 @@ static bool batch_is_empty(const struct batch *batch)
            batch->received == NULL && batch->erasures == NULL;
 }
 
+/* Nothing but outbox rows that go because they were answered: nobody waits for that. */
+static bool batch_only_acknowledges(const struct batch *batch)
+{
+    return batch->acknowledged != NULL && list_empty(&batch->changes) && batch->strays == NULL &&
+           batch->received == NULL && batch->erasures == NULL && list_empty(&batch->outputs);
+}
+
 /* Something is about to join the open batch. */
 void commit_opened(struct lane *lane)
 {
-    if (batch_is_empty(lane->open))
+    if (batch_is_empty(lane->open) || batch_only_acknowledges(lane->open))
         lane->open->opened_at = lane->monotonic;
 }
 
@@ -176,6 +183,8 @@ static bool ready_to_seal(struct lane *lane)
     if (lane->flight != NULL)
         return open->transitions >= lane->runtime->options.second_after && lane->flight->abort_count == 0 &&
                !lane->read_only && rests_on_nothing(lane);
+    if (batch_only_acknowledges(open) && !lane->settling)
+        return lane->monotonic - open->opened_at >= ACKNOWLEDGE_NS;
     return open->transitions >= SEAL_TRANSITIONS || open->size >= SEAL_SIZE || lane->settling ||
            lane->monotonic - open->opened_at >= SEAL_NS || !others_may_join(lane);
 }
@@ -722,7 +731,9 @@ int64_t commit_next_due(const struct lane *lane)
 {
     int64_t due = MIN(lane->resubmit_at, lane->probe_at);
     if (lane->flight == NULL && !batch_is_empty(lane->open))
-        due = MIN(due, lane->open->opened_at + SEAL_NS);
+        due = MIN(due,
+                  lane->open->opened_at +
+                      (batch_only_acknowledges(lane->open) && !lane->settling ? ACKNOWLEDGE_NS : SEAL_NS));
     return due;
 }
 

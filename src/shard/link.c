@@ -261,7 +261,8 @@ static void acknowledge(struct link_out *link, int64_t number)
 {
     struct lane              *lane = link->lane;
     struct link_acknowledged *row = ARENA_NEW(&lane->open->arena, struct link_acknowledged);
-    commit_opened(lane);
+    if (lane->open->acknowledged == NULL)
+        commit_opened(lane);
     row->row = (struct store_outbox){ .source_range = link->source,
                                       .target_range = link->target,
                                       .number = number };

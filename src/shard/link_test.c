@@ -62,8 +62,10 @@ static int64_t total(struct fixture *fixture, uint64_t number)
 
 static void ignore(struct message *message UNUSED) {}
 
+/* Rows of answered messages go a little later. */
 static size_t stored_messages(struct fixture *fixture)
 {
+    fixture_settle(fixture);
     struct arena arena;
     arena_init(&arena, SIZE_MAX);
     struct mailbox mailbox;
@@ -159,10 +161,8 @@ TEST(a_long_queue_of_one_link_arrives_whole)
     for (uint64_t i = 0; i < COUNT; i++)
         sent[i] = send_amount(&fixture, 1, 2, 100 + i, 1);
     fixture_settle(&fixture);
-    for (int i = 0; i < 1000 && stored_messages(&fixture) != 0; i++) {
-        fixture_advance(&fixture, 2 * NS_PER_MS);
+    for (int i = 0; i < 1000 && stored_messages(&fixture) != 0; i++)
         fixture_run(&fixture);
-    }
     CHECK_EQ(total(&fixture, 2), COUNT);
     CHECK_EQ(stored_messages(&fixture), 0);
     for (int i = 0; i < COUNT; i++)

@@ -42,6 +42,8 @@
 #define SEAL_TRANSITIONS 8
 #define SEAL_SIZE        (64U << 10)
 #define SEAL_NS          (500 * NS_PER_US)
+/* Rows of answered messages go with the next batch that has something else to write, or after this long. */
+#define ACKNOWLEDGE_NS (100 * NS_PER_MS)
 /* A second batch follows the one in flight when it carries as much as this. */
 #define SECOND_TRANSITIONS 16
 /* A workflow that did something this recently, and is open, is about to do something again. */
