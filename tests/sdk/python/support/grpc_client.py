@@ -162,7 +162,7 @@ class Rpc:
             ("grpc.max_send_message_length", 128 << 20),
             ("grpc.enable_retries", 0),
             ("grpc.initial_reconnect_backoff_ms", 50),
-            ("grpc.min_reconnect_backoff_ms", 50),
+            ("grpc.min_reconnect_backoff_ms", 5000),  # how long one attempt to connect may take
             ("grpc.max_reconnect_backoff_ms", 250),
         ]
         self.channel = grpc.aio.insecure_channel(address, options=options)
