@@ -273,7 +273,7 @@ static void continue_started(struct draft *draft, struct next_run *next,
     if (task_timeout <= 0)
         task_timeout = state->task_timeout;
     task_timeout = MIN(task_timeout, draft->env->limits->workflow_task_timeout_max_ns);
-    started->workflow_run_timeout = run_timeout == 0 ? NULL : duration_of_ns(draft->arena, run_timeout);
+    started->workflow_run_timeout = duration_of_ns(draft->arena, run_timeout); /* there also when it is none */
     started->workflow_task_timeout = duration_of_ns(draft->arena, run_timeout == 0
                                                                       ? task_timeout
                                                                       : MIN(task_timeout, run_timeout));

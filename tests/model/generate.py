@@ -186,7 +186,7 @@ class Generator:
         world = World(sticky)
         operations: list[dict] = []
         expected: list[Expected] = []
-        wanted = choose.randint(4, 11)
+        wanted = choose.randint(5, 14)
         while len(operations) < wanted or self.held(world):
             for _ in range(TRIES):
                 operation = self.operation(world, len(operations) >= wanted)
@@ -231,8 +231,9 @@ class Generator:
         runs = [run for run in world.runs.values() if run.open]
         if not runs:
             return None
-        run = choose.choice(runs)
-        kind = self.kind({"signal": 10, "update": 5, "cancel": 1.2, "terminate": 1 if held else 0.5})
+        # Where a task is held, more is to arrive; and what children do matters to their parents.
+        run = choose.choices(runs, weights=[3 if run in held else 2 if run.children else 1.5 for run in runs])[0]
+        kind = self.kind({"signal": 10, "update": 5, "cancel": 1.2, "terminate": 0.8 if held else 0.4})
         if kind == "update":
             return {
                 "op": "update",
@@ -304,7 +305,7 @@ class Generator:
             step = self.step(world, run, depth)
             if step is not None:
                 made.append(step)
-        if choose.random() < (0.10 if depth == 0 else 0.2):
+        if choose.random() < (0.05 if depth == 0 else 0.12):
             made.append(self.closing(world))
         return made
 
@@ -342,13 +343,14 @@ class Generator:
                 label for label, known in run.interpreter.pending.items() if known.get("child_started")
             ]
             waiting = [update for update, state in run.interpreter.answers.items() if state == "waiting"]
-            kinds["child"] = 4
+            kinds["child"] = 4 if len(world.current) < 4 else 1
             kinds["signal"] = 1.5
             kinds["cancel_external"] = 0.7
             if pending:
                 kinds["cancel"] = 4
             if children:
                 kinds["signal_child"] = 2
+                pending += children * 2
             if waiting:
                 kinds["answer"] = 6
         if not self.sticky:
