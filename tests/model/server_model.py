@@ -15,9 +15,8 @@ from worker_model import Ambiguous, Gates, Held, Interpreter, TaskFails, describ
 WORKER, DRIVER, SERVER = "worker", "driver", "history-service"
 SOON = 60.0  # whatever is shorter than this happens while a program runs, everything else never does
 TASK_TIMEOUT = 60.0
-# A worker that claims to cope with events told twice lets a rejected update leave no trace although up to ten events
-# came before it. This SDK claims nothing.
-EXEMPT_SPECULATIVE_EVENTS = 0
+# A speculative task that came after more events than this is written down even when all that it does is reject.
+EXEMPT_SPECULATIVE_EVENTS = 10
 ENDS = (
     "ActivityTaskCompleted",
     "ActivityTaskFailed",
@@ -392,7 +391,7 @@ class World:
             if not commands and since <= EXEMPT_SPECULATIVE_EVENTS:
                 run.task = None  # nothing has happened
                 self.features.add("speculative task without a trace")
-                self._next_task(run, False)
+                self._next_task(run, False, True)
                 return
             task.speculative = False
         if not task.written:
@@ -414,13 +413,14 @@ class World:
         if not run.open:
             return
         run.unhandled_retry = False
-        self._next_task(run, self.flush(run))
+        self._next_task(run, self.flush(run), len(run.events) == completed)
 
-    def _next_task(self, run: Run, flushed: bool) -> None:
+    def _next_task(self, run: Run, flushed: bool, without_events: bool) -> None:
         if flushed:
             self.schedule(run)
         elif any(known["state"] == "admitted" for known in run.updates.values()):
-            self.speculate(run)
+            # There is something for the worker to be told anyway, if the commands have left events.
+            self.speculate(run) if without_events else self.schedule(run)
 
     def speculate(self, run: Run) -> None:
         self.features.add("speculative task")
