@@ -618,7 +618,10 @@ static void next_task(struct completion *completion, int64_t original_scheduled_
     bool wants = flushed || draft->wants_task || input->force_create_new_workflow_task;
     if (!wants && !updates_wait(draft->state))
         return;
-    if (!wants && input->return_new_workflow_task && !execution_is_paused(draft->state))
+    /* Where commands have left events the worker has something to be told anyway, and the next task is a normal one. */
+    bool is_quiet = completion->leaves_no_trace ||
+                    draft->state->next_event_id == completion->completed_id + 1;
+    if (!wants && is_quiet && input->return_new_workflow_task && !execution_is_paused(draft->state))
         task_schedule_speculative(draft, true);
     else
         task_schedule(draft, (struct task_schedule_options){

@@ -75,8 +75,7 @@ class Run:
     status: str = "created"  # created, running, or how it ended
     task: Task | None = None
     sticky: bool = False
-    memo: dict = field(default_factory=dict)  # as the worker's upserts have left it
-    search_attributes: dict = field(default_factory=dict)
+    search_attributes: dict = field(default_factory=dict)  # as the worker's upserts have left them
     buffered: list = field(default_factory=list)  # (event, key of a Started event, is it one that a request waits for)
     activities: dict = field(default_factory=dict)
     timers: dict = field(default_factory=dict)  # timer id to (started event id, seconds)
@@ -565,7 +564,6 @@ class World:
             workflow_task_completed_event_id=completed,
             upserted_memo={"fields": command["values"]},
         )
-        merge(run.memo, command["values"])
 
     def _command_search_attribute(self, run: Run, command: dict, completed: int) -> None:
         self.write(
@@ -745,8 +743,9 @@ class World:
         return "IN_PROGRESS", following
 
     def _command_continue_as_new(self, run: Run, command: dict, completed: int) -> None:
-        # The SDK sends the present memo and search attributes along; what it does not send is gone.
-        memo = dict(run.memo) or None
+        # The SDK sends the memo that the run started with along, and the search attributes as they are now. What it does
+        # not send is gone.
+        memo = run.start["memo"]
         attributes = dict(run.search_attributes) or None
         start = dict(run.start) | {
             "program": command["program"],
@@ -819,7 +818,6 @@ class World:
             ),
             "workflow_id": run.workflow,
         }
-        run.memo = dict(start["memo"] or {})
         run.search_attributes = dict(start.get("search_attributes") or {})
         self.write(run, "WorkflowExecutionStarted", **(values | more | attributes))
 
@@ -1045,7 +1043,7 @@ class World:
         if policy.get("attempts") and activity.attempt >= policy["attempts"]:
             return "MAXIMUM_ATTEMPTS_REACHED"
         delay = policy.get("initial", 1) * policy.get("coefficient", 2.0) ** (activity.attempt - 1)
-        if activity.step["schedule_to_close"] and delay > activity.step["schedule_to_close"]:
+        if activity.step["schedule_to_close"] and delay >= activity.step["schedule_to_close"]:
             self.features.add("no room for another attempt")
             return "TIMEOUT"
         self.features.add("activity retry")
