@@ -159,7 +159,7 @@ void decide_update_options(const struct execution *live, struct workflow_request
         ARENA_NEW(arena, struct workflowservice_UpdateWorkflowExecutionOptionsResponse);
     response->workflow_execution_options = ARENA_NEW(arena, struct workflow_WorkflowExecutionOptions);
     struct draft draft;
-    bool         changes;
+    bool         changes = false;
     draft_begin(&draft, live, env, arena);
     if (options_change(&draft, input->workflow_execution_options, input->update_mask, input->identity,
                        response->workflow_execution_options, &changes, &request->base.error) != ST_OK)
