@@ -234,8 +234,10 @@ static void watched(struct sim *sim, void *context, const struct error *error, s
         work->closed = true;
         return;
     }
-    if (status != enums_WORKFLOW_EXECUTION_STATUS_RUNNING &&
-        status != enums_WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW)
+    if (status == enums_WORKFLOW_EXECUTION_STATUS_PAUSED
+            ? !sim->configuration.operators
+            : status != enums_WORKFLOW_EXECUTION_STATUS_RUNNING &&
+                  status != enums_WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW)
         sim_fail(sim, "%s has status %d", work->id, status);
     sim_later(sim, sim_between(sim, NS_PER_S, 3 * NS_PER_S), watch, work);
 }
@@ -875,7 +877,7 @@ void actors_start(struct sim *sim)
 bool actors_finished(struct sim *sim, bool explain)
 {
     struct actors *actors = actors_of(sim);
-    bool           finished = true;
+    bool           finished = operators_finished(sim);
     for (size_t i = 0; i < actors->work_count; i++) {
         struct work *work = &actors->works[i];
         bool         settled = work->closed;

@@ -70,7 +70,7 @@ struct sim_configuration {
         lost_reply_rate;
     double  worker_death_rate, task_failure_rate, gone_rate;
     int64_t store_delay_max;
-    bool    sticky, queries, calm, know_ids, busy, fair;
+    bool    sticky, queries, calm, know_ids, busy, fair, operators;
 };
 struct sim_lane {
     struct sim *sim;
@@ -94,6 +94,7 @@ struct sim {
     uint64_t                 crashes, calls_made;
     struct journal          *journal;
     struct actors           *actors;
+    struct operators        *operators;
     char                     failure[512];
 };
 bool    sim_run(uint64_t seed, bool verbose, uint64_t *ret_trace);
@@ -132,4 +133,9 @@ bool actors_finished(struct sim *sim, bool explain);
 void actors_audit(struct sim *sim);
 bool actors_audited(const struct sim *sim);
 void actors_free(struct sim *sim);
+
+/* --- operators.c: pauses, and their ends --- */
+void operators_start(struct sim *sim);
+bool operators_finished(const struct sim *sim);
+void operators_free(struct sim *sim);
 #endif

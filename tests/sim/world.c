@@ -399,6 +399,7 @@ static void configure(struct sim *sim)
     c->sticky = c->sticky_workers != 0;
     c->queries = sim_chance(sim, 0.5);
     c->fair = sim_chance(sim, 0.5);
+    c->operators = sim_chance(sim, 0.3);
     if (c->busy) {
         c->workflows *= 2;
         c->workflow_workers += 4;
@@ -478,6 +479,7 @@ bool sim_run(uint64_t seed, bool verbose, uint64_t *ret_trace)
     boot(sim);
     sim->faulty = true;
     actors_start(sim);
+    operators_start(sim);
     bool good = run_until(sim, faults_over, 10 * FAULTY_NS, "faults");
     sim->faulty = false;
     sim_log(sim, "healed");
@@ -512,6 +514,7 @@ bool sim_run(uint64_t seed, bool verbose, uint64_t *ret_trace)
         free(action);
     }
     heap_release(&sim->actions);
+    operators_free(sim);
     actors_free(sim);
     journal_free(sim->journal);
     sim_store_release(&sim->store);
