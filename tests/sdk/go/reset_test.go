@@ -9,8 +9,10 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 )
 
@@ -236,4 +238,51 @@ func TestDelete(t *testing.T) {
 	if !errors.As(err, &gone) {
 		t.Fatal(err)
 	}
+}
+
+func Pending(ctx workflow.Context) (int32, error) {
+	ctx = workflow.WithActivityOptions(ctx, options(func(o *workflow.ActivityOptions) { o.RetryPolicy = &temporal.RetryPolicy{InitialInterval: time.Hour} }))
+	running := workflow.ExecuteActivity(ctx, Valve)
+	workflow.GetSignalChannel(ctx, "go").Receive(ctx, nil)
+	var attempt int32
+	err := running.Get(ctx, &attempt)
+	return attempt, err
+}
+
+// An activity that has not ended starts anew in the new run.
+func TestResetWithAPendingActivity(t *testing.T) {
+	r := newRig(t)
+	r.work(Pending, Valve)
+	base := r.start(client.StartWorkflowOptions{}, Pending)
+	r.untilActivity(base, "one failed attempt", func(info *workflowpb.PendingActivityInfo) bool { return info.Attempt == 2 })
+	r.signal(base, "go", nil)
+	finish := r.waitNth(base.GetID(), "", enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED, 2)
+	opened.Store(base.GetID(), true)
+	run := r.reset(base, finish.EventId)
+	var attempt int32
+	r.result(run, &attempt)
+	if attempt != 1 {
+		t.Fatal(attempt)
+	}
+	events := r.eventsOf(run)
+	if count(events, enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED) != 1 || count(events, enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED) != 1 {
+		t.Fatal(types(events))
+	}
+}
+
+// What later runs of the chain received comes along as well.
+func TestResetOfTheFirstRunOfAChain(t *testing.T) {
+	r := newRig(t)
+	r.work(Account)
+	first := r.openAccount()
+	r.outcome(r.update(first, "one", "add", completed, 1), 1)
+	r.signal(first, "go", true)
+	next := r.waitEvent(first.GetID(), first.GetRunID(), enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW).GetWorkflowExecutionContinuedAsNewEventAttributes().NewExecutionRunId
+	second := r.client.GetWorkflow(r.ctx, first.GetID(), next)
+	r.waitEvent(first.GetID(), next, enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+	r.outcome(r.update(second, "two", "add", completed, 2), 3)
+	run := r.reset(first, 4)
+	r.wantStatus(second, enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
+	r.waitEvent(run.GetID(), run.GetRunID(), enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+	r.wantTypes(r.eventsOf(run)[:8], untilReset+"WorkflowExecutionUpdateAdmitted WorkflowExecutionSignaled WorkflowExecutionUpdateAdmitted WorkflowTaskScheduled")
 }

@@ -28,7 +28,7 @@ export const SUITE = { concurrency: true, timeout: 60_000 };
 let server;
 export let connection;
 export let plainConnection; // without the SDK's retries, for refusals
-let nativeConnection;
+export let nativeConnection;
 export let client;
 let bundle;
 let worker;

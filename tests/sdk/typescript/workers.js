@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { status } from '@grpc/grpc-js';
+import { Client } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { notes } from './activities.js';
 import { events, kind, kinds, nanoseconds, only } from './harness.js';
@@ -15,13 +16,12 @@ import {
   TASK,
   client,
   handleOf,
-  isReference,
+  nativeConnection,
   plainConnection,
   rejectsWith,
   start,
   startWorker,
   until,
-  untilEvent,
 } from './rig.js';
 
 const enums = proto.temporal.api.enums.v1;
@@ -105,10 +105,16 @@ describe('workers', SUITE, () => {
     }
   });
 
-  it('get activities with the answer to their workflow task, and run each once', async () => {
-    const handle = await start('greetByActivity', ['Ada']);
-    assert.equal(await handle.result(), 'Hello, Ada!');
-    only(await events(handle), 'ACTIVITY_TASK_STARTED');
+  it('get a workflow with the answer to its start', async () => {
+    const eager = new Client({ connection: nativeConnection });
+    const workflowId = `ts-eager-${randomUUID()}`;
+    const options = { taskQueue: QUEUE, workflowId, args: ['at once'], requestEagerStart: true };
+    const handle = await eager.workflow.start('answer', options);
+    assert.equal(await handle.result(), 'at once');
+    assert.ok(handle.eagerlyStarted);
+    const history = await events(handleOf(workflowId));
+    assert.deepEqual(kinds(history), [...BEGIN, DONE]);
+    assert.ok(only(history, 'WORKFLOW_EXECUTION_STARTED').eagerExecutionAccepted);
   });
 });
 
@@ -146,6 +152,32 @@ describe('what is said about a workflow', SUITE, () => {
     const { memo, typedSearchAttributes: left } = await handle.describe();
     assert.deepEqual(memo, { first: 2, kept: 1, new: 'x' });
     assert.equal(left.get({ name: 'BatcherUser', type: 'KEYWORD' }), undefined);
+  });
+});
+
+describe('a start of what runs already', SUITE, () => {
+  it('is attached to it, once', async () => {
+    const handle = await openMailbox();
+    const before = kinds(await events(handle));
+    const request = {
+      namespace: 'default',
+      workflowId: handle.workflowId,
+      requestId: randomUUID(),
+      workflowType: { name: 'mailbox' },
+      taskQueue: { name: QUEUE },
+      workflowIdConflictPolicy: enums.WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+      onConflictOptions: { attachRequestId: true },
+    };
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const { started, runId } = await client.workflowService.startWorkflowExecution(request);
+      assert.deepEqual([started, runId], [false, handle.firstExecutionRunId]);
+    }
+    const history = await events(handle);
+    assert.deepEqual(kinds(history), [...before, 'WORKFLOW_EXECUTION_OPTIONS_UPDATED']);
+    assert.equal(only(history, 'WORKFLOW_EXECUTION_OPTIONS_UPDATED').attachedRequestId, request.requestId);
+    const { raw } = await handle.describe();
+    assert.equal(Number(raw.workflowExtendedInfo.requestIdInfos[request.requestId].eventId), history.length);
+    await handle.terminate();
   });
 });
 

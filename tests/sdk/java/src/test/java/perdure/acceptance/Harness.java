@@ -32,6 +32,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.extension.ExtensionContext;
@@ -59,6 +60,8 @@ final class Harness implements AutoCloseable {
     private final WorkflowServiceStubs stubs;
     private final List<WorkerFactory> factories = new ArrayList<>();
     final WorkflowClient client;
+    /** The activities that came with the answer to a completed workflow task. */
+    final AtomicInteger eagerActivities = new AtomicInteger();
     final ActivitiesImpl activities = new ActivitiesImpl();
     final String suffix = UUID.randomUUID().toString().substring(0, 8);
     final String queue = "java-" + suffix;
@@ -67,7 +70,11 @@ final class Harness implements AutoCloseable {
     Harness() throws Exception {
         server = TestServer.start();
         try {
-            var target = WorkflowServiceStubsOptions.newBuilder().setTarget(server.address()).build();
+            var target =
+                    WorkflowServiceStubsOptions.newBuilder()
+                            .setTarget(server.address())
+                            .setGrpcClientInterceptors(List.of(new EagerCounter(eagerActivities)))
+                            .build();
             stubs = WorkflowServiceStubs.newServiceStubs(target);
             client =
                     WorkflowClient.newInstance(

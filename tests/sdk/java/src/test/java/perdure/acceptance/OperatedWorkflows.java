@@ -23,6 +23,8 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 
 /** What is updated, reset, paused and described from outside. */
 public final class OperatedWorkflows {
@@ -37,6 +39,7 @@ public final class OperatedWorkflows {
         DescribedImpl.class,
         ForgetsImpl.class,
         OversizeImpl.class,
+        FaultyImpl.class,
     };
 
     private OperatedWorkflows() {}
@@ -266,6 +269,23 @@ public final class OperatedWorkflows {
             } catch (ActivityFailure failure) {
                 return "failed";
             }
+        }
+    }
+
+    /** Has a bug on its first task, mended by the second. */
+    @WorkflowInterface
+    public interface Faulty {
+        @WorkflowMethod
+        String run();
+    }
+
+    public static final class FaultyImpl implements Faulty {
+        private static final Set<String> SEEN = ConcurrentHashMap.newKeySet();
+
+        @Override
+        public String run() {
+            if (SEEN.add(Workflow.getInfo().getWorkflowId())) throw new IllegalStateException("broken");
+            return "mended";
         }
     }
 }

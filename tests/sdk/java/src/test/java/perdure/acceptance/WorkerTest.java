@@ -15,14 +15,18 @@ import static perdure.acceptance.Harness.until;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.util.Durations;
 import io.grpc.Status;
+import io.temporal.api.common.v1.Link;
 import io.temporal.api.common.v1.Payload;
 import io.temporal.api.common.v1.Payloads;
 import io.temporal.api.common.v1.WorkflowType;
 import io.temporal.api.enums.v1.EventType;
 import io.temporal.api.enums.v1.TaskQueueType;
+import io.temporal.api.enums.v1.WorkflowIdConflictPolicy;
+import io.temporal.api.enums.v1.WorkflowTaskFailedCause;
 import io.temporal.api.history.v1.HistoryEvent;
 import io.temporal.api.sdk.v1.UserMetadata;
 import io.temporal.api.taskqueue.v1.TaskQueue;
+import io.temporal.api.workflow.v1.OnConflictOptions;
 import io.temporal.api.workflowservice.v1.DescribeTaskQueueRequest;
 import io.temporal.api.workflowservice.v1.DescribeTaskQueueResponse;
 import io.temporal.api.workflowservice.v1.SignalWorkflowExecutionRequest;
@@ -41,6 +45,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.UUID;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.DisabledIfEnvironmentVariable;
 import org.junit.jupiter.api.extension.ExtendWith;
 
 /** Workers and their queues, what is said about workflows, and limits. */
@@ -144,6 +149,113 @@ final class WorkerTest {
                             && described.getPollers(0).getIdentity().contains(harness.identity);
                 });
         Harness.stopWorker(factory);
+    }
+
+    @Test
+    void aWorkflowComesWithTheAnswerToItsStart(Harness harness) {
+        WorkflowOptions options = harness.options("eager").setDisableEagerExecution(false).build();
+        WorkflowStub stub = harness.startWith(options, "Answer", "at once");
+        assertEquals("at once", stub.getResult(String.class));
+        List<HistoryEvent> history = harness.history(stub);
+        assertEquals(sequence(STARTED, TASK, COMPLETED), kinds(history));
+        assertTrue(history.get(0).getWorkflowExecutionStartedEventAttributes().getEagerExecutionAccepted());
+    }
+
+    /** The reference has this switched off unless it is told otherwise. */
+    @Test
+    @DisabledIfEnvironmentVariable(named = "PERDURE_ADDRESS_IS_REFERENCE", matches = "[^0].*")
+    void anActivityComesWithTheAnswerToAWorkflowTask(Harness harness) {
+        WorkflowStub stub = harness.start("Greeter", "eager");
+        assertEquals("Hello, eager!", stub.getResult(String.class));
+        only(harness.history(stub), EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED);
+        assertTrue(harness.eagerActivities.get() > 0);
+    }
+
+    @Test
+    void aTaskFailsWhenTheCodeIsBrokenAndIsTriedAgain(Harness harness) {
+        WorkflowStub stub = harness.start("Faulty");
+        assertEquals("mended", stub.getResult(String.class));
+        List<HistoryEvent> history = harness.history(stub);
+        assertEquals(
+                sequence(
+                        STARTED,
+                        "WORKFLOW_TASK_SCHEDULED",
+                        "WORKFLOW_TASK_STARTED",
+                        "WORKFLOW_TASK_FAILED",
+                        TASK,
+                        COMPLETED),
+                kinds(history));
+        var failed = history.get(3).getWorkflowTaskFailedEventAttributes();
+        assertEquals(
+                WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
+                failed.getCause());
+        assertTrue(failed.getFailure().toString().contains("broken")); // a cause of causes
+        assertEquals(2, history.get(4).getWorkflowTaskScheduledEventAttributes().getAttempt());
+    }
+
+    @Test
+    void aStartOfWhatRunsAlreadyIsAttachedToItOnce(Harness harness) {
+        WorkflowStub stub = ResetTest.openMailbox(harness, harness.queue);
+        List<String> before = kinds(harness.history(stub));
+        StartWorkflowExecutionRequest request =
+                StartWorkflowExecutionRequest.newBuilder()
+                        .setNamespace("default")
+                        .setWorkflowId(stub.getExecution().getWorkflowId())
+                        .setRequestId(UUID.randomUUID().toString())
+                        .setWorkflowType(WorkflowType.newBuilder().setName("Mailbox"))
+                        .setTaskQueue(TaskQueue.newBuilder().setName(harness.queue))
+                        .setWorkflowIdConflictPolicy(
+                                WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING)
+                        .setOnConflictOptions(OnConflictOptions.newBuilder().setAttachRequestId(true))
+                        .build();
+        for (int attempt = 0; attempt < 2; attempt++) {
+            var answer = harness.service().startWorkflowExecution(request);
+            assertFalse(answer.getStarted());
+            assertEquals(stub.getExecution().getRunId(), answer.getRunId());
+        }
+        List<HistoryEvent> history = harness.history(stub);
+        assertEquals(sequence(before, "WORKFLOW_EXECUTION_OPTIONS_UPDATED"), kinds(history));
+        HistoryEvent last = history.get(history.size() - 1);
+        assertEquals(
+                request.getRequestId(),
+                last.getWorkflowExecutionOptionsUpdatedEventAttributes().getAttachedRequestId());
+        var info =
+                harness.describe(stub)
+                        .getWorkflowExtendedInfo()
+                        .getRequestIdInfosOrThrow(request.getRequestId());
+        assertEquals(last.getEventId(), info.getEventId());
+        stub.terminate("enough");
+    }
+
+    @Test
+    void linksOfAStartAreOnItsEvent(Harness harness) {
+        WorkflowStub other = harness.start("Answer", "linked");
+        Link link =
+                Link.newBuilder()
+                        .setWorkflowEvent(
+                                Link.WorkflowEvent.newBuilder()
+                                        .setNamespace("default")
+                                        .setWorkflowId(other.getExecution().getWorkflowId())
+                                        .setRunId(other.getExecution().getRunId())
+                                        .setEventRef(
+                                                Link.WorkflowEvent.EventReference.newBuilder()
+                                                        .setEventId(1)
+                                                        .setEventType(
+                                                                EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED)))
+                        .build();
+        StartWorkflowExecutionRequest.Builder request =
+                StartWorkflowExecutionRequest.newBuilder()
+                        .setNamespace("default")
+                        .setWorkflowId(harness.newId("linking"))
+                        .setRequestId(UUID.randomUUID().toString())
+                        .setWorkflowType(WorkflowType.newBuilder().setName("Answer"))
+                        .setTaskQueue(TaskQueue.newBuilder().setName(harness.queue))
+                        .addLinks(link);
+        String runId = harness.service().startWorkflowExecution(request.build()).getRunId();
+        assertEquals(List.of(link), harness.history(request.getWorkflowId(), runId).get(0).getLinksList());
+        for (int i = 0; i < 10; i++) request.addLinks(link);
+        request.setWorkflowId(harness.newId("linking"));
+        refused(Status.Code.INVALID_ARGUMENT, () -> harness.service().startWorkflowExecution(request.build()));
     }
 
     private static List<String> said(UserMetadata metadata) {
