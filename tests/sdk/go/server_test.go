@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand"
 	"net"
 	"os"
 	"os/exec"
@@ -177,13 +178,17 @@ func binary() string {
 	return filepath.Join(root, "build", "dev", "perdure")
 }
 
+// freeAddress has a port below those that the system gives to outgoing connections: one of those would take it while a
+// killed server is away.
 func freeAddress() string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
+	for {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.Intn(22000)))
+		if err != nil {
+			continue // somebody has it
+		}
+		defer listener.Close()
+		return listener.Addr().String()
 	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // quiet drops the SDK's log: its warnings are the subject of many tests here.

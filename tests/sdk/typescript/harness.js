@@ -1,5 +1,6 @@
 // The server under test: PERDURE_ADDRESS when set, else one of our own on free ports with a fresh store.
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -13,13 +14,20 @@ const REPOSITORY = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '.
 const READY_MS_MAX = 30_000;
 const STOP_MS_MAX = 30_000;
 
+// Below the ports that the system gives to outgoing connections: one of those would be taken while a killed server is
+// away.
+const PORT_MIN = 10_000;
+const PORT_MAX = 32_000;
+
 async function freePorts(count) {
   // All are held at once, so that they differ.
   const held = [];
-  for (let i = 0; i < count; i++) {
-    const server = createServer().listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    held.push(server);
+  while (held.length < count) {
+    const server = createServer().listen(randomInt(PORT_MIN, PORT_MAX), '127.0.0.1');
+    await once(server, 'listening').then(
+      () => held.push(server),
+      () => {}, // somebody has it
+    );
   }
   const ports = held.map((server) => server.address().port);
   await Promise.all(held.map((server) => new Promise((resolve) => server.close(resolve))));

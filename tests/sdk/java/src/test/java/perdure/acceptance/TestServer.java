@@ -2,6 +2,7 @@ package perdure.acceptance;
 
 import java.io.BufferedReader;
 import java.io.IOException;
+import java.net.BindException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.file.Files;
@@ -10,11 +11,14 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
 /** The server under test: PERDURE_ADDRESS when set, else a process of our own on free ports with a fresh store. */
 final class TestServer implements AutoCloseable {
+    private static final int PORT_MIN = 10_000;
+    private static final int PORT_MAX = 32_000;
     private static final long READY_SECONDS_MAX = 30;
     private static final long STOP_SECONDS_MAX = 30;
 
@@ -73,12 +77,26 @@ final class TestServer implements AutoCloseable {
         return Path.of(System.getProperty("perdure.repository"), "build", "dev", "perdure").toString();
     }
 
+    /**
+     * Two ports below those that the system gives to outgoing connections: one of those would be taken while a killed
+     * server is away.
+     */
     private static List<Integer> freePorts() throws IOException {
-        InetAddress loopback = InetAddress.getLoopbackAddress();
         // Both are held at once, so that they differ.
-        try (ServerSocket first = new ServerSocket(0, 1, loopback);
-                ServerSocket second = new ServerSocket(0, 1, loopback)) {
+        try (ServerSocket first = anyPort();
+                ServerSocket second = anyPort()) {
             return List.of(first.getLocalPort(), second.getLocalPort());
+        }
+    }
+
+    private static ServerSocket anyPort() throws IOException {
+        for (;;) {
+            int port = ThreadLocalRandom.current().nextInt(PORT_MIN, PORT_MAX);
+            try {
+                return new ServerSocket(port, 1, InetAddress.getLoopbackAddress());
+            } catch (BindException taken) {
+                // The next one, then.
+            }
         }
     }
 
