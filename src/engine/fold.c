@@ -23,7 +23,7 @@ static bool payload_removes(struct bytes encoded, struct arena *arena)
         if (bytes_equal_text(payload.metadata[i].key, "encoding") &&
             bytes_equal_text(payload.metadata[i].value, "binary/null"))
             return true;
-    return bytes_equal_text(payload.data, "null") || bytes_equal_text(payload.data, "[]");
+    return bytes_equal_text(payload.data, "[]");
 }
 
 struct bytes fields_merge(struct bytes base, struct bytes changes, struct arena *arena)
