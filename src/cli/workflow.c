@@ -400,6 +400,24 @@ static void describe_pending(struct cli                                         
                    : "");
 }
 
+static void describe_callbacks(struct cli                                                     *cli,
+                               const struct workflowservice_DescribeWorkflowExecutionResponse *response)
+{
+    static const char *const states[] = { "?",      "standing by", "scheduled", "backing off",
+                                          "failed", "succeeded",   "blocked" };
+    for (size_t i = 0; i < response->callbacks_count; i++) {
+        const struct workflow_CallbackInfo *info = &response->callbacks[i];
+        struct common_Callback              callback = { 0 };
+        if (pb_decode(&pb_common_Callback, info->callback, &cli->arena, &callback, NULL) != ST_OK)
+            continue;
+        printf("Callback          %.*s, %s, attempt %d\n",
+               BYTES_FMT(callback.variant_case == 2 ? callback.nexus->url : BYTES_EMPTY),
+               (size_t)info->state < ARRAY_COUNT(states) ? states[info->state] : "?", info->attempt);
+        if (info->last_attempt_failure.base != NULL)
+            cli_print_failure(cli, info->last_attempt_failure, 4);
+    }
+}
+
 static enum status run_describe(struct cli *cli)
 {
     struct workflowservice_DescribeWorkflowExecutionRequest  request = { .namespace = cli_namespace(cli),
@@ -422,6 +440,7 @@ static enum status run_describe(struct cli *cli)
            cli_time_text(cli, info->close_time), info->history_length, info->history_size_bytes);
     describe_family(&response);
     describe_pending(cli, &response);
+    describe_callbacks(cli, &response);
     return ST_OK;
 }
 

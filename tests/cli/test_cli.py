@@ -570,6 +570,17 @@ def test_namespaces(perdure):
     assert changed["namespaceInfo"]["description"] == "d" and changed["namespaceInfo"]["ownerEmail"] == "a@b"
     described = perdure("operator", "namespace", "describe", space, "-o", "json").json
     assert described["config"] == changed["config"]
+    limit = "perdure.limit.signals-max"
+    changed = perdure("operator", "namespace", "update", space, "--data", f"{limit}=7", "--data", "team=x=y", "-o", "json").json
+    assert changed["namespaceInfo"]["data"] == {limit: "7", "team": "x=y"}
+    assert f"Data         {limit}=7\n" in perdure("operator", "namespace", "describe", space).out
+    changed = perdure("operator", "namespace", "update", space, "--data", f"{limit}=", "-o", "json").json
+    assert changed["namespaceInfo"]["data"] == {"team": "x=y"}
+    refused = perdure("operator", "namespace", "update", space, "--data", f"{limit}=none")
+    assert refused.code != 0 and "Limit signals-max is a number from 1 to 1000000" in refused.err
+    assert perdure("operator", "namespace", "update", space, "--data", "nothing").code != 0
+    made = perdure("operator", "namespace", "create", f"{space}-3", "--data", f"{limit}=9")
+    assert made.code == 0, made
     listed = perdure("operator", "namespace", "list", "-o", "json").json
     assert {"default", space} <= {each["namespaceInfo"]["name"] for each in listed}
     assert f"Name         {space}\n" in perdure("operator", "namespace", "list").out
