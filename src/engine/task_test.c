@@ -663,7 +663,7 @@ TEST(search_attributes_and_memo_are_merged_and_removed)
         struct common_Payload_MetadataEntry json = { BYTES("encoding"), BYTES("json/plain") };
         struct common_Payload               payload = { .metadata = &json,
                                                         .metadata_count = 1,
-                                                        .data = i == 1 ? BYTES("null") : BYTES("\"v\"") };
+                                                        .data = i == 1 ? BYTES("[]") : BYTES("\"v\"") };
         struct common_SearchAttributes attributes = { .indexed_fields = &field, .indexed_fields_count = 1 };
         field.value = pb_encode_arena(&pb_common_Payload, &payload, &w->arena);
         command->attributes_case = 14;
