@@ -22,6 +22,8 @@ static const struct {
 } groups[] = {
     { cli_workflow_commands, &cli_workflow_command_count },
     { cli_activity_commands, &cli_activity_command_count },
+    { cli_task_queue_commands, &cli_task_queue_command_count },
+    { cli_worker_commands, &cli_worker_command_count },
     { cli_operator_commands, &cli_operator_command_count },
 };
 

@@ -18,6 +18,16 @@
     X(RUN_ID, "run-id", 'r', "ID", false, "run id; default: the current run")                                \
     X(TYPE, "type", 0, "NAME", false, "type of the workflow, of the search attribute, or of the reset")      \
     X(TASK_QUEUE, "task-queue", 't', "NAME", false, "task queue")                                            \
+    X(TASK_QUEUE_TYPE, "task-queue-type", 0, "TYPE", false, "workflow, activity or nexus")                   \
+    X(QUEUE_RPS_LIMIT, "queue-rps-limit", 0, "NUMBER", false,                                                \
+      "tasks a second of the queue; default: none is set any more")                                          \
+    X(QUEUE_RPS_REASON, "queue-rps-limit-reason", 0, "TEXT", false, "why that limit")                        \
+    X(KEY_RPS_LIMIT, "fairness-key-rps-limit-default", 0, "NUMBER", false,                                   \
+      "tasks a second of each fairness key, times its weight; default: none is set any more")                \
+    X(KEY_RPS_REASON, "fairness-key-rps-limit-reason", 0, "TEXT", false, "why that limit")                   \
+    X(FAIRNESS_WEIGHT, "fairness-key-weight", 0, "KEY=WEIGHT", true,                                         \
+      "weight of a fairness key, or KEY=default; repeat for more")                                           \
+    X(WORKER_INSTANCE_KEY, "worker-instance-key", 0, "KEY", false, "key of a worker, as worker list prints") \
     X(INPUT, "input", 'i', "JSON", true, "one argument as JSON; repeat for more")                            \
     X(INPUT_FILE, "input-file", 0, "FILE", true, "one argument as JSON from a file; repeat for more")        \
     X(NAME, "name", 0, "NAME", false, "name of the signal, query or search attribute")                       \
@@ -131,6 +141,10 @@ enum status                     cli_workflow_unpause(struct cli *cli);
 enum status                     cli_workflow_update_options(struct cli *cli);
 extern const struct cli_command cli_activity_commands[];
 extern const size_t             cli_activity_command_count;
+extern const struct cli_command cli_task_queue_commands[];
+extern const size_t             cli_task_queue_command_count;
+extern const struct cli_command cli_worker_commands[];
+extern const size_t             cli_worker_command_count;
 extern const struct cli_command cli_operator_commands[];
 extern const size_t             cli_operator_command_count;
 

@@ -623,3 +623,42 @@ def test_output_that_cannot_be_written_is_no_success(server):
             env=clean_environment(),
         )  # fmt: skip
     assert done.returncode == 1 and "standard output cannot be written" in done.stderr
+
+
+# --- task queues and workers
+
+
+def test_a_task_queue_shows_its_backlog_and_its_settings(server, perdure):
+    queue = f"queue-{uuid.uuid4()}"
+    for at in range(2):
+        assert perdure("workflow", "start", "-w", f"{queue}-{at}", "--type", "T", "-t", queue).code == 0
+    done = perdure("task-queue", "describe", "-t", queue, "-o", "json")
+    assert done.code == 0, done
+    assert done.json["workflow"]["stats"]["approximateBacklogCount"] == "2"
+    assert done.json["activity"]["stats"].get("approximateBacklogCount", "0") == "0"
+    text = perdure("task-queue", "describe", queue, "--task-queue-type", "workflow")
+    assert text.code == 0 and "workflow tasks" in text.out and "priority 3" in text.out, text
+    of_activities = ("-t", queue, "--task-queue-type", "activity")
+    done = perdure(
+        "task-queue", "config", "set", *of_activities, "--queue-rps-limit", "5.5", "--queue-rps-limit-reason", "why",
+        "--fairness-key-weight", "a=2.5", "--fairness-key-weight", "b=3", "-o", "json",
+    )
+    assert done.code == 0, done
+    assert done.json["queueRateLimit"]["rateLimit"]["requestsPerSecond"] == 5.5
+    assert done.json["queueRateLimit"]["metadata"]["reason"] == "why"
+    assert perdure("task-queue", "config", "set", *of_activities, "--fairness-key-weight", "a=default").code == 0
+    done = perdure("task-queue", "config", "get", *of_activities)
+    assert "5.500/s" in done.out and "Weight of b" in done.out and "Weight of a" not in done.out, done
+    assert perdure("task-queue", "config", "set", *of_activities, "--queue-rps-limit", "default").code == 0
+    wrong = perdure("task-queue", "config", "set", *of_activities, "--queue-rps-limit", "many")
+    assert wrong.code != 0 and "--queue-rps-limit" in wrong.err, wrong
+    done = perdure("task-queue", "list-partition", queue, "-o", "json")
+    assert done.json["workflowTaskQueuePartitions"][0]["key"] == queue
+
+
+def test_workers_are_listed_by_their_heartbeats(server, perdure):
+    assert perdure("worker", "list", "--query", "TaskQueue = 'nobody'", "-o", "json").json == []
+    wrong = perdure("worker", "list", "--query", "Nonsense")
+    assert wrong.code != 0 and "invalid query" in wrong.err, wrong
+    unknown = perdure("worker", "describe", "nobody")
+    assert unknown.code != 0 and "WorkerInstanceKey" in unknown.err, unknown
