@@ -277,6 +277,15 @@ func (r *rig) pauseWorkflow(run client.WorkflowRun, request string) {
 	}
 }
 
+func (r *rig) unpauseWorkflow(run client.WorkflowRun) {
+	r.t.Helper()
+	_, err := r.client.WorkflowService().UnpauseWorkflowExecution(r.ctx, &workflowservice.UnpauseWorkflowExecutionRequest{Namespace: "default", WorkflowId: run.GetID(),
+		RunId: run.GetRunID(), Identity: "an operator", Reason: "seen", RequestId: r.id()})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 func TestWorkflowPause(t *testing.T) {
 	r := newRig(t)
 	r.work(Mailbox)
@@ -296,11 +305,7 @@ func TestWorkflowPause(t *testing.T) {
 	if paused.Identity != "an operator" || paused.Reason != "to see" || paused.RequestId != request {
 		t.Fatal(paused)
 	}
-	_, err = r.client.WorkflowService().UnpauseWorkflowExecution(r.ctx, &workflowservice.UnpauseWorkflowExecutionRequest{Namespace: "default", WorkflowId: run.GetID(),
-		RunId: run.GetRunID(), Identity: "an operator", Reason: "seen", RequestId: r.id()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r.unpauseWorkflow(run)
 	r.waitNth(run.GetID(), "", enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED, 2)
 	r.wantTypes(r.eventsOf(run), prologue+"WorkflowExecutionPaused WorkflowExecutionSignaled WorkflowExecutionUnpaused "+workflowTask)
 	r.wantStatus(run, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)

@@ -214,15 +214,19 @@ func TestResetPoints(t *testing.T) {
 	}
 }
 
+func (r *rig) deleteRun(run client.WorkflowRun) {
+	r.t.Helper()
+	_, err := r.client.WorkflowService().DeleteWorkflowExecution(r.ctx, &workflowservice.DeleteWorkflowExecutionRequest{Namespace: "default", WorkflowExecution: execution(run)})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 func TestDelete(t *testing.T) {
 	r := newRig(t)
 	r.work(Hello)
 	open := r.start(client.StartWorkflowOptions{}, Sleeper)
-	_, err := r.client.WorkflowService().DeleteWorkflowExecution(r.ctx, &workflowservice.DeleteWorkflowExecutionRequest{Namespace: "default",
-		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: open.GetID()}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r.deleteRun(open)
 	var gone *serviceerror.NotFound
 	r.until("the run is gone", func() bool {
 		_, err := r.client.DescribeWorkflowExecution(r.ctx, open.GetID(), open.GetRunID())
@@ -233,7 +237,7 @@ func TestDelete(t *testing.T) {
 	}
 	next := r.start(client.StartWorkflowOptions{ID: open.GetID(), WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE}, Hello, "again")
 	r.result(next, nil)
-	_, err = r.client.WorkflowService().DeleteWorkflowExecution(r.ctx, &workflowservice.DeleteWorkflowExecutionRequest{Namespace: "default",
+	_, err := r.client.WorkflowService().DeleteWorkflowExecution(r.ctx, &workflowservice.DeleteWorkflowExecutionRequest{Namespace: "default",
 		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: "there-is-no-such-workflow"}})
 	if !errors.As(err, &gone) {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"errors"
 	"fmt"
 	"math/rand"
 	"os"
@@ -9,6 +10,7 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"google.golang.org/protobuf/proto"
@@ -218,4 +220,40 @@ func TestCrashWithAnActivityPaused(t *testing.T) {
 	if attempt < 2 { // one may have been lost with the server
 		t.Fatal(attempt)
 	}
+}
+
+func TestCrashWithAWorkflowPaused(t *testing.T) {
+	r := newCrashRig(t)
+	r.work(Mailbox)
+	run := r.start(client.StartWorkflowOptions{}, Mailbox)
+	r.waitEvent(run.GetID(), "", enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+	r.pauseWorkflow(run, r.id())
+	r.crash(run)
+	r.wantStatus(run, enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED)
+	r.signal(run, "put", "while paused")
+	r.crash(run)
+	r.wantTypes(r.eventsOf(run), prologue+"WorkflowExecutionPaused WorkflowExecutionSignaled")
+	r.unpauseWorkflow(run)
+	r.crash(run)
+	r.wantMessages(run, "while paused")
+	r.wantFlow(run, "WorkflowExecutionStarted WorkflowExecutionPaused WorkflowExecutionSignaled WorkflowExecutionUnpaused WorkflowExecutionSignaled WorkflowExecutionCompleted")
+}
+
+func TestCrashAroundADelete(t *testing.T) {
+	r := newCrashRig(t)
+	r.work(Mailbox)
+	base := r.openMailbox()
+	run := r.reset(base, 8) // it shares the beginning of the one that goes
+	r.deleteRun(base)
+	r.crash(run)
+	var gone *serviceerror.NotFound
+	r.until("the run is gone", func() bool {
+		_, err := r.client.DescribeWorkflowExecution(r.ctx, base.GetID(), base.GetRunID())
+		return errors.As(err, &gone)
+	})
+	r.crash(run)
+	if _, err := r.client.DescribeWorkflowExecution(r.ctx, base.GetID(), base.GetRunID()); !errors.As(err, &gone) {
+		t.Fatal(err)
+	}
+	r.wantMessages(run, "ab")
 }

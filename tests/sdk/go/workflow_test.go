@@ -519,7 +519,7 @@ func TestMarkersAndReplay(t *testing.T) {
 }
 
 func slowLocal() (string, error) {
-	time.Sleep(2500 * time.Millisecond) // longer than the task's timeout: the subject of the test
+	time.Sleep(5 * time.Second) // longer than the task's timeout: the subject of the test
 	return "slow", nil
 }
 
@@ -532,7 +532,7 @@ func SlowLocalFlow(ctx workflow.Context) (out string, err error) {
 func TestLocalActivityHeartbeatsItsTask(t *testing.T) {
 	r := newRig(t)
 	r.work(SlowLocalFlow)
-	run := r.start(client.StartWorkflowOptions{WorkflowTaskTimeout: time.Second}, SlowLocalFlow)
+	run := r.start(client.StartWorkflowOptions{WorkflowTaskTimeout: 3 * time.Second}, SlowLocalFlow)
 	r.result(run, nil)
 	events := r.eventsOf(run)
 	if count(events, enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED) < 2 || count(events, enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT) != 0 {
