@@ -209,7 +209,7 @@ struct api_lane {
     struct buffer    scratch;
     uint64_t (*counts)[API_CODE_COUNT];       /* by method */
     struct callback_worker *callback_workers; /* those of the queues that live here */
-    size_t                  callback_worker_count, callback_busy;
+    size_t                  callback_worker_count, callback_busy, callback_resting;
     bool                    callbacks_begun;
     struct list             errands; /* requests without a call */
 };

@@ -163,8 +163,16 @@ static void worker_rest(struct callback_worker *worker)
 {
     worker->state = WORKER_RESTS;
     worker->lane->callback_busy--;
+    worker->lane->callback_resting++;
     arena_reset(&worker->arena);
     arena_trim(&worker->arena);
+}
+
+/* It waits for nothing, and has nothing: there will be another turn, unless the lane drains. */
+static void worker_refused(struct callback_worker *worker)
+{
+    worker->state = WORKER_RESTS;
+    worker->lane->callback_resting++;
 }
 
 static struct callback_worker *worker_of_work(struct request *request)
@@ -401,6 +409,7 @@ static void callbacks_begin(struct api_lane *lane)
             worker->poller.assign_direct = worker_assign_direct;
             list_init(&worker->poller.link);
             arena_init(&worker->arena, SIZE_MAX);
+            lane->callback_resting++;
         }
     }
 }
@@ -409,24 +418,24 @@ void callbacks_turn(struct api_lane *lane)
 {
     if (!lane->callbacks_begun)
         callbacks_begin(lane);
-    for (size_t i = 0; i < lane->callback_worker_count && !lane->draining; i++) {
+    if (lane->callback_resting == 0 || lane->draining)
+        return;
+    for (size_t i = 0; i < lane->callback_worker_count; i++) {
         struct callback_worker *worker = &lane->callback_workers[i];
         struct error            error;
         const struct poll_terms terms = { 0 };
         if (worker->state != WORKER_RESTS)
             continue;
         worker->state = WORKER_WAITS;
+        lane->callback_resting--;
         if (matching_poll(lane->matching, &worker->name, &worker->poller, &terms, &error) != ST_OK)
-            worker->state = WORKER_RESTS; /* too many pollers: there will be another turn */
+            worker_refused(worker);
     }
 }
 
 bool callbacks_want_turn(const struct api_lane *lane)
 {
-    for (size_t i = 0; i < lane->callback_worker_count && !lane->draining; i++)
-        if (lane->callback_workers[i].state == WORKER_RESTS)
-            return true;
-    return false;
+    return lane->callback_resting != 0 && !lane->draining;
 }
 
 void callbacks_drain(struct api_lane *lane)
@@ -436,7 +445,7 @@ void callbacks_drain(struct api_lane *lane)
         struct callback_worker *worker = &lane->callback_workers[i];
         if (worker->state == WORKER_WAITS) {
             matching_cancel(lane->matching, &worker->poller);
-            worker->state = WORKER_RESTS;
+            worker_refused(worker);
         } else if (worker->state == WORKER_SENDS) {
             sender->cancel(sender->context, lane->lane, &worker->outbound);
             worker_rest(worker);

@@ -342,6 +342,55 @@ async def test_links(env):
         assert [entry.workflow_event.run_id for entry in event.links] == ["r", largest["workflow_event"]["run_id"]]
 
 
+async def test_callbacks(env):
+    async with limited(env, callbacks_max=2, callback_url_size_max=40, callback_header_size_max=10) as own:
+        def callback(url_size: int = 40, header_size: int = 10):
+            base = "http://127.0.0.1:1/"
+            header = {"k": text(header_size - 1)} if header_size else {}
+            return {"nexus": {"url": base + text(url_size - len(base)), "header": header}}
+
+        hand = Hand(own)
+        with rejects(Code.INVALID_ARGUMENT, text="more than 2 callbacks"):
+            await hand.start(completion_callbacks=[callback()] * 3)
+        with rejects(Code.INVALID_ARGUMENT, text="longer than the 40 bytes"):
+            await hand.start(completion_callbacks=[callback(url_size=41)])
+        with rejects(Code.INVALID_ARGUMENT, text="larger than the 10 bytes"):
+            await hand.start(completion_callbacks=[callback(header_size=11)])
+        await hand.start(completion_callbacks=[callback()])
+        attach = dict(
+            workflow_id_conflict_policy="WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING",
+            on_conflict_options={"attach_request_id": True, "attach_completion_callbacks": True},
+        )
+        with rejects(Code.FAILED_PRECONDITION, text="1 callbacks already attached"):
+            await hand.start(completion_callbacks=[callback()] * 2, **attach)
+        await hand.start(completion_callbacks=[callback()], **attach)
+        assert len((await hand.describe()).callbacks) == 2
+
+
+async def test_buffered_queries(env):
+    async with limited(env, buffered_queries_max=2) as own:
+        hand = Hand(own)
+        await hand.start()
+        task = await hand.poll()
+        waiting = [asyncio.create_task(hand.query(f"q{n}", wait=20)) for n in range(3)]
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        [refused] = done
+        with rejects(Code.RESOURCE_EXHAUSTED, resource_exhausted):
+            refused.result()
+        # The other two ride on the next task.
+        await hand.signal("go")
+        await hand.complete(task)
+        task = await hand.poll()
+        assert len(task.queries) == 2
+        await hand.complete(
+            task,
+            query_results={
+                key: {"result_type": "QUERY_RESULT_TYPE_ANSWERED", "answer": payloads("ok")} for key in task.queries
+            },
+        )
+        await asyncio.gather(*(one for one in waiting if one is not refused))
+
+
 # Commands: past the limit of payloads the run is not worth another try.
 
 LARGE = 700
