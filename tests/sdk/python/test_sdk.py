@@ -40,7 +40,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
 from support import replay
-from support.histories import find_attributes, types
+from support.histories import find, find_attributes, types
 from support.workers import worker
 
 SECOND = timedelta(seconds=1)
@@ -798,6 +798,48 @@ async def test_memo_and_search_attributes(env):
     assert described.typed_search_attributes[BATCHER] == "changed"
     assert await described.static_summary() == "sum"
     assert described.workflow_type == "Upserts" and described.status == WorkflowExecutionStatus.COMPLETED
+
+
+@workflow.defn
+class Notes:
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.sleep(0.01, summary="nap")
+        await workflow.execute_activity(
+            greet, Order("x", 1), start_to_close_timeout=10 * SECOND, summary="greeting"
+        )
+        workflow.upsert_memo({"a": None, "b": [1]})
+        workflow.upsert_search_attributes([BATCHER.value_unset()])
+        workflow.set_current_details("done soon")
+
+
+async def test_what_is_noted_for_people_and_what_is_taken_back(env):
+    client = await env.client()
+    queue = env.name("queue")
+    async with worker(client, queue, [Notes], activities=[greet]):
+        handle = await client.start_workflow(
+            Notes.run,
+            id=env.name("wf"),
+            task_queue=queue,
+            memo={"a": 1, "c": 3},
+            static_summary="sum",
+            static_details="det",
+            search_attributes=TypedSearchAttributes([SearchAttributePair(BATCHER, "given")]),
+        )
+        await handle.result()
+    described = await handle.describe()
+    assert await described.memo() == {"b": [1], "c": 3}
+    assert BATCHER not in described.typed_search_attributes
+    assert await described.static_summary() == "sum" and await described.static_details() == "det"
+    events = await history_events(handle)
+    assert find(events, "TimerStarted").user_metadata.summary.data == b'"nap"'
+    assert find(events, "ActivityTaskScheduled").user_metadata.summary.data == b'"greeting"'
+    assert types(events)[-4:] == [
+        "WftCompleted",
+        "WorkflowPropertiesModified",
+        "UpsertWorkflowSearchAttributes",
+        "Completed",
+    ]
 
 
 async def test_list_and_count(env):
