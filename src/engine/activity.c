@@ -261,6 +261,7 @@ static void activity_end(struct draft *draft, const struct activity *activity,
         struct history_HistoryEvent event = event_make(enums_EVENT_TYPE_ACTIVITY_TASK_STARTED, &attributes);
         if (activity->started_time != 0)
             event.event_time = timestamp_or_null(draft->arena, activity->started_time);
+        task_materialize(draft); /* the events of a speculative workflow task come first */
         int64_t next = draft->state->next_event_id;
         draft_arrive(draft, &event);
         *started_event_id = task_is_started(draft->state) ? 0 : next; /* 0: known at the flush */

@@ -202,6 +202,14 @@ void draft_change(struct draft *draft, struct state_Change change)
     draft->flush_left = fold.flush_left;
 }
 
+void draft_cut(struct draft *draft)
+{
+    assert(draft->head_events == 0 && draft->event_count != 0 && draft->flush_left == 0);
+    draft->head_events = draft->event_count;
+    draft->head_changes = draft->change_count;
+    draft->state->transitions++;
+}
+
 void draft_volatile(struct draft *draft, struct state_Change change)
 {
     if (change.time == 0)
@@ -440,8 +448,16 @@ void draft_finish(struct draft *draft, struct transition *ret_transition)
     if (is_volatile)
         return;
     draft->state->transitions++;
+    size_t head = draft->head_changes;
+    ret_transition->head_count = draft->head_events;
+    if (draft->head_events != 0)
+        ret_transition->head_delta = delta_encode(draft, draft->changes, head, false);
+    for (size_t i = head; i < draft->change_count; i++)
+        draft->changes[i].after -= (uint32_t)draft->head_events;
     ret_transition->events = draft->events;
     ret_transition->event_count = draft->event_count;
-    ret_transition->delta = delta_encode(draft, draft->changes, draft->change_count, false);
+    ret_transition->delta = draft->change_count == head ? delta_encode(draft, NULL, 0, false)
+                                                        : delta_encode(draft, draft->changes + head,
+                                                                       draft->change_count - head, false);
     ret_transition->run = draft->row_changed ? row_make(draft) : NULL;
 }

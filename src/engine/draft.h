@@ -30,7 +30,8 @@ struct draft {
     struct state_Change    *fleetings; /* volatile changes */
     struct news            *news;
     size_t                  fleeting_count, fleeting_capacity, news_count, news_capacity;
-    struct store_ready     *offer; /* of a speculative workflow task; NULL: none */
+    size_t                  head_events, head_changes; /* a transition of its own, see draft_cut */
+    struct store_ready     *offer;                     /* of a speculative workflow task; NULL: none */
     int64_t                 first_event_id;
     uint32_t                flush_left;
     uint32_t own_buffered; /* of the buffer: put there by commands of the completion that is being decided */
@@ -72,6 +73,8 @@ void draft_change(struct draft *draft, struct state_Change change);
         draft_change((draft), (struct state_Change){ .kind_case = (KIND), .member = change_record });        \
     } while (0)
 
+/* What is written so far is a transition of its own: a reset may go back to this moment. Once. */
+void draft_cut(struct draft *draft);
 /* Notes a change that is never stored. */
 void draft_volatile(struct draft *draft, struct state_Change change);
 /* News about a subject of this run, which take the place of earlier ones of this decision. */

@@ -340,8 +340,21 @@ static inline void world_post(struct world *w, const struct entity_message *mess
     }
 }
 
-static inline void world_store(struct world *w, struct world_run *run, const struct transition *transition)
+static inline void world_store(struct world *w, struct world_run *run, const struct transition *given)
 {
+    struct transition        tail = *given;
+    const struct transition *transition = &tail;
+    if (given->head_count != 0) { /* a transition of its own */
+        struct transition head = { .first_event_id = given->first_event_id,
+                                   .events = given->events,
+                                   .event_count = given->head_count,
+                                   .delta = given->head_delta };
+        world_store(w, run, &head);
+        tail.head_count = 0;
+        tail.first_event_id += (int64_t)given->head_count;
+        tail.events += given->head_count;
+        tail.event_count -= given->head_count;
+    }
     struct error             error = { 0 };
     struct transition_record record = { .number = (int64_t)run->row_count + 1,
                                         .first_event_id = transition->first_event_id,

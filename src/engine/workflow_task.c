@@ -130,6 +130,10 @@ void task_write_virtual(struct draft *draft)
         draft_event(draft, event);
     }
     draft->materializing = false;
+    /* A reset may go back to before the completion, unless something arrived while the task was virtual: that is told of
+     * with the completion only. */
+    if (task_is_started(draft->state) && draft->state->buffer_count == 0)
+        draft_cut(draft);
 }
 
 void task_materialize(struct draft *draft)
@@ -355,7 +359,8 @@ void draft_settle(struct draft *draft, bool in_backoff)
         (in_backoff || !state->backoff_pending))
         task_schedule(draft, (struct task_schedule_options){ .attempt = 1 });
     /* An update does not wait for a first task that is far away. */
-    if (updates_wait(state) && !state->task.is_pending && !state->awaits_parent && !execution_is_paused(state))
+    if (updates_wait(state) && !state->task.is_pending && !state->awaits_parent &&
+        !execution_is_paused(state))
         task_schedule_speculative(draft, false);
     settle_history(draft);
 }

@@ -91,21 +91,31 @@ static void apply_record(struct entity *entity, const struct transition_record *
         panic("%s: apply refused what decide made: %s", entity->kind->name, error.message);
 }
 
-static void apply(struct entity *entity, const struct transition *transition, int64_t row_number)
+/* Folds one record and notes it behind those that the row has. */
+static void record_join(struct entity *entity, struct change *change, struct bytes *events, size_t count,
+                        struct bytes delta)
 {
-    struct transition_record record = {
-        .number = row_number,
-        .first_event_id = entity->next_event_id,
-        .events = transition->events,
-        .event_count = transition->event_count,
-        .delta = transition->delta,
-    };
-    struct transition_record fleeting = { .number = row_number, .delta = transition->volatile_delta };
-    fleeting.first_event_id = entity->next_event_id + (int64_t)transition->event_count;
-    if (!transition->is_volatile)
+    struct transition_record record = { .number = change->row_number,
+                                        .first_event_id = entity->next_event_id,
+                                        .events = events,
+                                        .event_count = count,
+                                        .delta = delta };
+    apply_record(entity, &record);
+    batch_pack(&change->events, events, count);
+    buffer_append_varint(&change->deltas, count);
+    buffer_append_varint(&change->deltas, delta.size);
+    buffer_append(&change->deltas, delta);
+    change->event_count += count;
+    entity->next_event_id += (int64_t)count;
+}
+
+static void apply_volatile(struct entity *entity, const struct transition *transition)
+{
+    struct transition_record record = { .number = entity->row_number,
+                                        .first_event_id = entity->next_event_id,
+                                        .delta = transition->volatile_delta };
+    if (record.delta.size != 0)
         apply_record(entity, &record);
-    if (transition->volatile_delta.size != 0)
-        apply_record(entity, &fleeting);
 }
 
 /* Several transitions of one run in one open batch are one row: their events behind each other, their deltas as a list. */
@@ -114,28 +124,28 @@ static void transition_join(struct entity *entity, const struct transition *tran
     if (transition->is_volatile) {
         assert(transition->event_count == 0 && transition->delta.size == 0);
         assert(transition->ready_count == 0 && transition->unready_count == 0);
-        apply(entity, transition, entity->row_number);
+        apply_volatile(entity, transition);
         entity_resize(entity);
         return;
     }
     struct change *change = commit_change(entity);
     struct batch  *batch = change->batch;
+    size_t         head = transition->head_count;
     if (has_rows(entity) && change->row_number == 0) {
         change->row_number = ++entity->row_number;
         change->first_event_id = entity->next_event_id;
     }
     assert(transition->event_count == 0 || transition->first_event_id == entity->next_event_id);
-    apply(entity, transition, change->row_number);
+    assert(head <= transition->event_count);
     size_t before = change->events.size + change->deltas.size;
-    batch_pack(&change->events, transition->events, transition->event_count);
-    buffer_append_varint(&change->deltas, transition->event_count);
-    buffer_append_varint(&change->deltas, transition->delta.size);
-    buffer_append(&change->deltas, transition->delta);
-    change->event_count += transition->event_count;
+    if (head != 0)
+        record_join(entity, change, transition->events, head, transition->head_delta);
+    record_join(entity, change, transition->event_count == head ? NULL : transition->events + head,
+                transition->event_count - head, transition->delta);
+    apply_volatile(entity, transition);
     batch->size += change->events.size + change->deltas.size - before;
     batch->transitions++;
     join_rows(change, transition);
-    entity->next_event_id += (int64_t)transition->event_count;
     entity->version++;
     entity->chain->last_batch = batch->id;
     entity->lane->statistics.transitions++;

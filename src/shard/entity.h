@@ -146,6 +146,9 @@ struct transition {
     struct bytes *events;         /* encoded HistoryEvents, ids dense */
     size_t        event_count;
     struct bytes  delta; /* what events do not say; kept readable for ever */
+    /* The first head_count events, if any, and head_delta are folded as a transition of their own: a fork may end there. */
+    size_t       head_count;
+    struct bytes head_delta;
     struct bytes
          volatile_delta; /* applied after delta, never stored: what a crash may take; empty: nothing */
     bool is_volatile;    /* there is nothing but volatile_delta (and offer) */

@@ -23,7 +23,7 @@ from support.hand import (
     start_timer,
     update_request,
 )
-from support.histories import PRESENT, PROLOGUE, E, check, check_tail, payload_value, types
+from support.histories import ABSENT, PRESENT, PROLOGUE, E, check, check_tail, payload_value, types
 
 ACCEPTED = update_enums.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED
 ADMITTED = update_enums.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ADMITTED
@@ -666,3 +666,42 @@ async def test_a_query_beside_a_rejected_update(env):
     await hand.answer_query(task, 7)
     assert payload_value((await querying).query_result.payloads[0]) == 7
 
+
+
+async def test_a_reset_admits_the_update_again(env):
+    """To the completion of the very task that took it: the update comes back as an event, which its acceptance refers to."""
+    hand = await idle(env)
+    updating = hand.updating()
+    task = await hand.poll()
+    message = task.messages[0]
+    await hand.answer(task, accept(message), respond("u", "old"))
+    await updating
+    answer = await hand.rpc.ResetWorkflowExecution(
+        workflow_execution=hand.execution(),
+        reason="again",
+        workflow_task_finish_event_id=7,
+        request_id=env.name("reset"),
+        identity="resetter",
+    )
+    hand.run_id = answer.run_id
+    check(
+        await hand.history(),
+        *PROLOGUE,
+        E("WftScheduled"),
+        E("WftStarted", scheduled=5),
+        E("WftFailed", cause="RESET_WORKFLOW"),
+        E("UpdateAdmitted", origin="REAPPLY", request=update_request(message)),
+        E("WftScheduled"),
+    )
+    polled = await hand.poll_update("u")
+    assert polled.stage == ADMITTED
+    task = await hand.poll()
+    assert not task.messages
+    await hand.answer(task, accept(message, accepted_request_sequencing_event_id=8), respond("u", "new"))
+    assert result_of(await hand.update(id="u")) == "new"
+    check_tail(
+        await hand.history(),
+        E("WftCompleted"),
+        E("UpdateAccepted", protocol_instance_id="u", accepted_request=ABSENT),
+        E("UpdateCompleted", accepted_event_id=12),
+    )
