@@ -336,9 +336,10 @@ enum status check_retry_policy(const struct common_RetryPolicy *policy, struct e
 enum status check_links(const struct bytes *links, size_t count, struct rpc *rpc,
                         struct error *error) MUST_USE;
 enum status check_priority(struct bytes priority, struct rpc *rpc, struct error *error) MUST_USE;
-/* FAILED_PRECONDITION for a pinned one: there are no worker deployments, so there is no such version. */
-enum status check_versioning_override(const struct workflow_VersioningOverride *override,
-                                      struct error                             *error) MUST_USE;
+/* FAILED_PRECONDITION for a pinned one: there are no worker deployments, so there is no such version. What says the same in
+ * the older way is brought into the newer form, in place. */
+enum status check_versioning_override(struct workflow_VersioningOverride *override,
+                                      struct error                       *error) MUST_USE;
 /* Options of a run, and a mask that names which of them are meant. */
 enum status check_workflow_options(struct rpc *rpc, const struct workflow_WorkflowExecutionOptions *options,
                                    const struct google_FieldMask *mask, struct error *error) MUST_USE;

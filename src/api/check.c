@@ -171,14 +171,24 @@ enum status check_priority(struct bytes encoded, struct rpc *rpc, struct error *
     return ST_OK;
 }
 
-enum status check_versioning_override(const struct workflow_VersioningOverride *override, struct error *error)
+enum status check_versioning_override(struct workflow_VersioningOverride *override, struct error *error)
 {
-    if (override == NULL || override->override_case == 4) /* auto_upgrade */
+    if (override == NULL)
         return ST_OK;
-    if (override->override_case == 0 && override->behavior != enums_VERSIONING_BEHAVIOR_PINNED)
-        return ST_OK;
-    return error_set(error, ST_FAILED_PRECONDITION,
-                     "VersioningOverride: no worker deployment has such a version.");
+    bool is_pinned = override->override_case == 3 || override->override_case == 5 ||
+                     (override->override_case == 0 && override->behavior == enums_VERSIONING_BEHAVIOR_PINNED);
+    bool upgrades = override->override_case == 4
+                        ? override->auto_upgrade
+                        : override->override_case == 0 &&
+                              override->behavior == enums_VERSIONING_BEHAVIOR_AUTO_UPGRADE;
+    if (is_pinned)
+        return error_set(error, ST_FAILED_PRECONDITION,
+                         "VersioningOverride: no worker deployment has such a version.");
+    if (!upgrades)
+        return error_set(error, ST_INVALID_ARGUMENT,
+                         "VersioningOverride: its behavior is not set on request.");
+    *override = (struct workflow_VersioningOverride){ .override_case = 4, .auto_upgrade = true };
+    return ST_OK;
 }
 
 enum status check_token(struct rpc *rpc, struct bytes token, struct task_ref *ret_task, struct error *error)

@@ -6,16 +6,16 @@
 /* What both requests have in common, by pointers into either. */
 struct start_fields {
     struct bytes workflow_id, cron_schedule, memo, search_attributes, input, header, user_metadata, priority;
-    const struct common_WorkflowType         *type;
-    const struct taskqueue_TaskQueue         *task_queue;
-    const struct common_RetryPolicy          *retry_policy;
-    const struct google_Duration             *execution_timeout, *run_timeout, *task_timeout, *start_delay;
-    const struct workflow_VersioningOverride *versioning;
-    const struct common_TimeSkippingConfig   *time_skipping;
-    const struct bytes                       *links;
-    size_t                                    link_count;
-    int32_t                                   reuse, conflict;
-    struct bytes                             *request_id;
+    const struct common_WorkflowType       *type;
+    const struct taskqueue_TaskQueue       *task_queue;
+    const struct common_RetryPolicy        *retry_policy;
+    const struct google_Duration           *execution_timeout, *run_timeout, *task_timeout, *start_delay;
+    struct workflow_VersioningOverride     *versioning;
+    const struct common_TimeSkippingConfig *time_skipping;
+    const struct bytes                     *links;
+    size_t                                  link_count;
+    int32_t                                 reuse, conflict;
+    struct bytes                           *request_id;
 };
 
 static enum status check_namespace_open(struct rpc *rpc, struct error *error)

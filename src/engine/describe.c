@@ -74,6 +74,8 @@ static void describe_info(const struct execution *live, const struct env *env, s
     if (override != NULL) {
         info->versioning_info = ARENA_NEW(arena, struct workflow_WorkflowExecutionVersioningInfo);
         info->versioning_info->versioning_override = override;
+        if (override->override_case == 4) /* for readers of the older field */
+            override->behavior = enums_VERSIONING_BEHAVIOR_AUTO_UPGRADE;
     }
     if (live->close_time != 0)
         info->execution_duration = duration_of_ns(arena, MAX(live->close_time - live->execution_time, 0));

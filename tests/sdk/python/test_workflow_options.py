@@ -8,7 +8,7 @@ import pytest
 
 from support.grpc_client import Code, not_found, rejects
 from support.hand import Hand, complete_workflow, marker
-from support.histories import ABSENT, PROLOGUE, E, check, expect, payload_value, types
+from support.histories import ABSENT, PROLOGUE, E, attributes, check, expect, payload_value, types
 
 
 async def update(hand: Hand, paths: list[str], **options: object):
@@ -54,6 +54,16 @@ async def test_what_changes_nothing_writes_nothing(env):
     answer = await update(hand, [], priority={"priority_key": 2})
     expect(answer.workflow_execution_options, priority=dict(priority_key=4))
     check(await hand.history(), *PROLOGUE)
+    await hand.terminate()
+
+
+@pytest.mark.ours("it says so, and keeps the old one")
+async def test_a_priority_taken_back(env):
+    hand = await idle(env, priority={"priority_key": 4})
+    answer = await update(hand, ["priority"])
+    assert not answer.workflow_execution_options.priority.priority_key
+    assert not (await hand.describe()).workflow_execution_info.priority.priority_key
+    check(await hand.history(), *PROLOGUE, E("OptionsUpdated", priority=dict(priority_key=0)))
     await hand.terminate()
 
 
@@ -121,6 +131,25 @@ async def test_an_override_given_at_the_start(env):
     info = (await hand.describe()).workflow_execution_info
     assert info.versioning_info.versioning_override.auto_upgrade
     await hand.terminate()
+
+
+async def test_an_override_said_in_the_older_way(env):
+    older = {"behavior": "VERSIONING_BEHAVIOR_AUTO_UPGRADE"}
+    hand = await idle(env, versioning_override=older)
+    other = await idle(env)
+    await update(other, ["versioning_override"], versioning_override=older)
+    for each, event in ((hand, 0), (other, -1)):
+        override = attributes((await each.history())[event]).versioning_override
+        assert override.auto_upgrade and not override.behavior
+        info = (await each.describe()).workflow_execution_info
+        expect(info.versioning_info.versioning_override, behavior="AUTO_UPGRADE", auto_upgrade=True)
+    for nothing in ({}, {"auto_upgrade": False}):
+        with rejects(Code.INVALID_ARGUMENT, text="behavior"):
+            await Hand(env).start(versioning_override=nothing)
+        with rejects(Code.INVALID_ARGUMENT, text="behavior"):
+            await update(hand, ["versioning_override"], versioning_override=nothing)
+    await hand.terminate()
+    await other.terminate()
 
 
 async def test_a_version_that_does_not_exist(env):
