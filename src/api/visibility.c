@@ -280,7 +280,8 @@ void list_closed_workflows(struct rpc *rpc)
                               text_value(request->type_filter->name)));
     else if (request->filters_case == 7) {
         int32_t status = request->status_filter->status;
-        if (status <= enums_WORKFLOW_EXECUTION_STATUS_RUNNING || list_status_name(status) == NULL) {
+        if (status <= enums_WORKFLOW_EXECUTION_STATUS_RUNNING ||
+            status == enums_WORKFLOW_EXECUTION_STATUS_PAUSED || list_status_name(status) == NULL) {
             rpc_fail(rpc, ST_INVALID_ARGUMENT, "StatusFilter: the status of a closed workflow is expected.");
             return;
         }

@@ -356,6 +356,49 @@ async def test_reset_of_a_paused_run(env):
     assert "Paused" not in types(await hand.history())
 
 
+@pytest.mark.ours("it writes other events for it")
+@pytest.mark.parametrize("point", [5, 6, 13])
+async def test_reset_over_a_pause_that_is_over(env, point):
+    hand = Hand(env)
+    await hand.start()
+    await pause(hand)
+    await unpause(hand)
+    await hand.step(hand.activity("a"))
+    await pause(hand)
+    await unpause(hand)
+    await hand.step(marker("m"))
+    check(
+        await hand.history(),
+        E("Started"),
+        E("WftScheduled"),
+        E("Paused"),
+        E("Unpaused"),
+        E("WftStarted"),
+        E("WftCompleted"),
+        E("ActivityTaskScheduled"),
+        E("Paused"),
+        E("Unpaused"),
+        E("WftScheduled"),
+        E("WftStarted"),
+        E("WftCompleted"),
+        E("MarkerRecorded"),
+    )
+    hand.run_id = (
+        await hand.rpc.ResetWorkflowExecution(
+            workflow_execution=hand.execution(),
+            reason="again",
+            workflow_task_finish_event_id=min(point, 12),
+            request_id=env.name("request"),
+        )
+    ).run_id
+    assert await hand.status() == "RUNNING"
+    if point > 6:
+        await hand.complete_activity(await hand.poll_activity())
+    await hand.step(complete_workflow())
+    seen = types(await hand.history())
+    assert seen.count("Paused") == seen.count("Unpaused") == (1 if point <= 6 else 2)
+
+
 async def test_timers_fire_while_paused(env):
     hand = Hand(env)
     await hand.start()
@@ -494,6 +537,10 @@ async def test_lists_show_it(env):
 
     await env.visible(paused, [8])
     await env.visible(running, [])
+    execution = {"workflow_id": hand.workflow_id}
+    opened = await hand.rpc.ListOpenWorkflowExecutions(execution_filter=execution)
+    assert [info.status for info in opened.executions] == [8]
+    assert not (await hand.rpc.ListClosedWorkflowExecutions(execution_filter=execution)).executions
     await unpause(hand)
     await env.visible(paused, [])
     await env.visible(running, [1])
