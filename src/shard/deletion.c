@@ -412,6 +412,11 @@ static void advance(struct deletion *deletion)
         return;
     case STEP_DURABLE:
         deletion->worked = true; /* whether it came to be is for the store to say */
+        if (lane->read_only) {   /* one piece at a time gives space back, and does not press a full disk */
+            deletion_free(lane);
+            lane->deletion_at = lane->monotonic + RETRY_NS;
+            return;
+        }
         next_row(deletion);
         return;
     }

@@ -105,6 +105,7 @@ async def test_readers_that_wait(env):
     hand = Hand(env)
     await hand.start()
     await hand.step()
+    await hand.signal("s")  # so that a workflow task waits, and a query for it
 
     async def wait(**fields):
         with rejects(Code.NOT_FOUND):
@@ -117,6 +118,12 @@ async def test_readers_that_wait(env):
         asyncio.create_task(wait(next_page_token=first.next_page_token)),
         asyncio.create_task(wait(history_event_filter_type="HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT")),
     ]
+
+    async def ask():
+        with rejects(Code.NOT_FOUND):
+            await hand.query(wait=10)
+
+    waiting.append(asyncio.create_task(ask()))
     await hand.describe()
     await delete(hand)
     await asyncio.gather(*waiting)

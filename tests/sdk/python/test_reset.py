@@ -17,6 +17,7 @@ from support.hand import (
     accept,
     complete_workflow,
     continue_as_new,
+    marker,
     payloads,
     respond,
     start_child,
@@ -425,6 +426,27 @@ async def test_a_waiting_reader_sees_the_end(env):
     await reset(hand, 4)
     closing = await waiting
     assert types(closing.history.events) == ["Terminated"]
+
+
+async def test_a_long_history(env):
+    hand = Hand(env)
+    await hand.start()
+    for _ in range(20):
+        await hand.step(*[marker("m", text="x" * 50) for _ in range(495)])
+        await hand.signal("s")
+    base = hand.run_id
+    before = await hand.history(base)
+    ends = [event.event_id for event in before if types([event]) == ["WftCompleted"]]
+    assert len(before) > 9900
+    late = await reset(hand, ends[-1], base)
+    events = await hand.history(late)
+    assert events[: ends[-1] - 1] == before[: ends[-1] - 1]
+    check_tail(events, reset_failure(base, late), E("Signaled"), E("WftScheduled"))
+    early = await reset(hand, ends[0], late)
+    assert types(await hand.history(early)).count("Signaled") == 20
+    task = await hand.poll()
+    await hand.complete(task, complete_workflow("end"))
+    assert (await hand.describe(early)).workflow_execution_info.history_length == 3 + 1 + 20 + 4
 
 
 @pytest.mark.crash
