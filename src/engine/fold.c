@@ -3,6 +3,7 @@
 
 #include "engine/activity_operator.h"
 #include "engine/child.h"
+#include "engine/close.h"
 #include "engine/external.h"
 #include "engine/options.h"
 #include "engine/pause.h"
@@ -246,11 +247,12 @@ static enum status effect_activity_scheduled(struct fold *fold, const struct his
     return ST_OK;
 }
 
-static void effect_closed(struct execution *state, int32_t status, int64_t time)
+static void effect_closed(struct execution *state, int32_t status, int64_t time, bool is_superseded)
 {
     execution_drop_pending(state);
     state->status = status;
     state->close_time = time;
+    state->is_superseded = is_superseded;
 }
 
 static void effect_timer_started(struct execution *state, const struct history_HistoryEvent *event,
@@ -429,7 +431,7 @@ static enum status effect(struct fold *fold, const struct history_HistoryEvent *
         return update_effect(state, event, id, error);
     default:
         if (event_has(event->event_type, EVENT_CLOSE))
-            effect_closed(state, status_of_close(event->event_type), time);
+            effect_closed(state, status_of_close(event->event_type), time, close_continues(event));
         else
             effect_of_arrival(fold, event, id);
         return ST_OK;
@@ -664,7 +666,11 @@ enum status fold_change(struct fold *fold, const struct state_Change *change, st
     case CHANGE_FORKED:
         fold_forked(fold, change);
         return ST_OK;
+    case CHANGE_SUPERSEDED:
+        state->is_superseded = change->superseded;
+        return ST_OK;
     case CHANGE_RESET_RUN_ID:
+        state->is_superseded = true;
         execution_set(state, &execution_lineage_write(state)->reset_run_id, change->reset_run_id);
         return ST_OK;
     case CHANGE_CALLBACK_READY:

@@ -53,7 +53,7 @@ void fold_forked(struct fold *fold, const struct state_Change *change)
     state->run_expiration = state->run_timeout == 0 ? 0 : time_add(now, state->run_timeout);
     if (state->execution_expiration != 0 && state->run_expiration > state->execution_expiration)
         state->run_expiration = state->execution_expiration;
-    state->backoff_pending = state->close_blocked = false;
+    state->backoff_pending = state->close_blocked = state->is_superseded = false;
     state->task.sequence = 0;
     for (uint32_t i = 0; i < state->activity_count; i++)
         activity_begin_again(fold, state->activities[i].scheduled_event_id, now);
@@ -373,6 +373,8 @@ static void perform(struct reset *reset)
         self.is_reset = true;
         execution_terminate(&self, reset->input->reason, BYTES_EMPTY, IDENTITY_RESETTER);
     }
+    if (reset->base != live)
+        draft_change(&self, (struct state_Change){ .kind_case = CHANGE_SUPERSEDED, .superseded = true });
     decision_finish(&self, decision);
     if (create(reset, ends ? &self : NULL))
         answer(reset, &decision->created_identity.run_id, decision->created_identity.number);

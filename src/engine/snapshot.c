@@ -221,6 +221,7 @@ void execution_snapshot(const struct execution *state, struct buffer *to)
         .next_event_id = state->next_event_id,
         .history_size = state->history_size,
         .signal_count = state->signal_count,
+        .is_superseded = state->is_superseded,
         .pause = pause_to(&state->pause, &arena),
         .versioning_override = state->versioning_override,
         .problem_count = state->problem_count,
@@ -332,6 +333,7 @@ static void scalars_from(struct execution *state, const struct state_Execution *
     state->next_event_id = from->next_event_id;
     state->history_size = from->history_size;
     state->signal_count = from->signal_count;
+    state->is_superseded = from->is_superseded;
     state->problem_count = from->problem_count;
     state->problem_cause = from->problem_cause;
     state->problem_timeout_type = from->problem_timeout_type;

@@ -328,6 +328,7 @@ static void terminate_existing(struct start *start)
                         BYTES("TerminateIfRunning WorkflowIdReusePolicy / TerminateExisting "
                               "WorkflowIdConflictPolicy"),
                         pb_encode_arena(&pb_common_Payloads, &details, start->arena), IDENTITY_SERVER);
+    draft_change(&draft, (struct state_Change){ .kind_case = CHANGE_SUPERSEDED, .superseded = true });
     decision_finish(&draft, start->decision);
     start_create(start, &identity);
 }

@@ -156,7 +156,8 @@ struct execution {
     int32_t      status;
     bool         is_started, cancel_requested, has_user_metadata;
     bool         backoff_pending; /* no workflow task yet: it comes with execution_time */
-    bool         close_blocked; /* it tried to close while something was buffered, and is being asked again */
+    bool is_superseded; /* closed, and another run came with that: it was current no more from then on */
+    bool close_blocked; /* it tried to close while something was buffered, and is being asked again */
     /* as a child */
     struct bytes parent_workflow_id; /* empty: none */
     struct uuid  parent_run_id;

@@ -176,6 +176,12 @@ static size_t workflow_history_prefix(const void *state, const struct history_se
     return lineage->prefix_count;
 }
 
+static bool workflow_is_superseded(const void *state)
+{
+    const struct execution *execution = state;
+    return !execution_is_open(execution) && execution->is_superseded;
+}
+
 static bool workflow_is_open(const void *state)
 {
     return execution_is_open(state);
@@ -214,6 +220,7 @@ const struct entity_kind workflow_kind = {
     .is_pinned = workflow_is_pinned,
     .last_event_time = workflow_last_event_time,
     .history_prefix = workflow_history_prefix,
+    .is_superseded = workflow_is_superseded,
     .is_open = workflow_is_open,
     .awaits_worker = workflow_awaits_worker,
     .adds_work = workflow_adds_work,

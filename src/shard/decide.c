@@ -451,13 +451,14 @@ static bool locate(struct lane *lane, struct chain *chain, struct request *reque
         *ret_entity = lane->singleton;
         return true;
     }
-    bool none = chain->current_known && chain->current == NULL;
+    bool none = chain->current_known && chain->current == NULL && !chain->has_old_runs;
     if (request->number == 0 && !request->has_run_id) {
         bool is_record = runtime_kind(lane->runtime, request->kind)->is_record;
         if (!chain->current_known && !is_record && known_surely_new(lane, chain)) {
             assert(list_empty(&chain->entities));
             chain->current = NULL;
             chain->current_known = true;
+            chain->has_old_runs = false;
         }
         if (!chain->current_known) {
             load_wait(lane, chain, 0, request);
@@ -474,7 +475,7 @@ static bool locate(struct lane *lane, struct chain *chain, struct request *reque
             *ret_entity = entity;
         return true;
     }
-    if (number == 0 || none || (chain->current_known && number > chain->current->number))
+    if (number == 0 || none || (chain->current != NULL && number > chain->current->number))
         return true; /* no such run */
     load_wait(lane, chain, number, request);
     return false;

@@ -252,6 +252,8 @@ struct entity_kind {
     /* Optional: whether volatile members would be missed, so that the entity has to stay in memory. In constant time. */
     bool (*is_pinned)(const void *state);
     int64_t (*last_event_time)(const void *state); /* wall ns; env.now is never before it */
+    /* Optional: whether a later run took its place, so that it is not the current one, not even when that one is deleted. */
+    bool (*is_superseded)(const void *state);
     /* Optional: what its history begins with that is not in its own branch. Valid as long as the state. */
     size_t (*history_prefix)(const void *state, const struct history_segment **ret_segments);
     bool (*is_open)(const void *state);

@@ -319,7 +319,9 @@ static void load_finished(struct load *load)
         entity_publish(entity);
     }
     if (load->number == 0 && !chain->current_known) {
-        chain->current = entity;
+        chain->has_old_runs = entity->kind->is_superseded != NULL &&
+                              entity->kind->is_superseded(entity->state);
+        chain->current = chain->has_old_runs ? NULL : entity;
         chain->current_known = true;
     }
     load_over(load, false, NULL);
@@ -343,6 +345,7 @@ static void load_nothing(struct load *load)
     if (load->number == 0 && !chain->current_known) {
         chain->current = NULL;
         chain->current_known = true;
+        chain->has_old_runs = false;
     }
     load_over(load, load->number != 0, NULL);
 }

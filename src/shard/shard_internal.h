@@ -78,9 +78,10 @@ struct chain {
     struct list         entities; /* resident runs */
     struct entity      *current;
     bool                current_known; /* current says what the store says, also when it says none */
-    struct list         loads;
-    uint64_t            incarnation; /* grows when its runs are forgotten */
-    int64_t             last_batch;  /* the last one that wrote any of the runs */
+    bool        has_old_runs; /* with current NULL and known: there are runs, and none is the current one */
+    struct list loads;
+    uint64_t    incarnation; /* grows when its runs are forgotten */
+    int64_t     last_batch;  /* the last one that wrote any of the runs */
     int64_t
         deleted_batch; /* the last one that deleted one: until it is durable the store is not to be asked */
     unsigned    pins;  /* loads under way */

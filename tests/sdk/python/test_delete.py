@@ -88,6 +88,40 @@ async def test_an_old_run_of_a_chain(env):
     assert await hand.status(second) == "COMPLETED"
 
 
+async def test_the_current_run_of_a_chain(env):
+    """The run before it does not become the current one: the id is free."""
+    hand = Hand(env)
+    first = (await hand.start()).run_id
+    await hand.step(continue_as_new("type", hand.queue))
+    second = (await hand.describe("")).workflow_execution_info.execution.run_id
+    await delete(hand, second)
+    hand.run_id = second
+    await gone(hand)
+    for _ in range(2):
+        with rejects(Code.NOT_FOUND):
+            await hand.describe("")
+        assert await hand.status(first) == "CONTINUED_AS_NEW"
+    third = (await hand.start(workflow_id_reuse_policy="WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE")).run_id
+    assert await hand.status("") == "RUNNING" and await hand.status(first) == "CONTINUED_AS_NEW"
+    await hand.step(complete_workflow())
+    assert await hand.status(third) == "COMPLETED"
+
+
+async def test_the_current_run_after_a_reset(env):
+    hand = Hand(env)
+    first = (await hand.start()).run_id
+    await hand.step()
+    second = await reset(hand, 4)
+    third = await reset(hand, 4, first)
+    await delete(hand, third)
+    hand.run_id = third
+    await gone(hand)
+    with rejects(Code.NOT_FOUND):
+        await hand.describe("")
+    assert await hand.status(first) == await hand.status(second) == "TERMINATED"
+    await hand.start(workflow_id_reuse_policy="WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE")
+
+
 async def test_what_is_not_there(env):
     hand = Hand(env)
     with rejects(Code.NOT_FOUND):
@@ -175,6 +209,17 @@ async def test_over_a_restart(env):
         await delete(hand, new)
         await restart(server)
         await gone(hand, new)
+        # So it is where an older run is left.
+        chain = Hand(own)
+        first = (await chain.start()).run_id
+        await chain.step(continue_as_new("type", chain.queue))
+        await restart(server)
+        await delete(chain, "")
+        await restart(server)
+        assert await chain.status(first) == "CONTINUED_AS_NEW"
+        with rejects(Code.NOT_FOUND):
+            await chain.describe("")
+        await chain.start(workflow_id_reuse_policy="WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE")
         assert await listed(hand) == []
         with rejects(Code.NOT_FOUND):
             await hand.describe("")
