@@ -3,6 +3,7 @@
 #include "engine/cron.h"
 #include "engine/execution.h"
 #include "engine/failure.h"
+#include "engine/fold.h"
 #include "engine/retry.h"
 #include "engine/run.h"
 #include "engine/workflow_task.h"
@@ -257,8 +258,8 @@ static void continue_started(struct draft *draft, struct next_run *next,
     }
     started->input = command->input;
     started->header = command->header;
-    started->memo = command->memo;
-    started->search_attributes = command->search_attributes;
+    started->memo = fields_merge(BYTES_EMPTY, command->memo, draft->arena);
+    started->search_attributes = fields_merge(BYTES_EMPTY, command->search_attributes, draft->arena);
     started->retry_policy = command->retry_policy;
     started->cron_schedule = command->cron_schedule;
     started->continued_failure = command->failure;
@@ -273,7 +274,8 @@ static void continue_started(struct draft *draft, struct next_run *next,
     if (task_timeout <= 0)
         task_timeout = state->task_timeout;
     task_timeout = MIN(task_timeout, draft->env->limits->workflow_task_timeout_max_ns);
-    started->workflow_run_timeout = duration_of_ns(draft->arena, run_timeout); /* there also when it is none */
+    started->workflow_run_timeout = duration_of_ns(draft->arena,
+                                                   run_timeout); /* there also when it is none */
     started->workflow_task_timeout = duration_of_ns(draft->arena, run_timeout == 0
                                                                       ? task_timeout
                                                                       : MIN(task_timeout, run_timeout));
@@ -304,8 +306,8 @@ bool execution_continue_as_new(struct draft *draft, struct decision *decision, i
         .failure = command->failure,
         .last_completion_result = command->last_completion_result,
         .header = command->header,
-        .memo = command->memo,
-        .search_attributes = command->search_attributes,
+        .memo = next.started.memo,
+        .search_attributes = next.started.search_attributes,
         .inherit_build_id = command->inherit_build_id,
         .initial_versioning_behavior = command->initial_versioning_behavior,
     };

@@ -5,6 +5,7 @@
 #include "engine/cron.h"
 #include "engine/execution.h"
 #include "engine/failure.h"
+#include "engine/fold.h"
 #include "engine/retry.h"
 #include "engine/search_attributes.h"
 #include "engine/workflow_task.h"
@@ -152,8 +153,8 @@ bool child_start(struct draft *draft, const struct command_Command *command, int
         .retry_policy = child->retry_policy,
         .cron_schedule = child->cron_schedule,
         .header = child->header,
-        .memo = child->memo,
-        .search_attributes = child->search_attributes,
+        .memo = fields_merge(BYTES_EMPTY, child->memo, draft->arena),
+        .search_attributes = fields_merge(BYTES_EMPTY, child->search_attributes, draft->arena),
         .inherit_build_id = child->inherit_build_id,
         .priority = child->priority,
         .versioning_override = child->versioning_override,

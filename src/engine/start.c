@@ -3,6 +3,7 @@
 #include "engine/cron.h"
 #include "engine/execution.h"
 #include "engine/failure.h"
+#include "engine/fold.h"
 #include "engine/retry.h"
 #include "engine/run.h"
 #include "engine/signal.h"
@@ -123,6 +124,14 @@ static int64_t timeout_of(const struct google_Duration *duration)
     return MIN(MAX(duration_ns(duration), 0), TIMEOUT_MAX_NS);
 }
 
+/* A start that says "remove this" of a field says nothing of it, and the event does not show it. */
+static void start_fields(struct start *start)
+{
+    struct history_WorkflowExecutionStartedEventAttributes *started = &start->started;
+    started->memo = fields_merge(BYTES_EMPTY, started->memo, start->arena);
+    started->search_attributes = fields_merge(BYTES_EMPTY, started->search_attributes, start->arena);
+}
+
 /* Timeouts after defaulting: what is not limited stays absent. */
 static void start_timeouts(struct start *start)
 {
@@ -194,6 +203,7 @@ static void start_create(struct start *start, const struct entity_identity *iden
     struct bytes run_id = uuid_text(start->arena, &identity->run_id);
     int64_t      backoff = start->start_delay;
     start_timeouts(start);
+    start_fields(start);
     if (started->retry_policy != NULL && /* api has refused what is wrong */
         retry_policy_complete(started->retry_policy, start->arena, &start->request->base.error) != ST_OK)
         return;

@@ -256,7 +256,7 @@ class Generator:
         if choose.random() < 0.25:
             options["retry"] = {"initial": 0.05, "attempts": choose.choice([2, 3])}
         if choose.random() < 0.15:
-            options["run_timeout"] = choose.choice([3, 3600])
+            options["run_timeout"] = choose.choice([5, 3600])
         elif choose.random() < 0.1:
             options["execution_timeout"] = 7200
         operation = {"op": "start", "workflow": self.workflow(), "queue": "%work", "options": options}
@@ -450,7 +450,7 @@ class Generator:
         if choose.random() < 0.2:
             step["retry"] = {"initial": 0.05, "attempts": 2}
         if choose.random() < 0.15:
-            step["run_timeout"] = choose.choice([3, 3600])
+            step["run_timeout"] = choose.choice([5, 3600])
         if choose.random() < 0.15:
             step["memo"] = {"child": True}
         return step

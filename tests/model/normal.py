@@ -4,7 +4,7 @@ What is replaced, and nothing else:
 - run ids become aliases ("@w0/2" is the second run of workflow w0), workflow ids lose the program's prefix, other
   UUIDs (request ids, the namespace's id) become "<uuid>", queue names become aliases;
 - times become "<time>" (their order is checked apart, `check_invariants`), as do the next run's reset points;
-- an empty header, memo or priority is none: SDKs send empty ones, and servers keep them or not;
+- an empty header or priority is none: SDKs send empty ones, and servers keep them or not;
 - what the worker says of itself on workflow tasks (SDK flags, build id, metering) and the history's size in bytes go;
 - stack traces go; so do messages of timeout failures and the reasons of terminations by the server: free text. Of
   the server's own failures the cause stays, which is what stands before the colon.
@@ -145,7 +145,7 @@ def event(raw: Message, names: Names) -> dict:
     name = type_name(raw)
     which = raw.WhichOneof("attributes")
     attributes = plain(getattr(raw, which), names.alias)
-    for empty in ("header", "memo", "priority"):
+    for empty in ("header", "priority"):
         if attributes.get(empty) == {}:
             del attributes[empty]
     for dropped in DROPPED.get(name, ()):

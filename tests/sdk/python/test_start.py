@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from temporalio.api.common.v1 import message_pb2 as common
 from temporalio.api.enums.v1 import workflow_pb2
 
 from support.grpc_client import Code, already_started, rejects
@@ -78,6 +79,17 @@ async def test_first_events_and_what_the_started_event_keeps(env):
     )
     expires = time_of(attributes(events[0]).workflow_execution_expiration_time)
     assert abs(expires - time_of(events[0].event_time) - 300) < 1
+
+
+async def test_a_start_keeps_no_fields_without_a_value(env):
+    nothing = common.Payload(metadata={"encoding": b"binary/null"})
+    given = memo(note="n")
+    given.fields["gone"].CopyFrom(nothing)
+    hand = Hand(env)
+    await hand.start(memo=given, search_attributes={"indexed_fields": {"BatcherUser": nothing}})
+    started = find_attributes(await hand.history(), "Started")
+    assert dict(started.memo.fields) == dict(memo(note="n").fields)
+    assert not started.HasField("search_attributes")
 
 
 async def test_defaults_of_the_started_event(env):

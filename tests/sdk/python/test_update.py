@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import grpc.aio
 import pytest
 from temporalio.api.enums.v1 import update_pb2 as update_enums
 
@@ -38,6 +39,17 @@ async def idle(env, **fields) -> Hand:
     return hand
 
 
+async def admitted(hand: Hand, id: str = "u") -> None:
+    """Until the server knows of the update, whose caller waits on."""
+    while True:
+        try:
+            await hand.poll_update(id)
+            return
+        except grpc.aio.AioRpcError as error:
+            assert error.code() == Code.NOT_FOUND
+        await asyncio.sleep(0.01)
+
+
 def result_of(answer) -> object:
     return payload_value(answer.outcome.success.payloads[0])
 
@@ -47,6 +59,25 @@ def failure_type(answer) -> str:
 
 
 # The way of one update.
+
+
+@pytest.mark.parametrize("commands", [(), (start_timer("t", 100),)])
+async def test_behind_events_of_commands_it_gets_a_normal_task(env, commands):
+    hand = Hand(env)
+    await hand.start()
+    task = await hand.poll()
+    updating = hand.updating()
+    await admitted(hand)
+    completion = await hand.complete(task, *commands, return_new_workflow_task=True)
+    await hand.answer(completion.workflow_task, reject(completion.workflow_task.messages[0]))
+    assert failure_type(await updating) == "Refused"
+    written = (
+        E("TimerStarted"),
+        E("WftScheduled", attempt=1),
+        E("WftStarted", scheduled=6),
+        E("WftCompleted", scheduled=6, started=7),
+    )
+    check(await hand.history(), *PROLOGUE, *(written if commands else ()))
 
 
 async def test_accepted_and_completed_in_one_task(env):
