@@ -24,6 +24,7 @@ from support.hand import (
     retry_policy,
     search_attributes,
     seconds,
+    signal_external,
     start_child,
     start_timer,
 )
@@ -493,6 +494,38 @@ async def test_a_grandchild_has_the_same_root(env):
         parent_execution=dict(workflow_id=child.workflow_id),
         root_execution=dict(workflow_id=parent.workflow_id),
     )
+
+
+async def test_signalling_a_child_and_only_a_child(env):
+    child, stranger = Hand(env), Hand(env)
+    parent = await family(env, child)
+    await stranger.start()
+    await parent.step(
+        signal_external(child.workflow_id, "mine", child_workflow_only=True),
+        signal_external(stranger.workflow_id, "not mine", child_workflow_only=True),
+    )
+    events = await parent.history_when(lambda events: len(events) >= 13)
+    assert find_attributes(events, "ExternalWorkflowExecutionSignaled").initiated_event_id == 10
+    assert find_attributes(events, "SignalExternalWorkflowExecutionFailed").initiated_event_id == 11
+    expect(
+        find_attributes(await child.history(""), "Signaled"),
+        signal_name="mine",
+        external_workflow_execution=dict(workflow_id=parent.workflow_id, run_id=parent.run_id),
+    )
+    assert "Signaled" not in types(await stranger.history())
+
+
+async def test_a_start_that_takes_a_childs_id(env):
+    child = Hand(env)
+    parent = await family(env, child)
+    await child.start(workflow_id_conflict_policy="WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING")
+    check_tail(
+        await parent.history_with("ChildWorkflowExecutionTerminated"),
+        E("ChildWorkflowExecutionTerminated", initiated_event_id=5, started_event_id=6),
+    )
+    await parent.terminate()
+    other = await family(env, Hand(env))  # what the end of the first parent has to say has been said before
+    assert await other.status() == await child.status() == "RUNNING"
 
 
 async def test_deleting_a_child(env):
