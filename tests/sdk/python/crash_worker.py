@@ -34,6 +34,16 @@ async def record(number: int) -> str:
 
 
 @workflow.defn
+class Helper:
+    """A child that takes a timer's time, so that the server may die while it runs."""
+
+    @workflow.run
+    async def run(self, number: int) -> int:
+        await workflow.sleep(0.05)
+        return number
+
+
+@workflow.defn
 class Ledger:
     def __init__(self) -> None:
         self.numbers: list[int] = []
@@ -59,6 +69,9 @@ class Ledger:
                     start_to_close_timeout=timedelta(seconds=2),
                 )
             )
+            if index % 4 == 3:
+                told = await workflow.execute_child_workflow(Helper.run, self.numbers[index])
+                assert told == self.numbers[index]
             if index % 4 == 1:
                 await workflow.sleep(0.2)
         return results
@@ -73,7 +86,7 @@ async def main(address: str, queue: str, journal: str) -> None:
     async with Worker(
         client,
         task_queue=queue,
-        workflows=[Ledger],
+        workflows=[Ledger, Helper],
         activities=[record],
         workflow_runner=UnsandboxedWorkflowRunner(),
     ):

@@ -7,6 +7,7 @@ At the end each journal is compared with the histories:
 - every acknowledged start is one run, the one whose id was given, and it completed;
 - every acknowledged signal is in that run's history exactly once, in order;
 - every acknowledged completion is in history exactly once, with the result that was sent;
+- every child of a workflow was started once and ended once;
 - no attempt of an activity was handed out twice; no timer fired early.
 
 PERDURE_KILLS sets how often (100), PERDURE_SEED which moments; the seed is printed, the moments follow from it.
@@ -254,6 +255,12 @@ def verify_run(events: list, signals: list[int], completions: list[dict]) -> Non
         assert types(ends.get(event_id, [])) == ["ActivityTaskCompleted"], (
             f"activity {activity_id}: {ends.get(event_id)}"
         )
+    children = [name for name in types(events) if "Child" in name]
+    assert children == [
+        "StartChildWorkflowExecutionInitiated",
+        "ChildWorkflowExecutionStarted",
+        "ChildWorkflowExecutionCompleted",
+    ] * (SIGNALS // 4), f"children in history: {children}"
     for completion in completions:
         [end] = ends[scheduled[completion["activity"]]]
         assert payload_value(attributes(end).result.payloads[0]) == completion["result"], (

@@ -73,6 +73,15 @@ func ledger(ctx workflow.Context, handQueue string, count int) ([]string, error)
 			return nil, err
 		}
 		results = append(results, result)
+		if index%4 == 3 {
+			var told int
+			if err := workflow.ExecuteChildWorkflow(ctx, "Helper", number).Get(ctx, &told); err != nil {
+				return nil, err
+			}
+			if told != number {
+				return nil, fmt.Errorf("the helper of %d says %d", number, told)
+			}
+		}
 		if index%4 == 1 {
 			if err := workflow.Sleep(ctx, 200*time.Millisecond); err != nil {
 				return nil, err
@@ -80,6 +89,11 @@ func ledger(ctx workflow.Context, handQueue string, count int) ([]string, error)
 		}
 	}
 	return results, nil
+}
+
+// helper is a child that takes a timer's time, so that the server may die while it runs.
+func helper(ctx workflow.Context, number int) (int, error) {
+	return number, workflow.Sleep(ctx, 50*time.Millisecond)
 }
 
 func main() {
@@ -99,6 +113,7 @@ func main() {
 	w := worker.New(c, *queue, worker.Options{})
 	j := &journal{file: file}
 	w.RegisterWorkflowWithOptions(ledger, workflow.RegisterOptions{Name: "Ledger"})
+	w.RegisterWorkflowWithOptions(helper, workflow.RegisterOptions{Name: "Helper"})
 	w.RegisterActivityWithOptions(j.record, activity.RegisterOptions{Name: "record"})
 	if err := w.Start(); err != nil {
 		log.Fatal(err)
