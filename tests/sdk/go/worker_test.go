@@ -346,3 +346,52 @@ func TestLimitOfActivityResults(t *testing.T) {
 	r.result(run, &out)
 	r.wantTypes(r.eventsOf(run), prologue+"ActivityTaskScheduled ActivityTaskStarted ActivityTaskFailed "+workflowTask+"WorkflowExecutionCompleted")
 }
+
+// A limit that the worker sends along holds for the whole queue.
+func TestRateOfAQueue(t *testing.T) {
+	r := newRig(t)
+	w := r.newWorker(worker.Options{TaskQueueActivitiesPerSecond: 4, DisableEagerActivities: true}, ManyActivitiesFlow, Echo)
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Stop)
+	run := r.start(client.StartWorkflowOptions{}, ManyActivitiesFlow, 12)
+	r.result(run, nil)
+	var first, last time.Time
+	for _, event := range r.eventsOf(run) {
+		if event.EventType == enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED {
+			if at := event.EventTime.AsTime(); first.IsZero() || at.Before(first) {
+				first = at
+			}
+			if at := event.EventTime.AsTime(); at.After(last) {
+				last = at
+			}
+		}
+	}
+	if took := last.Sub(first); took < 1500*time.Millisecond { // four at once, then four a second
+		t.Fatal("12 activities started within ", took)
+	}
+}
+
+// Workers that ask the server how many pollers they need do all their work, and more than once.
+func TestPollersThatScale(t *testing.T) {
+	r := newRig(t)
+	scaling := worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{MinimumNumberOfPollers: 1, MaximumNumberOfPollers: 5})
+	w := worker.New(r.client, r.queue, worker.Options{WorkflowTaskPollerBehavior: scaling, ActivityTaskPollerBehavior: scaling})
+	w.RegisterWorkflow(ManyActivitiesFlow)
+	w.RegisterActivity(Echo)
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Stop)
+	for range 2 {
+		var runs []client.WorkflowRun
+		for range 20 {
+			runs = append(runs, r.start(client.StartWorkflowOptions{}, ManyActivitiesFlow, 3))
+		}
+		for _, run := range runs {
+			var sum int
+			r.result(run, &sum)
+		}
+	}
+}
