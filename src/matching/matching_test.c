@@ -829,3 +829,34 @@ TEST(a_queue_that_nobody_ever_polled_counts_and_holds_nothing)
     CHECK_INT(statistics.queues, 0);
     matching_free(matching);
 }
+
+static void note_question(void *context, const struct queue_name *name UNUSED)
+{
+    ++*(size_t *)context;
+}
+
+TEST(a_queue_asks_for_its_settings_and_hands_nothing_out_before_it_has_them)
+{
+    size_t           questions = 0;
+    struct matching *unused = begin(4);
+    matching_free(unused);
+    struct matching   *matching = matching_new(fake_lane, 4, note_question, &questions);
+    struct queue_name  name = normal_name("q");
+    struct worker      worker = worker_make("w");
+    struct store_ready row = row_make(&name, 7, 3);
+    row_store(&row);
+    poll_as(matching, &name, &worker);
+    answer(matching);
+    CHECK_INT(questions, 1);
+    CHECK_INT(worker.got, 0);
+    matching_configure_failed(matching, &name); /* the store could not say: the sweep asks again */
+    matching_turn(matching);
+    CHECK_INT(questions, 1);
+    fake_now += MATCHING_SWEEP_NS;
+    answer(matching);
+    CHECK_INT(questions, 2);
+    CHECK_INT(worker.got, 0);
+    matching_configure(matching, &name, &(struct queue_config){ 0 });
+    CHECK_INT(worker.got, 7);
+    matching_free(matching);
+}

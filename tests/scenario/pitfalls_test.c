@@ -478,3 +478,55 @@ TEST(of_two_starts_at_once_from_two_lanes_one_makes_the_run)
     }
     world_end(&world);
 }
+
+/* --- settings of task queues: a record without runs --- */
+
+static struct recorded *set_limit(struct world *world, float rate)
+{
+    struct taskqueue_RateLimit limit = { .requests_per_second = rate };
+    struct workflowservice_UpdateTaskQueueConfigRequest_RateLimitUpdate update = { .rate_limit = &limit,
+                                                                                   .reason = BYTES("why") };
+    struct workflowservice_UpdateTaskQueueConfigRequest                 request = {
+                        .namespace = BYTES("default"),
+                        .task_queue = BYTES("queue"),
+                        .task_queue_type = enums_TASK_QUEUE_TYPE_ACTIVITY,
+                        .update_queue_rate_limit = &update
+    };
+    return send(world, 0, PB_METHOD_WorkflowService_UpdateTaskQueueConfig, &request);
+}
+
+static float limit_of(struct world *world)
+{
+    struct taskqueue_TaskQueue                      queue = { .name = BYTES("queue") };
+    struct workflowservice_DescribeTaskQueueRequest request = {
+        .namespace = BYTES("default"),
+        .task_queue = &queue,
+        .task_queue_type = enums_TASK_QUEUE_TYPE_ACTIVITY,
+        .report_config = true
+    };
+    struct recorded *described = send(world, 0, PB_METHOD_WorkflowService_DescribeTaskQueue, &request);
+    const struct workflowservice_DescribeTaskQueueResponse *response = answer_of(described);
+    float                                                   limit = response->config == NULL
+                                                                        ? -1
+                                                                        : response->config->queue_rate_limit->rate_limit->requests_per_second;
+    recorded_free(described);
+    return limit;
+}
+
+TEST(settings_of_a_queue_are_durable_when_they_are_acknowledged_and_gone_when_they_were_not)
+{
+    struct world world;
+    world_begin(&world, 1, true);
+    CHECK(limit_of(&world) < 0);
+    recorded_free(set_limit(&world, 5));
+    CHECK(limit_of(&world) > 4.9F && limit_of(&world) < 5.1F);
+    world.held = true;
+    struct recorded *lost = set_limit(&world, 9);
+    CHECK(!lost->done);
+    crash(&world);
+    dropped(lost);
+    CHECK(limit_of(&world) > 4.9F && limit_of(&world) < 5.1F);
+    recorded_free(set_limit(&world, 7));
+    CHECK(limit_of(&world) > 6.9F && limit_of(&world) < 7.1F);
+    world_end(&world);
+}

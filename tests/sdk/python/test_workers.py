@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from temporalio import activity, workflow
 from temporalio.api.worker.v1 import message_pb2 as worker_pb2
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from support.env import own_server, restart
 from support.grpc_client import Code, not_found, rejects
@@ -194,21 +194,28 @@ async def test_tasks_of_the_sticky_queue_of_a_worker_that_left_go_to_the_normal_
 
 
 @activity.defn
-async def slow_step() -> str:
-    await asyncio.sleep(0.05)
+async def step() -> str:
     return "done"
 
 
 @workflow.defn
-class Steps:
+class Waits:
+    def __init__(self) -> None:
+        self.goes_on = False
+
     @workflow.run
-    async def run(self, count: int) -> int:
-        for _ in range(count):
-            await workflow.execute_activity(slow_step, start_to_close_timeout=timedelta(seconds=10))
-        return count
+    async def run(self) -> str:
+        await workflow.execute_activity(step, start_to_close_timeout=timedelta(seconds=10))
+        await workflow.wait_condition(lambda: self.goes_on)
+        return await workflow.execute_activity(step, start_to_close_timeout=timedelta(seconds=10))
+
+    @workflow.signal
+    def go_on(self) -> None:
+        self.goes_on = True
 
 
 async def test_a_worker_that_stops_leaves_no_trace_in_a_history(env):
+    """Its workflows wait for a signal, whose task goes to the next worker at once, not when the sticky queue times out."""
     client = await env.client()
     queue = env.name("queue")
 
@@ -216,25 +223,31 @@ async def test_a_worker_that_stops_leaves_no_trace_in_a_history(env):
         return Worker(
             client,
             task_queue=queue,
-            workflows=[Steps],
-            activities=[slow_step],
+            workflows=[Waits],
+            activities=[step],
             graceful_shutdown_timeout=timedelta(seconds=2),
+            workflow_runner=UnsandboxedWorkflowRunner(),
         )
 
+    hands = [Hand(env, queue=queue) for _ in range(3)]
     first = worker()
     running = asyncio.create_task(first.run())
-    handles = [
-        await client.start_workflow(Steps.run, 30, id=env.name("wf"), task_queue=queue) for _ in range(3)
-    ]
-    await asyncio.sleep(0.5)  # they are in the middle of it
+    for hand in hands:
+        await client.start_workflow(Waits.run, id=hand.workflow_id, task_queue=queue)
+    for hand in hands:
+        await hand.history_with("WftCompleted", 2)
     begun = time.monotonic()
     await first.shutdown()
     await running
     assert time.monotonic() - begun < 5
     async with worker():
-        assert [await handle.result() for handle in handles] == [30] * 3
-    for handle in handles:
-        seen = types((await handle.fetch_history()).events)
+        for hand in hands:
+            await hand.signal("go_on")
+        for hand in hands:
+            assert await client.get_workflow_handle(hand.workflow_id).result() == "done"
+    assert time.monotonic() - begun < 10, "the tasks waited for the sticky queue of the worker that left"
+    for hand in hands:
+        seen = types(await hand.history())
         assert not [name for name in seen if "TimedOut" in name or "Failed" in name]
 
 
