@@ -21,6 +21,7 @@ static const struct {
     const size_t             *count;
 } groups[] = {
     { cli_workflow_commands, &cli_workflow_command_count },
+    { cli_update_commands, &cli_update_command_count },
     { cli_activity_commands, &cli_activity_command_count },
     { cli_task_queue_commands, &cli_task_queue_command_count },
     { cli_worker_commands, &cli_worker_command_count },

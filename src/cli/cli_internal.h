@@ -34,6 +34,14 @@
     X(SIGNAL_NAME, "signal-name", 0, "NAME", false, "name of the signal")                                    \
     X(SIGNAL_INPUT, "signal-input", 0, "JSON", true, "one argument of the signal as JSON; repeat for more")  \
     X(SIGNAL_INPUT_FILE, "signal-input-file", 0, "FILE", true, "one argument of the signal from a file")     \
+    X(UPDATE_ID, "update-id", 0, "ID", false, "id of the update; the same id is the same update")            \
+    X(UPDATE_NAME, "update-name", 0, "NAME", false, "name of the update")                                    \
+    X(UPDATE_INPUT, "update-input", 0, "JSON", true, "one argument of the update as JSON; repeat for more")  \
+    X(UPDATE_INPUT_FILE, "update-input-file", 0, "FILE", true, "one argument of the update from a file")     \
+    X(WAIT_FOR_STAGE, "wait-for-stage", 0, "STAGE", false, "accepted, which is so anyway")                   \
+    X(UPDATE_WAIT_FOR_STAGE, "update-wait-for-stage", 0, "STAGE", false, "accepted, which is so anyway")     \
+    X(FIRST_EXECUTION_RUN_ID, "first-execution-run-id", 0, "ID", false,                                    \
+      "only if the chain of runs began with this one")                                                       \
     X(REASON, "reason", 0, "TEXT", false, "why; kept in the history")                                        \
     X(EVENT_ID, "event-id", 'e', "ID", false,                                                                \
       "event to reset to: the end of a workflow task, or what follows its start")                            \
@@ -139,6 +147,10 @@ enum status                     cli_workflow_reset(struct cli *cli);
 enum status                     cli_workflow_delete(struct cli *cli);
 enum status                     cli_workflow_unpause(struct cli *cli);
 enum status                     cli_workflow_update_options(struct cli *cli);
+enum status                     cli_execute_update_with_start(struct cli *cli);
+enum status                     cli_start_update_with_start(struct cli *cli);
+extern const struct cli_command cli_update_commands[];
+extern const size_t             cli_update_command_count;
 extern const struct cli_command cli_activity_commands[];
 extern const size_t             cli_activity_command_count;
 extern const struct cli_command cli_task_queue_commands[];
@@ -164,6 +176,11 @@ enum status cli_parse_duration(const char *text, int64_t *ret_ns) MUST_USE;
 enum status cli_input(struct cli *cli, struct bytes *ret_payloads) MUST_USE;
 /* The same of --signal-input and --signal-input-file. */
 enum status cli_signal_input(struct cli *cli, struct bytes *ret_payloads) MUST_USE;
+/* The same of --update-input and --update-input-file. */
+enum status cli_update_input(struct cli *cli, struct bytes *ret_payloads) MUST_USE;
+/* All the flags of a start. */
+enum status cli_start_request(struct cli                                           *cli,
+                              struct workflowservice_StartWorkflowExecutionRequest *request) MUST_USE;
 /* --static-summary and --static-details as encoded UserMetadata. */
 enum status cli_user_metadata(struct cli *cli, struct bytes *ret_message) MUST_USE;
 /* The value that a flag names; names end with a NULL. 0 when the flag was not given. */

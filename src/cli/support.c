@@ -142,6 +142,11 @@ enum status cli_signal_input(struct cli *cli, struct bytes *ret_payloads)
     return read_input(cli, FLAG_SIGNAL_INPUT, FLAG_SIGNAL_INPUT_FILE, ret_payloads);
 }
 
+enum status cli_update_input(struct cli *cli, struct bytes *ret_payloads)
+{
+    return read_input(cli, FLAG_UPDATE_INPUT, FLAG_UPDATE_INPUT_FILE, ret_payloads);
+}
+
 enum status cli_pairs(struct cli *cli, enum cli_flag flag, struct bytes *ret_message)
 {
     size_t count = cli->arguments.counts[flag];

@@ -27,8 +27,7 @@ static const struct cli_name reject_conditions[] = {
     { NULL, 0 },
 };
 
-static enum status start_request(struct cli                                           *cli,
-                                 struct workflowservice_StartWorkflowExecutionRequest *request)
+enum status cli_start_request(struct cli *cli, struct workflowservice_StartWorkflowExecutionRequest *request)
 {
     request->namespace = cli_namespace(cli);
     request->workflow_id = cli_value(cli, FLAG_WORKFLOW_ID);
@@ -100,7 +99,7 @@ static enum status start(struct cli *cli, struct common_WorkflowExecution *ret_e
 {
     struct workflowservice_StartWorkflowExecutionRequest  request = { 0 };
     struct workflowservice_StartWorkflowExecutionResponse response = { 0 };
-    enum status                                           status = start_request(cli, &request);
+    enum status                                           status = cli_start_request(cli, &request);
     if (status == ST_OK)
         status = CALL(cli, StartWorkflowExecution, &request, &response);
     if (status != ST_OK)
@@ -123,27 +122,27 @@ static enum status run_signal_with_start(struct cli *cli)
 {
     struct workflowservice_StartWorkflowExecutionRequest            start_part = { 0 };
     struct workflowservice_SignalWithStartWorkflowExecutionResponse response = { 0 };
-    enum status                                                     status = start_request(cli, &start_part);
-    struct workflowservice_SignalWithStartWorkflowExecutionRequest  request = {
-         .namespace = start_part.namespace,
-         .workflow_id = start_part.workflow_id,
-         .workflow_type = start_part.workflow_type,
-         .task_queue = start_part.task_queue,
-         .input = start_part.input,
-         .workflow_execution_timeout = start_part.workflow_execution_timeout,
-         .workflow_run_timeout = start_part.workflow_run_timeout,
-         .workflow_task_timeout = start_part.workflow_task_timeout,
-         .identity = start_part.identity,
-         .request_id = start_part.request_id,
-         .workflow_id_reuse_policy = start_part.workflow_id_reuse_policy,
-         .workflow_id_conflict_policy = start_part.workflow_id_conflict_policy,
-         .cron_schedule = start_part.cron_schedule,
-         .memo = start_part.memo,
-         .search_attributes = start_part.search_attributes,
-         .header = start_part.header,
-         .workflow_start_delay = start_part.workflow_start_delay,
-         .user_metadata = start_part.user_metadata,
-         .signal_name = cli_value(cli, FLAG_SIGNAL_NAME),
+    enum status status = cli_start_request(cli, &start_part);
+    struct workflowservice_SignalWithStartWorkflowExecutionRequest request = {
+        .namespace = start_part.namespace,
+        .workflow_id = start_part.workflow_id,
+        .workflow_type = start_part.workflow_type,
+        .task_queue = start_part.task_queue,
+        .input = start_part.input,
+        .workflow_execution_timeout = start_part.workflow_execution_timeout,
+        .workflow_run_timeout = start_part.workflow_run_timeout,
+        .workflow_task_timeout = start_part.workflow_task_timeout,
+        .identity = start_part.identity,
+        .request_id = start_part.request_id,
+        .workflow_id_reuse_policy = start_part.workflow_id_reuse_policy,
+        .workflow_id_conflict_policy = start_part.workflow_id_conflict_policy,
+        .cron_schedule = start_part.cron_schedule,
+        .memo = start_part.memo,
+        .search_attributes = start_part.search_attributes,
+        .header = start_part.header,
+        .workflow_start_delay = start_part.workflow_start_delay,
+        .user_metadata = start_part.user_metadata,
+        .signal_name = cli_value(cli, FLAG_SIGNAL_NAME),
     };
     if (status == ST_OK)
         status = cli_signal_input(cli, &request.signal_input);
@@ -585,6 +584,8 @@ static enum status run_terminate(struct cli *cli)
 #define SIGNAL_FLAGS            (EXECUTION_FLAGS | M(NAME) | M(INPUT) | M(INPUT_FILE) | M(HEADERS))
 #define SIGNAL_WITH_START_FLAGS (START_FLAGS | M(SIGNAL_NAME) | M(SIGNAL_INPUT) | M(SIGNAL_INPUT_FILE))
 
+#define UPDATE_WITH_START_FLAGS                                                                              \
+    (START_FLAGS | M(UPDATE_ID) | M(UPDATE_NAME) | M(UPDATE_INPUT) | M(UPDATE_INPUT_FILE))
 const struct cli_command cli_workflow_commands[] = {
     { "workflow", "start", "starts a workflow and prints its ids", START_FLAGS, START_REQUIRED, run_start,
       0 },
@@ -592,6 +593,13 @@ const struct cli_command cli_workflow_commands[] = {
       run_execute, 0 },
     { "workflow", "signal-with-start", "sends a signal, and starts the workflow if it is not running",
       SIGNAL_WITH_START_FLAGS, START_REQUIRED | M(SIGNAL_NAME), run_signal_with_start, 0 },
+    { "workflow", "execute-update-with-start",
+      "sends an update, starts the workflow if it is not running, and waits for what comes of the update",
+      UPDATE_WITH_START_FLAGS, START_REQUIRED | M(UPDATE_NAME), cli_execute_update_with_start, 0 },
+    { "workflow", "start-update-with-start",
+      "sends an update, starts the workflow if it is not running, and waits until it has accepted the update",
+      UPDATE_WITH_START_FLAGS | M(UPDATE_WAIT_FOR_STAGE), START_REQUIRED | M(UPDATE_NAME),
+      cli_start_update_with_start, 0 },
     { "workflow", "result", "waits for the end of a workflow and prints its result", EXECUTION_FLAGS,
       M(WORKFLOW_ID), run_result, 0 },
     { "workflow", "show", "prints a workflow's history",

@@ -473,6 +473,38 @@ def test_signal_with_start(perdure, worker_queue, name):
     assert json.loads(perdure("workflow", "result", "-w", name).out) == [1, "end"]
 
 
+def test_updates(perdure, worker_queue, name):
+    perdure("workflow", "start", "-w", name, "--type", "Wait", "-t", worker_queue)
+    command = ["workflow", "update"]
+    said = perdure(*command, "execute", "-w", name, "--name", "say", "-i", '"a"')
+    assert said.code == 0 and said.out == "1\n", said
+    refused = perdure(*command, "execute", "-w", name, "--name", "say", "-i", '"nothing"')
+    assert refused.code == 1 and "nothing to say" in refused.out and "the update failed" in refused.err, refused
+    whole = perdure(*command, "execute", "-w", name, "--name", "say", "-i", '"b"', "--update-id", "b", "-o", "json").json
+    assert whole["result"] == 2 and whole["updateId"] == "b" and whole["name"] == "say" and whole["stage"] == "Completed"
+    started = perdure(*command, "start", "-w", name, "--name", "until", "-i", '"end"', "--update-id", "wait", "--wait-for-stage", "accepted")
+    assert started.code == 0 and "UpdateId    wait\nStage       Accepted\n" in started.out, started
+    seen = perdure(*command, "describe", "-w", name, "--update-id", "wait", "-o", "json").json
+    assert seen["stage"] == "Accepted" and "result" not in seen
+    assert perdure("workflow", "signal", "-w", name, "--name", "tell", "-i", '"end"').code == 0
+    result = perdure(*command, "result", "-w", name, "--update-id", "wait")
+    assert result.code == 0 and result.out == '"heard end"\n', result
+    unknown = perdure(*command, "describe", "-w", name, "--update-id", "nobody")
+    assert unknown.code == 1 and "NOT_FOUND" in unknown.err, unknown
+    assert perdure(*command, "execute", "-w", name).code == 2
+
+
+def test_update_with_start(perdure, worker_queue, name):
+    common = ["-w", name, "--type", "Wait", "-t", worker_queue, "--update-name", "say", "--id-conflict-policy", "UseExisting"]
+    first = perdure("workflow", "execute-update-with-start", *common, "--update-input", "1", "-o", "json")
+    second = perdure("workflow", "start-update-with-start", *common, "--update-input", '"end"', "--update-wait-for-stage", "accepted")
+    assert first.code == second.code == 0 and first.json["result"] == 1, (first, second)
+    assert first.json["runId"] in second.out
+    assert json.loads(perdure("workflow", "result", "-w", name).out) == [1, "end"]
+    taken = perdure("workflow", "execute-update-with-start", *common, "--update-input", "2", "--id-reuse-policy", "RejectDuplicate")
+    assert taken.code == 1 and "ALREADY_EXISTS" in taken.err, taken
+
+
 def test_cancel(perdure, worker_queue, name):
     perdure("workflow", "start", "-w", name, "--type", "Wait", "-t", worker_queue)
     asked = perdure("workflow", "cancel", "-w", name, "--reason", "changed my mind")

@@ -66,6 +66,21 @@ class Wait:
     def tell(self, what) -> None:
         self.told.append(what)
 
+    @workflow.update
+    def say(self, what):
+        self.told.append(what)
+        return len(self.told)
+
+    @say.validator
+    def check(self, what) -> None:
+        if what == "nothing":
+            raise ApplicationError("nothing to say", type="Nothing")
+
+    @workflow.update
+    async def until(self, what):
+        await workflow.wait_condition(lambda: what in self.told)
+        return f"heard {what}"
+
     @workflow.query
     def state(self) -> list:
         return self.told
