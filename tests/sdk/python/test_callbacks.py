@@ -634,3 +634,21 @@ async def test_deleted_before_it_is_delivered(env):
             await second.wait(1)
             await becomes(other, "SUCCEEDED")
         assert len(http.requests) == 1
+
+
+@pytest.mark.crash
+async def test_a_run_that_left_memory_is_found_when_its_time_comes(env):
+    async with (
+        own_server(*ALLOWED, "--memory", "1M") as (_, own),
+        receiver(Answer(503), Answer(503), Answer(200)) as http,
+    ):
+        hand = Hand(own)
+        await hand.start(completion_callbacks=[callback(http.url)])
+        await hand.step(complete_workflow("kept"))
+        await becomes(hand, "BACKING_OFF")
+        # More than the cache holds, so that the closed run goes first.
+        await asyncio.gather(*(Hand(own).start(memo={"fields": {"m": payload("x" * 5000)}}) for _ in range(400)))
+        requests = await http.wait(3)
+        assert [request.body for request in requests] == [b'"kept"'] * 3
+        (info,) = await becomes(hand, "SUCCEEDED")
+        assert info.attempt == 3
