@@ -96,15 +96,15 @@ static enum status check_unsupported(const struct start_fields *fields, struct e
 
 static enum status check_start(struct rpc *rpc, const struct start_fields *fields, struct error *error)
 {
-    enum status status;
+    struct bytes type = fields->type == NULL ? BYTES_EMPTY : fields->type->name;
+    enum status  status;
     if ((status = check_namespace_open(rpc, error)) != ST_OK ||
         (status = check_id("WorkflowId", fields->workflow_id, error)) != ST_OK)
         return status;
-    if ((status = check_id("WorkflowType", fields->type == NULL ? BYTES_EMPTY : fields->type->name, error)) !=
-            ST_OK ||
+    if ((status = check_id("WorkflowType", type, error)) != ST_OK ||
         (status = check_task_queue(fields->task_queue, error)) != ST_OK ||
         (status = check_name(rpc, "WorkflowId", fields->workflow_id, error)) != ST_OK ||
-        (status = check_name(rpc, "WorkflowType", fields->type->name, error)) != ST_OK ||
+        (status = check_name(rpc, "WorkflowType", type, error)) != ST_OK ||
         (status = check_name(rpc, "TaskQueue name", fields->task_queue->name, error)) != ST_OK ||
         (status = check_name(rpc, "RequestId", *fields->request_id, error)) != ST_OK ||
         (status = check_times(fields, error)) != ST_OK ||

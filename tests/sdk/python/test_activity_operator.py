@@ -243,9 +243,7 @@ async def test_unpause_with_jitter_and_resets(env):
 async def test_pause_by_type(env):
     hand = Hand(env)
     await hand.start()
-    await hand.step(
-        hand.activity("a", type="x"), hand.activity("b", type="y"), hand.activity("c", type="x")
-    )
+    await hand.step(hand.activity("a", type="x"), hand.activity("b", type="y"), hand.activity("c", type="x"))
     await pause(hand, type="x")
     states = {info.activity_id: info.paused for info in (await hand.describe()).pending_activities}
     assert states == {"a": True, "b": False, "c": True}
@@ -478,7 +476,9 @@ async def test_options_while_it_runs(env):
 
 async def test_priority(env):
     hand = await begin(env)
-    options = (await update(hand, ["priority.priority_key"], {"priority": {"priority_key": 2}})).activity_options
+    options = (
+        await update(hand, ["priority.priority_key"], {"priority": {"priority_key": 2}})
+    ).activity_options
     assert options.priority.priority_key == 2
     options = (
         await update(hand, ["priority.fairnessKey"], {"priority": {"priority_key": 5, "fairness_key": "k"}})

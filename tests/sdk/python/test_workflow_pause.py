@@ -185,9 +185,7 @@ async def test_a_pause_and_its_end_while_a_task_runs(env):
     assert await hand.status() == "RUNNING"
     check(await hand.history(), *PROLOGUE[:3])
     await hand.complete(task, marker("m"))
-    check(
-        await hand.history(), *PROLOGUE, E("MarkerRecorded"), E("Paused"), E("Unpaused"), E("WftScheduled")
-    )
+    check(await hand.history(), *PROLOGUE, E("MarkerRecorded"), E("Paused"), E("Unpaused"), E("WftScheduled"))
     await hand.step(complete_workflow())
 
 
