@@ -504,7 +504,8 @@ async def test_signalling_a_child_and_only_a_child(env):
         signal_external(child.workflow_id, "mine", child_workflow_only=True),
         signal_external(stranger.workflow_id, "not mine", child_workflow_only=True),
     )
-    events = await parent.history_when(lambda events: len(events) >= 13)
+    await parent.history_with("ExternalWorkflowExecutionSignaled")
+    events = await parent.history_with("SignalExternalWorkflowExecutionFailed")
     assert find_attributes(events, "ExternalWorkflowExecutionSignaled").initiated_event_id == 10
     assert find_attributes(events, "SignalExternalWorkflowExecutionFailed").initiated_event_id == 11
     expect(

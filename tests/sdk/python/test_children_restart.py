@@ -103,7 +103,7 @@ CHILDREN = 4
 
 
 async def test_killed_at_any_moment(env):
-    """The kill comes a little later each time: before, between and after the messages of starts and signals."""
+    """The kill, or a clean stop, comes a little later each time: before, between and after the messages of starts and signals."""
     async with own_server() as (server, own):
         target = Hand(own)
         await target.start()
@@ -120,7 +120,7 @@ async def test_killed_at_any_moment(env):
             ]
             completing = asyncio.ensure_future(parent.complete(task, *commands))
             await asyncio.sleep(number * 0.0008)  # the moment of the kill is the subject
-            await restart(server)
+            await restart(server, kill=number % 3 != 2)
             with contextlib.suppress(grpc.aio.AioRpcError):
                 await completing
             if INITIATED not in types(await parent.history()):
