@@ -746,6 +746,45 @@ async def test_unhandled_command(env, closing):
     assert await hand.status() in ("COMPLETED", "FAILED", "CANCELED", "CONTINUED_AS_NEW")
 
 
+async def test_unhandled_command_of_a_later_attempt(env):
+    """Nothing says that it failed; it ends at once all the same, and what follows is a first attempt."""
+    hand = Hand(env)
+    await hand.start()
+    await hand.fail(await hand.poll())
+    task = await hand.poll()
+    assert task.attempt == 2
+    await hand.signal("s")
+    with rejects(Code.INVALID_ARGUMENT, text="UnhandledCommand"):
+        await hand.complete(task, complete_workflow())
+    check(
+        await hand.history(),
+        *PROLOGUE[:3],
+        E("WftFailed", cause="WORKFLOW_WORKER_UNHANDLED_FAILURE"),
+        E("Signaled"),
+        E("WftScheduled", attempt=1),
+    )
+    retry = await hand.poll()
+    with rejects(Code.RESOURCE_EXHAUSTED, resource_exhausted):
+        await hand.signal("late")
+    await hand.cancel()  # this one comes through, so the retry has to be made once more
+    with rejects(Code.INVALID_ARGUMENT, text="UnhandledCommand"):
+        await hand.complete(retry, complete_workflow())
+    again = await hand.poll()
+    with rejects(Code.RESOURCE_EXHAUSTED, resource_exhausted):
+        await hand.signal("late")
+    await hand.complete(again, complete_workflow())
+    check_tail(
+        await hand.history(),
+        E("WftStarted"),
+        E("WftFailed", cause="UNHANDLED_COMMAND"),
+        E("CancelRequested"),
+        E("WftScheduled", attempt=1),
+        E("WftStarted"),
+        E("WftCompleted"),
+        E("Completed"),
+    )
+
+
 async def test_a_closing_workflow_still_takes_cancel_and_terminate(env):
     hand = Hand(env)
     await hand.start()
