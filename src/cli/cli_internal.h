@@ -40,7 +40,7 @@
     X(UPDATE_INPUT_FILE, "update-input-file", 0, "FILE", true, "one argument of the update from a file")     \
     X(WAIT_FOR_STAGE, "wait-for-stage", 0, "STAGE", false, "accepted, which is so anyway")                   \
     X(UPDATE_WAIT_FOR_STAGE, "update-wait-for-stage", 0, "STAGE", false, "accepted, which is so anyway")     \
-    X(FIRST_EXECUTION_RUN_ID, "first-execution-run-id", 0, "ID", false,                                    \
+    X(FIRST_EXECUTION_RUN_ID, "first-execution-run-id", 0, "ID", false,                                      \
       "only if the chain of runs began with this one")                                                       \
     X(REASON, "reason", 0, "TEXT", false, "why; kept in the history")                                        \
     X(EVENT_ID, "event-id", 'e', "ID", false,                                                                \

@@ -76,11 +76,17 @@ static void peer_begin(struct peer *peer, struct bytes answer)
     CHECK_EQ(pthread_create(&peer->thread, NULL, peer_main, peer), 0);
 }
 
-static void peer_end(struct peer *peer)
+/* What it was sent may be looked at afterwards. */
+static void peer_join(struct peer *peer)
 {
     shutdown(peer->listener, SHUT_RDWR);
     pthread_join(peer->thread, NULL);
     close(peer->listener);
+}
+
+static void peer_end(struct peer *peer)
+{
+    peer_join(peer);
     buffer_release(&peer->request);
 }
 
@@ -145,6 +151,7 @@ TEST(a_request_is_sent_and_its_answer_read)
     CHECK_INT(outbound.status, 429);
     CHECK_INT(outbound.retryable, 0);
     CHECK_BYTES(buffer_bytes(&answer), BYTES("what"));
+    peer_join(&peer);
     const char *request = (const char *)peer.request.base;
     CHECK(strncmp(request, "POST /path?a=b HTTP/1.1\r\n", 25) == 0);
     CHECK(strstr(request, "\r\ncontent-type: text/x\r\n") != NULL);
@@ -152,7 +159,7 @@ TEST(a_request_is_sent_and_its_answer_read)
     CHECK(strstr(request, "\r\nempty:\r\n") != NULL);
     CHECK(strstr(request, "Expect:") == NULL);
     CHECK(strstr(request, "\r\n\r\nthe body") != NULL);
-    peer_end(&peer);
+    buffer_release(&peer.request);
     end();
 }
 

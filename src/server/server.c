@@ -294,8 +294,7 @@ static void cancel_outbound(void *context, struct lane *lane, struct outbound *o
 
 static enum status start_runtime(struct server *server, const struct options *options, struct error *error)
 {
-    static const struct entity_kind *const kinds[] = { &workflow_kind, &namespaces_kind,
-                                                       &task_queue_kind };
+    static const struct entity_kind *const kinds[] = { &workflow_kind, &namespaces_kind, &task_queue_kind };
     bool                                   in_memory = strncmp(options->store_url, "memory:", 7) == 0;
     struct runtime_options                 runtime_options = {
                         .store = server->store,
