@@ -120,6 +120,51 @@ TEST(a_child_starts_when_its_parent_has_recorded_it_and_its_end_is_told_once)
     pair_free(pair);
 }
 
+/* Between the start of the child and what its parent hears of it, again and again. */
+TEST(a_parent_that_is_reset_hears_of_its_child)
+{
+    struct pair pair = pair_new();
+    initiate(pair, 0); /* 5 */
+    deliver(pair, pair.parent, MESSAGE_CHILD_START);
+    CHECK_INT(world_signal(pair.parent, "s", ""), ST_OK);
+    world_complete_empty(pair.parent, world_poll(pair.parent)); /* 6 to 9 */
+    CHECK_INT(world_reset(pair.parent, -1, 9, "reset-1"), ST_OK);
+    CHECK_INT(waiting(pair.parent, MESSAGE_PARENT_END), 0);
+    deliver(pair, pair.child, MESSAGE_CHILD_ANSWER);  /* to the run that was reset */
+    deliver(pair, pair.parent, MESSAGE_CHILD_ANSWER); /* and on */
+    CHECK_TEXT(world_history(pair.parent, 10),
+               "10 WORKFLOW_TASK_SCHEDULED{queue,1}\n11 CHILD_WORKFLOW_EXECUTION_STARTED");
+    deliver(pair, pair.parent, MESSAGE_CHILD_RELEASE);
+    CHECK(!world_state(pair.child)->awaits_parent);
+    world_complete_empty(pair.parent, world_poll(pair.parent)); /* 12, 13 */
+    CHECK_INT(world_signal(pair.parent, "s", ""), ST_OK);
+    world_complete_empty(pair.parent, world_poll(pair.parent)); /* 14 to 17 */
+    CHECK_INT(world_reset(pair.parent, -1, 17, "reset-2"), ST_OK);
+    CHECK_INT(world_state(pair.parent)->child_count, 1);
+    CHECK_INT(complete_with(pair.child), ST_OK);
+    deliver(pair, pair.child, MESSAGE_CHILD_END);
+    for (int hop = 0; hop < 2; hop++)
+        deliver(pair, pair.parent, MESSAGE_CHILD_END);
+    CHECK_INT(world_state(pair.parent)->child_count, 0);
+    CHECK_INT(waiting(pair.parent, MESSAGE_CHILD_END), 0);
+    pair_free(pair);
+}
+
+/* Its Initiated is not in what the new run has, which may have another child by the time, and by the same number. */
+TEST(a_child_that_a_reset_took_back_is_nobodys)
+{
+    struct pair pair = pair_new();
+    initiate(pair, 0);
+    deliver(pair, pair.parent, MESSAGE_CHILD_START);
+    CHECK_INT(world_reset(pair.parent, -1, 4, "reset-1"), ST_OK);
+    deliver(pair, pair.child, MESSAGE_CHILD_ANSWER);
+    CHECK_INT(waiting(pair.parent, MESSAGE_CHILD_ANSWER), 0);
+    deliver(pair, pair.parent, MESSAGE_CHILD_RELEASE);
+    CHECK_INT(world_state(pair.child)->status, enums_WORKFLOW_EXECUTION_STATUS_TERMINATED);
+    CHECK_INT(world_state(pair.parent)->child_count, 0);
+    pair_free(pair);
+}
+
 TEST(a_child_of_a_child_has_the_same_root)
 {
     struct pair   pair = pair_new();

@@ -669,9 +669,8 @@ enum status fold_change(struct fold *fold, const struct state_Change *change, st
     case CHANGE_SUPERSEDED:
         state->is_superseded = change->superseded;
         return ST_OK;
-    case CHANGE_RESET_RUN_ID:
-        state->is_superseded = true;
-        execution_set(state, &execution_lineage_write(state)->reset_run_id, change->reset_run_id);
+    case CHANGE_RESET_TO:
+        fold_reset_to(state, change->reset_to);
         return ST_OK;
     case CHANGE_CALLBACK_READY:
     case CHANGE_CALLBACK_ATTEMPTED:

@@ -64,11 +64,26 @@ static bool is_whole(const struct state_Message *message)
     }
 }
 
-/* Answers to what a run has begun go on to the run that it was reset to: it may have begun that too. */
-static bool goes_on(const struct execution *live, int32_t kind)
+static int64_t initiated_id_of(const struct state_Message *message)
 {
-    return live != NULL && !execution_is_open(live) && execution_lineage(live)->reset_run_id.size != 0 &&
-           (kind == MESSAGE_CHILD_ANSWER || kind == MESSAGE_CHILD_END || kind == MESSAGE_EXTERNAL_ANSWER);
+    switch (message->kind_case) {
+    case MESSAGE_CHILD_ANSWER:
+        return message->child_answer->initiated_event_id;
+    case MESSAGE_CHILD_END:
+        return message->child_end->initiated_event_id;
+    case MESSAGE_EXTERNAL_ANSWER:
+        return message->external_answer->initiated_event_id;
+    default:
+        return INT64_MAX;
+    }
+}
+
+/* Answers to what a run has begun go on to the run that it was reset to, if that one has begun it too: by an event that both
+ * have. */
+static bool goes_on(const struct execution *live, const struct state_Message *message)
+{
+    return live != NULL && !execution_is_open(live) &&
+           initiated_id_of(message) < execution_lineage(live)->reset_event_id;
 }
 
 void decide_message(const struct execution *live, struct message_request *request, struct env *env,
@@ -82,7 +97,7 @@ void decide_message(const struct execution *live, struct message_request *reques
         error_set(&request->base.error, ST_DATA_LOSS, "a message that cannot be decoded: %s", why.message);
         return;
     }
-    if (goes_on(live, message.kind_case)) {
+    if (goes_on(live, &message)) {
         struct uuid run_id;
         if (uuid_parse(execution_lineage(live)->reset_run_id, &run_id))
             arrival_answer(&arrival, live->workflow_id, &run_id, &message);

@@ -44,6 +44,7 @@ void fold_forked(struct fold *fold, const struct state_Change *change)
     int64_t                    now = change->time;
     struct lineage            *lineage = execution_lineage_write(state);
     execution_set(state, &lineage->reset_run_id, BYTES_EMPTY);
+    lineage->reset_event_id = 0;
     execution_set(state, &lineage->reset_request_id, forked->request_id);
     if (lineage->original_start_time == 0)
         lineage->original_start_time = state->start_time;
@@ -57,6 +58,14 @@ void fold_forked(struct fold *fold, const struct state_Change *change)
     state->task.sequence = 0;
     for (uint32_t i = 0; i < state->activity_count; i++)
         activity_begin_again(fold, state->activities[i].scheduled_event_id, now);
+}
+
+void fold_reset_to(struct execution *state, const struct state_ResetTo *reset_to)
+{
+    struct lineage *lineage = execution_lineage_write(state);
+    execution_set(state, &lineage->reset_run_id, reset_to->run_id);
+    lineage->reset_event_id = reset_to->event_id;
+    state->is_superseded = true;
 }
 
 /* --- what is applied again --- */
@@ -337,8 +346,8 @@ static bool create(struct reset *reset, const struct draft *ended)
 
 static void note_reset_run(struct reset *reset, struct draft *draft)
 {
-    draft_change(draft,
-                 (struct state_Change){ .kind_case = CHANGE_RESET_RUN_ID, .reset_run_id = reset->run_id });
+    DRAFT_CHANGE(draft, CHANGE_RESET_TO, reset_to, state_ResetTo, .run_id = reset->run_id,
+                 .event_id = reset->input->workflow_task_finish_event_id);
 }
 
 static void answer(struct reset *reset, const struct uuid *run_id, store_number number)

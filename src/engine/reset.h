@@ -15,4 +15,6 @@ void decide_reset(const struct execution *live, struct workflow_request *request
 
 /* The fold's part: a state as it was at the cut becomes that of a run that begins now. */
 void fold_forked(struct fold *fold, const struct state_Change *change);
+/* Another run has begun from this one. */
+void fold_reset_to(struct execution *state, const struct state_ResetTo *reset_to);
 #endif

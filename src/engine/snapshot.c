@@ -78,6 +78,7 @@ static void lineage_to(const struct lineage *lineage, struct state_Execution *to
 {
     to->reset_run_id = lineage->reset_run_id;
     to->reset_request_id = lineage->reset_request_id;
+    to->reset_event_id = lineage->reset_event_id;
     to->original_start_time = lineage->original_start_time;
     to->prefix_count = lineage->prefix_count;
     to->prefix = ARENA_NEW_ARRAY(arena, struct state_HistorySegment, lineage->prefix_count + 1);
@@ -94,6 +95,7 @@ static void lineage_from(struct execution *state, const struct state_Execution *
     execution_set(state, &lineage->reset_run_id, from->reset_run_id);
     execution_set(state, &lineage->reset_request_id, from->reset_request_id);
     lineage->original_start_time = from->original_start_time;
+    lineage->reset_event_id = from->reset_event_id;
     execution_prefix_set(state, from->prefix, from->prefix_count);
 }
 

@@ -132,6 +132,7 @@ struct reset_point {
 struct lineage {
     const void             *owner;        /* the execution that may write this record */
     struct bytes            reset_run_id; /* text; the run that began again from this one; empty: none did */
+    int64_t                 reset_event_id;      /* and from before which event */
     struct bytes            reset_request_id;    /* of the reset that made this run */
     int64_t                 original_start_time; /* of a run that a reset made: its first event's; else 0 */
     struct history_segment *prefix; /* what the history begins with that is not in the run's own branch */
