@@ -189,24 +189,25 @@ const struct rpc_entry *rpc_entry(uint16_t method);
 struct callback_worker;
 struct offer; /* a ready row on its way to its queue's lane */
 struct api_lane {
-    struct api      *api;
-    struct lane     *lane;
-    struct matching *matching;
-    struct random    random;
-    struct heap      timers;
-    struct list      waiting; /* rpc.waiting */
-    struct list      pool;    /* idle rpcs, by their `waiting` link */
-    struct list      rpcs;    /* the calls of its connections, wherever they are */
-    size_t           pool_count, rpc_count;
-    bool             draining;
-    struct table     waits, queries_by_id, queries_by_run, updates;
-    struct list      all_waits;
-    size_t           wait_count;
-    uint64_t         query_number;
-    atomic_size_t    offers_out;  /* of this lane, on their way elsewhere */
-    atomic_bool      offers_lost; /* to this lane: queues read again */
-    struct goodbye  *goodbyes;    /* of workers; NULL before the first */
-    struct buffer    scratch;
+    struct api          *api;
+    struct lane         *lane;
+    struct matching     *matching;
+    struct random        random;
+    struct heap          timers;
+    struct list          waiting; /* rpc.waiting */
+    struct list          pool;    /* idle rpcs, by their `waiting` link */
+    struct list          rpcs;    /* the calls of its connections, wherever they are */
+    size_t               pool_count, rpc_count;
+    bool                 draining;
+    struct table         waits, queries_by_id, queries_by_run, updates;
+    struct list          all_waits;
+    size_t               wait_count;
+    uint64_t             query_number;
+    atomic_size_t        offers_out;    /* of this lane, on their way elsewhere */
+    atomic_bool          offers_lost;   /* to this lane: queues read again */
+    struct goodbye      *goodbyes;      /* of workers; NULL before the first */
+    struct backlog_memo *backlog_memos; /* counts of long backlogs; NULL before the first */
+    struct buffer        scratch;
     uint64_t (*counts)[API_CODE_COUNT];       /* by method */
     struct callback_worker *callback_workers; /* those of the queues that live here */
     size_t                  callback_worker_count, callback_busy, callback_resting;

@@ -623,3 +623,68 @@ TEST(a_drain_ends_long_polls_at_once_and_later_ones_do_not_wait)
         recorded_free(read);
     }
 }
+
+/* --- long backlogs are counted now and then --- */
+
+static void rows_written(struct message *message)
+{
+    struct store_batch *batch = CONTAINER_OF(message, struct store_batch, message);
+    CHECK_INT(batch->outcome, STORE_DURABLE);
+}
+
+static void write_rows(struct world *world, store_number first, size_t count)
+{
+    struct store_batch batch;
+    store_batch_init(&batch, lane_mailbox(runtime_lane(world->runtime, 0)), rows_written);
+    for (size_t i = 0; i < count; i++) {
+        struct store_ready *row = ARENA_NEW(&batch.arena, struct store_ready);
+        *row = (struct store_ready){
+            .sequence = first + (store_number)i,
+            .namespace_number =
+                lane_namespace_by_name(runtime_lane(world->runtime, 0), BYTES("default"))->number,
+            .queue = BYTES("queue"),
+            .kind = STORE_TASK_ACTIVITY,
+            .priority = PRIORITY_DEFAULT,
+            .workflow_id = BYTES("w"),
+            .created_time = world->wall,
+        };
+        store_batch_add(&batch, STORE_READY_INSERT, 0)->ready = row;
+    }
+    batch.group_count = 1;
+    store_submit(world->store, &batch);
+    world_run(world);
+    store_batch_release(&batch);
+}
+
+static int64_t backlog_of(struct world *world)
+{
+    struct taskqueue_TaskQueue                      queue = { .name = BYTES("queue") };
+    struct workflowservice_DescribeTaskQueueRequest request = {
+        .namespace = BYTES("default"),
+        .task_queue = &queue,
+        .task_queue_type = enums_TASK_QUEUE_TYPE_ACTIVITY,
+        .report_stats = true
+    };
+    struct recorded *described = send(world, 0, PB_METHOD_WorkflowService_DescribeTaskQueue, &request);
+    const struct workflowservice_DescribeTaskQueueResponse *response = answer_of(described);
+    int64_t count = response->stats->approximate_backlog_count;
+    recorded_free(described);
+    return count;
+}
+
+TEST(a_short_backlog_is_counted_each_time_and_a_long_one_now_and_then)
+{
+    struct world world;
+    world_begin(&world, 1, false);
+    write_rows(&world, 1, 9998);
+    CHECK_INT(backlog_of(&world), 9998);
+    write_rows(&world, 20001, 1);
+    CHECK_INT(backlog_of(&world), 9999);
+    write_rows(&world, 20002, 1);
+    CHECK_INT(backlog_of(&world), 10000);
+    write_rows(&world, 20003, 1);
+    CHECK_INT(backlog_of(&world), 10000);
+    world_advance(&world, 200 * NS_PER_MS);
+    CHECK_INT(backlog_of(&world), 10001);
+    world_end(&world);
+}

@@ -75,6 +75,7 @@ void api_lane_release(struct api_lane *lane)
     table_release(&lane->queries_by_id);
     table_release(&lane->queries_by_run);
     free(lane->goodbyes);
+    free(lane->backlog_memos);
     table_release(&lane->updates);
     free(lane->counts);
 }

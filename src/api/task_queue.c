@@ -1,5 +1,6 @@
 /* task_queue.c: ResetStickyTaskQueue, DescribeTaskQueue, ListTaskQueuePartitions. */
 #include "api/api_internal.h"
+#include "base/hash.h"
 
 void reset_sticky_task_queue(struct rpc *rpc)
 {
@@ -177,6 +178,51 @@ static void answer_enhanced(struct rpc *rpc, const struct rpc_describe *self)
     rpc_reply(rpc, response);
 }
 
+/* A count that took long is good for a while: 10 us for each row, so that asking all the time costs a twentieth of a thread.
+ * The newest of those that share a slot is kept. */
+#define MEMOS_MAX      64 /* per lane */
+#define MEMO_ROWS_MIN  10000
+#define MEMO_NS_OF_ROW 10000
+struct backlog_memo {
+    uint64_t                 queue; /* a hash */
+    int64_t                  until; /* monotonic */
+    struct store_ready_count counts[MATCHING_PRIORITIES];
+};
+
+static struct backlog_memo *memo_slot(struct api_lane *lane, const struct queue_name *name,
+                                      uint64_t *ret_hash)
+{
+    *ret_hash = hash_combine(hash_combine(hash_bytes(name->name), (uint64_t)name->namespace_number),
+                             (uint64_t)name->kind);
+    if (lane->backlog_memos == NULL)
+        lane->backlog_memos = xcalloc(MEMOS_MAX, sizeof lane->backlog_memos[0]);
+    return &lane->backlog_memos[*ret_hash % MEMOS_MAX];
+}
+
+static void memo_put(struct rpc *rpc, const struct described *described)
+{
+    int64_t rows = 0;
+    for (size_t i = 0; i < MATCHING_PRIORITIES; i++)
+        rows += described->counts[i].count;
+    if (rows < MEMO_ROWS_MIN)
+        return;
+    uint64_t             hash;
+    struct backlog_memo *memo = memo_slot(rpc_at(rpc), &described->name, &hash);
+    memo->queue = hash;
+    memo->until = lane_monotonic(rpc_lane(rpc)) + rows * MEMO_NS_OF_ROW;
+    memcpy(memo->counts, described->counts, sizeof memo->counts);
+}
+
+static bool memo_get(struct rpc *rpc, struct described *described)
+{
+    uint64_t                   hash;
+    const struct backlog_memo *memo = memo_slot(rpc_at(rpc), &described->name, &hash);
+    if (memo->queue != hash || lane_monotonic(rpc_lane(rpc)) >= memo->until)
+        return false;
+    memcpy(described->counts, memo->counts, sizeof memo->counts);
+    return true;
+}
+
 static void describe_next(struct rpc *rpc);
 
 static void counted(struct message *message)
@@ -197,6 +243,7 @@ static void counted(struct message *message)
             to->oldest_created = from->oldest_created;
         to->count += from->count;
     }
+    memo_put(rpc, described);
     describe_next(rpc);
 }
 
@@ -205,6 +252,8 @@ static void describe_next(struct rpc *rpc)
 {
     const struct workflowservice_DescribeTaskQueueRequest *request = rpc->request;
     struct rpc_describe                                   *self = rpc->list.describe;
+    while (self->reads && self->at < self->type_count && memo_get(rpc, &self->types[self->at]))
+        self->at++;
     if (self->reads && self->at < self->type_count) {
         rpc->list.read = (struct store_read){
             .kind = STORE_READ_READY_COUNTS,
