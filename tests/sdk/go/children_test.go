@@ -362,6 +362,7 @@ func TestParentClosePolicies(t *testing.T) {
 			if asked.ExternalWorkflowExecution.GetWorkflowId() != run.GetID() || asked.ExternalWorkflowExecution.GetRunId() != first || asked.Identity != "history-service" {
 				t.Fatal(asked)
 			}
+			r.waitEvent(prefix+"Abandon", "", enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
 			if err := r.client.SignalWorkflow(r.ctx, prefix+"Abandon", "", "go", nil); err != nil {
 				t.Fatal(err)
 			}

@@ -30,6 +30,7 @@ import {
   start,
   startWorker,
   untilEvent,
+  visible,
 } from './rig.js';
 
 const { RetryState, TimeoutType } = proto.temporal.api.enums.v1;
@@ -113,6 +114,7 @@ describe('start', { concurrency: true }, () => {
   it('is in lists and counts at once', async () => {
     const handle = await start('waitForever', []);
     const query = `WorkflowId = '${handle.workflowId}'`;
+    await visible(async () => (await client.workflow.count(query)).count, 1);
     const found = [];
     for await (const execution of client.workflow.list({ query })) found.push(execution);
     assert.deepEqual(
@@ -120,7 +122,7 @@ describe('start', { concurrency: true }, () => {
       [[handle.firstExecutionRunId, 'waitForever', 'RUNNING', QUEUE]],
     );
     await handle.terminate();
-    assert.equal((await client.workflow.count(`${query} AND ExecutionStatus = 'Terminated'`)).count, 1);
+    await visible(async () => (await client.workflow.count(`${query} AND ExecutionStatus = 'Terminated'`)).count, 1);
     assert.equal((await client.workflow.count(`${query} AND ExecutionStatus = 'Running'`)).count, 0);
   });
 });

@@ -22,6 +22,7 @@ import {
   start,
   startWorker,
   until,
+  untilEvent,
 } from './rig.js';
 
 const enums = proto.temporal.api.enums.v1;
@@ -204,6 +205,7 @@ describe('limits', SUITE, () => {
     await begin(randomUUID(), 2 * MIB - 100);
     await rejectsWith(begin(randomUUID(), 2 * MIB + 1), status.INVALID_ARGUMENT);
     const handle = await start('waitForever', []);
+    await untilEvent(handle, 'WORKFLOW_TASK_COMPLETED');
     const signal = (size) =>
       plainConnection.workflowService.signalWorkflowExecution({
         namespace: 'default',

@@ -341,6 +341,7 @@ final class WorkerTest {
         begin(harness, harness.newId("large"), 2 * MIB - 100);
         refused(Status.Code.INVALID_ARGUMENT, () -> begin(harness, harness.newId("large"), 2 * MIB + 1));
         WorkflowStub stub = harness.start("Mailbox");
+        harness.untilEvent(stub, EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED);
         SignalWorkflowExecutionRequest request =
                 SignalWorkflowExecutionRequest.newBuilder()
                         .setNamespace("default")
