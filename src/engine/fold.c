@@ -252,7 +252,7 @@ static void effect_closed(struct execution *state, int32_t status, int64_t time,
     execution_drop_pending(state);
     state->status = status;
     state->close_time = time;
-    state->is_superseded = is_superseded;
+    state->is_superseded = state->is_superseded || is_superseded;
 }
 
 static void effect_timer_started(struct execution *state, const struct history_HistoryEvent *event,

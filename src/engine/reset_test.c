@@ -45,6 +45,7 @@ TEST(a_running_run_is_reset)
     const struct execution *base = w->runs[0]->state, *made = w->runs[1]->state;
     CHECK_INT(base->status, enums_WORKFLOW_EXECUTION_STATUS_TERMINATED);
     CHECK_BYTES(execution_lineage(base)->reset_run_id, failed->new_run_id);
+    CHECK(workflow_kind.is_superseded(base) && !workflow_kind.is_superseded(made));
     CHECK_INT(made->start_time, w->now);
     CHECK_INT(execution_lineage(made)->original_start_time, base->start_time);
     CHECK_BYTES(made->start_request_id, base->start_request_id);

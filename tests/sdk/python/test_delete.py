@@ -107,6 +107,19 @@ async def test_the_current_run_of_a_chain(env):
     assert await hand.status(third) == "COMPLETED"
 
 
+async def test_the_run_that_a_reset_made(env):
+    hand = Hand(env)
+    first = (await hand.start()).run_id
+    await hand.step()
+    hand.run_id = await reset(hand, 4)
+    await delete(hand)
+    await gone(hand)
+    with rejects(Code.NOT_FOUND):
+        await hand.describe("")
+    assert await hand.status(first) == "TERMINATED"
+    await hand.start(workflow_id_reuse_policy="WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE")
+
+
 async def test_the_current_run_after_a_reset(env):
     hand = Hand(env)
     first = (await hand.start()).run_id
