@@ -166,11 +166,11 @@ bool child_start(struct draft *draft, const struct command_Command *command, int
     event.event_group_markers = command->event_group_markers;
     event.event_group_markers_count = command->event_group_markers_count;
     int64_t                 id = draft_event(draft, &event);
-    bool                    is_root = state->root_workflow_id.size == 0;
+    bool                    is_root = execution_family(state)->root_workflow_id.size == 0;
     struct state_ChildStart start = {
         .parent = sender_of(state, id, draft->arena),
-        .root_workflow_id = is_root ? state->workflow_id : state->root_workflow_id,
-        .root_run_id = uuid_bytes(is_root ? &state->run_id : &state->root_run_id),
+        .root_workflow_id = is_root ? state->workflow_id : execution_family(state)->root_workflow_id,
+        .root_run_id = uuid_bytes(is_root ? &state->run_id : &execution_family(state)->root_run_id),
         .initiated = draft->events[draft->event_count - 1],
         .priority = priority_merge(state->priority, child->priority, draft->arena),
     };
@@ -419,20 +419,21 @@ static void fill_end(struct state_ChildEnd *end, const struct history_HistoryEve
 static void parent_tell(struct draft *draft, const struct history_HistoryEvent *event)
 {
     const struct execution *state = draft->state;
-    struct state_ChildEnd   end = { .parent_run_id = uuid_bytes(&state->parent_run_id),
-                                    .initiated_event_id = state->parent_initiated_event_id,
+    const struct family    *family = execution_family(state);
+    struct state_ChildEnd   end = { .parent_run_id = uuid_bytes(&family->parent_run_id),
+                                    .initiated_event_id = family->parent_initiated_event_id,
                                     .first_run_id = uuid_bytes(&state->first_run_id),
                                     .run_id = uuid_bytes(&state->run_id),
                                     .event_type = event->event_type };
     struct state_Message    message = { .kind_case = MESSAGE_CHILD_END, .child_end = &end };
     fill_end(&end, event);
-    draft_send(draft, state->parent_workflow_id, &state->parent_run_id, &message);
+    draft_send(draft, family->parent_workflow_id, &family->parent_run_id, &message);
 }
 
 void child_close_effects(struct draft *draft, const struct history_HistoryEvent *event)
 {
     children_end(draft);
-    if (draft->state->parent_workflow_id.size != 0 && !close_continues(event))
+    if (execution_family(draft->state)->parent_workflow_id.size != 0 && !close_continues(event))
         parent_tell(draft, event);
 }
 
@@ -571,13 +572,14 @@ void child_effect_started(struct execution                                      
 {
     const struct common_WorkflowExecution *parent = started->parent_workflow_execution;
     const struct common_WorkflowExecution *root = started->root_workflow_execution;
-    if (parent != NULL && parent->workflow_id.size != 0 &&
-        uuid_parse(parent->run_id, &state->parent_run_id)) {
-        execution_set(state, &state->parent_workflow_id, parent->workflow_id);
-        state->parent_initiated_event_id = started->parent_initiated_event_id;
+    struct family                          family = { 0 };
+    if (parent != NULL && uuid_parse(parent->run_id, &family.parent_run_id)) {
+        family.parent_workflow_id = parent->workflow_id;
+        family.parent_initiated_event_id = started->parent_initiated_event_id;
         /* A next run of the chain is released as its first was. */
-        state->awaits_parent = started->continued_execution_run_id.size == 0;
+        state->awaits_parent = parent->workflow_id.size != 0 && started->continued_execution_run_id.size == 0;
     }
-    if (root != NULL && root->workflow_id.size != 0 && uuid_parse(root->run_id, &state->root_run_id))
-        execution_set(state, &state->root_workflow_id, root->workflow_id);
+    if (root != NULL && uuid_parse(root->run_id, &family.root_run_id))
+        family.root_workflow_id = root->workflow_id;
+    execution_family_set(state, &family);
 }

@@ -1,7 +1,49 @@
-/* child_state.c: the part of an execution's state that is about others: its pending children, and signals and cancel requests
+/* child_state.c: the part of an execution's state that is about others: its parent, its pending children, and signals and cancel requests
  * to other workflows that have no result yet.
  */
 #include "engine/state.h"
+
+/* --- where it comes from --- */
+
+const struct family *execution_family(const struct execution *execution)
+{
+    static const struct family none;
+    return execution->family == NULL ? &none : execution->family;
+}
+
+void execution_family_set(struct execution *execution, const struct family *family)
+{
+    assert(execution->family == NULL);
+    if (family->parent_workflow_id.size == 0 && family->root_workflow_id.size == 0)
+        return;
+    struct family *copy;
+    if (execution->arena != NULL) {
+        copy = ARENA_NEW(execution->arena, struct family);
+    } else {
+        copy = xcalloc(1, sizeof(*copy));
+        execution->memory += sizeof(*copy);
+    }
+    copy->parent_run_id = family->parent_run_id;
+    copy->root_run_id = family->root_run_id;
+    copy->parent_initiated_event_id = family->parent_initiated_event_id;
+    execution_set(execution, &copy->parent_workflow_id, family->parent_workflow_id);
+    execution_set(execution, &copy->root_workflow_id, family->root_workflow_id);
+    execution->family = copy;
+}
+
+void execution_family_free(struct execution *execution)
+{
+    struct family *family = execution->family;
+    execution->family = NULL;
+    if (family == NULL || execution->arena != NULL)
+        return;
+    execution_set(execution, &family->parent_workflow_id, BYTES_EMPTY);
+    execution_set(execution, &family->root_workflow_id, BYTES_EMPTY);
+    execution->memory -= sizeof(*family);
+    free(family);
+}
+
+/* --- children --- */
 
 static uint32_t child_find(const struct execution *execution, int64_t initiated_event_id)
 {

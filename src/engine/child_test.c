@@ -177,7 +177,7 @@ TEST(a_child_of_a_child_has_the_same_root)
     CHECK_INT(world_send(pair.child), ST_OK);
     struct pair below = { pair.child, grandchild };
     deliver(below, pair.child, MESSAGE_CHILD_START);
-    const struct execution *below_it = world_state(grandchild);
+    const struct family *below_it = execution_family(world_state(grandchild));
     CHECK_BYTES(below_it->root_workflow_id, BYTES("parent"));
     CHECK_BYTES(below_it->parent_workflow_id, BYTES("child"));
     CHECK(memcmp(&below_it->root_run_id, &world_state(pair.parent)->run_id, sizeof(struct uuid)) == 0);
@@ -292,7 +292,7 @@ TEST(only_the_end_of_the_chain_is_told)
     CHECK_INT(waiting(pair.child, MESSAGE_CHILD_END), 0);
     CHECK_INT(pair.child->run_count, 2);
     CHECK(!world_state(pair.child)->awaits_parent);
-    CHECK_BYTES(world_state(pair.child)->parent_workflow_id, BYTES("parent"));
+    CHECK_BYTES(execution_family(world_state(pair.child))->parent_workflow_id, BYTES("parent"));
     world_next(pair.child); /* the interval between runs of a chain */
     CHECK_INT(complete_with(pair.child), ST_OK);
     deliver(pair, pair.child, MESSAGE_CHILD_END);

@@ -57,16 +57,17 @@ static void describe_info(const struct execution *live, const struct env *env, s
     info->auto_reset_points = reset_points(live, arena);
     info->task_queue = arena_copy(arena, live->queue);
     info->first_run_id = uuid_text(arena, &live->first_run_id);
+    const struct family *family = execution_family(live);
     info->root_execution = execution_message(live, arena);
-    if (live->root_workflow_id.size != 0) {
-        info->root_execution->workflow_id = arena_copy(arena, live->root_workflow_id);
-        info->root_execution->run_id = uuid_text(arena, &live->root_run_id);
+    if (family->root_workflow_id.size != 0) {
+        info->root_execution->workflow_id = arena_copy(arena, family->root_workflow_id);
+        info->root_execution->run_id = uuid_text(arena, &family->root_run_id);
     }
-    if (live->parent_workflow_id.size != 0) {
+    if (family->parent_workflow_id.size != 0) {
         info->parent_namespace_id = arena_copy(arena, live->namespace_id);
         info->parent_execution = ARENA_NEW(arena, struct common_WorkflowExecution);
-        info->parent_execution->workflow_id = arena_copy(arena, live->parent_workflow_id);
-        info->parent_execution->run_id = uuid_text(arena, &live->parent_run_id);
+        info->parent_execution->workflow_id = arena_copy(arena, family->parent_workflow_id);
+        info->parent_execution->run_id = uuid_text(arena, &family->parent_run_id);
     }
     if (live->priority.size != 0)
         info->priority = arena_copy(arena, live->priority);

@@ -398,10 +398,10 @@ static struct store_run *row_make(struct draft *draft)
         .close_time = state->close_time,
         .memo = arena_copy(draft->arena, state->memo),
         .search_attributes = execution_search_attributes(state, draft->arena),
-        .parent_workflow_id = arena_copy(draft->arena, state->parent_workflow_id),
-        .parent_run_id = state->parent_run_id,
-        .root_workflow_id = arena_copy(draft->arena, state->root_workflow_id),
-        .root_run_id = state->root_run_id,
+        .parent_workflow_id = arena_copy(draft->arena, execution_family(state)->parent_workflow_id),
+        .parent_run_id = execution_family(state)->parent_run_id,
+        .root_workflow_id = arena_copy(draft->arena, execution_family(state)->root_workflow_id),
+        .root_run_id = execution_family(state)->root_run_id,
     };
     if (state->close_time != 0) {
         run->history_length = state->next_event_id - 1;

@@ -27,9 +27,11 @@ struct state_Sender *sender_of(const struct execution *state, int64_t initiated_
 
 bool sender_is_parent(const struct execution *live, const struct state_Sender *sender)
 {
-    return live->parent_workflow_id.size != 0 && bytes_equal(live->parent_workflow_id, sender->workflow_id) &&
-           (bytes_equal(uuid_bytes(&live->parent_run_id), sender->run_id) ||
-            bytes_equal(uuid_bytes(&live->parent_run_id), sender->original_run_id));
+    const struct family *family = execution_family(live);
+    return family->parent_workflow_id.size != 0 &&
+           bytes_equal(family->parent_workflow_id, sender->workflow_id) &&
+           (bytes_equal(uuid_bytes(&family->parent_run_id), sender->run_id) ||
+            bytes_equal(uuid_bytes(&family->parent_run_id), sender->original_run_id));
 }
 
 struct common_WorkflowExecution *sender_execution(const struct state_Sender *sender, struct arena *arena)

@@ -158,14 +158,15 @@ static void pending_to(const struct execution *state, struct state_Execution *to
 
 static void children_to(const struct execution *state, struct state_Execution *to, struct arena *arena)
 {
-    to->parent_workflow_id = state->parent_workflow_id;
-    to->parent_initiated_event_id = state->parent_initiated_event_id;
-    to->root_workflow_id = state->root_workflow_id;
+    const struct family *family = execution_family(state);
+    to->parent_workflow_id = family->parent_workflow_id;
+    to->parent_initiated_event_id = family->parent_initiated_event_id;
+    to->root_workflow_id = family->root_workflow_id;
     to->awaits_parent = state->awaits_parent;
-    if (state->parent_workflow_id.size != 0)
-        to->parent_run_id = bytes_of(state->parent_run_id.byte, sizeof(state->parent_run_id.byte));
-    if (state->root_workflow_id.size != 0)
-        to->root_run_id = bytes_of(state->root_run_id.byte, sizeof(state->root_run_id.byte));
+    if (family->parent_workflow_id.size != 0)
+        to->parent_run_id = bytes_of(family->parent_run_id.byte, sizeof(family->parent_run_id.byte));
+    if (family->root_workflow_id.size != 0)
+        to->root_run_id = bytes_of(family->root_run_id.byte, sizeof(family->root_run_id.byte));
     to->children_count = state->child_count;
     to->children = ARENA_NEW_ARRAY(arena, struct state_Child, state->child_count + 1);
     for (uint32_t i = 0; i < state->child_count; i++) {
@@ -355,12 +356,13 @@ static bool run_id_from(struct bytes from, struct uuid *ret_run_id)
 static enum status children_from(struct execution *state, const struct state_Execution *from,
                                  struct error *error)
 {
-    execution_set(state, &state->parent_workflow_id, from->parent_workflow_id);
-    execution_set(state, &state->root_workflow_id, from->root_workflow_id);
-    state->parent_initiated_event_id = from->parent_initiated_event_id;
+    struct family family = { .parent_workflow_id = from->parent_workflow_id,
+                             .parent_initiated_event_id = from->parent_initiated_event_id,
+                             .root_workflow_id = from->root_workflow_id };
     state->awaits_parent = from->awaits_parent;
-    bool is_sound = run_id_from(from->parent_run_id, &state->parent_run_id) &&
-                    run_id_from(from->root_run_id, &state->root_run_id);
+    bool is_sound = run_id_from(from->parent_run_id, &family.parent_run_id) &&
+                    run_id_from(from->root_run_id, &family.root_run_id);
+    execution_family_set(state, &family);
     for (size_t i = 0; i < from->children_count && is_sound; i++) {
         const struct state_Child *record = &from->children[i];
         struct child             *child = execution_child_add(state, record->initiated_event_id);

@@ -326,8 +326,6 @@ void execution_free(struct execution *execution)
                               &execution->memo,
                               &execution->search_attributes,
                               &execution->priority,
-                              &execution->parent_workflow_id,
-                              &execution->root_workflow_id,
                               &execution->versioning_override };
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
         text_free(execution, texts[i]);
@@ -349,6 +347,7 @@ void execution_free(struct execution *execution)
         text_free(execution, &execution->callbacks[i].failure);
     }
     ARRAY_FREE(execution, execution->callbacks, execution->callback_count, execution->callback_capacity);
+    execution_family_free(execution);
     assert(execution->memory == sizeof(*execution));
     free(execution);
 }

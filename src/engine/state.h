@@ -84,6 +84,14 @@ struct child {
     struct uuid  first_run_id; /* of its chain, once it is started */
     int32_t      parent_close_policy;
 };
+/* Where a child comes from: set with its first event, and the same for ever. */
+struct family {
+    struct bytes parent_workflow_id; /* empty: none */
+    struct uuid  parent_run_id;
+    int64_t      parent_initiated_event_id;
+    struct bytes root_workflow_id; /* empty: it is its own root */
+    struct uuid  root_run_id;
+};
 struct child_slot {
     int64_t       initiated_event_id; /* ascending */
     struct child *record;
@@ -157,15 +165,10 @@ struct execution {
     int32_t      status;
     bool         is_started, cancel_requested, has_user_metadata;
     bool         backoff_pending; /* no workflow task yet: it comes with execution_time */
-    bool is_superseded; /* closed, and another run came with that: it was current no more from then on */
-    bool close_blocked; /* it tried to close while something was buffered, and is being asked again */
-    /* as a child */
-    struct bytes parent_workflow_id; /* empty: none */
-    struct uuid  parent_run_id;
-    int64_t      parent_initiated_event_id;
-    struct bytes root_workflow_id; /* empty: it is its own root */
-    struct uuid  root_run_id;
-    bool         awaits_parent; /* no workflow task before the parent has recorded the start */
+    bool is_superseded;    /* closed, and another run came with that: it was current no more from then on */
+    bool close_blocked;    /* it tried to close while something was buffered, and is being asked again */
+    struct family *family; /* NULL: no child */
+    bool           awaits_parent; /* no workflow task before the parent has recorded the start */
     /* progress */
     int64_t              transitions, next_event_id, history_size, close_time, last_event_time;
     int64_t              previous_started_event_id; /* of the last completed workflow task; 0: none was */
@@ -247,6 +250,9 @@ void execution_attach(struct execution *execution, struct bytes request_id, int6
 /* Stands by from now on. */
 void execution_callback_add(struct execution *execution, const struct callback *callback);
 void execution_reset_point_add(struct execution *execution, const struct reset_point *point);
+/* Copies it; once, while there is none. Nothing of it is empty. */
+void execution_family_set(struct execution *execution, const struct family *family);
+void execution_family_free(struct execution *execution);
 /* NULL: the ids of children do not grow. */
 struct child *execution_child_add(struct execution *execution, int64_t initiated_event_id);
 void          execution_child_remove(struct execution *execution, int64_t initiated_event_id);
@@ -272,7 +278,9 @@ void execution_drop_pending(struct execution *execution);
 
 const struct activity *execution_activity(const struct execution *execution, int64_t scheduled_event_id);
 const struct activity *execution_activity_by_id(const struct execution *execution, struct bytes id);
-const struct child    *execution_child(const struct execution *execution, int64_t initiated_event_id);
+/* Never NULL: of no child it is empty. */
+const struct family *execution_family(const struct execution *execution);
+const struct child  *execution_child(const struct execution *execution, int64_t initiated_event_id);
 /* Never NULL. */
 const struct lineage     *execution_lineage(const struct execution *execution);
 const struct update_book *execution_updates(const struct execution *execution);
