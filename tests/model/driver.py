@@ -7,27 +7,24 @@ nothing sleeps. What never comes is a failure after WAIT_SECONDS.
 from __future__ import annotations
 
 import asyncio
-import sys
 from datetime import timedelta
-from pathlib import Path
 
 import grpc
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "sdk" / "python"))
-
-import interpreter  # noqa: E402
-from gates import Gates  # noqa: E402
-from generate import Expected, Program  # noqa: E402
-from normal import Names, event as plain_event, type_name  # noqa: E402
-from support.grpc_client import Rpc  # noqa: E402
-from support.histories import check_invariants  # noqa: E402
-from temporalio.client import (  # noqa: E402
+from support.grpc_client import Rpc
+from support.histories import check_invariants
+from temporalio.client import (
     AsyncActivityCancelledError,
     Client,
     WorkflowUpdateFailedError,
 )
-from temporalio.exceptions import ApplicationError  # noqa: E402
-from temporalio.service import RPCError  # noqa: E402
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
+
+import interpreter
+from gates import Gates
+from generate import Expected, Program
+from normal import Names, type_name
+from normal import event as plain_event
 
 WAIT_SECONDS = 20.0
 PAGE_WAIT_SECONDS = 15.0
@@ -129,7 +126,9 @@ class Session:
 
         async def ask() -> str:
             try:
-                return f"ok {await handle.execute_update('ask', question, id=question['id'], result_type=str)}"
+                return (
+                    f"ok {await handle.execute_update('ask', question, id=question['id'], result_type=str)}"
+                )
             except WorkflowUpdateFailedError as error:
                 told = interpreter.describe(error.cause)
                 # The server's own words are free, but for their type.
@@ -203,7 +202,7 @@ class Session:
         for alias, label in expected.holds:
             await self.gates.hold((self.runs[alias], label)).entered.wait()
         for update, wanted in expected.updates.items():
-            told = await self.updates[update]
+            told = await asyncio.shield(self.updates[update])
             if told != wanted:
                 raise Difference(f"update {update} was told {told!r}, not {wanted!r}")
 
@@ -226,7 +225,8 @@ class Session:
                 await self.read(alias, 0)
                 check_invariants(self.histories[alias])
         return {
-            alias: [plain_event(raw, self.names) for raw in events] for alias, events in self.histories.items()
+            alias: [plain_event(raw, self.names) for raw in events]
+            for alias, events in self.histories.items()
         }
 
     async def close(self) -> None:
@@ -243,7 +243,6 @@ class Session:
         for task in self.updates.values():
             task.cancel()
         await asyncio.gather(*self.updates.values(), return_exceptions=True)
-
 
     async def run(self) -> None:
         """The whole program; raises Difference at the first thing that the model did not say."""

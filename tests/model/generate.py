@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from server_model import World
 from worker_model import Ambiguous
 
-STATES_MAX = 100  # worlds looked at for one operation
+STATES_MAX = 60  # worlds looked at for one operation
 STEPS_MAX = 400
-TRIES = 12
+TRIES = 8
 
 
 @dataclass
@@ -223,8 +223,7 @@ class Generator:
             for run in world.runs.values()
             if run.open
             for activity in run.activities.values()
-            if activity.state == "started"
-            and (run.alias, activity.label, activity.attempt) not in self.ended
+            if activity.state == "started" and (run.alias, activity.label, activity.attempt) not in self.ended
         ]
         if attempts and choose.random() < 0.45:
             return self.end_attempt(*choose.choice(attempts))
@@ -232,8 +231,22 @@ class Generator:
         if not runs:
             return None
         # Where a task is held, more is to arrive; and what children do matters to their parents.
-        run = choose.choices(runs, weights=[3 if run in held else 2 if run.children else 1.5 for run in runs])[0]
-        kind = self.kind({"signal": 10, "update": 5, "cancel": 1.2, "terminate": 0.8 if held else 0.4})
+        run = choose.choices(
+            runs, weights=[3 if run in held else 2 if run.children else 1.5 for run in runs]
+        )[0]
+        kind = self.kind(
+            {
+                "signal": 10,
+                "update": 5,
+                "cancel": 1.2,
+                "terminate": 1.5 if run.start.get("parent") else 0.8 if held else 0.4,
+            }
+        )
+        if kind == "signal" and choose.random() < 0.35:
+            steps = self.directed(world, run)
+            if steps:
+                message = {"id": self.label("s"), "steps": steps}
+                return {"op": "signal", "workflow": run.workflow, "message": message}
         if kind == "update":
             return {
                 "op": "update",
@@ -247,6 +260,29 @@ class Generator:
         if kind == "signal":
             return {"op": "signal", "workflow": run.workflow, "message": self.message(world, run)}
         return {"op": kind, "workflow": run.workflow}
+
+    def directed(self, world: World, run) -> list[dict]:
+        """One thing that chance alone does too rarely, because most that could go with it makes it a race."""
+        choose = self.random
+        if run.start.get("parent") is not None and choose.random() < 0.6:
+            return [self.closing(world)]
+        children = [label for label, known in run.interpreter.pending.items() if known.get("child_started")]
+        activities = [
+            label for label, known in run.interpreter.pending.items() if known["kind"] == "activity"
+        ]
+        if activities and (not children or choose.random() < 0.3):
+            return [{"do": "cancel", "target": choose.choice(activities)}]
+        if not children:
+            return []
+        child = choose.choice(children)
+        workflow = run.interpreter.pending[child]["step"]["workflow"]
+        message = {"id": self.label("s"), "steps": []}
+        step = {"do": "signal_child", "id": self.label("x"), "child": child, "message": message}
+        if choose.random() < 0.3:
+            step = {"do": "signal", "id": step["id"], "workflow": workflow, "message": message}
+        elif world.runs[world.current[workflow]].interpreter.on_cancel == []:
+            step = {"do": "cancel", "target": child}  # it lives on, so nothing races with the answer
+        return [step]
 
     def start(self) -> dict:
         choose = self.random
@@ -274,7 +310,7 @@ class Generator:
 
     def child_program(self, world: World | None) -> dict:
         choose = self.random
-        on_cancel = choose.choice([None, None, [], [{"do": "canceled"}], [{"do": "complete"}]])
+        on_cancel = choose.choice([None, [], [], [{"do": "canceled"}], [{"do": "complete"}]])
         made: dict = {"steps": self.steps(world, None) if choose.random() < 0.6 else []}
         if on_cancel is not None:
             made["on_cancel"] = on_cancel
@@ -305,13 +341,16 @@ class Generator:
             step = self.step(world, run, depth)
             if step is not None:
                 made.append(step)
-        if choose.random() < (0.05 if depth == 0 else 0.12):
+        is_child = run is not None and run.start.get("parent") is not None
+        # Something to close a run over what has arrived meanwhile.
+        held = any(step["do"] == "hold" for step in made)
+        if choose.random() < (0.3 if held else 0.2 if is_child else 0.07 if depth == 0 else 0.12):
             made.append(self.closing(world))
         return made
 
     def closing(self, world: World | None) -> dict:
         choose = self.random
-        kind = choose.choices(["complete", "fail", "continue_as_new"], weights=[4, 2, 2])[0]
+        kind = choose.choices(["complete", "fail", "continue_as_new"], weights=[4, 3, 2])[0]
         if kind == "continue_as_new":
             return {"do": kind, "program": self.child_program(None)}
         if kind == "fail" and choose.random() < 0.3:
@@ -343,14 +382,13 @@ class Generator:
                 label for label, known in run.interpreter.pending.items() if known.get("child_started")
             ]
             waiting = [update for update, state in run.interpreter.answers.items() if state == "waiting"]
-            kinds["child"] = 4 if len(world.current) < 4 else 1
+            kinds["child"] = 5 if len(world.current) < 4 else 1
             kinds["signal"] = 1.5
             kinds["cancel_external"] = 0.7
             if pending:
                 kinds["cancel"] = 4
             if children:
                 kinds["signal_child"] = 2
-                pending += children * 2
             if waiting:
                 kinds["answer"] = 6
         if not self.sticky:
@@ -420,8 +458,8 @@ class Generator:
         elif shape < 0.28:
             step |= {"heartbeat": 0.5, "mode": "token"}
         elif shape < 0.38:
-            step |= {"schedule_to_close": 100}
-        if choose.random() < 0.6:
+            step |= {"schedule_to_close": 100, "retry": {"initial": 3600, "attempts": 3}}
+        if "retry" not in step and choose.random() < 0.6:
             step["retry"] = {
                 "initial": choose.choice([0.01, 0.05, 3600]),
                 "attempts": choose.choice([0, 1, 2, 3]),

@@ -29,7 +29,13 @@ EventType = event_type_pb2.EventType
 # What differs from worker to worker or from byte to byte, by event type; an event of the same kind keeps the rest.
 DROPPED = {
     "WorkflowTaskStarted": {"history_size_bytes", "worker_version"},
-    "WorkflowTaskCompleted": {"sdk_metadata", "metering_metadata", "worker_version", "binary_checksum", "deployment"},
+    "WorkflowTaskCompleted": {
+        "sdk_metadata",
+        "metering_metadata",
+        "worker_version",
+        "binary_checksum",
+        "deployment",
+    },
     "WorkflowTaskFailed": {"worker_version", "binary_checksum"},
     "ActivityTaskStarted": {"worker_version"},
     # A field newer than the reference; where it is written it holds the request's random id.

@@ -8,97 +8,31 @@ does one of these. Nothing here knows how any server is built, and times exist o
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass, field
 
-from worker_model import Ambiguous, Gates, Held, Interpreter, TaskFails, describe
-
-WORKER, DRIVER, SERVER = "worker", "driver", "history-service"
-SOON = 60.0  # whatever is shorter than this happens while a program runs, everything else never does
-TASK_TIMEOUT = 60.0
-# A speculative task that came after more events than this is written down even when all that it does is reject.
-EXEMPT_SPECULATIVE_EVENTS = 10
-ENDS = (
-    "ActivityTaskCompleted",
-    "ActivityTaskFailed",
-    "ActivityTaskTimedOut",
-    "ActivityTaskCanceled",
-    "ChildWorkflowExecutionCompleted",
-    "ChildWorkflowExecutionFailed",
-    "ChildWorkflowExecutionTimedOut",
-    "ChildWorkflowExecutionCanceled",
-    "ChildWorkflowExecutionTerminated",
+from server_commands import Commands
+from server_messages import Messages
+from server_state import (
+    CLOSING,
+    DRIVER,
+    ENDS,
+    EXEMPT_SPECULATIVE_EVENTS,
+    NORMAL_QUEUE,
+    SERVER,
+    SOON,
+    STICKY_QUEUE,
+    TYPE,
+    WORKER,
+    Activity,
+    Run,
+    Task,
+    effective_timeouts,
+    retry_policy,
+    timeout_failure,
 )
-NORMAL_QUEUE = {"name": "%work", "kind": "NORMAL"}
-STICKY_QUEUE = {"name": "<sticky>", "kind": "STICKY", "normal_name": "%work"}
-TYPE = {"name": "program"}
+from worker_model import Ambiguous, Held, TaskFails, describe
 
 
-@dataclass
-class Task:
-    """The one pending workflow task of a run."""
-
-    attempt: int = 1
-    sticky: bool = False
-    speculative: bool = False
-    started: bool = False
-    scheduled_id: int = 0  # virtual while `written` is not so
-    started_id: int = 0
-    written: bool = False
-    updates: list = field(default_factory=list)
-    held: str | None = None
-
-    @property
-    def transient(self) -> bool:
-        return self.attempt > 1
-
-
-@dataclass
-class Activity:
-    label: str
-    step: dict
-    scheduled_id: int
-    state: str = "scheduled"  # scheduled, started, backoff
-    attempt: int = 1
-    last_failure: dict | None = None
-    heartbeat: list | None = None
-    cancel_requested_id: int = 0
-
-
-@dataclass
-class Run:
-    alias: str
-    workflow: str
-    start: dict  # what the next run of a chain inherits: program, memo, retry, timeouts, parent
-    attempt: int = 1
-    first: str = ""
-    events: list = field(default_factory=list)
-    status: str = "created"  # created, running, or how it ended
-    task: Task | None = None
-    sticky: bool = False
-    search_attributes: dict = field(default_factory=dict)  # as the worker's upserts have left them
-    buffered: list = field(default_factory=list)  # (event, key of a Started event, is it one that a request waits for)
-    activities: dict = field(default_factory=dict)
-    timers: dict = field(default_factory=dict)  # timer id to (started event id, seconds)
-    children: dict = field(default_factory=dict)  # initiated id to {label, workflow, started id, run, policy}
-    labels: dict = field(default_factory=dict)  # initiated id to label
-    updates: dict = field(default_factory=dict)
-    cancel_requested: bool = False
-    completed_id: int = 0  # the last WorkflowTaskCompleted
-    previous_started_id: int = 0
-    unhandled_retry: bool = False
-    interpreter: Interpreter = field(default_factory=Interpreter)
-    gates: Gates = field(default_factory=Gates)
-
-    @property
-    def open(self) -> bool:
-        return self.status in ("created", "running")
-
-    @property
-    def next_id(self) -> int:
-        return len(self.events) + 1
-
-
-class World:
+class World(Commands, Messages):
     def __init__(self, sticky: bool) -> None:
         self.sticky = sticky
         self.runs: dict[str, Run] = {}
@@ -107,7 +41,9 @@ class World:
         self.outbox: list[dict] = []
         self.told: dict[str, str] = {}  # update id to what its caller was told
         self.attempts: list[tuple[str, str, int]] = []
-        self.by_request = False  # whether what happens now is the effect of a request that the driver waits for
+        self.by_request = (
+            False  # whether what happens now is the effect of a request that the driver waits for
+        )
         self.features: set[str] = set()
 
     # Histories.
@@ -115,7 +51,9 @@ class World:
     def write(self, run: Run, type: str, **attributes: object) -> int:
         """An event that is never buffered."""
         self._make_real(run)
-        run.events.append({"type": type} | {key: value for key, value in attributes.items() if value is not None})
+        run.events.append(
+            {"type": type} | {key: value for key, value in attributes.items() if value is not None}
+        )
         return len(run.events)
 
     def _make_real(self, run: Run) -> None:
@@ -152,7 +90,9 @@ class World:
         )
         task.started_id = len(run.events)
 
-    def record(self, run: Run, type: str, key: object = None, pair: object = None, **attributes: object) -> None:
+    def record(
+        self, run: Run, type: str, key: object = None, pair: object = None, **attributes: object
+    ) -> None:
         """An event of the kind that waits while a worker holds the workflow task.
 
         `key` names an event so that a later one can say, with `pair`, that its started_event_id is that one's id.
@@ -226,7 +166,9 @@ class World:
         task = run.task
         assert task is not None and not task.started
         if not self.sticky and run.completed_id and task.scheduled_id == run.completed_id + 1:
-            raise Ambiguous("without a cache the SDK replays a task without events together with the next one")
+            raise Ambiguous(
+                "without a cache the SDK replays a task without events together with the next one"
+            )
         task.updates = [
             update for update, known in run.updates.items() if known["state"] in ("admitted", "sent")
         ]
@@ -425,357 +367,6 @@ class World:
         self.features.add("speculative task")
         run.task = Task(sticky=run.sticky, speculative=True, scheduled_id=run.next_id)
 
-    # Commands.
-
-    def _command(self, run: Run, command: dict, completed: int) -> None:
-        kind = command["command"]
-        self.features.add(f"command {kind}")
-        getattr(self, "_command_" + kind)(run, command, completed)
-
-    def _command_activity(self, run: Run, command: dict, completed: int) -> None:
-        step = command["step"]
-        queue = step.get("queue") or "%work"
-        run_timeout = run.start["run_timeout"] or 0.0
-        to_close = float(step.get("schedule_to_close") or 0.0)
-        to_start = float(step.get("schedule_to_start") or 0.0)
-        execution = float(step.get("start_to_close") or 0.0)
-
-        def capped(value: float) -> float:
-            return min(value or run_timeout, run_timeout) if run_timeout else value
-
-        if to_close:
-            to_close = capped(to_close)
-            execution = min(execution or to_close, to_close)
-            to_start = min(to_start or to_close, to_close)
-        else:
-            to_close = run_timeout
-            execution, to_start = capped(execution), capped(to_start)
-        heartbeat = min(float(step.get("heartbeat") or 0.0), execution)
-        scheduled = self.write(
-            run,
-            "ActivityTaskScheduled",
-            activity_id=step["id"],
-            activity_type={"name": "gate"},
-            task_queue={"name": queue, "kind": "NORMAL"},
-            input=[step.get("mode", "token")],
-            schedule_to_close_timeout=to_close,
-            schedule_to_start_timeout=to_start,
-            start_to_close_timeout=execution,
-            heartbeat_timeout=heartbeat,
-            workflow_task_completed_event_id=completed,
-            retry_policy=retry_policy(step.get("retry") or {}),
-            use_workflow_build_id=True if queue == "%work" else None,
-        )
-        timeouts = {
-            "schedule_to_close": to_close,
-            "schedule_to_start": to_start,
-            "start_to_close": execution,
-            "heartbeat": heartbeat,
-        }
-        run.activities[scheduled] = Activity(step["id"], step | {"queue": queue} | timeouts, scheduled)
-        run.labels["activity", scheduled] = step["id"]
-
-    def _command_cancel_activity(self, run: Run, command: dict, completed: int) -> None:
-        scheduled = next(key[1] for key, label in run.labels.items() if label == command["label"])
-        requested = self.write(
-            run,
-            "ActivityTaskCancelRequested",
-            scheduled_event_id=scheduled,
-            workflow_task_completed_event_id=completed,
-        )
-        activity = run.activities.get(scheduled)
-        if activity is None:
-            self.features.add("cancel of an activity whose end is buffered")
-            return
-        activity.cancel_requested_id = requested
-        if activity.state == "started":
-            return
-        self.features.add("cancel of an activity that is not started")
-        del run.activities[activity.scheduled_id]
-        event = {
-            "type": "ActivityTaskCanceled",
-            "details": ["ACTIVITY_ID_NOT_STARTED"],
-            "latest_cancel_requested_event_id": activity.cancel_requested_id,
-            "scheduled_event_id": activity.scheduled_id,
-            "identity": WORKER,
-        }
-        run.buffered.append({"event": event, "key": None, "pair": None, "seen": True})
-
-    def _command_timer(self, run: Run, command: dict, completed: int) -> None:
-        seconds = float(command["step"]["seconds"])
-        started = self.write(
-            run,
-            "TimerStarted",
-            timer_id=command["timer"],
-            start_to_fire_timeout=seconds,
-            workflow_task_completed_event_id=completed,
-        )
-        run.timers[command["timer"]] = (started, seconds)
-        run.labels["timer", command["timer"]] = command["step"]["id"]
-
-    def _command_cancel_timer(self, run: Run, command: dict, completed: int) -> None:
-        timer = command["timer"]
-        if timer in run.timers:
-            started, _ = run.timers.pop(timer)
-        else:
-            fired = next(item for item in run.buffered if item["event"].get("timer_id") == timer)
-            run.buffered.remove(fired)
-            started = fired["event"]["started_event_id"]
-        self.write(
-            run,
-            "TimerCanceled",
-            timer_id=timer,
-            started_event_id=started,
-            workflow_task_completed_event_id=completed,
-            identity=WORKER,
-        )
-
-    def _command_local_marker(self, run: Run, command: dict, completed: int) -> None:
-        step = command["step"]
-        self.write(
-            run,
-            "MarkerRecorded",
-            marker_name="core_local_activity",
-            details={"data": [{"activity_id": step["id"], "activity_type": "local", "attempt": 1}]}
-            | ({} if command["failure"] else {"result": [step["value"]]}),
-            workflow_task_completed_event_id=completed,
-            failure=command["failure"],
-        )
-
-    def _command_patch(self, run: Run, command: dict, completed: int) -> None:
-        self.write(
-            run,
-            "MarkerRecorded",
-            marker_name="core_patch",
-            details={"patch-data": [{"id": command["patch"], "deprecated": False}]},
-            workflow_task_completed_event_id=completed,
-        )
-        self.write(
-            run,
-            "UpsertWorkflowSearchAttributes",
-            workflow_task_completed_event_id=completed,
-            search_attributes={"indexed_fields": {"TemporalChangeVersion": command["patches"]}},
-        )
-
-    def _command_memo(self, run: Run, command: dict, completed: int) -> None:
-        self.write(
-            run,
-            "WorkflowPropertiesModified",
-            workflow_task_completed_event_id=completed,
-            upserted_memo={"fields": command["values"]},
-        )
-
-    def _command_search_attribute(self, run: Run, command: dict, completed: int) -> None:
-        self.write(
-            run,
-            "UpsertWorkflowSearchAttributes",
-            workflow_task_completed_event_id=completed,
-            search_attributes={"indexed_fields": {"ModelKeyword": command["value"]}},
-        )
-        merge(run.search_attributes, {"ModelKeyword": command["value"]})
-
-    def _command_child(self, run: Run, command: dict, completed: int) -> None:
-        step = command["step"]
-        timeouts = effective_timeouts(step)
-        initiated = self.write(
-            run,
-            "StartChildWorkflowExecutionInitiated",
-            namespace="default",
-            workflow_id=step["workflow"],
-            workflow_type=TYPE,
-            task_queue=NORMAL_QUEUE,
-            input=[step["program"]],
-            workflow_execution_timeout=timeouts["execution_timeout"],
-            workflow_run_timeout=timeouts["run_timeout"] or 0.0,
-            workflow_task_timeout=timeouts["task_timeout"],
-            parent_close_policy={"terminate": "TERMINATE", "cancel": "REQUEST_CANCEL", "abandon": "ABANDON"}[
-                step.get("policy", "terminate")
-            ],
-            workflow_task_completed_event_id=completed,
-            workflow_id_reuse_policy="ALLOW_DUPLICATE",
-            retry_policy=retry_policy(step["retry"]) if step.get("retry") else None,
-            memo={"fields": step["memo"]} if step.get("memo") else None,
-            namespace_id="<uuid>",
-            inherit_build_id=True,
-        )
-        run.children[initiated] = {
-            "label": step["id"],
-            "workflow": step["workflow"],
-            "policy": step.get("policy", "terminate"),
-            "started_id": 0,
-            "run": None,
-        }
-        run.labels["child", initiated] = step["id"]
-        self.outbox.append({"kind": "start_child", "run": run.alias, "initiated": initiated, "step": step})
-
-    def _external(self, run: Run, initiated: int, label: str | None, **message: object) -> None:
-        run.labels["external", initiated] = label
-        self.outbox.append({"run": run.alias, "initiated": initiated} | message)
-
-    def _command_signal(self, run: Run, command: dict, completed: int) -> None:
-        step = command["step"]
-        target = {"workflow_id": command.get("child") or step["workflow"]}
-        child_only = True if "child" in command else None
-        initiated = self.write(
-            run,
-            "SignalExternalWorkflowExecutionInitiated",
-            workflow_task_completed_event_id=completed,
-            namespace="default",
-            workflow_execution=target,
-            signal_name="tell",
-            input=[step["message"]],
-            child_workflow_only=child_only,
-            namespace_id="<uuid>",
-        )
-        self._external(
-            run, initiated, step["id"], kind="signal", target=target, message=step["message"], child=child_only
-        )
-
-    def _command_cancel_external(self, run: Run, command: dict, completed: int) -> None:
-        target = {"workflow_id": command["step"]["workflow"]}
-        reason = f"Cancel requested by workflow with run id {run.alias} with reason: "
-        initiated = self.write(
-            run,
-            "RequestCancelExternalWorkflowExecutionInitiated",
-            workflow_task_completed_event_id=completed,
-            namespace="default",
-            workflow_execution=target,
-            reason=reason,
-            namespace_id="<uuid>",
-        )
-        self._external(
-            run, initiated, command["step"]["id"], kind="cancel", target=target, reason=reason, child=None
-        )
-
-    def _command_cancel_child(self, run: Run, command: dict, completed: int) -> None:
-        child = next(item for item in run.children.values() if item["label"] == command["label"])
-        target = {"workflow_id": child["workflow"], "run_id": child["run"]}
-        initiated = self.write(
-            run,
-            "RequestCancelExternalWorkflowExecutionInitiated",
-            workflow_task_completed_event_id=completed,
-            namespace="default",
-            workflow_execution=target,
-            child_workflow_only=True,
-            namespace_id="<uuid>",
-        )
-        self._external(run, initiated, None, kind="cancel", target=target, reason=None, child=True)
-
-    def _command_accept(self, run: Run, command: dict, completed: int) -> None:
-        known = run.updates[command["update"]]
-        known["state"] = "accepted"
-        request = {
-            "meta": {"update_id": command["update"], "identity": DRIVER},
-            "input": {"name": "ask", "args": [known["question"]]},
-        }
-        known["accepted"] = self.write(
-            run,
-            "WorkflowExecutionUpdateAccepted",
-            protocol_instance_id=command["update"],
-            accepted_request_message_id=f"{command['update']}/request",
-            accepted_request_sequencing_event_id=known["sequencing"],
-            accepted_request=request,
-        )
-
-    def _command_answer(self, run: Run, command: dict, completed: int) -> None:
-        known = run.updates[command["update"]]
-        known["state"] = "completed"
-        outcome = command["outcome"]
-        self.write(
-            run,
-            "WorkflowExecutionUpdateCompleted",
-            meta={"update_id": command["update"], "identity": DRIVER},
-            outcome=outcome,
-            accepted_event_id=known["accepted"],
-        )
-        if "failure" in outcome:
-            self.told[command["update"]] = describe(outcome["failure"])
-        else:
-            self.told[command["update"]] = f"ok {outcome['success'][0]}"
-
-    def _command_complete(self, run: Run, command: dict, completed: int) -> None:
-        self.write(
-            run,
-            "WorkflowExecutionCompleted",
-            result=command["result"],
-            workflow_task_completed_event_id=completed,
-        )
-        self.close(run, "Completed", result=command["result"])
-
-    def _command_canceled(self, run: Run, command: dict, completed: int) -> None:
-        self.write(run, "WorkflowExecutionCanceled", workflow_task_completed_event_id=completed)
-        self.close(run, "Canceled")
-
-    def _command_fail(self, run: Run, command: dict, completed: int) -> None:
-        info: dict = {"type": "Program"}
-        if command["non_retryable"]:
-            info["non_retryable"] = True
-        failure = {"message": "program failed", "application_failure_info": info}
-        retry_state, following = self._workflow_retry(run, failure, not command["non_retryable"])
-        self.write(
-            run,
-            "WorkflowExecutionFailed",
-            failure=failure,
-            retry_state=retry_state,
-            workflow_task_completed_event_id=completed,
-            new_execution_run_id=following.alias if following else None,
-        )
-        self.close(run, "Failed", following, failure=failure, retry_state=retry_state)
-
-    def _workflow_retry(self, run: Run, failure: dict, retryable: bool) -> tuple[str, Run | None]:
-        policy = run.start["retry"]
-        if policy is None:
-            return "RETRY_POLICY_NOT_SET", None
-        if not retryable:
-            return "NON_RETRYABLE_FAILURE", None
-        if policy.get("attempts") and run.attempt >= policy["attempts"]:
-            return "MAXIMUM_ATTEMPTS_REACHED", None
-        self.features.add("workflow retry")
-        following = self._new_run(run.workflow, dict(run.start), run)
-        following.attempt = run.attempt + 1
-        self._write_started(
-            following,
-            continued_execution_run_id=run.alias,
-            initiator="RETRY",
-            continued_failure=failure,
-            first_workflow_task_backoff="<0..1>",
-        )
-        return "IN_PROGRESS", following
-
-    def _command_continue_as_new(self, run: Run, command: dict, completed: int) -> None:
-        # The SDK sends the memo that the run started with along, and the search attributes as they are now. What it does
-        # not send is gone.
-        memo = run.start["memo"]
-        attributes = dict(run.search_attributes) or None
-        start = dict(run.start) | {
-            "program": command["program"],
-            "memo": memo,
-            "search_attributes": attributes,
-        }
-        following = self._new_run(run.workflow, start, run)
-        self.write(
-            run,
-            "WorkflowExecutionContinuedAsNew",
-            new_execution_run_id=following.alias,
-            workflow_type=TYPE,
-            task_queue=NORMAL_QUEUE,
-            input=[command["program"]],
-            workflow_run_timeout=run.start["run_timeout"] or 0.0,
-            workflow_task_timeout=run.start["task_timeout"],
-            workflow_task_completed_event_id=completed,
-            memo={"fields": memo} if memo else None,
-            search_attributes={"indexed_fields": attributes} if attributes else None,
-            inherit_build_id=True,
-        )
-        following.start["run_timeout"] = run.start["run_timeout"] or 0.0
-        self._write_started(
-            following,
-            continued_execution_run_id=run.alias,
-            initiator="WORKFLOW",
-            first_workflow_task_backoff="<0..1>",
-        )
-        self.close(run, "ContinuedAsNew", following)
-
     # Runs.
 
     def _new_run(self, workflow: str, start: dict, previous: Run | None = None) -> Run:
@@ -853,7 +444,8 @@ class World:
         parent = run.start.get("parent")
         if following is None and parent is not None:
             self.outbox.append(
-                {"kind": "child_closed", "run": parent["run"], "child": run.alias, "status": status} | told
+                {"kind": "child_closed", "run": parent["run"], "child": run.alias, "status": status}
+                | told
                 | {"initiated": parent["initiated"]}
             )
 
@@ -1171,225 +763,3 @@ class World:
             new_execution_run_id=following.alias if following else None,
         )
         self.close(run, "TimedOut", following, retry_state=state)
-
-    # Messages between workflows.
-
-    def _deliver(self, index: int) -> None:
-        message = self.outbox.pop(index)
-        getattr(self, "_deliver_" + message["kind"])(message)
-
-    def _deliver_start_child(self, message: dict) -> None:
-        parent = self.runs[message["run"]]
-        step = message["step"]
-        if not parent.open:
-            del parent.children[message["initiated"]]
-            return
-        existing = self.runs.get(self.current.get(step["workflow"], ""))
-        if existing is not None and existing.open:
-            self.features.add("child id taken")
-            del parent.children[message["initiated"]]
-            self.record(
-                parent,
-                "StartChildWorkflowExecutionFailed",
-                namespace="default",
-                workflow_id=step["workflow"],
-                workflow_type=TYPE,
-                cause="WORKFLOW_ALREADY_EXISTS",
-                initiated_event_id=message["initiated"],
-                namespace_id="<uuid>",
-            )
-            self.schedule(parent)
-            return
-        root = parent.start["parent"]["root"] if parent.start.get("parent") else {
-            "workflow_id": parent.workflow,
-            "run_id": parent.alias,
-        }
-        timeouts = effective_timeouts(step)
-        timeouts["run_timeout"] = timeouts["run_timeout"] or 0.0
-        child = self._new_run(
-            step["workflow"],
-            timeouts
-            | {
-                "program": step["program"],
-                "memo": step.get("memo"),
-                "retry": step.get("retry"),
-                "unconfirmed": True,
-                "parent": {
-                    "workflow": parent.workflow,
-                    "run": parent.alias,
-                    "initiated": message["initiated"],
-                    "root": root,
-                },
-            },
-        )
-        self._write_started(child)
-        self.outbox.append({"kind": "child_started", "run": parent.alias, "initiated": message["initiated"], "child": child.alias})
-
-    def _deliver_child_started(self, message: dict) -> None:
-        parent, child = self.runs[message["run"]], self.runs[message["child"]]
-        if not parent.open:
-            raise Ambiguous("the parent closed while its child was started")
-        known = parent.children[message["initiated"]]
-        known["run"] = child.alias
-        self.record(
-            parent,
-            "ChildWorkflowExecutionStarted",
-            key=("child", message["initiated"]),
-            namespace="default",
-            initiated_event_id=message["initiated"],
-            workflow_execution={"workflow_id": child.workflow, "run_id": child.alias},
-            workflow_type=TYPE,
-            namespace_id="<uuid>",
-        )
-        self.schedule(parent)
-        child.start = {key: value for key, value in child.start.items() if key != "unconfirmed"}
-        if child.open:
-            self.schedule(child)
-
-    def _deliver_signal(self, message: dict) -> None:
-        sender = self.runs[message["run"]]
-        if not sender.open:
-            return  # what a run asks of others goes with it
-        target = self._target(message, sender)
-        if target is None or not target.open:
-            self._outcome(message, "SignalExternalWorkflowExecutionFailed")
-            return
-        self.signal(
-            target,
-            message["message"],
-            SERVER,
-            external_workflow_execution={"workflow_id": sender.workflow, "run_id": sender.alias},
-        )
-        self._outcome(message, "ExternalWorkflowExecutionSignaled")
-
-    def _deliver_cancel(self, message: dict) -> None:
-        sender = self.runs[message["run"]]
-        if not sender.open:
-            return
-        target = self._target(message, sender)
-        if target is None:
-            self._outcome(message, "RequestCancelExternalWorkflowExecutionFailed")
-            return
-        self.request_cancel(
-            target,
-            cause=message["reason"],
-            external_initiated_event_id=message["initiated"],
-            external_workflow_execution={"workflow_id": sender.workflow, "run_id": sender.alias},
-            identity=SERVER,
-        )
-        self._outcome(message, "ExternalWorkflowExecutionCancelRequested")
-
-    def _target(self, message: dict, sender: Run) -> Run | None:
-        workflow = message["target"]["workflow_id"]
-        alias = message["target"].get("run_id") or self.current.get(workflow)
-        target = self.runs.get(alias or "")
-        if target is None or workflow == sender.workflow:
-            return None
-        if message["child"] and (target.start.get("parent") or {}).get("run") != sender.alias:
-            return None
-        return target
-
-    def _outcome(self, message: dict, type: str) -> None:
-        """The second half of a message: the sender hears of it, possibly later than the target's worker."""
-        self.outbox.append({"kind": "outcome", "run": message["run"], "type": type, "message": message})
-
-    def _deliver_outcome(self, item: dict) -> None:
-        sender, message = self.runs[item["run"]], item["message"]
-        if not sender.open:
-            return
-        failed = item["type"].endswith("Failed")
-        self.features.add(item["type"])
-        self.record(
-            sender,
-            item["type"],
-            cause="EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND" if failed else None,
-            namespace="default",
-            workflow_execution=message["target"],
-            initiated_event_id=message["initiated"],
-            namespace_id="<uuid>",
-        )
-        self.schedule(sender)
-
-    def _deliver_child_closed(self, message: dict) -> None:
-        parent, child = self.runs[message["run"]], self.runs[message["child"]]
-        initiated = message["initiated"]
-        if not parent.open or initiated not in parent.children:
-            return
-        known = parent.children[initiated]
-        if not known["started_id"] and not any(item["key"] == ("child", initiated) for item in parent.buffered):
-            raise Ambiguous("a child ended before its parent knew that it had started")
-        self.features.add(f"child {message['status']}")
-        self.record(
-            parent,
-            f"ChildWorkflowExecution{message['status']}",
-            result=message.get("result"),
-            failure=message.get("failure"),
-            namespace="default",
-            workflow_execution={"workflow_id": child.workflow, "run_id": child.alias},
-            workflow_type=TYPE,
-            initiated_event_id=initiated,
-            started_event_id=known["started_id"],
-            namespace_id="<uuid>",
-            retry_state=message.get("retry_state"),
-        )
-        parent.children[initiated] = known | {"policy": "abandon"}
-        self.schedule(parent)
-
-    def _deliver_close_child(self, message: dict) -> None:
-        parent = self.runs[message["run"]]
-        child = self.runs.get(self.current.get(message["workflow"], ""))
-        if child is None or not child.open or child.first != message["first"]:
-            return
-        if message["policy"] == "terminate":
-            self.terminate(child, reason="<why>", identity=SERVER)
-        else:
-            self.request_cancel(
-                child,
-                external_workflow_execution={"workflow_id": parent.workflow, "run_id": parent.alias},
-                identity=SERVER,
-            )
-
-
-CLOSING = ("complete", "fail", "canceled", "continue_as_new")
-
-
-def merge(into: dict, values: dict) -> None:
-    into |= values
-    for key in [key for key, value in into.items() if value is None]:
-        del into[key]
-
-
-def retry_policy(fields: dict) -> dict:
-    initial = float(fields.get("initial", 1))
-    made: dict = {
-        "initial_interval": initial,
-        "backoff_coefficient": fields.get("coefficient", 2.0),
-        "maximum_interval": round(100 * initial, 6),
-    }
-    if fields.get("attempts"):
-        made["maximum_attempts"] = fields["attempts"]
-    if fields.get("non_retryable"):
-        made["non_retryable_error_types"] = fields["non_retryable"]
-    return made
-
-
-def effective_timeouts(options: dict) -> dict:
-    execution = options.get("execution_timeout")
-    run = options.get("run_timeout")
-    if execution:
-        run = min(run or execution, execution)
-    return {
-        "execution_timeout": float(execution) if execution else None,
-        "run_timeout": float(run) if run else None,
-        "task_timeout": min(TASK_TIMEOUT, float(run)) if run else TASK_TIMEOUT,
-    }
-
-
-def timeout_failure(kind: str, heartbeat: list | None, cause: dict | None) -> dict:
-    info: dict = {"timeout_type": kind}
-    if heartbeat is not None:
-        info["last_heartbeat_details"] = heartbeat
-    made: dict = {"source": "Server", "timeout_failure_info": info}
-    if cause is not None:
-        made["cause"] = cause
-    return made

@@ -37,7 +37,9 @@ def describe(failure: dict | None) -> str:
         return "-"
     cause = describe(failure.get("cause"))
     if "application_failure_info" in failure:
-        return f"application({failure['application_failure_info'].get('type')}, {failure['message']}, {cause})"
+        return (
+            f"application({failure['application_failure_info'].get('type')}, {failure['message']}, {cause})"
+        )
     if "timeout_failure_info" in failure:
         info = failure["timeout_failure_info"]
         return f"timeout({info['timeout_type']}, {info.get('last_heartbeat_details', [])}, {cause})"
@@ -216,7 +218,7 @@ class Interpreter:
     def _do_cancel(self, step: dict) -> None:
         label = step["target"]
         pending = self.pending.get(label)
-        if pending is None or pending["cancelled"]:
+        if pending is None or (pending["cancelled"] and pending["kind"] != "child"):
             return
         if not pending["sent"] or label in self.resolved_now:
             raise Ambiguous("cancel of what starts or ends in the same task")
@@ -252,9 +254,7 @@ class Interpreter:
     def _do_patch(self, step: dict) -> None:
         if step["id"] not in self.patches:
             self.patches.append(step["id"])
-            self.commands.append(
-                {"command": "patch", "patch": step["id"], "patches": sorted(self.patches)}
-            )
+            self.commands.append({"command": "patch", "patch": step["id"], "patches": sorted(self.patches)})
 
     def _do_hold(self, step: dict) -> None:
         if not self.gates.is_released(step["id"]):
