@@ -515,7 +515,10 @@ void matching_offer(struct matching *matching, const struct store_ready *task)
         fleeting_offer(matching, &name, task);
         return;
     }
-    struct matching_queue *queue = queue_get(matching, &name);
+    struct matching_queue *queue = matching_queue_find(matching, &name);
+    /* For its statistics. Queues that nobody polls must not take all the room of those that somebody will. */
+    if (queue == NULL && (name.normal.size != 0 || matching->queues.count < MATCHING_QUEUES_MAX / 2))
+        queue = queue_get(matching, &name);
     if (queue == NULL)
         return; /* the row waits on disk; the first poller reads it */
     rates_add(queue, task->priority, false);

@@ -860,3 +860,29 @@ TEST(a_queue_asks_for_its_settings_and_hands_nothing_out_before_it_has_them)
     CHECK_INT(worker.got, 7);
     matching_free(matching);
 }
+
+TEST(queues_that_nobody_polls_leave_room_for_those_that_somebody_does)
+{
+    struct matching           *matching = begin(4);
+    struct matching_statistics statistics;
+    for (size_t i = 0; i < MATCHING_QUEUES_MAX; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "queue-%zu", i);
+        struct queue_name  queue = normal_name(name);
+        struct store_ready row = row_of_key(&queue, (store_number)i + 1, 3, "");
+        matching_offer(matching, &row);
+    }
+    matching_statistics(matching, &statistics);
+    CHECK_INT(statistics.queues, MATCHING_QUEUES_MAX / 2);
+    struct queue_name name = normal_name("polled");
+    struct worker     worker = worker_make("w");
+    poll_as(matching, &name, &worker);
+    answer(matching);
+    matching_cancel(matching, &worker.poller);
+    fake_now += MATCHING_IDLE_NS;
+    while (matching_next_due(matching) <= fake_now)
+        matching_turn(matching);
+    matching_statistics(matching, &statistics);
+    CHECK_INT(statistics.queues, 0);
+    matching_free(matching);
+}
