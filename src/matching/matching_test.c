@@ -340,6 +340,38 @@ TEST(a_withdrawn_task_is_not_handed_out)
     matching_free(matching);
 }
 
+TEST(a_task_without_a_row_waits_for_a_poller_and_no_longer_than_it_is_wanted)
+{
+    struct matching   *matching = begin(4);
+    struct queue_name  name = normal_name("q"), sticky = sticky_name("s", "q");
+    struct worker      first = worker_make("a"), second = worker_make("b"), third = worker_make("c");
+    struct store_ready task = row_make(&name, 7, 3), on_sticky = row_make(&sticky, 8, 3);
+    task.without_row = on_sticky.without_row = true;
+    matching_offer(matching, &task); /* to a queue that nobody knows yet */
+    poll_as(matching, &name, &first);
+    CHECK_INT(first.got, 7);
+    matching_offer(matching, &on_sticky); /* nobody polls there: the normal queue has it */
+    poll_as(matching, &name, &second);
+    CHECK_INT(second.got, 8);
+    task.sequence = 9;
+    matching_offer(matching, &task);
+    fake_now += MATCHING_FLEETING_NS + 1;
+    poll_as(matching, &name, &third);
+    CHECK_INT(third.got, 0);
+    task.sequence = 10;
+    matching_offer(matching, &task); /* at once */
+    CHECK_INT(third.got, 10);
+    for (store_number i = 0; i <= MATCHING_FLEETING_MAX; i++) { /* one too many: the oldest goes */
+        task.sequence = 100 + i;
+        matching_offer(matching, &task);
+    }
+    third.got = 0;
+    poll_as(matching, &name, &third);
+    CHECK_INT(third.got, 101);
+    answer(matching);
+    matching_free(matching);
+}
+
 TEST(a_sticky_queue_that_died_is_served_by_the_normal_pollers)
 {
     struct matching  *matching = begin(4);
