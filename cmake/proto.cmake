@@ -4,9 +4,15 @@ file(GLOB_RECURSE proto_files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/proto/*.prot
 set(pb_dir ${CMAKE_BINARY_DIR}/generated/pb)
 set(pb_stamp ${CMAKE_BINARY_DIR}/generated/pb.stamp)
 set(pb_sources ${pb_dir}/tables.pb.c ${pb_dir}/descriptors.pb.c)
+# Each header is named, so that what includes one is compiled again in the same build that changed it; those that did not
+# change keep their times. The plugin says which there are.
+execute_process(COMMAND ${CMAKE_SOURCE_DIR}/tools/protoc-gen-perdure --headers ${proto_files}
+                OUTPUT_VARIABLE pb_headers OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+separate_arguments(pb_headers)
+list(TRANSFORM pb_headers PREPEND ${pb_dir}/)
 add_custom_command(
   OUTPUT ${pb_stamp}
-  BYPRODUCTS ${pb_sources} ${pb_dir}/all.pb.h
+  BYPRODUCTS ${pb_sources} ${pb_headers}
   COMMAND ${CMAKE_SOURCE_DIR}/tools/pb_generate ${PROTOC} ${CMAKE_SOURCE_DIR} ${pb_dir}
   COMMAND ${CMAKE_COMMAND} -E touch ${pb_stamp}
   DEPENDS ${proto_files} ${CMAKE_SOURCE_DIR}/tools/protoc-gen-perdure ${CMAKE_SOURCE_DIR}/tools/pb_generate
