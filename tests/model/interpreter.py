@@ -274,8 +274,9 @@ class Program:
         await self.settle()
 
     async def do_cancel(self, step: dict) -> None:
-        self.handles[step["target"]].cancel()
-        await self.settle()
+        if step["target"] in self.handles:
+            self.handles[step["target"]].cancel()
+            await self.settle()
 
     async def do_answer(self, step: dict) -> None:
         self.answers[step["update"]].set_result(None)

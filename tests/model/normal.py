@@ -160,9 +160,9 @@ def event(raw: Message, names: Names) -> dict:
         queue = attributes.get("task_queue")
         if queue is not None and queue.get("kind") == "STICKY":
             queue["name"] = "<sticky>"
-    if name == "WorkflowTaskStarted" and REFERENCE:
-        # The reference forgets who took a speculative task when something else makes it real.
-        attributes.setdefault("identity", "worker")
+    if name == "WorkflowTaskStarted" and REFERENCE and attributes.get("identity") in (None, "history-service"):
+        # The reference forgets who took a speculative task when something else makes it real, or ends it.
+        attributes["identity"] = "worker"
     if "request_id" in attributes:
         attributes["request_id"] = "<id>"
     if name == "MarkerRecorded" and attributes["marker_name"] == "core_local_activity":
