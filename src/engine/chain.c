@@ -127,7 +127,6 @@ static void next_create(struct draft *draft, struct decision *decision, struct n
         .identity = next->identity,
         .started = &next->started,
         .request_id = draft_uuid_text(draft),
-        .user_metadata = next->first_event->user_metadata,
         .links = next->first_event->links,
         .links_count = next->first_event->links_count,
         .backoff = next->backoff,

@@ -134,6 +134,8 @@ async def test_user_metadata_of_starts_and_commands(env):
         await hand.complete(task, complete_workflow())
         task = await hand.poll()
     await hand.complete(task, noted(continue_as_new("type", hand.queue), "again"))
-    closed = (await hand.history())[-1]
+    *_, closed = await hand.history()
     assert types([closed]) == ["ContinuedAsNew"] and payload_value(closed.user_metadata.summary) == "again"
+    following = closed.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+    assert not (await hand.history(run_id=following))[0].HasField("user_metadata")
     await hand.rpc.TerminateWorkflowExecution(workflow_execution={"workflow_id": hand.workflow_id})
