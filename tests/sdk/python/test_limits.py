@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+import grpc
 import pytest
 from temporalio.api.common.v1 import message_pb2 as common
+from temporalio.api.update.v1 import message_pb2 as update_pb2
 
 from support.env import Env, own_server, restart
 from support.grpc_client import Code, rejects, resource_exhausted
@@ -162,7 +164,9 @@ async def test_ids(env):
             ("task_queue", {"name": text(40)}, {"name": text(41)}),
             ("request_id", text(40), text(41)),
         ):
-            base = dict(workflow_id=own.unique[:8] + field, workflow_type={"name": "t"}, task_queue={"name": "q"})
+            base = dict(
+                workflow_id=own.unique[:8] + field, workflow_type={"name": "t"}, task_queue={"name": "q"}
+            )
             fields = Hand(own).start_fields() | base | {"request_id": own.unique[:8] + field}
             with rejects(Code.INVALID_ARGUMENT, text="limit of 40 bytes"):
                 await own.rpc.StartWorkflowExecution(**fields | {field: past})
@@ -291,7 +295,9 @@ async def test_search_attributes(env):
             await Hand(own).start(search_attributes=search_attributes(a="", b="", c=""))
         both = search_attributes(a="", b="")
         room = 150 - both.ByteSize()
-        await Hand(own).start(search_attributes=search_attributes(a=text(room // 2), b=text(room - room // 2)))
+        await Hand(own).start(
+            search_attributes=search_attributes(a=text(room // 2), b=text(room - room // 2))
+        )
         with rejects(Code.INVALID_ARGUMENT, text="150 bytes"):
             await Hand(own).start(
                 search_attributes=search_attributes(a=text(room // 2), b=text(room - room // 2 + 1))
@@ -325,6 +331,7 @@ async def test_search_attributes(env):
 
 async def test_links(env):
     async with limited(env, links_max=2, link_size_max=200) as own:
+
         def link(run: str = "r"):
             return {"workflow_event": {"namespace": "n", "workflow_id": "w", "run_id": run}}
 
@@ -339,11 +346,15 @@ async def test_links(env):
             await hand.start(links=[link(largest["workflow_event"]["run_id"] + "x")])
         await hand.start(links=[link(), largest])
         event = (await hand.history())[0]
-        assert [entry.workflow_event.run_id for entry in event.links] == ["r", largest["workflow_event"]["run_id"]]
+        assert [entry.workflow_event.run_id for entry in event.links] == [
+            "r",
+            largest["workflow_event"]["run_id"],
+        ]
 
 
 async def test_callbacks(env):
     async with limited(env, callbacks_max=2, callback_url_size_max=40, callback_header_size_max=10) as own:
+
         def callback(url_size: int = 40, header_size: int = 10):
             base = "http://127.0.0.1:1/"
             header = {"k": text(header_size - 1)} if header_size else {}
@@ -385,7 +396,8 @@ async def test_buffered_queries(env):
         await hand.complete(
             task,
             query_results={
-                key: {"result_type": "QUERY_RESULT_TYPE_ANSWERED", "answer": payloads("ok")} for key in task.queries
+                key: {"result_type": "QUERY_RESULT_TYPE_ANSWERED", "answer": payloads("ok")}
+                for key in task.queries
             },
         )
         await asyncio.gather(*(one for one in waiting if one is not refused))
@@ -471,7 +483,11 @@ def large_memo(size: int):
             "BAD_SIGNAL_WORKFLOW_EXECUTION_ATTRIBUTES",
             "SignalExternalWorkflowExecutionInitiated",
         ),
-        (lambda hand, size: large_memo(size), "BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES", "WorkflowPropertiesModified"),
+        (
+            lambda hand, size: large_memo(size),
+            "BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES",
+            "WorkflowPropertiesModified",
+        ),
     ],
 )
 async def test_payloads_of_commands(env, command, cause, event):
@@ -571,6 +587,41 @@ async def test_updates(env):
         assert (await hand.update("up", id="u2")).outcome.HasField("success")
 
 
+async def known(hand: Hand, id: str) -> bool:
+    try:
+        await hand.poll_update(id)
+    except grpc.aio.AioRpcError as error:
+        assert error.code() == Code.NOT_FOUND
+        return False
+    return True
+
+
+async def test_bytes_of_updates_in_flight(env):
+    async with limited(env, updates_in_flight_size_max=1024) as own:
+        hand = Hand(own)
+        await hand.start()
+        await hand.step()
+
+        def size(id: str, letters: int) -> int:
+            return update_pb2.Request(**hand.update_fields("up", text(letters), id=id)["request"]).ByteSize()
+
+        first = hand.updating("up", text(300), id="u1")
+        task = await hand.poll()
+        letters = 300
+        while size("u1", 300) + size("u2", letters) < 1023:
+            letters += 1
+        with rejects(Code.RESOURCE_EXHAUSTED, resource_exhausted, text="1024 bytes"):
+            await hand.update("up", text(letters + 1), id="u2")
+        second = hand.updating("up", text(letters), id="u2")
+        while not await known(hand, "u2"):
+            pass
+        await hand.answer(task, accept(task.messages[0]), respond("u1"))
+        await first
+        task = await hand.poll()
+        await hand.answer(task, accept(task.messages[0]), respond("u2"))
+        await second
+
+
 async def test_signals(env):
     async with limited(env, signals_max=2) as own:
         hand = Hand(own)
@@ -626,7 +677,10 @@ async def test_history_events(env):
         assert await hand.status() == "RUNNING"
         await hand.signal("seven")
         tail = (await hand.history())[-1]
-        check_tail([tail], E("Terminated", identity="history-service", reason="Workflow history count exceeds limit."))
+        check_tail(
+            [tail],
+            E("Terminated", identity="history-service", reason="Workflow history count exceeds limit."),
+        )
 
 
 async def test_history_size(env):
@@ -707,7 +761,9 @@ async def test_activity_results_and_heartbeats(env):
         assert answer.cancel_requested
         events = await hand.history()
         check_tail([e for e in events if "ActivityTaskCompleted" in types([e])], E("ActivityTaskCompleted"))
-        for nth, words in enumerate(("Complete result exceeds size limit", "Heartbeat details exceeds size limit")):
+        for nth, words in enumerate(
+            ("Complete result exceeds size limit", "Heartbeat details exceeds size limit")
+        ):
             failed = find_attributes(events, "ActivityTaskFailed", nth)
             assert failed.failure.server_failure_info.non_retryable
             assert words in failed.failure.message
