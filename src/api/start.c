@@ -18,6 +18,23 @@ struct start_fields {
     struct bytes                           *request_id;
 };
 
+/* The two requests name what they have in common alike; C has no other word for that. */
+#define START_FIELDS(request)                                                                                \
+    (struct start_fields)                                                                                    \
+    {                                                                                                        \
+        .workflow_id = (request)->workflow_id, .cron_schedule = (request)->cron_schedule,                    \
+        .memo = (request)->memo, .search_attributes = (request)->search_attributes,                          \
+        .input = (request)->input, .header = (request)->header, .user_metadata = (request)->user_metadata,   \
+        .priority = (request)->priority, .type = (request)->workflow_type,                                   \
+        .task_queue = (request)->task_queue, .retry_policy = (request)->retry_policy,                        \
+        .execution_timeout = (request)->workflow_execution_timeout,                                          \
+        .run_timeout = (request)->workflow_run_timeout, .task_timeout = (request)->workflow_task_timeout,    \
+        .start_delay = (request)->workflow_start_delay, .versioning = (request)->versioning_override,        \
+        .time_skipping = (request)->time_skipping_config, .links = (request)->links,                         \
+        .link_count = (request)->links_count, .reuse = (request)->workflow_id_reuse_policy,                  \
+        .conflict = (request)->workflow_id_conflict_policy, .request_id = &(request)->request_id,            \
+    }
+
 static enum status check_namespace_open(struct rpc *rpc, struct error *error)
 {
     if (rpc->ns.state != enums_NAMESPACE_STATE_DEPRECATED)
@@ -153,30 +170,7 @@ static void started(struct request *request)
 enum status start_check(struct rpc *rpc, struct workflowservice_StartWorkflowExecutionRequest *request,
                         struct error *error)
 {
-    struct start_fields fields = {
-        .workflow_id = request->workflow_id,
-        .cron_schedule = request->cron_schedule,
-        .memo = request->memo,
-        .search_attributes = request->search_attributes,
-        .input = request->input,
-        .header = request->header,
-        .user_metadata = request->user_metadata,
-        .priority = request->priority,
-        .type = request->workflow_type,
-        .task_queue = request->task_queue,
-        .retry_policy = request->retry_policy,
-        .execution_timeout = request->workflow_execution_timeout,
-        .run_timeout = request->workflow_run_timeout,
-        .task_timeout = request->workflow_task_timeout,
-        .start_delay = request->workflow_start_delay,
-        .versioning = request->versioning_override,
-        .time_skipping = request->time_skipping_config,
-        .links = request->links,
-        .link_count = request->links_count,
-        .reuse = request->workflow_id_reuse_policy,
-        .conflict = request->workflow_id_conflict_policy,
-        .request_id = &request->request_id,
-    };
+    struct start_fields                      fields = START_FIELDS(request);
     const struct workflow_OnConflictOptions *options = request->on_conflict_options;
     enum status                              status = check_start(rpc, &fields, error);
     if (status != ST_OK ||
@@ -212,30 +206,7 @@ void signal_with_start_workflow(struct rpc *rpc)
 {
     struct workflowservice_SignalWithStartWorkflowExecutionRequest *request =
         (struct workflowservice_SignalWithStartWorkflowExecutionRequest *)(uintptr_t)rpc->request;
-    struct start_fields fields = {
-        .workflow_id = request->workflow_id,
-        .cron_schedule = request->cron_schedule,
-        .memo = request->memo,
-        .search_attributes = request->search_attributes,
-        .input = request->input,
-        .header = request->header,
-        .user_metadata = request->user_metadata,
-        .priority = request->priority,
-        .type = request->workflow_type,
-        .task_queue = request->task_queue,
-        .retry_policy = request->retry_policy,
-        .execution_timeout = request->workflow_execution_timeout,
-        .run_timeout = request->workflow_run_timeout,
-        .task_timeout = request->workflow_task_timeout,
-        .start_delay = request->workflow_start_delay,
-        .versioning = request->versioning_override,
-        .time_skipping = request->time_skipping_config,
-        .links = request->links,
-        .link_count = request->links_count,
-        .reuse = request->workflow_id_reuse_policy,
-        .conflict = request->workflow_id_conflict_policy,
-        .request_id = &request->request_id,
-    };
+    struct start_fields fields = START_FIELDS(request);
     if (check_start(rpc, &fields, &rpc->error) != ST_OK ||
         check_id("SignalName", request->signal_name, &rpc->error) != ST_OK ||
         check_name(rpc, "SignalName", request->signal_name, &rpc->error) != ST_OK ||
