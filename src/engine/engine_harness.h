@@ -143,32 +143,67 @@ static inline void world_check_restore(struct world *w, struct world_run *run, s
     execution_free(restored);
 }
 
+/* A run whose rows are part of a history, and the first event that is not among those. */
+struct world_part {
+    struct world_run *run;
+    int64_t           end;
+};
+
+/* Whose rows a run's history before `end` is made of, the last first: of every base no more than any run that came of it
+ * shares with it, which is nothing at all where one was reset to before its own beginning. */
+static inline size_t world_parts(struct world_run *run, int64_t end, struct world_part parts[WORLD_RUNS_MAX])
+{
+    size_t count = 0;
+    for (struct world_run *at = run; at != NULL; at = at->base) {
+        parts[count++] = (struct world_part){ .run = at, .end = end };
+        end = MIN(end, at->fork_event_id);
+    }
+    return count;
+}
+
 /* What the runtime folds for a fork: the run as it was before `end`. False: that is within a transition. The caller frees. */
 static inline bool world_fold_before(struct world_run *run, int64_t end, struct execution **ret_state)
 {
-    struct world_run *chain[WORLD_RUNS_MAX];
-    size_t            depth = 0;
+    struct world_part parts[WORLD_RUNS_MAX];
+    size_t            count = world_parts(run, end, parts);
     struct error      error = { 0 };
     int64_t           next = 1;
-    for (struct world_run *at = run; at != NULL; at = at->base)
-        chain[depth++] = at;
     *ret_state = workflow_kind.state_new(&run->identity);
-    while (depth-- > 0) {
-        struct world_run *at = chain[depth];
-        int64_t           to = depth == 0 ? end : MIN(end, chain[depth - 1]->fork_event_id);
-        for (size_t i = 0; i < at->row_count && next < to; i++) {
+    while (count-- > 0) {
+        struct world_run *at = parts[count].run;
+        for (size_t i = 0; i < at->row_count && next < parts[count].end; i++) {
             struct transition_record record = { .number = (int64_t)i + 1,
                                                 .first_event_id = at->rows[i].first_event_id,
                                                 .events = at->rows[i].events,
                                                 .event_count = at->rows[i].event_count,
                                                 .delta = at->rows[i].delta };
-            if (next + (int64_t)record.event_count > to)
+            if (next + (int64_t)record.event_count > parts[count].end)
                 return false;
             CHECK_INT(execution_apply(*ret_state, &record, &error), ST_OK);
             next += (int64_t)record.event_count;
         }
     }
     return true;
+}
+
+/* The segments that a run names are where the runtime reads its history, so they are the rows that are folded here. */
+static inline void world_check_prefix(struct world_run *run)
+{
+    const struct lineage *lineage = execution_lineage(run->state);
+    struct world_part     parts[WORLD_RUNS_MAX];
+    size_t                count = world_parts(run->base, run->fork_event_id, parts);
+    uint32_t              named = 0;
+    int64_t               last = 0;
+    while (count-- > 0) {
+        if (parts[count].end - 1 == last)
+            continue;
+        last = parts[count].end - 1;
+        CHECK(named < lineage->prefix_count);
+        CHECK_INT(lineage->prefix[named].branch, parts[count].run->identity.number);
+        CHECK_INT(lineage->prefix[named].last_event_id, last);
+        named++;
+    }
+    CHECK_INT(named, lineage->prefix_count);
 }
 
 static inline struct execution *world_new_state(struct world *w, struct world_run *run)
@@ -507,6 +542,7 @@ static inline void world_create(struct world *w, const struct decision *decision
     w->runs[w->run_count++] = run;
     CHECK(decision->created.run != NULL);
     world_store(w, run, &decision->created);
+    world_check_prefix(run);
     world_check(w, run);
 }
 

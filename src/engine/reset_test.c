@@ -145,6 +145,36 @@ TEST(segments_follow_each_other)
     world_free(w);
 }
 
+/* The second run is reset to before its own beginning, so nothing of it is in what comes of that. */
+TEST(a_run_reset_to_before_its_own_beginning)
+{
+    struct world *w = world_with_much();
+    CHECK_INT(world_reset(w, -1, 10, "reset-1"), ST_OK);
+    CHECK_INT(world_reset(w, -1, 4, "reset-2"), ST_OK);
+    CHECK_INT(execution_lineage(world_state(w))->prefix_count, 1);
+    world_complete_empty(w, world_poll(w)); /* 7 to 9 */
+    CHECK_INT(world_signal(w, "three", "signal-3"), ST_OK);
+    world_complete_empty(w, world_poll(w)); /* 10 signaled, 11 to 13 */
+    CHECK_INT(world_reset(w, -1, 9, "reset-3"), ST_OK);
+    CHECK_TEXT(world_history(w, 1),
+               FIRST_TASK "4 WORKFLOW_TASK_FAILED{2,3,RESET_WORKFLOW,history-service,other}\n"
+                          "5 WORKFLOW_EXECUTION_SIGNALED{one}\n6 WORKFLOW_EXECUTION_SIGNALED{two}\n"
+                          "7 WORKFLOW_TASK_SCHEDULED{queue,1}\n8 WORKFLOW_TASK_STARTED{7}\n"
+                          "9 WORKFLOW_TASK_FAILED{7,8,RESET_WORKFLOW,history-service,other}\n"
+                          "10 WORKFLOW_EXECUTION_SIGNALED{three}\n11 WORKFLOW_TASK_SCHEDULED{queue,1}");
+    CHECK_INT(world_state(w)->activity_count, 0);
+    /* Beyond where the second run began. */
+    CHECK_INT(world_reset(w, 2, 13, "reset-4"), ST_OK);
+    CHECK_INT(failed_at(w, 13)->scheduled_event_id, 11);
+    const struct lineage *lineage = execution_lineage(world_state(w));
+    CHECK_INT(lineage->prefix_count, 2);
+    CHECK_INT(lineage->prefix[0].branch, w->runs[0]->identity.number);
+    CHECK_INT(lineage->prefix[0].last_event_id, 3);
+    CHECK_INT(lineage->prefix[1].branch, w->runs[2]->identity.number);
+    CHECK_INT(lineage->prefix[1].last_event_id, 12);
+    world_free(w);
+}
+
 TEST(a_repeated_reset_is_answered_with_the_run_it_made)
 {
     struct world *w = world_with_much();

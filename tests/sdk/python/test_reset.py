@@ -261,6 +261,49 @@ async def test_closed_runs_and_runs_reset_before(env):
     check_tail(await hand.history(third), reset_failure(first, third), E("WftScheduled"))
 
 
+async def test_a_run_reset_to_before_its_own_beginning(env):
+    """Nothing of the second run is in the third; what comes of the third is made of the first and of that."""
+    hand = Hand(env)
+    await hand.start()
+    await hand.step(start_timer("of the first", 3600))
+    await hand.signal("one")
+    await hand.step()
+    second = await reset(hand, 9)
+    third = hand.run_id = await reset(hand, 4, second)
+    await hand.step(start_timer("of the third", 3600))
+    await hand.signal("two")
+    await hand.step()
+    begun = (
+        *PROLOGUE[:3],
+        reset_failure(second, third),
+        E("Signaled", signal_name="one"),
+        E("WftScheduled"),
+        E("WftStarted"),
+    )
+    fourth = await reset(hand, 8, third)
+    check(
+        await hand.history(fourth),
+        *begun,
+        reset_failure(third, fourth),
+        E("Signaled", signal_name="two"),
+        E("WftScheduled"),
+    )
+    fifth = await reset(hand, 13, third)
+    check(
+        await hand.history(fifth),
+        *begun,
+        E("WftCompleted"),
+        E("TimerStarted", timer_id="of the third"),
+        E("Signaled", signal_name="two"),
+        E("WftScheduled"),
+        E("WftStarted"),
+        reset_failure(third, fifth),
+        E("WftScheduled"),
+    )
+    await hand.step(complete_workflow("end"))
+    check_tail(await hand.history(fifth), E("Completed", result=["end"]))
+
+
 async def test_signals_along_the_chain(env):
     hand = Hand(env)
     await hand.start()
