@@ -108,7 +108,8 @@ func (s *server) launch() error {
 		return err
 	}
 	defer logFile.Close()
-	s.command = exec.Command(binary(), "server", "--grpc", s.address, "--http", s.http, "--store", "sqlite:"+filepath.Join(s.dir, "perdure.db"))
+	s.command = exec.Command(binary(), "server", "--grpc", s.address, "--http", s.http, "--store", "sqlite:"+filepath.Join(s.dir, "perdure.db"),
+		"--callback-url", "127.0.0.1:*,insecure")
 	s.command.Stderr = logFile
 	out, err := s.command.StdoutPipe()
 	if err != nil {

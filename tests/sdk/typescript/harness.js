@@ -45,7 +45,8 @@ export async function startOwnServer() {
   const ports = await freePorts(2);
   const [address, http] = ports.map((port) => `127.0.0.1:${port}`);
   const store = `sqlite:${path.join(directory, 'perdure.db')}`;
-  let running = await launch(['server', '--grpc', address, '--http', http, '--store', store]);
+  const callbacks = ['--callback-url', '127.0.0.1:*,insecure'];
+  let running = await launch(['server', '--grpc', address, '--http', http, '--store', store, ...callbacks]);
   return {
     address,
     // As a power cut would: no drain, no flush.

@@ -10,5 +10,6 @@ describe('the TypeScript SDK', { concurrency: 4 }, async () => {
   await import('./resets.js');
   await import('./operators.js');
   await import('./workers.js');
+  await import('./callbacks.js');
   await import('./restarts.js');
 });

@@ -212,3 +212,9 @@ export async function oversize() {
     return 'failed';
   }
 }
+
+// Its code is broken in its first task, and mended when that has failed.
+export async function faulty() {
+  if (workflowInfo().historyLength <= 3) throw new Error('broken');
+  return 'mended';
+}

@@ -26,6 +26,7 @@ export const GREETED = [...BEGIN, ...activityEnding('ACTIVITY_TASK_COMPLETED'), 
 export const SUITE = { concurrency: true, timeout: 60_000 };
 
 let server;
+export const serverAddress = () => server.address;
 export let connection;
 export let plainConnection; // without the SDK's retries, for refusals
 export let nativeConnection;

@@ -5,25 +5,30 @@ import { describe, it } from 'node:test';
 import { status } from '@grpc/grpc-js';
 import { Client } from '@temporalio/client';
 import proto from '@temporalio/proto';
+import { NativeConnection } from '@temporalio/worker';
 import { notes } from './activities.js';
 import { events, kind, kinds, nanoseconds, only } from './harness.js';
 import { openMailbox } from './resets.js';
 import {
   BEGIN,
   DONE,
+  GREETED,
   QUEUE,
   SUITE,
   TASK,
   client,
   handleOf,
+  isReference,
   nativeConnection,
   plainConnection,
   rejectsWith,
+  serverAddress,
   start,
   startWorker,
   until,
   untilEvent,
 } from './rig.js';
+import { startTally } from './tally.js';
 
 const enums = proto.temporal.api.enums.v1;
 const { TASK_QUEUE_TYPE_ACTIVITY, TASK_QUEUE_TYPE_WORKFLOW } = enums.TaskQueueType;
@@ -117,6 +122,42 @@ describe('workers', SUITE, () => {
     assert.deepEqual(kinds(history), [...BEGIN, DONE]);
     assert.ok(only(history, 'WORKFLOW_EXECUTION_STARTED').eagerExecutionAccepted);
   });
+
+  // The reference has this switched off unless it is told otherwise.
+  it('get an activity with the answer to a workflow task', { skip: isReference() }, async () => {
+    const taskQueue = `${QUEUE}-eager`;
+    const counted = await startTally(serverAddress());
+    const connection = await NativeConnection.connect({ address: counted.address });
+    try {
+      const worker = await startWorker(taskQueue, { connection });
+      try {
+        const handle = await start('greetByActivity', ['eager'], { taskQueue });
+        assert.equal(await handle.result(), 'Hello, eager!');
+        const history = await events(handle);
+        assert.deepEqual(kinds(history), GREETED);
+        assert.equal(Number(only(history, 'ACTIVITY_TASK_STARTED').scheduledEventId), 5);
+      } finally {
+        await worker.stop();
+      }
+    } finally {
+      await connection.close();
+      counted.stop();
+    }
+    assert.deepEqual(counted.tally, { inline: 1, polled: 0 });
+  });
+
+  it('fail a task when the code is broken, and try it again', async () => {
+    const handle = await start('faulty', []);
+    assert.equal(await handle.result(), 'mended');
+    const history = await events(handle);
+    const failing = ['WORKFLOW_TASK_SCHEDULED', 'WORKFLOW_TASK_STARTED', 'WORKFLOW_TASK_FAILED'];
+    assert.deepEqual(kinds(history), ['WORKFLOW_EXECUTION_STARTED', ...failing, ...TASK, DONE]);
+    const { cause, failure, scheduledEventId, startedEventId } = only(history, 'WORKFLOW_TASK_FAILED');
+    const { WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE: unhandled } = enums.WorkflowTaskFailedCause;
+    assert.deepEqual([cause, failure.message], [unhandled, 'broken']);
+    assert.deepEqual([Number(scheduledEventId), Number(startedEventId)], [2, 3]);
+    assert.equal(history[4].workflowTaskScheduledEventAttributes.attempt, 2);
+  });
 });
 
 describe('what is said about a workflow', SUITE, () => {
@@ -178,6 +219,44 @@ describe('a start of what runs already', SUITE, () => {
     assert.equal(only(history, 'WORKFLOW_EXECUTION_OPTIONS_UPDATED').attachedRequestId, request.requestId);
     const { raw } = await handle.describe();
     assert.equal(Number(raw.workflowExtendedInfo.requestIdInfos[request.requestId].eventId), history.length);
+    await handle.terminate();
+  });
+});
+
+describe('links of a start', SUITE, () => {
+  const begin = (workflowId, links) =>
+    plainConnection.workflowService.startWorkflowExecution({
+      namespace: 'default',
+      workflowId,
+      requestId: randomUUID(),
+      workflowType: { name: 'waitForever' },
+      taskQueue: { name: QUEUE },
+      links,
+    });
+
+  it('are on its event, and not too many', async () => {
+    const other = await start('answer', ['linked']);
+    const eventRef = { eventId: 1, eventType: enums.EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED };
+    const workflowEvent = {
+      namespace: 'default',
+      workflowId: other.workflowId,
+      runId: other.firstExecutionRunId,
+      eventRef,
+    };
+    const workflowId = `ts-linking-${randomUUID()}`;
+    const { runId } = await begin(workflowId, [{ workflowEvent }, { batchJob: { jobId: 'a job' } }]);
+    const handle = handleOf(workflowId, runId);
+    await untilEvent(handle, 'WORKFLOW_TASK_COMPLETED');
+    const history = await events(handle);
+    assert.deepEqual(kinds(history), BEGIN);
+    const [first, second, ...more] = history[0].links;
+    assert.equal(more.length, 0);
+    const { namespace, workflowId: linked, runId: linkedRun, eventRef: event } = first.workflowEvent;
+    assert.deepEqual([namespace, linked, linkedRun], ['default', other.workflowId, other.firstExecutionRunId]);
+    assert.deepEqual([Number(event.eventId), event.eventType], [1, eventRef.eventType]);
+    assert.equal(second.batchJob.jobId, 'a job');
+    const tooMany = Array.from({ length: 11 }, () => ({ workflowEvent }));
+    await rejectsWith(begin(`ts-linking-${randomUUID()}`, tooMany), status.INVALID_ARGUMENT);
     await handle.terminate();
   });
 });
