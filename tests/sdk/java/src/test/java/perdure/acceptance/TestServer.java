@@ -47,11 +47,11 @@ final class TestServer implements AutoCloseable {
         String address = "127.0.0.1:" + ports.get(0);
         String http = "127.0.0.1:" + ports.get(1);
         String store = "sqlite:" + directory.resolve("perdure.db");
-        TestServer server =
-                new TestServer(
-                        address,
-                        List.of(binary(), "server", "--grpc", address, "--http", http, "--store", store),
-                        directory);
+        List<String> command =
+                List.of(
+                        binary(), "server", "--grpc", address, "--http", http, "--store", store,
+                        "--callback-url", "127.0.0.1:*,insecure");
+        TestServer server = new TestServer(address, command, directory);
         server.launch();
         return server;
     }
