@@ -263,6 +263,14 @@ void api_drain(struct lane *lane)
     callbacks_drain(self);
 }
 
+bool api_reads(const struct api *api)
+{
+    for (uint32_t i = 0; i < api->lane_count; i++)
+        if (matching_reads(api->lanes[i].matching))
+            return true;
+    return false;
+}
+
 bool api_idle(struct lane *lane)
 {
     const struct api_lane *self = api_lane_of(lane);

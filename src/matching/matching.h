@@ -65,6 +65,8 @@ struct matching *matching_new(struct lane *lane, size_t                         
 /* Pollers and direct tasks have been cancelled; reads that are under way must have been answered (matching_idle). */
 void matching_free(struct matching *matching);
 bool matching_idle(const struct matching *matching);
+/* It waits for the store to answer. */
+bool matching_reads(const struct matching *matching);
 /* A crash: forgets its pollers, direct tasks and reads, which are their owners' again; matching_free may follow. */
 void matching_abandon(struct matching *matching);
 

@@ -383,6 +383,11 @@ bool matching_idle(const struct matching *matching)
     return matching->reads == 0 && matching->poller_count == 0;
 }
 
+bool matching_reads(const struct matching *matching)
+{
+    return matching->reads != 0;
+}
+
 void matching_abandon(struct matching *matching)
 {
     struct table_iterator iterator = { 0 };

@@ -398,6 +398,19 @@ void server_run(struct server *server)
     wait_drained(server);
 }
 
+/* The lanes' threads are gone; what they began comes to its end here. Queues read by themselves, also in a server that is
+ * given up while it starts. */
+static void settle(struct server *server)
+{
+    if (server->runtime == NULL)
+        return;
+    for (uint32_t i = 0; server->api != NULL && i < server->lane_count; i++)
+        api_drain(runtime_lane(server->runtime, i));
+    do {
+        runtime_settle(server->runtime);
+    } while (server->api != NULL && api_reads(server->api));
+}
+
 void server_free(struct server *server)
 {
     web_free(server->web);
@@ -413,8 +426,7 @@ void server_free(struct server *server)
         if (server->lanes[i].wire != NULL)
             wire_server_close_all(server->lanes[i].wire);
     }
-    if (server->runtime != NULL)
-        runtime_settle(server->runtime);
+    settle(server);
     for (uint32_t i = 0; i < server->lane_count; i++) {
         if (server->lanes[i].wire != NULL)
             wire_server_free(server->lanes[i].wire);
