@@ -1,7 +1,7 @@
 # The layers, lowest first: each names what it may include (tools/check_layers holds the code against the same order).
 perdure_module(base Threads::Threads m)
 perdure_module(io perdure_base PkgConfig::LIBEVENT)
-perdure_module(outbound perdure_io PkgConfig::CURL)
+perdure_module(outbound perdure_io ${CMAKE_DL_LIBS}) # and libcurl, when it is needed first
 perdure_module(codec perdure_base perdure_pb)
 perdure_module(wire perdure_io perdure_codec PkgConfig::NGHTTP2 PkgConfig::ZLIB)
 include(cmake/store.cmake)

@@ -1,7 +1,15 @@
-/* outbound.c: libcurl's multi interface on a loop: it tells which sockets and which timer it waits for, and is told of both. */
+/* outbound.c: libcurl's multi interface on a loop: it tells which sockets and which timer it waits for, and is told of both.
+ *
+ * libcurl brings forty libraries along, which are half of what an idle server takes of memory and of time to start, and most
+ * servers never send anything. So it is loaded when it is needed first.
+ */
 #include "outbound/outbound.h"
 
+#define CURL_DISABLE_TYPECHECK /* its macros would name the functions */
 #include <curl/curl.h>
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
 
 #include "base/buffer.h"
 
@@ -9,17 +17,33 @@
 /* Idle connections that are kept for the next request. */
 #define CONNECTIONS_IDLE_MAX 16L
 
+#define LIBRARY "libcurl.so.4"
+#define FUNCTIONS(X)                                                                                         \
+    X(global_init)                                                                                           \
+    X(easy_init)                                                                                             \
+    X(easy_cleanup) X(easy_setopt) X(easy_getinfo) X(easy_header) X(easy_strerror) X(multi_init)             \
+        X(multi_cleanup) X(multi_setopt) X(multi_assign) X(multi_add_handle) X(multi_remove_handle)          \
+            X(multi_info_read) X(multi_socket_action) X(slist_append) X(slist_free_all)
+#define MEMBER(name) __typeof__(curl_##name) *name;
+static struct {
+    FUNCTIONS(MEMBER)
+} curl;
+static pthread_once_t loading = PTHREAD_ONCE_INIT;
+static bool           loaded;
+static char           problem[256]; /* when it was not */
+
 struct outbound_client {
     struct loop         *loop;
-    CURLM               *multi;
+    CURLM               *multi; /* NULL before the first request */
     struct loop_timer    timer;
     struct loop_deferred finish; /* tells who waits, outside of libcurl */
     struct list          transfers, sockets;
+    struct list          refused; /* transfers that end without having begun, since libcurl is not there */
 };
 struct transfer {
-    struct list        link; /* in the client's transfers */
+    struct list        link; /* in the client's transfers or refused */
     struct outbound   *outbound;
-    CURL              *easy;
+    CURL              *easy; /* NULL when refused */
     struct curl_slist *headers;
     struct buffer      answer;
     char               url[OUTBOUND_URL_MAX + 1];
@@ -32,11 +56,35 @@ struct socket {
     curl_socket_t           fd;
 };
 
+/* --- the library --- */
+
+static bool find(void *library, const char *name, void *ret_function)
+{
+    void *symbol = dlsym(library, name);
+    memcpy(ret_function, &symbol, sizeof symbol);
+    return symbol != NULL;
+}
+
+static void load(void)
+{
+    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    bool  complete = library != NULL;
+#define FIND(name) complete = complete && find(library, "curl_" #name, &curl.name);
+    FUNCTIONS(FIND)
+    if (!complete) {
+        const char *why = dlerror();
+        snprintf(problem, sizeof problem, LIBRARY " cannot be loaded: %s", why == NULL ? "?" : why);
+        return;
+    }
+    loaded = curl.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+    if (!loaded)
+        snprintf(problem, sizeof problem, LIBRARY " does not start");
+}
+
 enum status outbound_prepare(struct error *error)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
-        return ST_OK;
-    return error_set(error, ST_UNAVAILABLE, "libcurl does not start");
+    pthread_once(&loading, load);
+    return loaded ? ST_OK : error_set(error, ST_UNAVAILABLE, "%s", problem);
 }
 
 /* --- what libcurl waits for --- */
@@ -44,7 +92,7 @@ enum status outbound_prepare(struct error *error)
 static void act(struct outbound_client *client, curl_socket_t fd, int what)
 {
     int running;
-    curl_multi_socket_action(client->multi, fd, what, &running);
+    curl.multi_socket_action(client->multi, fd, what, &running);
     loop_defer(client->loop, &client->finish);
 }
 
@@ -69,7 +117,7 @@ static int on_socket(CURL *easy UNUSED, curl_socket_t fd, int what, void *contex
     if (what == CURL_POLL_REMOVE) {
         if (socket != NULL)
             socket_free(socket);
-        curl_multi_assign(client->multi, fd, NULL);
+        curl.multi_assign(client->multi, fd, NULL);
         return 0;
     }
     if (socket == NULL) {
@@ -78,7 +126,7 @@ static int on_socket(CURL *easy UNUSED, curl_socket_t fd, int what, void *contex
         socket->fd = fd;
         socket->watch = loop_watch_new(client->loop, fd, socket_ready, socket);
         list_append(&client->sockets, &socket->link);
-        curl_multi_assign(client->multi, fd, socket);
+        curl.multi_assign(client->multi, fd, socket);
     }
     loop_watch_set(socket->watch, ((what & CURL_POLL_IN) != 0 ? LOOP_READ : 0u) |
                                       ((what & CURL_POLL_OUT) != 0 ? LOOP_WRITE : 0u));
@@ -112,9 +160,11 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
 
 static void transfer_free(struct outbound_client *client, struct transfer *transfer)
 {
-    curl_multi_remove_handle(client->multi, transfer->easy);
-    curl_easy_cleanup(transfer->easy);
-    curl_slist_free_all(transfer->headers);
+    if (transfer->easy != NULL) {
+        curl.multi_remove_handle(client->multi, transfer->easy);
+        curl.easy_cleanup(transfer->easy);
+        curl.slist_free_all(transfer->headers);
+    }
     buffer_release(&transfer->answer);
     list_remove(&transfer->link);
     transfer->outbound->transfer = NULL;
@@ -130,13 +180,13 @@ static void read_answer(struct transfer *transfer, CURLcode result)
     outbound->status = 0;
     if (result != CURLE_OK) {
         error_set(&outbound->error, ST_UNAVAILABLE, "%s",
-                  transfer->reason[0] != '\0' ? transfer->reason : curl_easy_strerror(result));
+                  transfer->reason[0] != '\0' ? transfer->reason : curl.easy_strerror(result));
         return;
     }
-    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl.easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
     outbound->status = (int)status;
     outbound->answer = buffer_bytes(&transfer->answer);
-    if (curl_easy_header(transfer->easy, "nexus-request-retryable", 0, CURLH_HEADER, -1, &retryable) ==
+    if (curl.easy_header(transfer->easy, "nexus-request-retryable", 0, CURLH_HEADER, -1, &retryable) ==
         CURLHE_OK)
         outbound->retryable = strcmp(retryable->value, "true") == 0    ? 1
                               : strcmp(retryable->value, "false") == 0 ? 0
@@ -148,12 +198,16 @@ static void finish(struct loop_deferred *deferred)
     struct outbound_client *client = CONTAINER_OF(deferred, struct outbound_client, finish);
     CURLMsg                *message;
     int                     left;
-    while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
+    LIST_FOR_EACH (transfer, &client->refused, struct transfer, link) {
+        transfer->outbound->done(transfer->outbound);
+        transfer_free(client, transfer);
+    }
+    while (client->multi != NULL && (message = curl.multi_info_read(client->multi, &left)) != NULL) {
         struct transfer *transfer;
         if (message->msg != CURLMSG_DONE)
             continue;
         CURLcode result = message->data.result;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
+        curl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
         read_answer(transfer, result);
         struct outbound *outbound = transfer->outbound;
         outbound->done(outbound); /* may send the next one, not this one */
@@ -165,7 +219,7 @@ static void finish(struct loop_deferred *deferred)
 /* False: libcurl has no memory. What libcurl would say by itself is left out unless the caller says it. */
 static bool add_headers(struct transfer *transfer, const struct outbound *outbound)
 {
-    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
+    struct curl_slist *list = curl.slist_append(NULL, "Expect:");
     struct buffer      line = { 0 };
     bool               typed = false;
     for (size_t i = 0; i < outbound->header_count && list != NULL; i++) {
@@ -176,48 +230,77 @@ static bool add_headers(struct transfer *transfer, const struct outbound *outbou
                            header->value.size == 0 ? ";" : ": "); /* an empty value is sent by a semicolon */
         buffer_append(&line, header->value);
         buffer_append_byte(&line, '\0');
-        list = curl_slist_append(list, (const char *)line.base);
+        list = curl.slist_append(list, (const char *)line.base);
         typed |= bytes_equal_text(header->name, "content-type");
     }
     if (!typed && list != NULL)
-        list = curl_slist_append(list, "Content-Type:");
+        list = curl.slist_append(list, "Content-Type:");
     buffer_release(&line);
     transfer->headers = list;
     return list != NULL;
 }
 
+static enum status begin(struct outbound_client *client, struct error *error)
+{
+    enum status status = outbound_prepare(error);
+    if (status != ST_OK || client->multi != NULL)
+        return status;
+    client->multi = curl.multi_init();
+    if (client->multi == NULL)
+        panic("out of memory");
+    curl.multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl.multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
+    curl.multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl.multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
+    curl.multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_IDLE_MAX);
+    return ST_OK;
+}
+
+static void transfer_begin(struct outbound_client *client, struct transfer *transfer)
+{
+    struct outbound *outbound = transfer->outbound;
+    CURL            *easy = curl.easy_init();
+    if (easy == NULL)
+        panic("out of memory");
+    transfer->easy = easy;
+    list_append(&client->transfers, &transfer->link);
+    memcpy(transfer->url, outbound->url.base, outbound->url.size);
+    if (!add_headers(transfer, outbound))
+        panic("out of memory");
+    curl.easy_setopt(easy, CURLOPT_URL, transfer->url);
+    curl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl.easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl.easy_setopt(easy, CURLOPT_USERAGENT, USER_AGENT);
+    curl.easy_setopt(easy, CURLOPT_POST, 1L);
+    curl.easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)outbound->body.size);
+    curl.easy_setopt(easy, CURLOPT_POSTFIELDS,
+                     outbound->body.size == 0 ? "" : (const char *)outbound->body.base);
+    curl.easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
+    curl.easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(outbound->timeout_ns / NS_PER_MS));
+    curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl.easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+    curl.easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->reason);
+    curl.easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+    if (curl.multi_add_handle(client->multi, easy) != CURLM_OK)
+        panic("libcurl takes no transfer");
+}
+
 void outbound_client_send(struct outbound_client *client, struct outbound *outbound)
 {
     struct transfer *transfer = xcalloc(1, sizeof *transfer);
-    CURL            *easy = curl_easy_init();
     assert(outbound->transfer == NULL);
     assert(outbound->url.size <= OUTBOUND_URL_MAX);
-    if (easy == NULL)
-        panic("out of memory");
-    memcpy(transfer->url, outbound->url.base, outbound->url.size);
     transfer->outbound = outbound;
-    transfer->easy = easy;
     outbound->transfer = transfer;
-    list_append(&client->transfers, &transfer->link);
-    if (!add_headers(transfer, outbound))
-        panic("out of memory");
-    curl_easy_setopt(easy, CURLOPT_URL, transfer->url);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, USER_AGENT);
-    curl_easy_setopt(easy, CURLOPT_POST, 1L);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)outbound->body.size);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS,
-                     outbound->body.size == 0 ? "" : (const char *)outbound->body.base);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(outbound->timeout_ns / NS_PER_MS));
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->reason);
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
-    if (curl_multi_add_handle(client->multi, easy) != CURLM_OK)
-        panic("libcurl takes no transfer");
+    if (begin(client, &outbound->error) == ST_OK) {
+        transfer_begin(client, transfer);
+        return;
+    }
+    outbound->status = 0;
+    outbound->retryable = -1;
+    list_append(&client->refused, &transfer->link);
+    loop_defer(client->loop, &client->finish);
 }
 
 void outbound_client_cancel(struct outbound_client *client, struct outbound *outbound)
@@ -232,18 +315,11 @@ struct outbound_client *outbound_client_new(struct loop *loop)
 {
     struct outbound_client *client = xcalloc(1, sizeof *client);
     client->loop = loop;
-    client->multi = curl_multi_init();
-    if (client->multi == NULL)
-        panic("out of memory");
     loop_timer_init(&client->timer, timer_fired);
     loop_deferred_init(&client->finish, finish);
     list_init(&client->transfers);
     list_init(&client->sockets);
-    curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
-    curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-    curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
-    curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_IDLE_MAX);
+    list_init(&client->refused);
     return client;
 }
 
@@ -253,7 +329,10 @@ void outbound_client_free(struct outbound_client *client)
         return;
     LIST_FOR_EACH (transfer, &client->transfers, struct transfer, link)
         transfer_free(client, transfer);
-    curl_multi_cleanup(client->multi);
+    LIST_FOR_EACH (refused, &client->refused, struct transfer, link)
+        transfer_free(client, refused);
+    if (client->multi != NULL)
+        curl.multi_cleanup(client->multi);
     LIST_FOR_EACH (socket, &client->sockets, struct socket, link)
         socket_free(socket);
     loop_timer_clear(client->loop, &client->timer);

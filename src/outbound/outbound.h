@@ -11,7 +11,7 @@
 #include "io/loop.h"
 
 struct outbound_client;
-/* Once per process, before any thread. */
+/* Loads libcurl, which the first request does otherwise: UNAVAILABLE says what is missing. */
 enum status             outbound_prepare(struct error *error) MUST_USE;
 struct outbound_client *outbound_client_new(struct loop *loop);
 /* What is under way ends without an answer. NULL is fine. */

@@ -336,7 +336,9 @@ enum status server_new(const struct options *options, struct server **ret_server
     pthread_mutex_init(&server->mutex, NULL);
     pthread_cond_init(&server->changed, NULL);
     hash_seed_from_system();
-    enum status status = outbound_prepare(error);
+    enum status status = ST_OK;
+    if (options->callback_count != 0)
+        status = outbound_prepare(error); /* so that what is missing is told now */
     if (status == ST_OK)
         status = store_open(options->store_url, &server->store, error);
     if (status == ST_OK)
