@@ -114,8 +114,13 @@ struct rpc_update {
     struct uuid        run_id;
     int64_t            expires; /* monotonic */
 };
-struct rpc_list {
+/* A read of the store that a call waits for; in the arena, since it is large and polls wait without one. */
+struct rpc_read {
     struct store_read read;
+    struct rpc       *rpc;
+};
+struct rpc_list {
+    struct rpc_read *read;
     union {
         struct bytes         query; /* the token goes with it */
         struct rpc_describe *describe;
@@ -288,6 +293,9 @@ void errand_reset_sticky(struct api_lane *lane, int64_t namespace_number, struct
 /* Clears rpc->work and addresses it: the run when run_id is set, else the current one. */
 void rpc_address(struct rpc *rpc, int command, struct bytes workflow_id, const struct uuid *run_id);
 void rpc_submit(struct rpc *rpc, void (*done)(struct request *request));
+/* Makes rpc->list.read; submitting it is the caller's. */
+struct store_read *rpc_read_new(struct rpc *rpc);
+struct rpc        *rpc_of_read(struct message *message);
 /* The usual end: the engine's error, or rpc->work.response. */
 void rpc_answer(struct request *request);
 /* The lane that owns (the rpc's namespace, workflow id). */

@@ -125,3 +125,16 @@ void rpc_take_back(struct rpc *rpc)
     rpc->work.activity.task = handed->task;
     rpc_submit(rpc, taken_back);
 }
+
+struct store_read *rpc_read_new(struct rpc *rpc)
+{
+    rpc->list.read = ARENA_NEW(&rpc->arena, struct rpc_read);
+    rpc->list.read->rpc = rpc;
+    return &rpc->list.read->read;
+}
+
+struct rpc *rpc_of_read(struct message *message)
+{
+    struct store_read *read = CONTAINER_OF(message, struct store_read, message);
+    return CONTAINER_OF(read, struct rpc_read, read)->rpc;
+}

@@ -228,7 +228,7 @@ static void describe_next(struct rpc *rpc);
 static void counted(struct message *message)
 {
     struct store_read   *read = CONTAINER_OF(message, struct store_read, message);
-    struct rpc          *rpc = CONTAINER_OF(CONTAINER_OF(read, struct rpc_list, read), struct rpc, list);
+    struct rpc          *rpc = rpc_of_read(message);
     struct rpc_describe *self = rpc->list.describe;
     if (read->status != ST_OK) {
         rpc_fail(rpc, ST_UNAVAILABLE, "the tasks of the queue could not be counted: %s", read->error.message);
@@ -255,7 +255,8 @@ static void describe_next(struct rpc *rpc)
     while (self->reads && self->at < self->type_count && memo_get(rpc, &self->types[self->at]))
         self->at++;
     if (self->reads && self->at < self->type_count) {
-        rpc->list.read = (struct store_read){
+        struct store_read *read = rpc_read_new(rpc);
+        *read = (struct store_read){
             .kind = STORE_READ_READY_COUNTS,
             .namespace_number = rpc->ns.number,
             .queue = self->types[self->at].name.name,
@@ -264,7 +265,7 @@ static void describe_next(struct rpc *rpc)
             .home = lane_mailbox(rpc_lane(rpc)),
             .message.run = counted,
         };
-        store_read(runtime_store(rpc->home->api->runtime), &rpc->list.read);
+        store_read(runtime_store(rpc->home->api->runtime), read);
         return;
     }
     if (request->api_mode == enums_DESCRIBE_TASK_QUEUE_MODE_ENHANCED)

@@ -3,12 +3,6 @@
 #include "api/list_filter.h"
 #include "base/hash.h"
 
-static struct rpc *rpc_of_read(struct message *message)
-{
-    struct store_read *read = CONTAINER_OF(message, struct store_read, message);
-    return CONTAINER_OF(CONTAINER_OF(read, struct rpc_list, read), struct rpc, list);
-}
-
 /* --- rows as clients see them --- */
 
 static struct common_WorkflowExecution *execution_of(struct rpc *rpc, struct bytes workflow_id,
@@ -64,7 +58,7 @@ static uint64_t query_hash(const struct rpc *rpc, struct bytes query)
 
 static enum status page_parse(struct rpc *rpc, struct bytes token, struct bytes query, struct error *error)
 {
-    struct store_read    *read = &rpc->list.read;
+    struct store_read    *read = &rpc->list.read->read;
     struct token_ListPage page;
     if (token.size == 0)
         return ST_OK;
@@ -112,7 +106,7 @@ static void answer_list(struct rpc *rpc, struct workflow_WorkflowExecutionInfo *
 static void list_read(struct message *message)
 {
     struct rpc        *rpc = rpc_of_read(message);
-    struct store_read *read = &rpc->list.read;
+    struct store_read *read = &rpc->list.read->read;
     if (read->status != ST_OK) {
         rpc_fail(rpc, read->status, "%s", read->error.message);
         return;
@@ -131,7 +125,7 @@ static void list_read(struct message *message)
 static void read_submit(struct rpc *rpc, enum store_read_kind kind, struct store_filter *filter,
                         void (*done)(struct message *))
 {
-    struct store_read *read = &rpc->list.read;
+    struct store_read *read = &rpc->list.read->read;
     read->kind = kind;
     read->namespace_number = rpc->ns.number;
     read->filter = filter;
@@ -143,7 +137,7 @@ static void read_submit(struct rpc *rpc, enum store_read_kind kind, struct store
 
 static void list_submit(struct rpc *rpc, int32_t page_size, struct store_filter *filter)
 {
-    struct store_read *read = &rpc->list.read;
+    struct store_read *read = &rpc->list.read->read;
     read->limit = page_size <= 0 ? rpc_limits(rpc)->list_page_max
                                  : MIN((size_t)page_size, rpc_limits(rpc)->list_page_max);
     read->size_limit = LIST_PAGE_SIZE;
@@ -154,6 +148,7 @@ static void list_by_query(struct rpc *rpc, struct bytes query, int32_t page_size
 {
     struct list_query parsed;
     rpc->list.query = query;
+    rpc_read_new(rpc);
     if (list_query_parse(query, &rpc->arena, &parsed, &rpc->error) != ST_OK ||
         page_parse(rpc, token, query, &rpc->error) != ST_OK) {
         rpc_fail_error(rpc, &rpc->error);
@@ -241,6 +236,7 @@ static void add_execution(struct rpc *rpc, struct store_filter *all,
 
 static void list_by_filter(struct rpc *rpc, struct store_filter *all, int32_t page_size, struct bytes token)
 {
+    rpc_read_new(rpc);
     /* The token goes with the request's own bytes but the token itself; its page follows from the row alone. */
     if (page_parse(rpc, token, BYTES_EMPTY, &rpc->error) != ST_OK) {
         rpc_fail_error(rpc, &rpc->error);
@@ -305,7 +301,7 @@ static struct bytes keyword_payload(struct rpc *rpc, const char *text)
 static void count_read(struct message *message)
 {
     struct rpc        *rpc = rpc_of_read(message);
-    struct store_read *read = &rpc->list.read;
+    struct store_read *read = &rpc->list.read->read;
     if (read->status != ST_OK) {
         rpc_fail(rpc, read->status, "%s", read->error.message);
         return;
@@ -339,6 +335,6 @@ void count_workflows(struct rpc *rpc)
         rpc_fail_error(rpc, &rpc->error);
         return;
     }
-    rpc->list.read.group_column = parsed.group_by_status ? (int32_t)STORE_COLUMN_STATUS : -1;
+    rpc_read_new(rpc)->group_column = parsed.group_by_status ? (int32_t)STORE_COLUMN_STATUS : -1;
     read_submit(rpc, STORE_READ_COUNT, parsed.filter, count_read);
 }
