@@ -21,9 +21,21 @@
 #define FUNCTIONS(X)                                                                                         \
     X(global_init)                                                                                           \
     X(easy_init)                                                                                             \
-    X(easy_cleanup) X(easy_setopt) X(easy_getinfo) X(easy_header) X(easy_strerror) X(multi_init)             \
-        X(multi_cleanup) X(multi_setopt) X(multi_assign) X(multi_add_handle) X(multi_remove_handle)          \
-            X(multi_info_read) X(multi_socket_action) X(slist_append) X(slist_free_all)
+    X(easy_cleanup)                                                                                          \
+    X(easy_setopt)                                                                                           \
+    X(easy_getinfo)                                                                                          \
+    X(easy_header)                                                                                           \
+    X(easy_strerror)                                                                                         \
+    X(multi_init)                                                                                            \
+    X(multi_cleanup)                                                                                         \
+    X(multi_setopt)                                                                                          \
+    X(multi_assign)                                                                                          \
+    X(multi_add_handle)                                                                                      \
+    X(multi_remove_handle)                                                                                   \
+    X(multi_info_read)                                                                                       \
+    X(multi_socket_action)                                                                                   \
+    X(slist_append)                                                                                          \
+    X(slist_free_all)
 #define MEMBER(name) __typeof__(curl_##name) *name;
 static struct {
     FUNCTIONS(MEMBER)
