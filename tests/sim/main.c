@@ -36,9 +36,9 @@ int main(int argc, char **argv)
     log_set_level(verbose ? LOG_INFO : LOG_OFF);
     for (uint64_t i = 0; i < runs; i++) {
         uint64_t trace, again;
-        if (!sim_run(seed + i, verbose, &trace))
+        if (!sim_run(seed + i, NULL, verbose, &trace))
             failed++;
-        if (twice && (!sim_run(seed + i, false, &again) || again != trace)) {
+        if (twice && (!sim_run(seed + i, NULL, false, &again) || again != trace)) {
             fprintf(stderr, "seed %" PRIu64 ": two runs differ (%016" PRIx64 ", %016" PRIx64 ")\n", seed + i,
                     trace, again);
             failed++;

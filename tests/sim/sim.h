@@ -22,24 +22,35 @@
 
 struct sim;
 
-/* --- store.c: the memory store behind faults --- */
-struct sim_store {
-    struct store   store;
-    struct store  *inner;
-    struct sim    *sim;
-    struct mailbox box;     /* the memory store answers here */
-    struct list    pending; /* struct sim_operation: submitted, not done */
-    struct list    done;    /* done, not yet answered */
-    int64_t        ready_at, answer_at;
-    int64_t        full_until;
-    bool           foreign_full;
-    uint64_t       batches, faults[6];
+/* What the server's data is on, when it is not memory. The store it opens answers within submit and read. */
+struct sim_disk {
+    struct store *(*open)(void *context);
+    struct store *(*restart)(
+        void *context);            /* the process dies: the store is left as it is, and opened again */
+    bool (*is_off)(void *context); /* the power went: nothing of the last operation may be answered */
+    void *context;
 };
-void    sim_store_init(struct sim_store *store, struct sim *sim);
+
+/* --- store.c: the memory store, or one on a disk, behind faults --- */
+struct sim_store {
+    struct store           store;
+    struct store          *inner;
+    const struct sim_disk *disk; /* NULL: memory */
+    struct sim            *sim;
+    struct mailbox         box;     /* the memory store answers here */
+    struct list            pending; /* struct sim_operation: submitted, not done */
+    struct list            done;    /* done, not yet answered */
+    int64_t                ready_at, answer_at;
+    int64_t                full_until;
+    bool                   foreign_full;
+    uint64_t               batches, faults[6];
+};
+void    sim_store_init(struct sim_store *store, struct sim *sim, const struct sim_disk *disk);
 bool    sim_store_step(struct sim_store *store);   /* one operation is done; false: none may be now */
 bool    sim_store_answer(struct sim_store *store); /* one answer goes out */
 int64_t sim_store_due(const struct sim_store *store);
 void    sim_store_crash(struct sim_store *store);
+void    sim_store_restart(struct sim_store *store);
 void    sim_store_release(struct sim_store *store);
 
 /* --- world.c: time, lanes, calls --- */
@@ -97,7 +108,8 @@ struct sim {
     struct operators        *operators;
     char                     failure[512];
 };
-bool    sim_run(uint64_t seed, bool verbose, uint64_t *ret_trace);
+/* `disk`: NULL for memory. */
+bool    sim_run(uint64_t seed, const struct sim_disk *disk, bool verbose, uint64_t *ret_trace);
 void    sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void    sim_log(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool    sim_chance(struct sim *sim, double probability);

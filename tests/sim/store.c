@@ -78,6 +78,14 @@ static void read(struct store *store, struct store_read *read)
     list_append(&self->pending, &operation->link);
 }
 
+/* Whether there is a disk below that fails by itself. If its power went, the process is gone before it answers. */
+static bool look_at_disk(struct sim_store *self)
+{
+    if (self->disk != NULL && self->disk->is_off(self->disk->context))
+        self->sim->fatal = true;
+    return self->disk != NULL;
+}
+
 static void perform_batch(struct sim_store *self, struct sim_operation *operation)
 {
     struct store_batch *batch = operation->batch;
@@ -87,6 +95,8 @@ static void perform_batch(struct sim_store *self, struct sim_operation *operatio
         struct message *message = mailbox_take(&self->box);
         assert(message == &batch->message);
         batch->home = operation->home;
+        if (look_at_disk(self) && batch->outcome != STORE_DURABLE)
+            return; /* its own trouble */
         if (batch->outcome != STORE_DURABLE)
             sim_fail(self->sim, "a batch that the runtime made was refused: %s", batch->error.message);
     }
@@ -112,6 +122,7 @@ static void perform_read(struct sim_store *self, struct sim_operation *operation
     struct message *message = mailbox_take(&self->box);
     assert(message == &read_->message);
     read_->home = operation->home;
+    (void)look_at_disk(self);
 }
 
 /* A read that is drawn, or the oldest batch: batches are done in order, readers run beside the writer. */
@@ -176,12 +187,18 @@ void sim_store_crash(struct sim_store *self)
     forget(&self->done);
 }
 
+void sim_store_restart(struct sim_store *self)
+{
+    if (self->disk != NULL)
+        self->inner = self->disk->restart(self->disk->context);
+}
+
 static enum status probe(struct store *store, struct error *error)
 {
     struct sim_store *self = store_of(store);
     if (self->sim->faulty && self->full_until > self->sim->wall)
         return error_set(error, ST_RESOURCE_EXHAUSTED, "still full");
-    return ST_OK;
+    return self->disk == NULL ? ST_OK : store_probe(self->inner, error);
 }
 
 static void statistics(struct store *store, struct store_statistics *ret_statistics)
@@ -198,10 +215,10 @@ static const struct store_operations operations = {
     "simulated", submit, read, probe, statistics, close_store
 };
 
-void sim_store_init(struct sim_store *self, struct sim *sim)
+void sim_store_init(struct sim_store *self, struct sim *sim, const struct sim_disk *disk)
 {
-    *self = (struct sim_store){ .store.operations = &operations, .sim = sim };
-    self->inner = store_memory_open(STORE_MEMORY_IMMEDIATE);
+    *self = (struct sim_store){ .store.operations = &operations, .sim = sim, .disk = disk };
+    self->inner = disk == NULL ? store_memory_open(STORE_MEMORY_IMMEDIATE) : disk->open(disk->context);
     mailbox_init(&self->box, NULL, NULL);
     list_init(&self->pending);
     list_init(&self->done);

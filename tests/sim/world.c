@@ -269,6 +269,7 @@ static void crash(struct sim *sim)
     runtime_abandon(sim->runtime);
     sim->fatal = false;
     sim->namespace_ready = false;
+    sim_store_restart(&sim->store);
     struct list broken;
     list_init(&broken);
     list_splice(&broken, &sim->answered);
@@ -462,7 +463,7 @@ static bool audit_over(struct sim *sim)
     return actors_audited(sim);
 }
 
-bool sim_run(uint64_t seed, bool verbose, uint64_t *ret_trace)
+bool sim_run(uint64_t seed, const struct sim_disk *disk, bool verbose, uint64_t *ret_trace)
 {
     struct sim *sim = xcalloc(1, sizeof(*sim));
     sim->seed = seed;
@@ -474,7 +475,7 @@ bool sim_run(uint64_t seed, bool verbose, uint64_t *ret_trace)
     list_init(&sim->answered);
     heap_init(&sim->actions);
     configure(sim);
-    sim_store_init(&sim->store, sim);
+    sim_store_init(&sim->store, sim, disk);
     sim->journal = journal_new(sim);
     boot(sim);
     sim->faulty = true;
