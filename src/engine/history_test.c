@@ -491,8 +491,9 @@ TEST(cancel_and_terminate)
 
 TEST(run_and_execution_timeouts)
 {
-    struct world *w = world_new(1);
-    world_start_request(w, "r")->workflow_run_timeout = duration_of_ns(&w->arena, 30 * NS_PER_S);
+    struct world                                         *w = world_new(1);
+    struct workflowservice_StartWorkflowExecutionRequest *start = world_start_request(w, "r");
+    start->workflow_run_timeout = duration_of_ns(&w->arena, 30 * NS_PER_S);
     CHECK(world_start_send(w) != NULL);
     world_advance(w, 25 * NS_PER_S);
     world_poll(w);

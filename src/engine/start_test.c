@@ -8,7 +8,8 @@ static struct world *with_existing(enum existing existing)
     struct world *w = world_new(1);
     if (existing == NONE)
         return w;
-    world_start_request(w, "old")->workflow_run_timeout = duration_of_ns(&w->arena, 100 * NS_PER_S);
+    struct workflowservice_StartWorkflowExecutionRequest *start = world_start_request(w, "old");
+    start->workflow_run_timeout = duration_of_ns(&w->arena, 100 * NS_PER_S);
     CHECK(world_start_send(w) != NULL);
     if (existing == OPEN)
         return w;

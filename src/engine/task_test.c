@@ -447,7 +447,8 @@ TEST(queries_go_where_they_can_be_answered)
     world_free(w);
 
     w = world_new(1);
-    world_start_request(w, "r")->workflow_start_delay = duration_of_ns(&w->arena, 60 * NS_PER_S);
+    struct workflowservice_StartWorkflowExecutionRequest *start = world_start_request(w, "r");
+    start->workflow_start_delay = duration_of_ns(&w->arena, 60 * NS_PER_S);
     CHECK(world_start_send(w) != NULL);
     ask(w, 0, ST_FAILED_PRECONDITION);
     world_free(w);

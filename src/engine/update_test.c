@@ -359,8 +359,9 @@ TEST(limits_at_and_past)
 
 TEST(an_update_starts_a_delayed_run_early_and_without_a_trace)
 {
-    struct world *w = world_new(1);
-    world_start_request(w, "start-1")->workflow_start_delay = duration_of_ns(&w->arena, 60 * NS_PER_S);
+    struct world                                         *w = world_new(1);
+    struct workflowservice_StartWorkflowExecutionRequest *start = world_start_request(w, "start-1");
+    start->workflow_start_delay = duration_of_ns(&w->arena, 60 * NS_PER_S);
     CHECK(world_start_send(w) != NULL);
     CHECK_INT(world_update(w, "u"), ST_OK);
     message_reject(w, world_completion(w, world_poll(w)), UP);
@@ -370,7 +371,8 @@ TEST(an_update_starts_a_delayed_run_early_and_without_a_trace)
     check_history(w, 2, "2 WORKFLOW_TASK_SCHEDULED{queue,1}");
     world_free(w);
     w = world_new(1); /* the time comes while a worker has the speculative one */
-    world_start_request(w, "start-1")->workflow_start_delay = duration_of_ns(&w->arena, 3 * NS_PER_S);
+    start = world_start_request(w, "start-1");
+    start->workflow_start_delay = duration_of_ns(&w->arena, 3 * NS_PER_S);
     CHECK(world_start_send(w) != NULL);
     CHECK_INT(world_update(w, "u"), ST_OK);
     struct task_ref token = world_poll(w);
