@@ -102,6 +102,79 @@ def test_a_store_has_one_server(start_server, tmp_path):
     assert server.start() < 30, "a lock does not outlive its holder"
 
 
+def in_namespaces(script: str) -> list[str]:
+    """A command that may mount; what it mounts goes with it."""
+    ours = [] if os.geteuid() == 0 else ["--map-root-user"]
+    return ["unshare", *ours, "--mount", "sh", "-ec", script]
+
+
+def alias_of(store: str, kind: str, directory) -> tuple[list[str], str]:
+    """Another name for the same file: what to put before the command, and the name."""
+    alias = directory / "elsewhere" / "alias.db"
+    alias.parent.mkdir()
+    if kind == "symbolic link":
+        alias.symlink_to(store)
+    elif kind == "link of the directory":
+        alias.parent.rmdir()
+        alias.parent.symlink_to(directory)
+        alias = alias.parent / "perdure.db"
+    elif kind == "hard link":
+        os.link(store, alias)
+    else:
+        mounted, alias = (directory, alias.parent / "perdure.db") if kind == "directory mounted" else (store, alias)
+        target = alias.parent if kind == "directory mounted" else alias
+        if kind == "file mounted":
+            alias.touch()
+        return in_namespaces(f'mount --bind "{mounted}" "{target}"; exec "$@"') + ["sh"], str(alias)
+    return [], str(alias)
+
+
+ALIASES = ["symbolic link", "link of the directory", "hard link", "file mounted", "directory mounted"]
+
+
+@pytest.mark.parametrize("kind", ALIASES)
+def test_a_store_has_one_server_by_whatever_name(start_server, tmp_path, kind):
+    server = start_server()
+    store = server.store.removeprefix("sqlite:")
+    before, alias = alias_of(store, kind, tmp_path)
+    done = subprocess.run(
+        [*before, binary(), "server", "--grpc", ANY, "--http", ANY, "--store", f"sqlite:{alias}"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env=clean_environment(),
+    )  # fmt: skip
+    assert done.returncode == 1 and "in use by another server" in done.stderr, done
+    assert client_run(server, "workflow", "start", *IDLE).code == 0, "the first one was not disturbed"
+    assert server.process.poll() is None, server.tail()
+
+
+def test_a_store_with_a_second_name_is_refused(start_server, tmp_path):
+    """SQLite finds the newest commits by the file's name: by another one it would show the file without them."""
+    server = start_server()
+    assert client_run(server, "workflow", "start", "-w", "newest", *IDLE).code == 0
+    server.kill()
+    os.link(tmp_path / "perdure.db", tmp_path / "other.db")
+    for name in ("perdure.db", "other.db"):
+        code, text = refused("--grpc", ANY, "--http", ANY, "--store", f"sqlite:{tmp_path / name}")
+        assert code == 1 and name in text and "hard link" in text
+    (tmp_path / "other.db").unlink()
+    server.start()
+    assert client_run(server, "workflow", "describe", "-w", "newest").code == 0
+
+
+def test_a_stopped_server_keeps_its_store(start_server):
+    """A process that does not run may go on at any time, so its store is not free before it is dead; and then it is at once."""
+    server = start_server()
+    server.process.send_signal(signal.SIGSTOP)
+    for _ in range(3):
+        code, text = refused("--grpc", ANY, "--http", ANY, "--store", server.store)
+        assert code == 1 and f"process {server.process.pid}" in text
+    server.process.send_signal(signal.SIGCONT)
+    assert client_run(server, "workflow", "start", *IDLE).code == 0
+    server.process.send_signal(signal.SIGSTOP)
+    server.kill()
+    server.start()
+    assert client_run(server, "workflow", "count").out == "Total: 1\n"
+
+
 @pytest.mark.parametrize("flag", ["--grpc", "--http"])
 def test_a_port_that_is_taken_is_named(start_server, tmp_path, flag):
     server = start_server()

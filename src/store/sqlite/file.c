@@ -11,7 +11,8 @@
 #include "store/sqlite/sqlite_internal.h"
 
 #define BALLAST_SIZE   (8 << 20)
-#define APPLICATION_ID 0x50645572 /* PdUr: how the file tool and we tell our files */
+#define APPLICATION_ID 0x50645572                  /* PdUr: how the file tool and we tell our files */
+#define OWNER_BYTE     INT64_C(0x7000000000000000) /* no file is so long, so SQLite locks nothing near it */
 
 static char *with_suffix(const char *path, const char *suffix)
 {
@@ -45,38 +46,68 @@ static enum status take_lock(struct sqlite_file *file, struct error *error)
     return ST_OK;
 }
 
-/* SQLite would make the file by the umask. It is opened here before SQLite has, because closing it later would drop the
- * process's locks on it (POSIX). */
-static enum status make_file(const struct sqlite_file *file, struct error *error)
+/* The lock beside the file is found by its name, and a file may have several: a hard link, a mount of it elsewhere. So the
+ * file itself is locked as well, at a byte that SQLite does not know; and not by POSIX locks, which would be the process's,
+ * as SQLite's are, and go when any of its descriptors is closed. */
+static enum status lock_itself(struct sqlite_file *file, struct error *error)
 {
-    int made = open(file->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (made < 0)
-        return error_set(error, ST_UNAVAILABLE, "cannot open the store %s: %s", file->path, strerror(errno));
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = OWNER_BYTE, .l_len = 1 };
+    if (fcntl(file->itself, F_OFD_SETLK, &lock) == 0)
+        return ST_OK;
+    if (errno == EAGAIN || errno == EACCES)
+        return error_set(error, ST_FAILED_PRECONDITION,
+                         "the store %s is in use by another server, by another name of the same file",
+                         file->path);
+    return error_set(error, ST_UNAVAILABLE, "cannot lock the store %s: %s", file->path, strerror(errno));
+}
+
+/* SQLite would make the file by the umask. It is opened here before SQLite has and stays open until SQLite has closed it,
+ * because closing it between would drop the process's locks on it (POSIX). */
+static enum status make_file(struct sqlite_file *file, struct error *error)
+{
     struct stat stat;
-    bool        regular = fstat(made, &stat) == 0 && S_ISREG(stat.st_mode);
-    close(made);
-    return regular ? ST_OK
-                   : error_set(error, ST_FAILED_PRECONDITION, "the store %s is not a file", file->path);
+    file->itself = open(file->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (file->itself < 0 || fstat(file->itself, &stat) != 0)
+        return error_set(error, ST_UNAVAILABLE, "cannot open the store %s: %s", file->path, strerror(errno));
+    if (!S_ISREG(stat.st_mode))
+        return error_set(error, ST_FAILED_PRECONDITION, "the store %s is not a file", file->path);
+    enum status status = lock_itself(file, error);
+    /* SQLite finds its log by the file's name. By another name it would not, and show the file without what is in there. */
+    if (status == ST_OK && stat.st_nlink > 1)
+        return error_set(
+            error, ST_FAILED_PRECONDITION,
+            "the store %s has %ju names (hard links), and its newest commits may be beside another "
+            "one: remove all names but the one it is served by",
+            file->path, (uintmax_t)stat.st_nlink);
+    return status;
+}
+
+/* With symbolic links followed, as SQLite does when it names its log: so all names have one lock. */
+static char *real_path(const char *path)
+{
+    char *real = realpath(path, NULL);
+    return real != NULL ? real : with_suffix(path, "");
 }
 
 enum status sqlite_file_open(struct sqlite_file *file, const char *path, struct error *error)
 {
-    *file = (struct sqlite_file){ .path = with_suffix(path, ""),
-                                  .lock_path = with_suffix(path, "-lock"),
-                                  .ballast_path = with_suffix(path, "-ballast"),
-                                  .lock = -1 };
+    *file = (struct sqlite_file){ .path = real_path(path), .lock = -1, .itself = -1 };
+    file->lock_path = with_suffix(file->path, "-lock");
+    file->ballast_path = with_suffix(file->path, "-ballast");
     enum status status = take_lock(file, error);
     return status == ST_OK ? make_file(file, error) : status;
 }
 
 void sqlite_file_close(struct sqlite_file *file)
 {
+    if (file->itself >= 0)
+        close(file->itself);
     if (file->lock >= 0)
         close(file->lock);
     free(file->path);
     free(file->lock_path);
     free(file->ballast_path);
-    *file = (struct sqlite_file){ .lock = -1 };
+    *file = (struct sqlite_file){ .lock = -1, .itself = -1 };
 }
 
 enum status sqlite_ballast_take(const struct sqlite_file *file, bool with_room, struct error *error)

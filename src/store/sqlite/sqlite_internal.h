@@ -97,7 +97,8 @@ void sqlite_bind_uuid_if_set(struct sqlite_binder *binder, const struct uuid *uu
 
 struct sqlite_file {
     char *path, *lock_path, *ballast_path;
-    int   lock; /* file descriptor */
+    int   lock;   /* the descriptor of FILE-lock */
+    int   itself; /* and of the file, for another lock on it */
 };
 /* Takes the lock and makes the file, readable by its owner only. */
 enum status sqlite_file_open(struct sqlite_file *file, const char *path, struct error *error) MUST_USE;
