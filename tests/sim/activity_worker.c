@@ -77,7 +77,7 @@ void take_activity(struct worker                                              *w
     if (response->input.size == 0)
         sim_fail(sim, "activity %.*s came without its input", BYTES_FMT(response->activity_id));
     journal_attempt_delivered(sim->journal, task->run_id, task->activity_id, task->attempt);
-    if (sim->faulty && sim_chance(sim, sim->configuration.worker_death_rate)) {
+    if (sim_strikes(sim, FAULT_WORKER_DIES)) {
         sim_later(sim, sim_between(sim, NS_PER_S, 30 * NS_PER_S), worker_poll, worker);
         return;
     }

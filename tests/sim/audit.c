@@ -54,7 +54,7 @@ static void audited(struct sim *sim, void *context, const struct error *error, s
         sim_fail(sim, "%s: somebody saw event %" PRId64 ", history ends at %zu", work->id,
                  journal_last(sim->journal, work->audit_run), count);
     journal_check_run(sim->journal, work->audit_run);
-    if (sim->failure[0] != '\0')
+    if (sim_failed(sim))
         return;
     for (int64_t id = 1; id <= (int64_t)count; id++) {
         const struct history_HistoryEvent *event = journal_event(sim->journal, work->audit_run, id);

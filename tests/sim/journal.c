@@ -73,8 +73,9 @@ static void add_event(struct journal *journal, struct run *run, struct bytes raw
     struct seen *seen = run->events[event_id];
     if (seen != NULL) {
         if (!bytes_equal(seen->raw, raw))
-            sim_fail(journal->sim, "event %" PRId64 " of run %.*s was rewritten: type %d, now %zu bytes",
-                     event_id, BYTES_FMT(run->id), seen->event.event_type, raw.size);
+            sim_violated(journal->sim, "L2 history-rewritten",
+                         "event %" PRId64 " of run %.*s was rewritten: type %d, now %zu bytes", event_id,
+                         BYTES_FMT(run->id), seen->event.event_type, raw.size);
         return;
     }
     seen = ARENA_NEW(&journal->arena, struct seen);
@@ -102,8 +103,9 @@ void journal_events(struct journal *journal, struct bytes run_id, struct bytes *
             break;
         }
         if (expected != 0 && event.event_id != expected)
-            sim_fail(journal->sim, "run %.*s: event %" PRId64 " where %" PRId64 " should be",
-                     BYTES_FMT(run_id), event.event_id, expected);
+            sim_violated(journal->sim, "L2 history-gap",
+                         "run %.*s: event %" PRId64 " where %" PRId64 " should be", BYTES_FMT(run_id),
+                         event.event_id, expected);
         expected = event.event_id + 1;
         if (event.event_id >= 1 && event.event_id <= up_to)
             add_event(journal, run, events[i], event.event_id);
@@ -147,16 +149,18 @@ void journal_attempt_delivered(struct journal *journal, struct bytes run_id, str
                                int32_t number)
 {
     if (++attempt_of(journal, run_id, activity_id, number)->delivered > 1)
-        sim_fail(journal->sim, "attempt %d of activity %.*s of run %.*s was handed out twice", number,
-                 BYTES_FMT(activity_id), BYTES_FMT(run_id));
+        sim_violated(journal->sim, "E2 attempt-handed-out-twice",
+                     "attempt %d of activity %.*s of run %.*s was handed out twice", number,
+                     BYTES_FMT(activity_id), BYTES_FMT(run_id));
 }
 
 void journal_attempt_accepted(struct journal *journal, struct bytes run_id, struct bytes activity_id,
                               int32_t number)
 {
     if (++attempt_of(journal, run_id, activity_id, number)->accepted > 1)
-        sim_fail(journal->sim, "two completions of attempt %d of activity %.*s of run %.*s were accepted",
-                 number, BYTES_FMT(activity_id), BYTES_FMT(run_id));
+        sim_violated(journal->sim, "E2 completion-accepted-twice",
+                     "two completions of attempt %d of activity %.*s of run %.*s were accepted", number,
+                     BYTES_FMT(activity_id), BYTES_FMT(run_id));
 }
 
 int32_t journal_attempt_of(struct journal *journal, struct bytes run_id, struct bytes activity_id)
@@ -180,18 +184,21 @@ static void check_timer(struct journal *journal, struct run *run, const struct h
     const struct history_HistoryEvent              *started = journal_event(journal, run->id,
                                                                             attributes->started_event_id);
     if (started == NULL || started->event_type != enums_EVENT_TYPE_TIMER_STARTED) {
-        sim_fail(journal->sim, "run %.*s: a timer fired that was not started", BYTES_FMT(run->id));
+        sim_violated(journal->sim, "T1 timer-unknown", "run %.*s: a timer fired that was not started",
+                     BYTES_FMT(run->id));
         return;
     }
     int64_t asked = duration_ns(started->timer_started_event_attributes->start_to_fire_timeout);
     int64_t took = timestamp_ns(fired->event_time) - timestamp_ns(started->event_time);
     if (took < asked)
-        sim_fail(journal->sim, "run %.*s: a timer of %" PRId64 " ns fired after %" PRId64, BYTES_FMT(run->id),
-                 asked, took);
+        sim_violated(journal->sim, "T1 timer-early",
+                     "run %.*s: a timer of %" PRId64 " ns fired after %" PRId64, BYTES_FMT(run->id), asked,
+                     took);
     /* Where nothing fails, nothing but the disk holds a timer up. */
     if (journal->sim->configuration.calm && took > asked + 4 * NS_PER_S)
-        sim_fail(journal->sim, "run %.*s: a timer of %" PRId64 " ns fired as late as %" PRId64,
-                 BYTES_FMT(run->id), asked, took);
+        sim_violated(journal->sim, "T1 timer-late",
+                     "run %.*s: a timer of %" PRId64 " ns fired as late as %" PRId64, BYTES_FMT(run->id),
+                     asked, took);
 }
 
 /* The acknowledged completion is the one that history has. Results name their attempt. */
@@ -203,7 +210,8 @@ static void check_activity(struct journal *journal, struct run *run,
     const struct history_HistoryEvent *scheduled = journal_event(journal, run->id,
                                                                  attributes->scheduled_event_id);
     if (scheduled == NULL || scheduled->event_type != enums_EVENT_TYPE_ACTIVITY_TASK_SCHEDULED) {
-        sim_fail(journal->sim, "run %.*s: an activity completed that was not scheduled", BYTES_FMT(run->id));
+        sim_violated(journal->sim, "E2 completion-unknown",
+                     "run %.*s: an activity completed that was not scheduled", BYTES_FMT(run->id));
         return;
     }
     struct bytes activity_id = scheduled->activity_task_scheduled_event_attributes->activity_id;
@@ -212,9 +220,9 @@ static void check_activity(struct journal *journal, struct run *run,
     int          size = snprintf(expected, sizeof(expected), "attempt %d.", accepted);
     if (accepted != 0 &&
         memmem(attributes->result.base, attributes->result.size, expected, (size_t)size) == NULL)
-        sim_fail(journal->sim,
-                 "run %.*s: activity %.*s has another result than was acknowledged for attempt %d",
-                 BYTES_FMT(run->id), BYTES_FMT(activity_id), accepted);
+        sim_violated(journal->sim, "E2 completion-other",
+                     "run %.*s: activity %.*s has another result than was acknowledged for attempt %d",
+                     BYTES_FMT(run->id), BYTES_FMT(activity_id), accepted);
 }
 
 /* A child is started once, signals once and ends once. */
@@ -234,7 +242,8 @@ static void check_child(struct journal *journal, const struct run *run,
             ends += event->child_workflow_execution_completed_event_attributes->initiated_event_id ==
                     initiated->event_id;
         else if (event->event_type == enums_EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED)
-            sim_fail(journal->sim, "child %.*s could not be started", BYTES_FMT(child));
+            sim_violated(journal->sim, "E1 child-failed", "child %.*s could not be started",
+                         BYTES_FMT(child));
         else if (event->event_type == enums_EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED &&
                  event->workflow_execution_signaled_event_attributes->external_workflow_execution != NULL)
             signals += bytes_equal(
@@ -242,8 +251,9 @@ static void check_child(struct journal *journal, const struct run *run,
                 child);
     }
     if (started != 1 || signals != 1 || ends != 1)
-        sim_fail(journal->sim, "child %.*s was started %u times, signalled %u times and ended %u times",
-                 BYTES_FMT(child), started, signals, ends);
+        sim_violated(journal->sim, "E1 child-count",
+                     "child %.*s was started %u times, signalled %u times and ended %u times",
+                     BYTES_FMT(child), started, signals, ends);
 }
 
 void journal_check_run(struct journal *journal, struct bytes run_id)
@@ -252,8 +262,9 @@ void journal_check_run(struct journal *journal, struct bytes run_id)
     for (int64_t id = 1; id <= run->last; id++) {
         const struct history_HistoryEvent *event = journal_event(journal, run_id, id);
         if (event == NULL) {
-            sim_fail(journal->sim, "run %.*s: event %" PRId64 " of %" PRId64 " is missing", BYTES_FMT(run_id),
-                     id, run->last);
+            sim_violated(journal->sim, "L2 history-gap",
+                         "run %.*s: event %" PRId64 " of %" PRId64 " is missing", BYTES_FMT(run_id), id,
+                         run->last);
             return;
         }
         if (event->event_type == enums_EVENT_TYPE_TIMER_FIRED)

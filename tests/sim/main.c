@@ -1,51 +1,134 @@
-/* main.c: perdure-sim --seed S [--runs N] [--verbose] [--twice] */
+/* main.c: perdure-sim: what the command line asks for. Exit 0: every run was clean; 1: one was not; 2: a wrong command. */
 #include <stdio.h>
 
 #include "base/log.h"
-#include "sim.h"
+#include "runner.h"
+
+static const char usage[] =
+    "usage: perdure-sim [--seed S] [--runs N] [--seconds T] [--jobs J]   N seeds from S on, or as many as T "
+    "seconds allow\n"
+    "  --twice            each seed is played twice, and must go the same way, step by step\n"
+    "  --statistics       tables of what was covered: faults, methods and answers, methods under faults\n"
+    "  --until-failure    ends at the first one\n"
+    "  --quiet            failures without the last events before them\n"
+    "  --verbose          every event of one seed, on the standard error\n"
+    "  --without KIND,..  these kinds of faults do not strike; `--without help` lists them\n"
+    "  --workflows N      at most N workflows\n"
+    "  --strikes N        faults end after N have struck\n";
+
+static void refuse(const char *what, const char *text)
+{
+    fprintf(stderr, "%s: %s\n%s", what, text, usage);
+    exit(2);
+}
 
 static uint64_t number(const char *text)
 {
     char    *end;
     uint64_t value = strtoull(text, &end, 10);
-    if (*text == '\0' || *end != '\0') {
-        fprintf(stderr, "not a number: %s\n", text);
-        exit(2);
-    }
+    if (*text == '\0' || *end != '\0')
+        refuse("not a number", text);
     return value;
+}
+
+static void without(const char *list, struct sim_options *options)
+{
+    if (strcmp(list, "help") == 0) {
+        for (int kind = 0; kind < SIM_FAULT_COUNT; kind++)
+            printf("%s\n", sim_fault_name((enum sim_fault)kind));
+        exit(0);
+    }
+    for (const char *at = list; *at != '\0';) {
+        size_t         size = strcspn(at, ",");
+        enum sim_fault kind = sim_fault_named(at, size);
+        if (kind == SIM_FAULT_COUNT)
+            refuse("no kind of fault", at);
+        options->without[kind] = true;
+        at += size + (at[size] == ',');
+    }
+}
+
+struct command {
+    struct runner_options runner;
+    bool                  verbose, statistics;
+};
+
+static void parse_value(const char *name, const char *value, struct command *command)
+{
+    struct runner_options *runner = &command->runner;
+    if (strcmp(name, "--seed") == 0)
+        runner->sim.seed = number(value);
+    else if (strcmp(name, "--runs") == 0)
+        runner->runs = number(value);
+    else if (strcmp(name, "--seconds") == 0)
+        runner->seconds = (int64_t)number(value);
+    else if (strcmp(name, "--jobs") == 0)
+        runner->jobs = (unsigned)number(value);
+    else if (strcmp(name, "--workflows") == 0)
+        runner->sim.workflows_max = (unsigned)number(value);
+    else if (strcmp(name, "--strikes") == 0)
+        runner->sim.strikes_max = number(value);
+    else if (strcmp(name, "--without") == 0)
+        without(value, &runner->sim);
+    else
+        refuse("unknown", name);
+}
+
+static void parse(int argc, char **argv, struct command *command)
+{
+    struct {
+        const char *name;
+        bool       *value;
+    } flags[] = {
+        { "--twice", &command->runner.twice },    { "--until-failure", &command->runner.until_failure },
+        { "--quiet", &command->runner.quiet },    { "--verbose", &command->verbose },
+        { "--statistics", &command->statistics },
+    };
+    for (int i = 1; i < argc; i++) {
+        size_t flag = 0;
+        while (flag < ARRAY_COUNT(flags) && strcmp(argv[i], flags[flag].name) != 0)
+            flag++;
+        if (flag < ARRAY_COUNT(flags))
+            *flags[flag].value = true;
+        else if (i + 1 < argc)
+            parse_value(argv[i], argv[i + 1], command), i++;
+        else
+            refuse("unknown", argv[i]);
+    }
+    struct runner_options *runner = &command->runner;
+    if (runner->seconds != 0 && runner->runs == 0)
+        runner->runs = UINT64_MAX - runner->sim.seed;
+    runner->runs = MAX(runner->runs, UINT64_C(1));
+    if (runner->jobs < 1 || runner->jobs > RUNNER_JOBS_MAX)
+        refuse("jobs", "from 1 to 16");
+}
+
+/* In this process, so that a debugger sees it. */
+static int play_verbose(const struct sim_options *options)
+{
+    struct sim_recorder  *recorder = xcalloc(1, sizeof(*recorder));
+    struct sim_statistics statistics = { 0 };
+    struct sim_outcome    outcome;
+    log_set_level(LOG_INFO);
+    recorder->prints = true;
+    sim_run(options, &statistics, recorder, NULL, &outcome);
+    free(recorder);
+    return outcome.invariant[0] == '\0' ? 0 : 1;
 }
 
 int main(int argc, char **argv)
 {
-    uint64_t seed = 1, runs = 1, failed = 0, all = 0;
-    bool     verbose = false, twice = false;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
-            seed = number(argv[++i]);
-        } else if (strcmp(argv[i], "--runs") == 0 && i + 1 < argc) {
-            runs = number(argv[++i]);
-        } else if (strcmp(argv[i], "--verbose") == 0) {
-            verbose = true;
-        } else if (strcmp(argv[i], "--twice") == 0) {
-            twice = true;
-        } else {
-            fprintf(stderr, "usage: perdure-sim [--seed S] [--runs N] [--verbose] [--twice]\n");
-            return 2;
-        }
-    }
-    log_set_level(verbose ? LOG_INFO : LOG_OFF);
-    for (uint64_t i = 0; i < runs; i++) {
-        uint64_t trace, again;
-        if (!sim_run(seed + i, NULL, verbose, &trace))
-            failed++;
-        if (twice && (!sim_run(seed + i, NULL, false, &again) || again != trace)) {
-            fprintf(stderr, "seed %" PRIu64 ": two runs differ (%016" PRIx64 ", %016" PRIx64 ")\n", seed + i,
-                    trace, again);
-            failed++;
-        }
-        all ^= trace;
-    }
-    printf("%" PRIu64 " runs from seed %" PRIu64 ", %" PRIu64 " failed, trace %016" PRIx64 "\n", runs, seed,
-           failed, all);
+    static struct sim_statistics statistics;
+    struct command command = { .runner = { .jobs = 1, .sim = { .seed = 1, .strikes_max = UINT64_MAX } } };
+    uint64_t       trace;
+    parse(argc, argv, &command);
+    log_set_level(LOG_OFF);
+    if (command.verbose)
+        return play_verbose(&command.runner.sim);
+    uint64_t failed = runner_play(&command.runner, &statistics, &trace);
+    printf("%" PRIu64 " runs from seed %" PRIu64 ", %" PRIu64 " failed, trace %016" PRIx64 "\n",
+           statistics.runs, command.runner.sim.seed, failed, trace);
+    if (failed == 0 || command.statistics)
+        statistics_print(&statistics, command.statistics);
     return failed == 0 ? 0 : 1;
 }

@@ -1,8 +1,12 @@
-/* sim.h: a deterministic simulation: the server's layers below the wire, its clients, workers, disk and clock in one thread.
+/* sim.h: a deterministic simulation: the server's layers below the wire, its clients, workers, disk, network and clocks in
+ * one thread.
  *
- * One seed draws the configuration (lanes, windows, memory, fault rates) and then every choice: which lane turns, which
- * store operation completes, what it answers, when the process dies, what clients and workers do next. The same seed gives
- * the same trace. Clients and workers keep a journal; at the end it is compared with what the server says happened.
+ * One seed draws the configuration (lanes, windows, memory, which faults and how often) and then every choice: which lane
+ * turns, which store operation completes, what it answers, when the process dies, what clients and workers do next. The same
+ * seed gives the same trace. Clients and workers keep a journal; at the end it is compared with what the server says happened.
+ *
+ * Thread:  one. Several seeds at once are several processes, see runner.c.
+ * Limits:  STEPS_MAX and the times of the phases, in world.c.
  */
 #ifndef SIM_SIM_H
 #define SIM_SIM_H
@@ -12,7 +16,9 @@
 #include "base/table.h"
 #include "codec/pb.h"
 #include "codec/pb_time.h"
+#include "faults.h"
 #include "pb/all.pb.h"
+#include "statistics.h"
 #include "store/memory.h"
 
 #define SIM_LANES_MAX   3
@@ -31,6 +37,34 @@ struct sim_disk {
     void *context;
 };
 
+/* --- what a run is asked for, and what came of it --- */
+struct sim_options {
+    uint64_t               seed;
+    const struct sim_disk *disk;                     /* NULL: memory */
+    bool                   without[SIM_FAULT_COUNT]; /* kinds of faults that do not strike */
+    unsigned               workflows_max;            /* 0: as drawn */
+    uint64_t               strikes_max;              /* faults end after as many; UINT64_MAX: they go on */
+};
+#define SIM_LINES     200
+#define SIM_LINE_SIZE 240
+struct sim_recorder { /* the last lines of the log; plain memory, so that processes can share it */
+    uint64_t count;
+    bool     prints; /* each goes to the standard error too */
+    char     line[SIM_LINES][SIM_LINE_SIZE];
+};
+struct sim_hashes { /* the trace after each step */
+    uint64_t *hash;
+    size_t    count, capacity;
+};
+struct sim_outcome {
+    uint64_t trace, steps, strikes;
+    char     invariant[48]; /* the one that was violated; empty: none was */
+    char     failure[512];
+};
+/* Plays one seed to its end. `recorder` and `hashes` may be NULL. */
+void sim_run(const struct sim_options *options, struct sim_statistics *statistics,
+             struct sim_recorder *recorder, struct sim_hashes *hashes, struct sim_outcome *ret_outcome);
+
 /* --- store.c: the memory store, or one on a disk, behind faults --- */
 struct sim_store {
     struct store           store;
@@ -40,10 +74,10 @@ struct sim_store {
     struct mailbox         box;     /* the memory store answers here */
     struct list            pending; /* struct sim_operation: submitted, not done */
     struct list            done;    /* done, not yet answered */
-    int64_t                ready_at, answer_at;
+    int64_t                ready_at;
     int64_t                full_until;
-    bool                   foreign_full;
-    uint64_t               batches, faults[6];
+    bool                   ballast; /* while it is full, a batch that comes again finds room */
+    uint64_t               batches;
 };
 void    sim_store_init(struct sim_store *store, struct sim *sim, const struct sim_disk *disk);
 bool    sim_store_step(struct sim_store *store);   /* one operation is done; false: none may be now */
@@ -53,35 +87,40 @@ void    sim_store_crash(struct sim_store *store);
 void    sim_store_restart(struct sim_store *store);
 void    sim_store_release(struct sim_store *store);
 
-/* --- world.c: time, lanes, calls --- */
+/* --- network.c: calls --- */
+/* What a caller learns: error->code ST_OK and the reply, or what went wrong; it may have happened all the same. */
+typedef void sim_answered(struct sim *sim, void *context, const struct error *error, struct bytes reply,
+                          struct arena *arena);
+struct sim_network {
+    struct list served;    /* struct sim_call: the server has it */
+    struct list answered;  /* the answer is on its way */
+    struct heap deadlines; /* of clients that wait */
+};
+void sim_network_init(struct sim_network *network);
+void sim_network_release(struct sim_network *network);
+void sim_send(struct sim *sim, unsigned method, const void *request, int64_t timeout, sim_answered *answered,
+              void *context);
+/* One client whose deadline has come, or that hangs up, is told so; false: none. */
+bool    sim_network_leave(struct sim *sim);
+bool    sim_network_deliver(struct sim *sim); /* one answer arrives; false: none is on its way */
+int64_t sim_network_due(const struct sim *sim);
+/* The process died: what it was at work on, whose callers see their connections break when a new one serves. */
+void sim_network_crash(struct sim *sim, struct list *ret_broken);
+void sim_network_break(struct list *broken);
+/* Counts the calls that are under way while a fault of this kind strikes. */
+void sim_network_under_way(const struct sim *sim, uint64_t hit[][SIM_FAULT_COUNT], enum sim_fault kind);
+
+/* --- world.c: time, lanes, the choice of what happens next --- */
 struct sim_action {
     struct heap_link link;
     void (*run)(struct sim *sim, void *context);
     void *context;
 };
-/* What a caller learns: error->code ST_OK and the reply, or what went wrong; it may have happened all the same. */
-typedef void sim_answered(struct sim *sim, void *context, const struct error *error, struct bytes reply,
-                          struct arena *arena);
-struct sim_call {
-    struct call   call;
-    struct arena  arena;
-    struct list   link; /* in sim->calls */
-    struct sim   *sim;
-    unsigned      lane;
-    sim_answered *answered;
-    void         *context;
-    bool          client_left, server_answered;
-    struct error  error;
-    struct bytes  reply;
-};
 struct sim_configuration {
     unsigned lanes, workflows, workflow_workers, sticky_workers, activity_workers;
     size_t   window_size, memory_limit, snapshot_after, second_after;
-    double   crash_rate, abort_rate, refuse_rate, fence_rate, unknown_rate, full_rate, read_error_rate,
-        lost_reply_rate;
-    double  worker_death_rate, task_failure_rate, gone_rate;
-    int64_t store_delay_max;
-    bool    sticky, queries, calm, know_ids, busy, fair, operators;
+    int64_t  store_delay_max;
+    bool     sticky, queries, calm, know_ids, busy, fair, operators;
 };
 struct sim_lane {
     struct sim *sim;
@@ -90,34 +129,40 @@ struct sim_lane {
 };
 
 struct sim {
-    uint64_t                 seed, trace, steps;
-    struct random            random;
-    int64_t                  wall, monotonic;
-    struct sim_configuration configuration;
-    struct sim_store         store;
-    struct runtime          *runtime;
-    struct api              *api;
-    struct sim_lane          lanes[SIM_LANES_MAX];
-    struct heap              actions;
-    uint64_t                 action_count;
-    struct list              calls, answered;
-    bool                     faulty, fatal, verbose, namespace_ready;
-    uint64_t                 crashes, calls_made;
-    struct journal          *journal;
-    struct actors           *actors;
-    struct operators        *operators;
-    char                     failure[512];
+    const struct sim_options *options;
+    uint64_t                  trace, steps;
+    struct random             random;
+    int64_t                   now;             /* as it is, for everybody outside of the server */
+    int64_t                   wall, monotonic; /* what the server's clocks show */
+    struct sim_configuration  configuration;
+    struct sim_faults         faults;
+    struct sim_store          store;
+    struct sim_network        network;
+    struct runtime           *runtime;
+    struct api               *api;
+    struct sim_lane           lanes[SIM_LANES_MAX];
+    struct heap               actions;
+    uint64_t                  action_count;
+    bool                      faulty, fatal, namespace_ready;
+    struct journal           *journal;
+    struct actors            *actors;
+    struct operators         *operators;
+    struct sim_statistics    *statistics;
+    struct sim_recorder      *recorder; /* or NULL */
+    struct sim_hashes        *hashes;   /* or NULL */
+    struct sim_outcome       *outcome;
 };
-/* `disk`: NULL for memory. */
-bool    sim_run(uint64_t seed, const struct sim_disk *disk, bool verbose, uint64_t *ret_trace);
+bool sim_failed(const struct sim *sim);
+/* Only the first violation counts. `invariant` is a short name: a table of what is found by what goes by it. */
+void sim_violated(struct sim *sim, const char *invariant, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same for an answer that no rule of the server explains. */
 void    sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void    sim_log(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool    sim_chance(struct sim *sim, double probability);
 int64_t sim_between(struct sim *sim, int64_t low, int64_t high);
 void    sim_later(struct sim *sim, int64_t delay, void (*run)(struct sim *sim, void *context), void *context);
-void sim_send(struct sim *sim, unsigned method, const void *request, int64_t timeout, sim_answered *answered,
-              void *context);
-void sim_trace(struct sim *sim, uint64_t value);
+void    sim_trace(struct sim *sim, uint64_t value);
 
 /* --- journal.c: what clients and workers saw --- */
 struct journal *journal_new(struct sim *sim);
@@ -141,7 +186,7 @@ void journal_check_run(struct journal *journal, struct bytes run_id);
 /* --- actors.c: clients and workers --- */
 void actors_start(struct sim *sim);
 bool actors_finished(struct sim *sim, bool explain);
-/* Reads everything back and compares; sets sim->failure. */
+/* Reads everything back and compares. */
 void actors_audit(struct sim *sim);
 bool actors_audited(const struct sim *sim);
 void actors_free(struct sim *sim);

@@ -19,37 +19,29 @@ static struct sim_store *store_of(struct store *store)
 static void delay(struct sim_store *self)
 {
     int64_t most = self->sim->configuration.store_delay_max;
-    self->ready_at = self->sim->wall + (self->sim->faulty ? sim_between(self->sim, 0, most) : 0);
+    self->ready_at = self->sim->now + (self->sim->faulty ? sim_between(self->sim, 0, most) : 0);
 }
 
-/* The fate of a batch is drawn when it is submitted; it meets it when it is its turn. */
-static void draw(struct sim_store *self, struct sim_operation *operation)
+static enum store_outcome fate(struct sim_store *self, bool *ret_commit)
 {
-    struct sim                     *sim = self->sim;
-    const struct sim_configuration *rates = &sim->configuration;
-    operation->outcome = STORE_DURABLE;
-    operation->commit = true;
-    if (!sim->faulty)
-        return;
-    if (self->full_until > sim->wall) {
-        /* A small batch may still find room, in what the ballast left. */
-        if (sim_chance(sim, 0.7))
-            operation->outcome = STORE_FULL;
-    } else if (sim_chance(sim, rates->full_rate)) {
-        self->full_until = sim->wall + sim_between(sim, NS_PER_S, 30 * NS_PER_S);
-        operation->outcome = STORE_FULL;
-    } else if (sim_chance(sim, rates->abort_rate)) {
-        operation->outcome = STORE_ABORTED;
-    } else if (sim_chance(sim, rates->refuse_rate)) {
-        operation->outcome = STORE_REFUSED;
-    } else if (sim_chance(sim, rates->fence_rate)) {
-        operation->outcome = STORE_LOST_FENCE;
-    } else if (sim_chance(sim, rates->unknown_rate)) {
-        operation->outcome = STORE_UNKNOWN;
+    struct sim *sim = self->sim;
+    *ret_commit = false;
+    if (sim->faulty && self->full_until > sim->now) /* a small batch may still find room */
+        return sim_chance(sim, 0.7) ? STORE_FULL : (*ret_commit = true, STORE_DURABLE);
+    if (sim_strikes(sim, FAULT_STORE_FULL)) {
+        self->full_until = sim->now + sim_between(sim, NS_PER_S, 30 * NS_PER_S);
+        return STORE_FULL;
     }
-    operation->commit = operation->outcome == STORE_DURABLE ||
-                        (operation->outcome == STORE_UNKNOWN && sim_chance(sim, 0.5));
-    self->faults[operation->outcome]++;
+    if (sim_strikes(sim, FAULT_STORE_ABORTED))
+        return STORE_ABORTED;
+    if (sim_strikes(sim, FAULT_STORE_REFUSED))
+        return STORE_REFUSED;
+    if (sim_strikes(sim, FAULT_STORE_LOST_FENCE))
+        return STORE_LOST_FENCE;
+    if (sim_strikes(sim, FAULT_STORE_UNKNOWN_LOST))
+        return STORE_UNKNOWN;
+    *ret_commit = true;
+    return sim_strikes(sim, FAULT_STORE_UNKNOWN_DONE) ? STORE_UNKNOWN : STORE_DURABLE;
 }
 
 static void submit(struct store *store, struct store_batch *batch)
@@ -59,7 +51,7 @@ static void submit(struct store *store, struct store_batch *batch)
     self->batches++;
     operation->batch = batch;
     operation->home = batch->home;
-    draw(self, operation);
+    operation->outcome = fate(self, &operation->commit);
     if (list_empty(&self->pending))
         delay(self);
     list_append(&self->pending, &operation->link);
@@ -71,8 +63,7 @@ static void read(struct store *store, struct store_read *read)
     struct sim_operation *operation = xcalloc(1, sizeof(*operation));
     operation->read = read;
     operation->home = read->home;
-    operation->read_fails = self->sim->faulty &&
-                            sim_chance(self->sim, self->sim->configuration.read_error_rate);
+    operation->read_fails = sim_strikes(self->sim, FAULT_READ_ERROR);
     if (list_empty(&self->pending))
         delay(self);
     list_append(&self->pending, &operation->link);
@@ -98,7 +89,8 @@ static void perform_batch(struct sim_store *self, struct sim_operation *operatio
         if (look_at_disk(self) && batch->outcome != STORE_DURABLE)
             return; /* its own trouble */
         if (batch->outcome != STORE_DURABLE)
-            sim_fail(self->sim, "a batch that the runtime made was refused: %s", batch->error.message);
+            sim_violated(self->sim, "batch-refused", "a batch that the runtime made was refused: %s",
+                         batch->error.message);
     }
     batch->outcome = operation->outcome;
     if (batch->outcome != STORE_DURABLE)
@@ -142,7 +134,7 @@ static struct sim_operation *draw_operation(struct sim_store *self)
 
 bool sim_store_step(struct sim_store *self)
 {
-    if (list_empty(&self->pending) || self->ready_at > self->sim->wall)
+    if (list_empty(&self->pending) || self->ready_at > self->sim->now)
         return false;
     struct sim_operation *picked = draw_operation(self);
     list_remove(&picked->link);
@@ -171,7 +163,7 @@ bool sim_store_answer(struct sim_store *self)
 int64_t sim_store_due(const struct sim_store *self)
 {
     if (!list_empty(&self->done))
-        return self->sim->wall;
+        return self->sim->now;
     return list_empty(&self->pending) ? TIME_NEVER : self->ready_at;
 }
 
@@ -196,7 +188,7 @@ void sim_store_restart(struct sim_store *self)
 static enum status probe(struct store *store, struct error *error)
 {
     struct sim_store *self = store_of(store);
-    if (self->sim->faulty && self->full_until > self->sim->wall)
+    if (self->sim->faulty && self->full_until > self->sim->now)
         return error_set(error, ST_RESOURCE_EXHAUSTED, "still full");
     return self->disk == NULL ? ST_OK : store_probe(self->inner, error);
 }

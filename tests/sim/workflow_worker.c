@@ -63,7 +63,7 @@ static void complete_task(struct sim *sim, void *context)
         answer_query(sim, task);
         return;
     }
-    if (sim->faulty && sim_chance(sim, sim->configuration.task_failure_rate)) {
+    if (sim_strikes(sim, FAULT_TASK_FAILS)) {
         fail_task(sim, task);
         return;
     }
@@ -125,7 +125,7 @@ void take_workflow_task(struct worker                                           
     sim_log(sim, "%.*s task: started event %" PRId64 ", attempt %d, %zu events", BYTES_FMT(task->workflow_id),
             response->started_event_id, response->attempt,
             response->history == NULL ? 0 : response->history->events_count);
-    if (sim->faulty && sim_chance(sim, sim->configuration.worker_death_rate)) {
+    if (sim_strikes(sim, FAULT_WORKER_DIES)) {
         sim_later(sim, sim_between(sim, NS_PER_S, 30 * NS_PER_S), worker_poll,
                   worker); /* the task dies with its worker */
         return;

@@ -1,8 +1,8 @@
 /* world.c: time, lanes, calls; the choice of what happens next. */
 #include <stdio.h>
+#include <time.h>
 
 #include "base/hash.h"
-#include "base/log.h"
 #include "engine/workflow.h"
 #include "sim.h"
 
@@ -14,25 +14,48 @@
 
 void sim_log(struct sim *sim, const char *format, ...)
 {
-    if (!sim->verbose)
+    struct sim_recorder *recorder = sim->recorder;
+    if (recorder == NULL)
         return;
+    char   *line = recorder->line[recorder->count++ % SIM_LINES];
+    int     size = snprintf(line, SIM_LINE_SIZE, "%8" PRIu64 " %14.6f ", sim->steps,
+                            (double)(sim->now - START_NS) / 1e9);
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "%12.6f ", (double)(sim->wall - START_NS) / 1e9);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    vsnprintf(line + size, SIM_LINE_SIZE - (size_t)size, format, arguments);
+    va_end(arguments);
+    if (recorder->prints)
+        fprintf(stderr, "%s\n", line);
+}
+
+bool sim_failed(const struct sim *sim)
+{
+    return sim->outcome->invariant[0] != '\0';
+}
+
+static void violated(struct sim *sim, const char *invariant, const char *format, va_list arguments)
+{
+    if (sim_failed(sim))
+        return;
+    vsnprintf(sim->outcome->failure, sizeof(sim->outcome->failure), format, arguments);
+    snprintf(sim->outcome->invariant, sizeof(sim->outcome->invariant), "%s", invariant);
+    sim_log(sim, "VIOLATED %s: %s", invariant, sim->outcome->failure);
+}
+
+void sim_violated(struct sim *sim, const char *invariant, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    violated(sim, invariant, format, arguments);
     va_end(arguments);
 }
 
 void sim_fail(struct sim *sim, const char *format, ...)
 {
-    if (sim->failure[0] != '\0')
-        return;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(sim->failure, sizeof(sim->failure), format, arguments);
+    violated(sim, "unexpected-answer", format, arguments);
     va_end(arguments);
-    sim_log(sim, "FAILED: %s", sim->failure);
 }
 
 void sim_trace(struct sim *sim, uint64_t value)
@@ -56,124 +79,7 @@ void sim_later(struct sim *sim, int64_t delay, void (*run)(struct sim *sim, void
     action->run = run;
     action->context = context;
     heap_link_init(&action->link);
-    heap_push(&sim->actions, &action->link, sim->wall + delay, sim->action_count++);
-}
-
-/* --- calls --- */
-
-static struct sim_call *call_of(struct call *call)
-{
-    return CONTAINER_OF(call, struct sim_call, call);
-}
-
-static void server_answered(struct sim_call *self)
-{
-    assert(!self->server_answered);
-    self->server_answered = true;
-    list_remove(&self->link);
-    list_append(&self->sim->answered, &self->link);
-}
-
-static void on_reply(struct call *call, struct bytes message)
-{
-    struct sim_call *self = call_of(call);
-    self->reply = arena_copy(&self->arena, message);
-    server_answered(self);
-}
-
-static void on_fail(struct call *call, const struct error *error)
-{
-    struct sim_call *self = call_of(call);
-    self->error = *error;
-    self->error.detail = arena_copy(&self->arena, error->detail);
-    server_answered(self);
-}
-
-static bool alive(const struct call *call)
-{
-    return !call->gone;
-}
-
-static const struct call_operations call_operations = { on_reply, on_fail, alive };
-
-static void call_free(struct sim_call *self)
-{
-    list_remove(&self->link);
-    arena_release(&self->arena);
-    free(self);
-}
-
-/* The deadline passed, or the client hung up: the server is told, the client goes on. */
-static void leave(struct sim_call *self, enum status code)
-{
-    struct error error;
-    error_set(&error, code, "simulated");
-    self->client_left = true;
-    self->call.gone = true;
-    if (self->call.on_gone != NULL)
-        self->call.on_gone(&self->call);
-    self->answered(self->sim, self->context, &error, BYTES_EMPTY, NULL);
-    self->sim->lanes[self->lane].woken = true;
-}
-
-void sim_send(struct sim *sim, unsigned method, const void *request, int64_t timeout, sim_answered *answered,
-              void *context)
-{
-    static struct metadata  as_cli = { BYTES("client-name"), BYTES("temporal-cli") };
-    const struct pb_method *description = &pb_methods[method];
-    struct sim_call        *self = xcalloc(1, sizeof(*self));
-    arena_init(&self->arena, SIZE_MAX);
-    self->sim = sim;
-    self->answered = answered;
-    self->context = context;
-    self->lane = (unsigned)random_below(&sim->random, sim->configuration.lanes);
-    self->call = (struct call){
-        .path = description->path,
-        .request = pb_encode_arena(description->request, request, &self->arena),
-        .arena = &self->arena,
-        .metadata = &as_cli,
-        .metadata_count = 1,
-        .deadline_ns = sim->monotonic + timeout,
-        .home = runtime_lane(sim->runtime, self->lane),
-        .operations = &call_operations,
-    };
-    list_init(&self->link);
-    list_append(&sim->calls, &self->link);
-    sim->calls_made++;
-    sim->lanes[self->lane].woken = true;
-    api_call(runtime_lane(sim->runtime, self->lane), &self->call);
-}
-
-static void deliver_answer(struct sim *sim)
-{
-    struct sim_call *self = LIST_ENTRY(list_take_first(&sim->answered), struct sim_call, link);
-    sim_trace(sim, 1000 + self->error.code);
-    if (!self->client_left) {
-        struct error lost;
-        error_set(&lost, ST_UNAVAILABLE, "the reply was lost");
-        bool drop = sim->faulty && sim_chance(sim, sim->configuration.lost_reply_rate);
-        self->answered(sim, self->context, drop ? &lost : &self->error, drop ? BYTES_EMPTY : self->reply,
-                       &self->arena);
-    }
-    call_free(self);
-}
-
-/* Deadlines, and clients that hang up before. */
-static bool pass_deadlines(struct sim *sim)
-{
-    LIST_FOR_EACH (self, &sim->calls, struct sim_call, link) {
-        if (self->client_left)
-            continue;
-        if (self->call.deadline_ns <= sim->monotonic) {
-            leave(self, ST_DEADLINE_EXCEEDED);
-            return true;
-        }
-        if (sim->faulty && sim_chance(sim, sim->configuration.gone_rate)) {
-            leave(self, ST_CANCELLED);
-            return true;
-        }
-    }
-    return false;
+    heap_push(&sim->actions, &action->link, sim->now + delay, sim->action_count++);
 }
 
 /* --- the server --- */
@@ -198,14 +104,20 @@ static void fatal(void *context, const struct error *error UNUSED)
     ((struct sim *)context)->fatal = true;
 }
 
+static void pass(struct sim *sim, int64_t duration)
+{
+    sim->now += duration;
+    sim->wall += duration;
+    sim->monotonic += duration;
+}
+
 static void wait_for_store(void *context)
 {
     struct sim *sim = context;
     if (!sim_store_answer(&sim->store) && !sim_store_step(&sim->store)) {
         int64_t due = sim_store_due(&sim->store);
         assert(due != TIME_NEVER);
-        sim->monotonic += MAX(due - sim->wall, INT64_C(0));
-        sim->wall = MAX(due, sim->wall);
+        pass(sim, MAX(due - sim->now, INT64_C(0)));
     }
 }
 
@@ -244,6 +156,7 @@ static void boot(struct sim *sim)
         .wait_context = sim,
     };
     struct error error;
+    sim->statistics->boots++;
     while (runtime_new(&options, &sim->runtime, &error) != ST_OK)
         sim_log(sim, "start failed: %s", error.message);
     sim->api = api_new(sim->runtime, &(struct api_options){ .window_size = sim->configuration.window_size,
@@ -259,10 +172,9 @@ static void boot(struct sim *sim)
 /* kill -9: what is not on disk is gone; callers see their connections break. */
 static void crash(struct sim *sim)
 {
-    struct error error;
-    error_set(&error, ST_UNAVAILABLE, "connection reset");
+    struct list broken;
+    list_init(&broken);
     sim_log(sim, "crash");
-    sim->crashes++;
     sim_trace(sim, 2);
     sim_store_crash(&sim->store);
     api_abandon(sim->api);
@@ -270,17 +182,9 @@ static void crash(struct sim *sim)
     sim->fatal = false;
     sim->namespace_ready = false;
     sim_store_restart(&sim->store);
-    struct list broken;
-    list_init(&broken);
-    list_splice(&broken, &sim->answered);
-    list_splice(&broken, &sim->calls);
+    sim_network_crash(sim, &broken);
     boot(sim);
-    for (struct list *at; (at = list_take_first(&broken)) != NULL;) {
-        struct sim_call *self = LIST_ENTRY(at, struct sim_call, link);
-        if (!self->client_left)
-            self->answered(sim, self->context, &error, BYTES_EMPTY, NULL);
-        call_free(self);
-    }
+    sim_network_break(&broken);
 }
 
 static void turn(struct sim *sim, unsigned index)
@@ -289,20 +193,23 @@ static void turn(struct sim *sim, unsigned index)
     sim->lanes[index].woken = false;
     lane_turn(lane);
     api_lane_turn(lane);
-    sim->lanes[index].due = MIN(lane_next_due(lane), api_lane_next_due(lane));
+    /* In the lane's own time; what it waits is as long for everybody. */
+    int64_t due = MIN(lane_next_due(lane), api_lane_next_due(lane));
+    sim->lanes[index].due = due == TIME_NEVER ? TIME_NEVER
+                                              : time_add(sim->now, MAX(due - sim->wall, INT64_C(0)));
 }
 
 /* --- the loop --- */
 
 static bool lane_wants(const struct sim *sim, unsigned index)
 {
-    return sim->lanes[index].woken || sim->lanes[index].due <= sim->wall;
+    return sim->lanes[index].woken || sim->lanes[index].due <= sim->now;
 }
 
 static bool action_due(const struct sim *sim)
 {
     const struct heap_link *first = heap_first(&sim->actions);
-    return first != NULL && first->due <= sim->wall && sim->namespace_ready;
+    return first != NULL && first->due <= sim->now && sim->namespace_ready;
 }
 
 static void run_action(struct sim *sim)
@@ -320,17 +227,12 @@ static void advance(struct sim *sim)
         due = MIN(due, sim->lanes[i].due);
     if (heap_first(&sim->actions) != NULL && sim->namespace_ready)
         due = MIN(due, heap_first(&sim->actions)->due);
-    LIST_FOR_EACH (self, &sim->calls, struct sim_call, link) {
-        if (!self->client_left)
-            due = MIN(due, sim->wall + self->call.deadline_ns - sim->monotonic);
-    }
+    due = MIN(due, sim_network_due(sim));
     if (due == TIME_NEVER) {
-        sim_fail(sim, "nothing will ever happen again");
+        sim_violated(sim, "standstill", "nothing will ever happen again");
         return;
     }
-    int64_t step = MAX(due - sim->wall, INT64_C(1000));
-    sim->wall += step;
-    sim->monotonic += step;
+    pass(sim, MAX(due - sim->now, INT64_C(1000)));
 }
 
 enum choice { CHOICE_STORE, CHOICE_ANSWER, CHOICE_CALLER, CHOICE_ACTION, CHOICE_LANE };
@@ -344,9 +246,9 @@ static bool step(struct sim *sim)
     size_t count = 0;
     if (!list_empty(&sim->store.done))
         choices[count++].what = CHOICE_ANSWER;
-    if (!list_empty(&sim->store.pending) && sim->store.ready_at <= sim->wall)
+    if (!list_empty(&sim->store.pending) && sim->store.ready_at <= sim->now)
         choices[count++].what = CHOICE_STORE;
-    if (!list_empty(&sim->answered))
+    if (!list_empty(&sim->network.answered))
         choices[count++].what = CHOICE_CALLER;
     if (action_due(sim))
         choices[count++].what = CHOICE_ACTION;
@@ -369,7 +271,7 @@ static bool step(struct sim *sim)
         (void)sim_store_answer(&sim->store);
         break;
     case CHOICE_CALLER:
-        deliver_answer(sim);
+        (void)sim_network_deliver(sim);
         break;
     case CHOICE_ACTION:
         run_action(sim);
@@ -407,50 +309,50 @@ static void configure(struct sim *sim)
         c->activity_workers += 4;
         c->store_delay_max = 30 * NS_PER_MS;
     }
-    if (c->calm)
+    sim_faults_draw(sim, sim->options, c->calm);
+    if (sim->options->workflows_max != 0)
+        c->workflows = MIN(c->workflows, sim->options->workflows_max);
+}
+
+static void record_step(struct sim *sim)
+{
+    struct sim_hashes *hashes = sim->hashes;
+    if (hashes == NULL)
         return;
-    c->crash_rate = sim_chance(sim, 0.7) ? (sim_chance(sim, 0.2) ? 0.01 : 0.002) : 0;
-    c->abort_rate = sim_chance(sim, 0.4) ? 0.1 : 0;
-    c->refuse_rate = sim_chance(sim, 0.25) ? 0.02 : 0;
-    c->fence_rate = sim_chance(sim, 0.3) ? 0.03 : 0;
-    c->unknown_rate = sim_chance(sim, 0.3) ? 0.03 : 0;
-    c->full_rate = sim_chance(sim, 0.25) ? 0.02 : 0;
-    c->read_error_rate = sim_chance(sim, 0.3) ? 0.05 : 0;
-    c->lost_reply_rate = sim_chance(sim, 0.3) ? 0.03 : 0;
-    c->worker_death_rate = sim_chance(sim, 0.3) ? 0.05 : 0;
-    c->task_failure_rate = sim_chance(sim, 0.3) ? 0.05 : 0;
-    c->gone_rate = sim_chance(sim, 0.4) ? 0.001 : 0;
+    if (hashes->count == hashes->capacity) {
+        hashes->capacity = MAX(hashes->capacity * 2, (size_t)4096);
+        hashes->hash = xrealloc(hashes->hash, hashes->capacity * sizeof(hashes->hash[0]));
+    }
+    hashes->hash[hashes->count++] = sim->trace;
 }
 
 /* Until `done` says so; false: it failed, or took for ever. */
 static bool run_until(struct sim *sim, bool (*done)(struct sim *sim), int64_t limit, const char *what)
 {
-    int64_t  end = sim->wall + limit, last_wall = sim->wall;
+    int64_t  end = sim->now + limit, last = sim->now;
     uint64_t same = 0;
-    while (!done(sim)) {
-        if (sim->failure[0] != '\0')
-            return false;
-        if (sim->fatal || (sim->faulty && sim_chance(sim, sim->configuration.crash_rate)))
+    while (!done(sim) && !sim_failed(sim)) {
+        if (sim->fatal || sim_strikes(sim, FAULT_CRASH))
             crash(sim);
-        if (pass_deadlines(sim))
+        if (sim_network_leave(sim))
             continue;
         if (!step(sim))
             advance(sim);
-        same = sim->wall == last_wall ? same + 1 : 0;
-        last_wall = sim->wall;
-        if (++sim->steps > STEPS_MAX || same > SAME_TIME_MAX || sim->wall > end) {
+        record_step(sim);
+        same = sim->now == last ? same + 1 : 0;
+        last = sim->now;
+        if (++sim->steps > STEPS_MAX || same > SAME_TIME_MAX || sim->now > end) {
             (void)actors_finished(sim, true);
-            sim_fail(sim, "%s: no end after %" PRIu64 " steps and %.0f s", what, sim->steps,
-                     (double)(sim->wall - START_NS) / 1e9);
-            return false;
+            sim_violated(sim, what, "no end after %" PRIu64 " steps and %.0f s", sim->steps,
+                         (double)(sim->now - START_NS) / 1e9);
         }
     }
-    return sim->failure[0] == '\0';
+    return !sim_failed(sim);
 }
 
 static bool faults_over(struct sim *sim)
 {
-    return sim->wall >= START_NS + FAULTY_NS || actors_finished(sim, false);
+    return sim->now >= START_NS + FAULTY_NS || actors_finished(sim, false);
 }
 
 static bool work_over(struct sim *sim)
@@ -463,52 +365,44 @@ static bool audit_over(struct sim *sim)
     return actors_audited(sim);
 }
 
-bool sim_run(uint64_t seed, const struct sim_disk *disk, bool verbose, uint64_t *ret_trace)
+static void play(struct sim *sim)
 {
-    struct sim *sim = xcalloc(1, sizeof(*sim));
-    sim->seed = seed;
-    sim->verbose = verbose;
-    random_seed(&sim->random, seed);
-    sim->wall = START_NS;
-    sim->monotonic = NS_PER_S;
-    list_init(&sim->calls);
-    list_init(&sim->answered);
-    heap_init(&sim->actions);
-    configure(sim);
-    sim_store_init(&sim->store, sim, disk);
-    sim->journal = journal_new(sim);
-    boot(sim);
     sim->faulty = true;
     actors_start(sim);
     operators_start(sim);
-    bool good = run_until(sim, faults_over, 10 * FAULTY_NS, "faults");
+    if (!run_until(sim, faults_over, 10 * FAULTY_NS, "no-end-under-faults"))
+        return;
     sim->faulty = false;
     sim_log(sim, "healed");
-    good = good && run_until(sim, work_over, LIVENESS_NS, "liveness");
-    if (good)
-        actors_audit(sim);
-    good = good && run_until(sim, audit_over, LIVENESS_NS, "audit");
-    if (!good)
-        fprintf(stderr, "seed %" PRIu64 ": %s\n", seed, sim->failure);
-    for (unsigned i = 0; i < sim->configuration.lanes; i++) {
-        struct lane_statistics of_lane;
-        lane_statistics(runtime_lane(sim->runtime, i), &of_lane);
-        sim_log(sim, "lane %u since its start: %" PRIu64 " batches, %" PRIu64 " of them second", i,
-                of_lane.batches, of_lane.seconds);
-    }
-    sim_log(sim, "steps=%" PRIu64 " crashes=%" PRIu64 " calls=%" PRIu64 " batches=%" PRIu64, sim->steps,
-            sim->crashes, sim->calls_made, sim->store.batches);
-    *ret_trace = sim->trace;
-    /* What is under way at the end is abandoned like at a crash. */
+    if (!run_until(sim, work_over, LIVENESS_NS, "liveness"))
+        return;
+    actors_audit(sim);
+    (void)run_until(sim, audit_over, LIVENESS_NS, "audit-liveness");
+}
+
+static void count_run(struct sim *sim, const struct timespec *began)
+{
+    struct timespec        ended;
+    struct sim_statistics *statistics = sim->statistics;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
+    statistics->cpu_ns += (ended.tv_sec - began->tv_sec) * NS_PER_S + ended.tv_nsec - began->tv_nsec;
+    statistics->simulated_ns += sim->now - START_NS;
+    statistics->runs++;
+    statistics->failed += sim_failed(sim);
+    statistics->steps += sim->steps;
+    statistics->batches += sim->store.batches;
+    sim->outcome->trace = sim->trace;
+    sim->outcome->steps = sim->steps;
+    sim->outcome->strikes = sim->faults.strikes;
+}
+
+/* What is under way at the end is abandoned like at a crash. */
+static void release(struct sim *sim)
+{
     sim_store_crash(&sim->store);
     api_abandon(sim->api);
     runtime_abandon(sim->runtime);
-    struct list rest;
-    list_init(&rest);
-    list_splice(&rest, &sim->calls);
-    list_splice(&rest, &sim->answered);
-    for (struct list *at; (at = list_take_first(&rest)) != NULL;)
-        call_free(LIST_ENTRY(at, struct sim_call, link));
+    sim_network_release(&sim->network);
     while (heap_first(&sim->actions) != NULL) {
         struct sim_action *action = CONTAINER_OF(heap_first(&sim->actions), struct sim_action, link);
         heap_remove(&sim->actions, &action->link);
@@ -519,6 +413,31 @@ bool sim_run(uint64_t seed, const struct sim_disk *disk, bool verbose, uint64_t 
     actors_free(sim);
     journal_free(sim->journal);
     sim_store_release(&sim->store);
+}
+
+void sim_run(const struct sim_options *options, struct sim_statistics *statistics,
+             struct sim_recorder *recorder, struct sim_hashes *hashes, struct sim_outcome *ret_outcome)
+{
+    struct sim     *sim = xcalloc(1, sizeof(*sim));
+    struct timespec began;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &began);
+    *ret_outcome = (struct sim_outcome){ 0 };
+    sim->options = options;
+    sim->statistics = statistics;
+    sim->recorder = recorder;
+    sim->hashes = hashes;
+    sim->outcome = ret_outcome;
+    random_seed(&sim->random, options->seed);
+    sim->now = sim->wall = START_NS;
+    sim->monotonic = NS_PER_S;
+    heap_init(&sim->actions);
+    sim_network_init(&sim->network);
+    configure(sim);
+    sim_store_init(&sim->store, sim, options->disk);
+    sim->journal = journal_new(sim);
+    boot(sim);
+    play(sim);
+    count_run(sim, &began);
+    release(sim);
     free(sim);
-    return good;
 }
