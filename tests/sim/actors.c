@@ -67,6 +67,11 @@ struct work *work_of(struct sim *sim, struct bytes workflow_id)
     return NULL;
 }
 
+bool has_feature(const struct sim *sim, enum sim_feature feature)
+{
+    return (sim->actors->features & (UINT64_C(1) << feature)) != 0;
+}
+
 static void draw_work(struct sim *sim, struct work *work, unsigned number)
 {
     work->sim = sim;
@@ -97,6 +102,7 @@ void actors_start(struct sim *sim)
     sim->actors = actors;
     actors->sim = sim;
     arena_init(&actors->arena, SIZE_MAX);
+    actors->features = random_next(&sim->random);
     actors->work_count = sim->configuration.workflows;
     actors->works = xcalloc(actors->work_count, sizeof(struct work));
     for (unsigned i = 0; i < actors->work_count; i++) {
@@ -113,12 +119,13 @@ void actors_start(struct sim *sim)
     }
     for (unsigned i = 0; i < sim->configuration.activity_workers; i++)
         new_worker(sim, SIM_QUEUE, false, true);
+    visitors_start(sim);
 }
 
 bool actors_finished(struct sim *sim, bool explain)
 {
     struct actors *actors = actors_of(sim);
-    bool           finished = operators_finished(sim);
+    bool           finished = operators_finished(sim) && visitors_finished(sim);
     for (size_t i = 0; i < actors->work_count; i++) {
         struct work *work = &actors->works[i];
         bool         settled = work->closed;

@@ -8,6 +8,17 @@
 #define CALL(name) PB_METHOD_WorkflowService_##name
 #define CHILD_TYPE "child"
 
+/* --- what a seed may have: each is drawn by itself --- */
+/* X(identifier, name) */
+#define SIM_FEATURES(X) X(VISITS, "visits")
+
+enum sim_feature {
+#define X(identifier, name) FEATURE_##identifier,
+    SIM_FEATURES(X)
+#undef X
+        FEATURE_COUNT
+};
+
 enum operation_kind { OPERATION_ACTIVITIES, OPERATION_TIMER, OPERATION_CHILDREN, OPERATION_SIGNALS };
 struct operation {
     enum operation_kind kind;
@@ -28,14 +39,18 @@ struct work {
     bool         started, closed, audited;
     unsigned     audit_signals[SIM_SIGNALS_MAX];
     struct bytes audit_run; /* in the actors' arena */
+    struct bytes run_id;    /* of the last task that a worker had; empty: none yet */
 };
+struct visitors;
 struct actors {
     struct sim  *sim;
     struct arena arena; /* of requests; reset now and then it is not: a run is short */
     struct work *works;
     size_t       work_count, audited;
     bool         counted;
-    int64_t      closed_ids;
+    uint64_t     features;
+
+    struct visitors *visitors;
 };
 struct worker {
     struct sim *sim;
@@ -65,8 +80,30 @@ struct common_WorkflowExecution *sim_execution(struct sim *sim, struct bytes wor
 bool         sim_try_again(const struct error *error);
 int64_t      sim_backoff(struct sim *sim);
 struct work *work_of(struct sim *sim, struct bytes workflow_id);
+bool         has_feature(const struct sim *sim, enum sim_feature feature);
 
 #define NEW(sim, type) ARENA_NEW(&actors_of(sim)->arena, type)
+
+/* --- errand.c: calls that are repeated until their outcome is known --- */
+#define CODE(code) (UINT32_C(1) << (code))
+/* `response` is decoded, or NULL when error->code says which of the codes was the answer. */
+typedef void errand_done(struct sim *sim, void *context, const struct error *error, const void *response);
+const void  *errand_keep(struct sim *sim, const void *request, size_t size);
+/* The request lives as long as the actors. Any answer but OK and those of `codes` is a failure; `done` may be NULL. */
+void errand_run(struct sim *sim, unsigned method, const void *request, uint32_t codes, errand_done *done,
+                void *context);
+#define REQUEST_IN(sim, type, space, ...)                                                                    \
+    errand_keep(sim, &(struct workflowservice_##type##Request){ .namespace = space, __VA_ARGS__ },           \
+                sizeof(struct workflowservice_##type##Request))
+#define REQUEST(sim, type, ...) REQUEST_IN(sim, type, BYTES("default"), __VA_ARGS__)
+#define ERRAND(sim, type, codes, done, context, ...)                                                         \
+    errand_run(sim, CALL(type), REQUEST(sim, type, __VA_ARGS__), codes, done, context)
+#define ERRAND_IN(sim, type, space, codes, done, context, ...)                                               \
+    errand_run(sim, CALL(type), REQUEST_IN(sim, type, space, __VA_ARGS__), codes, done, context)
+
+/* --- visitors.c: they look at everything, and change what concerns no workflow --- */
+void visitors_start(struct sim *sim);
+bool visitors_finished(const struct sim *sim);
 
 /* --- clients.c --- */
 void client_start(struct sim *sim, void *work);

@@ -109,6 +109,9 @@ void take_workflow_task(struct worker                                           
     task->attempt = response->attempt;
     task->started_event_id = response->started_event_id;
     task->legacy_query = response->query != NULL;
+    struct work *work = work_of(sim, task->workflow_id);
+    if (work != NULL)
+        work->run_id = task->run_id;
     task->query_count = response->queries_count;
     task->query_ids = ARENA_NEW_ARRAY(arena, struct bytes, response->queries_count + 1);
     for (size_t i = 0; i < response->queries_count; i++)
