@@ -1,6 +1,7 @@
 /* json_internal.h: the spellings of proto3 JSON, both ways. Inside codec only. */
 #ifndef CODEC_JSON_INTERNAL_H
 #define CODEC_JSON_INTERNAL_H
+#include "codec/json_text.h"
 #include "codec/pb_internal.h"
 
 /* Appends a field's lowerCamel name, quoted. */
@@ -22,11 +23,8 @@ bool json_put_path(struct buffer *to, struct bytes path) MUST_USE;
 /* And back. False: not of the form, or out of range. */
 bool json_get_base64(struct bytes   text,
                      struct buffer *to) MUST_USE; /* either alphabet, with or without padding */
-bool json_get_timestamp(struct bytes text, int64_t *ret_seconds, int32_t *ret_nanos) MUST_USE;
 bool json_get_duration(struct bytes text, int64_t *ret_seconds, int32_t *ret_nanos) MUST_USE;
 bool json_get_path(struct bytes text, struct buffer *to) MUST_USE;
 /* A number in JSON's form, or in a string; integers also as 1e3 and 1.0. The result is what goes on the wire. */
 bool json_get_scalar(uint8_t kind, struct bytes text, uint64_t *ret_wire) MUST_USE;
-/* Whether the text is a JSON number, whole. */
-bool json_is_number(struct bytes text);
 #endif

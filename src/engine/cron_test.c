@@ -37,6 +37,35 @@ TEST(five_fields_find_the_next_slot)
     CHECK_EQ(next("0 0 30 2 *", now), -1);
 }
 
+TEST(fields_take_names_steps_and_lists_in_any_case)
+{
+    int64_t now = utc(2026, 11, 23, 12, 0, 0); /* a Monday */
+    CHECK_EQ(next("  0   6  *  *  Tue  ", now), utc(2026, 11, 24, 6, 0, 0));
+    CHECK_EQ(next("0 6 * * sun-MON", now), utc(2026, 11, 29, 6, 0, 0));
+    CHECK_EQ(next("10/20 * * * *", now), utc(2026, 11, 23, 12, 10, 0));
+    CHECK_EQ(next("0-30/20 13 ? * ?", now), utc(2026, 11, 23, 13, 0, 0));
+    CHECK_EQ(next("0 0 */2 * *", now), utc(2026, 11, 25, 0, 0, 0));
+    CHECK_EQ(next("0 0 */2 * MON", now), utc(2026, 11, 25, 0, 0, 0)); /* a step leaves the field a choice */
+    CHECK_EQ(next("0 0 *,1 * MON", now), utc(2026, 11, 30, 0, 0, 0));
+    CHECK_EQ(next("59 23 31 12 *", now), utc(2026, 12, 31, 23, 59, 0));
+    CHECK_EQ(next("0 5 1 JAN,Jul *", now), utc(2027, 1, 1, 5, 0, 0));
+    CHECK_EQ(next("@yearly", now), utc(2027, 1, 1, 0, 0, 0));
+    CHECK_EQ(next("@weekly", now), utc(2026, 11, 29, 0, 0, 0));
+}
+
+TEST(intervals_add_their_parts_and_are_whole_seconds)
+{
+    CHECK_EQ(next("@every 1h30m5s", 0), (5400 + 5) * NS_PER_S);
+    CHECK_EQ(next("@every 1.5h", 0), 5400 * NS_PER_S);
+    CHECK_EQ(next("@every .5m", 0), 30 * NS_PER_S);
+    CHECK_EQ(next("@every 2.00000000099m", 0), 120 * NS_PER_S);
+    CHECK_EQ(next("@every 1999ms", 0), NS_PER_S);
+    CHECK_EQ(next("@every 1us", 0), NS_PER_S);
+    CHECK_EQ(next("@every 3s", INT64_MAX - NS_PER_S), -1); /* the end of time */
+    CHECK_EQ(next("nonsense", 0), -1);
+    CHECK_EQ(cron_backoff(BYTES("0 0 30 2 *"), 0, 0), -1);
+}
+
 TEST(zones_follow_their_clock_changes)
 {
     /* New York: 2:30 does not exist on 2026-03-08; 1:30 comes twice on 2026-11-01. */
@@ -59,28 +88,62 @@ TEST(the_backoff_is_whole_seconds_on_the_grid_of_the_execution_time)
 
 TEST(bad_specifications_are_refused_by_name)
 {
-    static const char *const bad[] = { "",
-                                       "* * * *",
-                                       "* * * * * *",
-                                       "60 * * * *",
-                                       "* 24 * * *",
-                                       "* * 0 * *",
-                                       "* * * 13 *",
-                                       "* * * * 8",
-                                       "a * * * *",
-                                       "*/0 * * * *",
-                                       "5-1 * * * *",
-                                       "@every",
-                                       "@every 0s",
-                                       "@every -1s",
-                                       "@fortnightly",
-                                       "1,,2 * * * *",
-                                       "1, * * * *",
-                                       "CRON_TZ=Mars/Olympus * * * * *" };
+    static const char *const bad[] = {
+        "",
+        "* * * *",
+        "* * * * * *",
+        "60 * * * *",
+        "* 24 * * *",
+        "* * 0 * *",
+        "* * * 13 *",
+        "* * * * 8",
+        "a * * * *",
+        "*/0 * * * *",
+        "5-1 * * * *",
+        "@every",
+        "@every 0s",
+        "@every -1s",
+        "@fortnightly",
+        "1,,2 * * * *",
+        "1, * * * *",
+        "60-61 * * * *",
+        "5-x * * * *",
+        "*/x * * * *",
+        "12345 * * * *",
+        "1- * * * *",
+        "-1 * * * *",
+        "é * * * *",
+        "* * * * 0-7",
+        "* * * * * * * *",
+        "@every 1",
+        "@every 1.",
+        "@every .s",
+        "@every 1.5",
+        "@every 5x",
+        "@every 2562048h",
+        "@every 2562047h60m",
+        "@every 2562047h47m16s854ms776us.9us",
+        "@every 92233720368547758079h",
+        "CRON_TZ= * * * * *",
+        "CRON_TZ=Mars/Olympus * * * * *",
+        "TZ=aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffff1234567890 * * * * *"
+    };
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         struct error error;
         if (cron_check(bytes_of_text(bad[i]), &error) != ST_INVALID_ARGUMENT)
             fail_msg("accepted: %s", bad[i]);
         CHECK(strstr(error.message, "CronSchedule") != NULL);
     }
+}
+
+TEST(a_specification_has_a_longest)
+{
+    char         text[CRON_TEXT_MAX + 2];
+    struct error error;
+    memset(text, ' ', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    memcpy(text, "* * * * *", 9);
+    CHECK_INT(cron_check(bytes_of(text, CRON_TEXT_MAX), &error), ST_OK);
+    CHECK_INT(cron_check(bytes_of(text, CRON_TEXT_MAX + 1), &error), ST_INVALID_ARGUMENT);
+    CHECK_TEXT(error.message, "invalid CronSchedule: over 1000 bytes");
 }

@@ -1,6 +1,7 @@
 /* search_attributes.c: names, types and values of search attributes. */
 #include "engine/search_attributes.h"
 
+#include "codec/json_text.h"
 #include "codec/pb.h"
 
 #define SYSTEM(name, type)     { BYTES(name), enums_INDEXED_VALUE_TYPE_##type, false }
@@ -84,22 +85,24 @@ static enum json_kind take_string(struct scanner *scanner, struct bytes *ret_tex
     return JSON_STRING;
 }
 
+/* An integer is one that 64 bits hold; what is written as a fraction or does not fit is a fraction. */
 static enum json_kind take_number(struct scanner *scanner)
 {
-    bool fraction = false, digits = false;
-    if (scanner->at < scanner->end && *scanner->at == '-')
-        scanner->at++;
-    for (; scanner->at < scanner->end; scanner->at++) {
-        uint8_t character = *scanner->at;
-        if (character >= '0' && character <= '9')
-            digits = true;
-        else if (character == '.' || character == 'e' || character == 'E' || character == '+' ||
-                 character == '-')
-            fraction = true;
-        else
-            break;
+    static const char characters[] = "0123456789+-.eE";
+    const uint8_t    *begin = scanner->at;
+    bool              fraction = false;
+    int64_t           value = 0;
+    for (; scanner->at < scanner->end && memchr(characters, *scanner->at, sizeof characters - 1) != NULL;
+         scanner->at++) {
+        int digit = *scanner->at - '0';
+        if (*scanner->at != '-' || scanner->at != begin)
+            fraction = fraction || digit < 0 || digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
+                       __builtin_sub_overflow(value, digit,
+                                              &value); /* downwards: there is one more of them */
     }
-    return !digits ? JSON_BAD : fraction ? JSON_FRACTION : JSON_INTEGER;
+    if (!json_is_number(bytes_of(begin, (size_t)(scanner->at - begin))))
+        return JSON_BAD;
+    return fraction || (*begin != '-' && value == INT64_MIN) ? JSON_FRACTION : JSON_INTEGER;
 }
 
 static enum json_kind take_scalar(struct scanner *scanner, struct bytes *ret_text)
@@ -120,32 +123,10 @@ static enum json_kind take_scalar(struct scanner *scanner, struct bytes *ret_tex
     return kind;
 }
 
-/* 2026-07-01T10:00:00[.123](Z|+02:00); enough to tell a time from other text. */
-static bool is_time(struct bytes text)
-{
-    static const char form[] = "0000-00-00T00:00:00";
-    size_t            at = sizeof form - 1;
-    if (text.size <= at)
-        return false;
-    for (size_t i = 0; i < at; i++) {
-        uint8_t character = text.base[i];
-        if (form[i] == '0' ? character < '0' || character > '9'
-                           : character != (uint8_t)form[i] && !(i == 10 && character == 't'))
-            return false;
-    }
-    if (text.base[at] == '.') {
-        for (at++; at < text.size && text.base[at] >= '0' && text.base[at] <= '9';)
-            at++;
-    }
-    if (at >= text.size)
-        return false;
-    if (text.base[at] == 'Z' || text.base[at] == 'z')
-        return at + 1 == text.size;
-    return (text.base[at] == '+' || text.base[at] == '-') && text.size - at == 6 && text.base[at + 3] == ':';
-}
-
 static bool scalar_fits(enum json_kind kind, struct bytes text, int32_t type)
 {
+    int64_t seconds;
+    int32_t nanos;
     switch (type) {
     case enums_INDEXED_VALUE_TYPE_TEXT:
     case enums_INDEXED_VALUE_TYPE_KEYWORD:
@@ -158,7 +139,7 @@ static bool scalar_fits(enum json_kind kind, struct bytes text, int32_t type)
     case enums_INDEXED_VALUE_TYPE_BOOL:
         return kind == JSON_TRUE_FALSE;
     case enums_INDEXED_VALUE_TYPE_DATETIME:
-        return kind == JSON_STRING && is_time(text);
+        return kind == JSON_STRING && json_get_timestamp(text, &seconds, &nanos);
     default:
         return false;
     }
