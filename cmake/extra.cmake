@@ -2,3 +2,4 @@
 include(cmake/wire_extra.cmake OPTIONAL)
 include(cmake/bench.cmake)
 include(cmake/sim.cmake)
+include(cmake/fuzz.cmake)

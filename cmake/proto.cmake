@@ -27,5 +27,3 @@ add_dependencies(perdure_pb perdure_pb_generate)
 add_executable(codec_tool EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tests/contract/codec_tool.c)
 target_link_libraries(codec_tool PRIVATE perdure_codec)
 set_property(GLOBAL APPEND PROPERTY PERDURE_TESTS codec_tool)
-# At the end, when the libraries exist that it compiles for the fuzzer.
-cmake_language(DEFER CALL include ${CMAKE_SOURCE_DIR}/cmake/codec_extra.cmake)

@@ -62,7 +62,8 @@ static void request_send(struct draft *draft, const struct target *target, int64
     bool                        is_cancel = message->kind_case == MESSAGE_EXTERNAL_CANCEL;
     struct state_ExternalAnswer answer = { .initiated_event_id = initiated_id,
                                            .is_cancel = is_cancel,
-                                           .cause = is_cancel ? CANCEL_NOT_FOUND : SIGNAL_NOT_FOUND,
+                                           .cause = is_cancel ? (int32_t)CANCEL_NOT_FOUND
+                                                              : (int32_t)SIGNAL_NOT_FOUND,
                                            .workflow_id = target->workflow_id,
                                            .run_id = target->run_id,
                                            .control = control };
