@@ -4,6 +4,7 @@
  * run; one that came with a workflow task also pins where its history ends.
  */
 #include "api/api_internal.h"
+#include "base/mutant.h"
 #include "engine/failure.h"
 
 static void history_ask(struct rpc *rpc);
@@ -140,7 +141,7 @@ static void page_read(struct history_read *read)
     struct bytes *events = read->events;
     size_t        count = read->event_count;
     if (read->next != 0)
-        token = token_make(rpc, read->next);
+        token = token_make(rpc, read->next + (self->reverse ? -1 : 1) * MUTANT(page_token_skips_event));
     else {
         append_virtual(rpc, &events, &count);
         if (self->waits && rpc->work.history.open)

@@ -1,6 +1,7 @@
 /* rpc.c: the way of a call: from the wire, over lanes, to its one answer. */
 #include "api/api_internal.h"
 #include "base/log.h"
+#include "base/mutant.h"
 
 /* --- pool --- */
 
@@ -269,7 +270,7 @@ static void rpc_end(struct rpc *rpc)
     }
     rpc->call = NULL;
     /* A task that nobody received goes back at once; a failed answer never carried one. */
-    if (rpc->handed != NULL && (!alive || rpc->error.code != ST_OK)) {
+    if (rpc->handed != NULL && !MUTANT(gone_poller_keeps_its_task) && (!alive || rpc->error.code != ST_OK)) {
         rpc->returning = true;
         rpc_take_back(rpc);
         return;

@@ -2,6 +2,7 @@
  * an event id, and asks again when that event is durable or the run closed. */
 #include "api/api_internal.h"
 #include "base/hash.h"
+#include "base/mutant.h"
 
 enum status wait_add(struct rpc *rpc, struct rpc_wait *wait, store_number run, int64_t event_id,
                      struct error *error)
@@ -41,7 +42,7 @@ void wait_released(struct api_lane *lane, store_number run, int64_t last_event_i
     for (struct table_link *at = table_first(&lane->waits, hash); at != NULL; at = next) {
         struct rpc_wait *wait = CONTAINER_OF(at, struct rpc_wait, link);
         next = table_next(at);
-        if (wait->run == run && (!open || last_event_id >= wait->event_id))
+        if (wait->run == run && (!open || (last_event_id >= wait->event_id && !MUTANT(waiter_not_woken))))
             history_woken(wait);
     }
 }

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/base.h"
+#include "base/mutant.h"
 
 #define CHECK(condition) assert_true(condition)
 #define CHECK_EQ(a, b)   assert_true((a) == (b))
@@ -45,6 +46,7 @@ static size_t            testing_count;
 
 int main(int argc, char **argv)
 {
+    mutant_plant();
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     return _cmocka_run_group_tests(argv[0], testing_tests, testing_count, NULL, NULL);

@@ -1,5 +1,6 @@
 /* activity.c: the life of activities. */
 #include "engine/activity.h"
+#include "base/mutant.h"
 
 #include "engine/execution.h"
 #include "engine/failure.h"
@@ -213,7 +214,7 @@ void decide_activity_start(const struct execution *live, struct workflow_request
     struct arena          *arena = request->base.arena;
     const struct activity *activity = execution_activity(live, request->task.scheduled_event_id);
     bool again = activity != NULL && activity->started_time != 0 && request->poll.request_id.size != 0 &&
-                 bytes_equal(activity->request_id, request->poll.request_id);
+                 (MUTANT(attempt_given_twice) || bytes_equal(activity->request_id, request->poll.request_id));
     if (activity == NULL ||
         (!again && (activity->sequence == 0 || activity->sequence != request->task.sequence))) {
         request->stale = true;
@@ -311,7 +312,7 @@ static void end_timed_out(struct draft *draft, const struct activity *activity, 
 /* Details that only memory knows become durable with what comes next. */
 static void keep_details(struct draft *draft, const struct activity *activity)
 {
-    if (activity->has_volatile_details)
+    if (activity->has_volatile_details && !MUTANT(heartbeat_details_lost))
         DRAFT_CHANGE(draft, CHANGE_ACTIVITY_HEARTBEAT, activity_heartbeat, state_ActivityHeartbeat,
                      .scheduled_event_id = activity->scheduled_event_id,
                      .details = activity->volatile_details, .has_details = true);
@@ -326,7 +327,7 @@ static struct retry_answer ask_retry(struct draft *draft, const struct activity 
                                        .now = draft->env->now,
                                        .cancel_requested = activity->cancel_requested,
                                        .is_paused = activity->pause.time != 0 };
-    if (activity->schedule_to_close != 0)
+    if (activity->schedule_to_close != 0 && !MUTANT(schedule_to_close_ignored))
         question.expiration = time_add(activity->first_scheduled_time, activity->schedule_to_close);
     return retry_decide(&question, draft->arena);
 }
@@ -337,7 +338,7 @@ static void activity_retry(struct draft *draft, const struct activity *activity,
     int64_t id = activity->scheduled_event_id;
     keep_details(draft, activity);
     DRAFT_CHANGE(draft, CHANGE_ACTIVITY_RETRIED, activity_retried, state_ActivityRetried,
-                 .scheduled_event_id = id, .attempt = activity->attempt + 1,
+                 .scheduled_event_id = id, .attempt = activity->attempt + !MUTANT(attempt_not_counted),
                  .scheduled_time = time_add(draft->env->now, delay),
                  .last_failure = failure_bounded(draft->arena, failure,
                                                  draft->env->limits->kept_failure_size_max, false));
@@ -398,8 +399,10 @@ void activity_cancel_unstarted(struct draft *draft, const struct activity *activ
 /* Whether a worker's task is the attempt that is running. One that was reset meanwhile counts from 1 again. */
 static bool is_attempt(const struct activity *activity, const struct task_ref *task)
 {
-    return activity->started_time != 0 && activity->started_time == task->started_time &&
-           activity->stamp == task->stamp && (activity->attempt == task->attempt || activity->was_reset);
+    return activity->started_time != 0 &&
+           (MUTANT(stale_attempt_token) ||
+            (activity->started_time == task->started_time && activity->stamp == task->stamp &&
+             (activity->attempt == task->attempt || activity->was_reset)));
 }
 
 /* The activity that a request means, or NULL: the error is set. */

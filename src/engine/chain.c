@@ -1,4 +1,5 @@
 /* chain.c: how runs end, and what follows them: continue-as-new, retry, cron. */
+#include "base/mutant.h"
 #include "engine/callback.h"
 #include "engine/cron.h"
 #include "engine/execution.h"
@@ -108,7 +109,9 @@ static bool next_begin(struct draft *draft, struct decision *decision, int32_t i
     started->identity = BYTES_EMPTY;
     started->eager_execution_accepted = false;
     started->initiator = initiator;
-    started->attempt = initiator == enums_CONTINUE_AS_NEW_INITIATOR_RETRY ? state->attempt + 1 : 1;
+    started->attempt = initiator == enums_CONTINUE_AS_NEW_INITIATOR_RETRY
+                           ? state->attempt + !MUTANT(retried_run_attempt_kept)
+                           : 1;
     started->continued_execution_run_id = uuid_text(draft->arena, &state->run_id);
     started->first_execution_run_id = uuid_text(draft->arena, &state->first_run_id);
     started->original_execution_run_id = next->run_id;
@@ -255,7 +258,8 @@ static void continue_started(struct draft *draft, struct next_run *next,
         started->task_queue->name = command->task_queue->name;
         started->task_queue->kind = enums_TASK_QUEUE_KIND_NORMAL;
     }
-    started->input = command->input;
+    if (!MUTANT(continued_run_loses_input))
+        started->input = command->input;
     started->header = command->header;
     started->memo = fields_merge(BYTES_EMPTY, command->memo, draft->arena);
     started->search_attributes = fields_merge(BYTES_EMPTY, command->search_attributes, draft->arena);

@@ -1,5 +1,6 @@
 /* child.c: child workflows. */
 #include "engine/child.h"
+#include "base/mutant.h"
 
 #include "engine/close.h"
 #include "engine/cron.h"
@@ -312,7 +313,7 @@ void child_arrive_answer(const struct arrival *arrival, const struct state_Child
     struct uuid               run_id;
     bool                      is_started = uuid_of_bytes(answer->run_id, &run_id);
     if (release.is_orphan) {
-        if (is_started)
+        if (is_started && !MUTANT(orphan_runs_on))
             arrival_answer(arrival, answer->workflow_id, &run_id, &message);
         return;
     }
@@ -432,8 +433,10 @@ static void parent_tell(struct draft *draft, const struct history_HistoryEvent *
 
 void child_close_effects(struct draft *draft, const struct history_HistoryEvent *event)
 {
-    children_end(draft);
-    if (execution_family(draft->state)->parent_workflow_id.size != 0 && !close_continues(event))
+    if (!MUTANT(parent_close_policy_ignored))
+        children_end(draft);
+    if (execution_family(draft->state)->parent_workflow_id.size != 0 && !close_continues(event) &&
+        !MUTANT(child_end_not_told))
         parent_tell(draft, event);
 }
 
@@ -483,7 +486,8 @@ void child_arrive_end(const struct arrival *arrival, const struct state_ChildEnd
     const struct child *child = execution_child(live, end->initiated_event_id);
     /* After a reset another child may have the number of one that the reset took back. */
     if (child == NULL ||
-        (child->is_started ? memcmp(&child->first_run_id, &first_run_id, sizeof(first_run_id)) != 0
+        (child->is_started ? !MUTANT(child_end_applied_to_any) &&
+                                 memcmp(&child->first_run_id, &first_run_id, sizeof(first_run_id)) != 0
                            : !bytes_equal(end->parent_run_id, uuid_bytes(&live->run_id))))
         return;
     struct draft draft;
@@ -577,7 +581,8 @@ void child_effect_started(struct execution                                      
         family.parent_workflow_id = parent->workflow_id;
         family.parent_initiated_event_id = started->parent_initiated_event_id;
         /* A next run of the chain is released as its first was. */
-        state->awaits_parent = parent->workflow_id.size != 0 && started->continued_execution_run_id.size == 0;
+        state->awaits_parent = !MUTANT(child_runs_before_release) && parent->workflow_id.size != 0 &&
+                               started->continued_execution_run_id.size == 0;
     }
     if (root != NULL && uuid_parse(root->run_id, &family.root_run_id))
         family.root_workflow_id = root->workflow_id;

@@ -4,6 +4,7 @@
  * effect, and the task fails instead.
  */
 #include "engine/commands.h"
+#include "base/mutant.h"
 
 #include "engine/activity.h"
 #include "engine/child.h"
@@ -524,7 +525,8 @@ static bool run_command(struct completion *completion, const struct command_Comm
         return bad(completion, type->bad_cause, "the command %s has no attributes of its type", type->name);
     if (type->run == NULL)
         return bad(completion, type->bad_cause, "the command %s is not supported yet", type->name);
-    if (type->closes && completion->draft.state->buffer_count > completion->draft.own_buffered)
+    if (type->closes && !MUTANT(close_over_unseen_events) &&
+        completion->draft.state->buffer_count > completion->draft.own_buffered)
         return bad(
             completion, CAUSE(UNHANDLED_COMMAND),
             "something happened while the workflow task ran: the workflow has to see it before it closes");
@@ -591,7 +593,8 @@ static void dispatch_activities(struct completion                               
             continue;
         if (!completion->scheduled_eager[i] || activity->cancel_requested ||
             execution_is_paused(draft->state)) {
-            activity_ready(draft, id, false);
+            if (!MUTANT(activity_row_lost) || i == 0)
+                activity_ready(draft, id, false);
             continue;
         }
         struct history_HistoryEvent *event;
@@ -615,8 +618,9 @@ static void next_task(struct completion *completion, int64_t original_scheduled_
     struct draft                                                     *draft = &completion->draft;
     const struct workflowservice_RespondWorkflowTaskCompletedRequest *input = completion->input;
     bool                                                              flushed = draft_flush(draft) != 0;
-    bool wants = flushed || draft->wants_task || input->force_create_new_workflow_task;
-    if (!wants && !updates_wait(draft->state))
+    bool wants = (flushed && !MUTANT(buffer_without_task)) || draft->wants_task ||
+                 input->force_create_new_workflow_task;
+    if (!wants && (MUTANT(update_without_task) || !updates_wait(draft->state)))
         return;
     /* Where commands have left events the worker has something to be told anyway, and the next task is a normal one. */
     bool is_quiet = completion->leaves_no_trace ||
@@ -727,7 +731,7 @@ static void complete(struct completion *completion, const struct execution *live
     bool good = true;
     for (size_t i = 0; i < completion->input->commands_count && good; i++)
         good = run_command(completion, &completion->input->commands[i]);
-    if (!good || !run_messages_left(completion)) {
+    if ((!good && !MUTANT(bad_command_half_applied)) || !run_messages_left(completion)) {
         if (completion->is_malformed)
             request_refuse(completion);
         else if (!completion->needs)

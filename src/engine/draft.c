@@ -1,5 +1,6 @@
 /* draft.c: a transition in the making. */
 #include "engine/draft.h"
+#include "base/mutant.h"
 
 #include "base/hash.h"
 #include "engine/child.h"
@@ -45,7 +46,7 @@ static void *append(struct draft *draft, void *array, size_t *count, size_t *cap
 
 static int64_t event_write(struct draft *draft, struct history_HistoryEvent *event)
 {
-    event->event_id = draft->state->next_event_id;
+    event->event_id = draft->state->next_event_id - MUTANT(event_id_reused);
     event->task_id = event->event_id;
     if (event->event_time == NULL)
         event->event_time = timestamp_or_null(draft->arena, draft->env->now);
@@ -90,6 +91,8 @@ void draft_buffer(struct draft *draft, struct history_HistoryEvent *event)
 
 void draft_arrive(struct draft *draft, struct history_HistoryEvent *event)
 {
+    if (task_is_started(draft->state) && MUTANT(buffered_event_dropped))
+        return;
     if (task_is_started(draft->state))
         draft_buffer(draft, event);
     else
@@ -167,7 +170,8 @@ uint32_t draft_flush(struct draft *draft)
     draft_change(draft, (struct state_Change){ .kind_case = CHANGE_FLUSHED, .flushed = count });
     for (int ends = 0; ends <= 1; ends++) {
         for (uint32_t i = 0; i < count; i++) {
-            if (event_has(events[i]->event_type, EVENT_END) != (ends == 1))
+            if (event_has(events[i]->event_type, EVENT_END) !=
+                ((ends == 1) != MUTANT(buffer_flushed_ends_first)))
                 continue;
             event_patch_started_id(events[i], (const int64_t(*)[2])started, started_count);
             int64_t id = draft_event(draft, events[i]);

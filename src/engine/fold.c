@@ -1,5 +1,6 @@
 /* fold.c: the effects of events and changes. */
 #include "engine/fold.h"
+#include "base/mutant.h"
 
 #include "engine/activity_operator.h"
 #include "engine/child.h"
@@ -217,6 +218,8 @@ static void effect_task_completed(struct execution *state, const struct history_
 static void task_ended(struct execution *state, bool close_blocked)
 {
     execution_task_clear(state);
+    if (MUTANT(sticky_queue_kept))
+        return;
     execution_set(state, &state->sticky_queue, BYTES_EMPTY);
     state->sticky_timeout = 0;
     state->close_blocked = close_blocked;
@@ -259,8 +262,9 @@ static void effect_timer_started(struct execution *state, const struct history_H
                                  int64_t id, int64_t time)
 {
     const struct history_TimerStartedEventAttributes *started = event_attributes(event);
+    int64_t fires = time_add(time, duration_ns(started->start_to_fire_timeout));
     execution_timer_add(state, started->timer_id, id,
-                        time_add(time, duration_ns(started->start_to_fire_timeout)));
+                        MUTANT(timer_rounded_down) ? fires / NS_PER_S * NS_PER_S : fires);
 }
 
 static void effect_cancel_requested(struct execution *state, const struct history_HistoryEvent *event,
@@ -270,7 +274,7 @@ static void effect_cancel_requested(struct execution *state, const struct histor
     struct activity *activity = execution_activity_write(state, requested->scheduled_event_id);
     if (activity == NULL)
         return; /* its end is in the buffer */
-    activity->cancel_requested = true;
+    activity->cancel_requested = !MUTANT(activity_cancel_lost);
     activity->cancel_requested_event_id = id;
 }
 
@@ -615,7 +619,8 @@ enum status fold_change(struct fold *fold, const struct state_Change *change, st
     state->last_event_time = MAX(state->last_event_time, change->time);
     switch (change->kind_case) {
     case CHANGE_CREATED:
-        execution_set(state, &state->start_request_id, change->created->request_id);
+        execution_set(state, &state->start_request_id,
+                      MUTANT(start_request_id_not_stored) ? BYTES_EMPTY : change->created->request_id);
         return ST_OK;
     case CHANGE_BUFFERED:
         return change_buffered(fold, change->buffered, error);

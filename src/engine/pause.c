@@ -1,5 +1,6 @@
 /* pause.c: pausing a whole run. */
 #include "engine/pause.h"
+#include "base/mutant.h"
 
 #include "engine/activity_operator.h"
 #include "engine/failure.h"
@@ -97,7 +98,7 @@ void decide_unpause(const struct execution *live, struct workflow_request *reque
             activity_reschedule(&draft, activity->scheduled_event_id, env->now);
     }
     if (!draft.state->task.is_pending)
-        draft.wants_task = true;
+        draft.wants_task = !MUTANT(unpause_without_task);
     else if (draft.state->task.started_time == 0)
         task_offer_again(&draft);
     draft_settle(&draft, live->execution_time <= env->now);

@@ -1,5 +1,6 @@
 /* reset.c: a run begins again from an earlier workflow task of it. */
 #include "engine/reset.h"
+#include "base/mutant.h"
 
 #include "engine/activity.h"
 #include "engine/activity_operator.h"
@@ -198,7 +199,7 @@ static void apply_again(struct reset *reset, struct bytes encoded)
         panic("an event that was stored is none: %s", error.message);
     switch (event->event_type) {
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
-        if (!reset->without_signals)
+        if (!reset->without_signals && !MUTANT(reset_loses_signals))
             apply_signal(draft, event);
         break;
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED:
@@ -233,8 +234,8 @@ static struct bytes failure_reset(struct arena *arena, struct bytes reason)
 static void prefix_make(struct reset *reset, struct state_Forked *forked)
 {
     const struct execution *base = reset->base;
-    int64_t                 last = reset->input->workflow_task_finish_event_id - 1;
-    const struct lineage   *of = execution_lineage(base);
+    int64_t               last = reset->input->workflow_task_finish_event_id - 1 - MUTANT(reset_prefix_short);
+    const struct lineage *of = execution_lineage(base);
     forked->prefix = ARENA_NEW_ARRAY(reset->arena, struct state_HistorySegment, of->prefix_count + 1);
     for (uint32_t i = 0; i <= of->prefix_count; i++) {
         bool    is_own = i == of->prefix_count;
@@ -365,7 +366,7 @@ static void perform(struct reset *reset)
 {
     const struct execution *live = reset->live;
     struct decision        *decision = reset->decision;
-    bool                    ends = execution_is_open(live);
+    bool                    ends = execution_is_open(live) && !MUTANT(reset_leaves_base_open);
     struct draft            self, other;
     begin_created(reset);
     draft_begin(&self, live, reset->env, reset->arena);
@@ -480,8 +481,9 @@ static enum status check_fork(const struct reset *reset)
 static bool is_duplicate(const struct reset *reset)
 {
     struct bytes id = reset->input->request_id;
-    return id.size != 0 && (bytes_equal(reset->live->start_request_id, id) ||
-                            bytes_equal(execution_lineage(reset->live)->reset_request_id, id));
+    return id.size != 0 && !MUTANT(reset_applied_twice) &&
+           (bytes_equal(reset->live->start_request_id, id) ||
+            bytes_equal(execution_lineage(reset->live)->reset_request_id, id));
 }
 
 void decide_reset(const struct execution *live, struct workflow_request *request, struct env *env,

@@ -1,5 +1,6 @@
 /* retry.c: whether and when a failed attempt is made again. */
 #include "engine/retry.h"
+#include "base/mutant.h"
 
 #include <math.h>
 
@@ -18,7 +19,7 @@ static bool retryable(const struct common_RetryPolicy *policy, const struct fail
 {
     switch (failure->failure_info_case) {
     case 5: /* application */
-        return !failure->application_failure_info->non_retryable &&
+        return (MUTANT(retry_of_final_failure) || !failure->application_failure_info->non_retryable) &&
                !listed(policy, failure->application_failure_info->type);
     case 6: /* timeout */
         switch (failure->timeout_failure_info->timeout_type) {
@@ -47,7 +48,7 @@ static int64_t backoff_of(const struct common_RetryPolicy *policy, int32_t attem
     if (longest == 0)
         longest = INT64_MAX / 4;
     /* The comparison is false for NaN as well, and for what does not fit. */
-    return delay < (double)longest ? (int64_t)delay : longest;
+    return MUTANT(retry_at_once) ? 0 : delay < (double)longest ? (int64_t)delay : longest;
 }
 
 int64_t retry_delay(struct bytes encoded, int32_t attempt, struct arena *arena)
@@ -76,7 +77,8 @@ struct retry_answer retry_decide(const struct retry_question *question, struct a
     }
     if (question->is_paused)
         return (struct retry_answer){ .state = enums_RETRY_STATE_IN_PROGRESS };
-    if (policy.maximum_attempts > 0 && question->attempt >= policy.maximum_attempts)
+    if (policy.maximum_attempts > 0 && !MUTANT(retries_without_end) &&
+        question->attempt >= policy.maximum_attempts)
         return (struct retry_answer){ .state = enums_RETRY_STATE_MAXIMUM_ATTEMPTS_REACHED };
     int64_t delay = backoff_of(&policy, question->attempt);
     if (failure.failure_info_case == 5 && failure.application_failure_info->next_retry_delay != NULL) {

@@ -1,5 +1,6 @@
 /* signal.c: signals, cancel requests, termination by users. */
 #include "engine/signal.h"
+#include "base/mutant.h"
 
 #include "engine/execution.h"
 #include "engine/failure.h"
@@ -18,7 +19,7 @@ enum status signal_existing(const struct execution *live, struct workflow_reques
                             struct bytes request_id, bool in_backoff)
 {
     struct arena *arena = request->base.arena;
-    if (request_id.size != 0 && execution_signal_seen(live, request_id))
+    if (request_id.size != 0 && !MUTANT(signal_applied_twice) && execution_signal_seen(live, request_id))
         return ST_OK;
     if (signal_is_refused(live))
         return error_busy(&request->base.error, arena, "Workflow is closing.");
@@ -76,7 +77,8 @@ void decide_request_cancel(const struct execution *live, struct workflow_request
         return;
     }
     request->response = ARENA_NEW(arena, struct workflowservice_RequestCancelWorkflowExecutionResponse);
-    if (!execution_is_open(live) || live->cancel_requested)
+    if (!execution_is_open(live) || live->cancel_requested ||
+        (MUTANT(cancel_request_lost) && task_is_started(live)))
         return;
     struct history_WorkflowExecutionCancelRequestedEventAttributes requested = {
         .cause = input->reason, .identity = input->identity

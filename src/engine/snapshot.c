@@ -2,6 +2,7 @@
  *
  * Volatile members are left out. A closed run's is small: its pending things are gone.
  */
+#include "base/mutant.h"
 #include "engine/fold.h"
 #include "engine/update.h"
 
@@ -52,7 +53,7 @@ static void activity_to(const struct activity *activity, struct state_Activity *
         .heartbeat = activity->heartbeat,
         .first_scheduled_time = activity->first_scheduled_time,
         .scheduled_time = activity->scheduled_time,
-        .started_time = activity->started_time,
+        .started_time = MUTANT(activity_of_snapshot_unstarted) ? 0 : activity->started_time,
         .attempt = activity->attempt,
         .cancel_requested = activity->cancel_requested,
         .cancel_requested_event_id = activity->cancel_requested_event_id,
@@ -105,7 +106,7 @@ static void pending_to(const struct execution *state, struct state_Execution *to
     to->activities = ARENA_NEW_ARRAY(arena, struct state_Activity, state->activity_count + 1);
     for (uint32_t i = 0; i < state->activity_count; i++)
         activity_to(state->activities[i].record, &to->activities[i], arena);
-    to->timers_count = state->timer_count;
+    to->timers_count = MUTANT(timer_of_snapshot_lost) ? 0 : state->timer_count;
     to->timers = ARENA_NEW_ARRAY(arena, struct state_Timer, state->timer_count + 1);
     for (uint32_t i = 0; i < state->timer_count; i++)
         to->timers[i] = (struct state_Timer){ .timer_id = state->timers[i].id,
@@ -144,7 +145,7 @@ static void pending_to(const struct execution *state, struct state_Execution *to
                                                     .sequence = callback->sequence };
     }
     to->buffer = state->buffer;
-    to->buffer_count = state->buffer_count;
+    to->buffer_count = MUTANT(buffer_of_snapshot_lost) ? 0 : state->buffer_count;
     const struct update_book *book = execution_updates(state);
     to->updates_count = book->update_count;
     to->updates = ARENA_NEW_ARRAY(arena, struct state_Update, book->update_count + 1);
@@ -153,7 +154,9 @@ static void pending_to(const struct execution *state, struct state_Execution *to
                                                 .admitted_event_id = book->updates[i].admitted_event_id,
                                                 .accepted_event_id = book->updates[i].accepted_event_id,
                                                 .completed_event_id = book->updates[i].completed_event_id };
-    to->signal_ids = bytes_of(state->signal_ids, state->signal_id_count * sizeof(struct uuid));
+    to->signal_ids = bytes_of(state->signal_ids, MUTANT(signal_ids_of_snapshot_lost)
+                                                     ? 0
+                                                     : state->signal_id_count * sizeof(struct uuid));
 }
 
 static void children_to(const struct execution *state, struct state_Execution *to, struct arena *arena)

@@ -1,4 +1,5 @@
 /* start.c: starts: policies, deduplication, defaults, and the first transition of a run. */
+#include "base/mutant.h"
 #include "engine/callback.h"
 #include "engine/cron.h"
 #include "engine/execution.h"
@@ -356,7 +357,7 @@ static bool reuse_allows(const struct start *start)
 {
     switch (start->reuse) {
     case enums_WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE:
-        return false;
+        return MUTANT(reuse_policy_ignored);
     case enums_WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY:
         return start->live->status != enums_WORKFLOW_EXECUTION_STATUS_COMPLETED &&
                start->live->status != enums_WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW;
@@ -379,11 +380,11 @@ static void start_decide(struct start *start)
     if (live == NULL) {
         struct entity_identity identity = start_identity(start);
         start_create(start, &identity);
-    } else if (bytes_equal(start->request_id, live->start_request_id)) {
+    } else if (bytes_equal(start->request_id, live->start_request_id) && !MUTANT(start_applied_twice)) {
         answer_deduplicated(start);
     } else if (execution_attached(live, start->request_id) != NULL) {
         answer_existing(start, false, link_to_attached(start));
-    } else if (!execution_is_open(live)) {
+    } else if (!execution_is_open(live) || MUTANT(two_open_runs)) {
         if (!reuse_allows(start)) {
             start_refuse(start);
             return;

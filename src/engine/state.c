@@ -1,5 +1,6 @@
 /* state.c: ownership and look-ups of an execution's state. */
 #include "engine/state.h"
+#include "base/mutant.h"
 
 #include "base/hash.h"
 
@@ -464,11 +465,13 @@ int64_t activity_due(const struct execution *execution, const struct activity *a
         due_min(&due, &type, time_add(activity->first_scheduled_time, activity->schedule_to_close),
                 enums_TIMEOUT_TYPE_SCHEDULE_TO_CLOSE);
     if (activity->started_time != 0) {
-        if (activity->start_to_close != 0)
+        if (activity->start_to_close != 0 && !MUTANT(start_to_close_ignored))
             due_min(&due, &type, time_add(activity->started_time, activity->start_to_close),
                     enums_TIMEOUT_TYPE_START_TO_CLOSE);
-        if (activity->heartbeat != 0) {
-            int64_t seen = MAX(activity->heartbeat_time, activity->volatile_heartbeat);
+        if (activity->heartbeat != 0 && !MUTANT(heartbeat_timeout_ignored)) {
+            int64_t seen = MUTANT(heartbeat_timeout_from_start)
+                               ? 0
+                               : MAX(activity->heartbeat_time, activity->volatile_heartbeat);
             seen = MAX(seen, activity->loaded_time);
             seen = MAX(seen, activity->started_time);
             due_min(&due, &type, time_add(seen, activity->heartbeat), enums_TIMEOUT_TYPE_HEARTBEAT);
@@ -670,7 +673,7 @@ static int64_t task_due(const struct execution *execution)
     if (!task->is_pending || task->is_speculative)
         return TIME_NEVER;
     if (task->started_time != 0)
-        return time_add(task->started_time, task->timeout);
+        return MUTANT(task_timeout_ignored) ? TIME_NEVER : time_add(task->started_time, task->timeout);
     if (task->is_sticky && execution->sticky_timeout != 0)
         return time_add(task->scheduled_time, execution->sticky_timeout);
     return TIME_NEVER;
@@ -693,7 +696,7 @@ int64_t execution_next_due(const struct execution *execution)
     int64_t due = task_due(execution);
     if (execution->backoff_pending && !execution->awaits_parent && !execution_is_paused(execution))
         due = MIN(due, execution->execution_time);
-    if (execution->run_expiration != 0)
+    if (execution->run_expiration != 0 && !MUTANT(run_timeout_ignored))
         due = MIN(due, execution->run_expiration);
     if (execution->execution_expiration != 0)
         due = MIN(due, execution->execution_expiration);

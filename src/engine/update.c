@@ -1,5 +1,6 @@
 /* update.c: workflow updates. */
 #include "engine/update.h"
+#include "base/mutant.h"
 
 #include "engine/close.h"
 #include "engine/execution.h"
@@ -248,7 +249,7 @@ static const struct waiting_update *waiting_at(const struct draft *draft, uint32
 void updates_reject_unprocessed(struct draft *draft)
 {
     for (uint32_t i = execution_updates(draft->state)->waiting_count; i-- > 0;) {
-        if (!waiting_at(draft, i)->is_sent)
+        if (!waiting_at(draft, i)->is_sent && !MUTANT(update_of_late_arrival_rejected))
             continue;
         gone(draft, waiting_at(draft, i)->id, UPDATE_COMPLETED,
              server_verdict(draft->arena, BYTES("UnprocessedUpdate"),
@@ -370,7 +371,8 @@ static enum status take_response(struct draft *draft, struct bytes id, const str
     const struct update *known = update_find(draft->state, id);
     if (known == NULL && update_waiting(draft->state, id) == NULL)
         return resurrect(draft, id, NULL, error);
-    if (known == NULL || known->accepted_event_id == 0 || known->completed_event_id != 0)
+    if (known == NULL || known->accepted_event_id == 0 ||
+        (known->completed_event_id != 0 && !MUTANT(update_completed_twice)))
         return bad_state(error, id, "Response");
     if (message->meta == NULL || message->meta->update_id.size == 0)
         return missing(error, "Response", "meta.update_id");
@@ -382,8 +384,9 @@ static enum status take_response(struct draft *draft, struct bytes id, const str
         .meta = message->meta, .outcome = message->outcome, .accepted_event_id = known->accepted_event_id
     };
     draft_write(draft, enums_EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED, &completed);
-    draft_tell(draft, id, UPDATE_COMPLETED,
-               pb_encode_arena(&pb_update_Outcome, message->outcome, draft->arena));
+    if (!MUTANT(update_not_told))
+        draft_tell(draft, id, UPDATE_COMPLETED,
+                   pb_encode_arena(&pb_update_Outcome, message->outcome, draft->arena));
     return ST_OK;
 }
 
@@ -510,7 +513,8 @@ static enum status check_limits(const struct draft *draft, size_t size, struct e
 bool update_admit(struct draft *draft, const struct update_Request *request, struct error *error)
 {
     struct bytes id = request->meta->update_id;
-    if (update_find(draft->state, id) != NULL || update_waiting(draft->state, id) != NULL)
+    if (!MUTANT(update_applied_twice) &&
+        (update_find(draft->state, id) != NULL || update_waiting(draft->state, id) != NULL))
         return true;
     struct bytes encoded = pb_encode_arena(&pb_update_Request, request, draft->arena);
     if (check_limits(draft, encoded.size, error) != ST_OK)

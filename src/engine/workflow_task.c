@@ -1,5 +1,6 @@
 /* workflow_task.c: the life of workflow tasks. */
 #include "engine/workflow_task.h"
+#include "base/mutant.h"
 
 #include "engine/execution.h"
 #include "engine/failure.h"
@@ -41,7 +42,7 @@ void task_schedule(struct draft *draft, struct task_schedule_options options)
     struct execution *state = draft->state;
     assert(!state->task.is_pending && execution_is_open(state));
     draft->wants_task = false;
-    if (execution_is_paused(state))
+    if (execution_is_paused(state) && !MUTANT(pause_ignored))
         return; /* the end of the pause schedules one */
     bool                is_sticky = state->sticky_queue.size != 0 && options.attempt == 1;
     bool                is_transient = options.attempt > 1;
@@ -141,6 +142,11 @@ void task_materialize(struct draft *draft)
     struct execution *state = draft->state;
     if (!state->task.is_speculative || draft->materializing)
         return;
+    if (MUTANT(speculative_task_left_virtual)) {
+        task_drop_speculative(draft);
+        draft->wants_task = true;
+        return;
+    }
     bool is_started = task_is_started(state);
     draft->offer = NULL;
     task_write_virtual(draft);
@@ -405,9 +411,10 @@ static struct task_ref token_of(const struct execution *state, struct arena *are
 bool task_matches(const struct execution *state, const struct task_ref *token)
 {
     return task_is_started(state) && token->kind == STORE_TASK_WORKFLOW && !token->is_query &&
-           token->scheduled_event_id == task_scheduled_event_id(state) &&
-           token->started_event_id == task_started_event_id(state) && token->attempt == state->task.attempt &&
-           token->started_time == state->task.started_time;
+           (MUTANT(stale_task_token) ||
+            (token->scheduled_event_id == task_scheduled_event_id(state) &&
+             token->started_event_id == task_started_event_id(state) &&
+             token->attempt == state->task.attempt && token->started_time == state->task.started_time));
 }
 
 size_t task_virtual_events(const struct execution *state, struct arena *arena, struct bytes **ret_events)
@@ -499,7 +506,8 @@ void decide_task_start(const struct execution *live, struct workflow_request *re
     }
     if (task->started_time != 0) { /* the same poll asks again: its first answer was lost on the way */
         request->stale = request->poll.request_id.size == 0 ||
-                         !bytes_equal(task->request_id, request->poll.request_id);
+                         (!bytes_equal(task->request_id, request->poll.request_id) &&
+                          !MUTANT(task_given_twice));
         if (!request->stale) {
             struct draft again;
             draft_begin(&again, live, env, arena);

@@ -1,5 +1,6 @@
 /* matching.c: pollers meet tasks. The rows behind the windows are read in refill.c. */
 #include "base/hash.h"
+#include "base/mutant.h"
 #include "matching/matching_internal.h"
 
 /* --- names, families, queues --- */
@@ -178,7 +179,7 @@ void queue_free(struct matching_queue *queue)
 /* A poller that waits proves life; so does one that left with a task less than 10 s ago. */
 bool queue_dead(const struct matching_queue *queue)
 {
-    if (!queue->sticky)
+    if (!queue->sticky || MUTANT(dead_sticky_queue_kept))
         return false;
     if (queue->forgotten)
         return true;
@@ -443,7 +444,8 @@ struct poller *matching_reserve(struct matching *matching, const struct store_re
         queue = matching_queue_find(matching, &name);
     }
     int64_t resume = TIME_NEVER;
-    if (queue == NULL || list_empty(&queue->pollers) || !queue->config_known || !caught_up(queue))
+    if (queue == NULL || list_empty(&queue->pollers) || !queue->config_known ||
+        (!caught_up(queue) && !MUTANT(new_task_overtakes)))
         return NULL;
     int64_t now = queue_now(queue);
     /* A key's own limit is left to its stream, which a task that is not written yet has not. */

@@ -1,4 +1,5 @@
 /* refill.c: reads rows into windows, sweeps queues that might have missed an offer, and forgets idle ones. */
+#include "base/mutant.h"
 #include "matching/matching_internal.h"
 
 #define REFILL_SIZE_MAX (1U << 20)
@@ -309,7 +310,7 @@ static void queue_strike(struct matching_queue *queue)
     int64_t now = queue_now(queue);
     if (!list_empty(&queue->pollers)) {
         queue_match(queue);
-        if (now - queue->swept >= MATCHING_SWEEP_NS)
+        if (now - queue->swept >= MATCHING_SWEEP_NS && !MUTANT(offer_lost_for_ever))
             queue_sweep(queue, now);
     } else if (list_empty(&queue->directs) && !queue->scanning && queue->refills == 0 &&
                now - queue->last_used >= MATCHING_IDLE_NS) {
@@ -355,6 +356,8 @@ void matching_mark_dirty(struct matching *matching)
     struct table_iterator iterator = { 0 };
     for (struct table_link *at; (at = table_iterate(&matching->queues, &iterator)) != NULL;) {
         struct matching_queue *queue = CONTAINER_OF(at, struct matching_queue, table);
+        if (MUTANT(dirty_queue_not_read))
+            continue;
         queue_mark_dirty(queue);
         queue_work(queue);
     }

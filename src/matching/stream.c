@@ -4,6 +4,7 @@
  * stream that comes back starts where the others are, so nobody saves turns up.
  */
 #include "base/hash.h"
+#include "base/mutant.h"
 #include "matching/matching_internal.h"
 
 #define TASK_COST INT64_C(1000000000) /* divided by a weight in thousandths */
@@ -104,7 +105,8 @@ void stream_settle(struct matching_stream *stream)
     if (heap_linked(&stream->turn))
         return;
     stream->pass = MAX(stream->pass, queue->passes[priority_slot(stream->priority)]);
-    heap_push(&queue->turns, &stream->turn, stream->priority, (uint64_t)stream->pass);
+    heap_push(&queue->turns, &stream->turn, MUTANT(priority_ignored) ? 0 : stream->priority,
+              (uint64_t)stream->pass);
 }
 
 /* A stream of a better priority has its rows on disk only: what is in memory waits for the read. */
@@ -153,7 +155,7 @@ void stream_charge(struct matching_stream *stream, int64_t now)
 {
     struct matching_queue *queue = stream->queue;
     queue->passes[priority_slot(stream->priority)] = stream->pass;
-    stream->pass += TASK_COST / stream->weight;
+    stream->pass += MUTANT(fairness_ignored) ? 0 : TASK_COST / stream->weight;
     if (queue->config != NULL && queue->config->has_key_rate)
         bucket_take(&stream->bucket, key_rate(stream), now);
     /* To its new place, or out. */

@@ -9,6 +9,7 @@
  * So nothing on its way to the disk ever rests on something that may still be refused or sent again. Answers of the store
  * are worked on in the order of the batches.
  */
+#include "base/mutant.h"
 #include <pthread.h>
 
 #include "shard/shard_internal.h"
@@ -131,6 +132,10 @@ static struct batch *batch_of(struct lane *lane, int64_t id)
 
 void commit_output(struct lane *lane, struct request *request)
 {
+    if (MUTANT(ack_before_sync)) {
+        lane_finish(lane, request);
+        return;
+    }
     if (request->batch <= lane->durable_batch) {
         output_leave(lane, request);
         return;
@@ -170,8 +175,10 @@ static bool rests_on_nothing(const struct lane *lane)
 {
     const struct batch *open = lane->open;
     /* Links are written as they are in the end, whoever received; numbers past what is reserved for certain are no one's. */
-    return open->depends_on <= lane->durable_batch && open->received == NULL &&
-           lane->flight->received == NULL && !open->namespaces_changed && !lane->flight->namespaces_changed &&
+    return (MUTANT(second_batch_rests_on_first) || open->depends_on <= lane->durable_batch) &&
+           ((open->received == NULL && lane->flight->received == NULL) ||
+            MUTANT(second_batch_shares_links)) &&
+           !open->namespaces_changed && !lane->flight->namespaces_changed &&
            lane->numbers.last <= lane->numbers_durable;
 }
 
@@ -238,7 +245,7 @@ static void seal_outgrown(struct change *change, uint32_t group)
     struct store_run *row = ARENA_NEW(&change->batch->store.arena, struct store_run);
     row->number = entity->number;
     row->snapshot = seal_snapshot(change);
-    row->snapshot_transition = entity->row_number;
+    row->snapshot_transition = entity->row_number - MUTANT(snapshot_one_behind);
     add(change->batch, STORE_RUN_SNAPSHOT, group, 32 + row->snapshot.size)->run = row;
 }
 
@@ -488,7 +495,8 @@ static void refused(struct lane *lane, struct batch *batch)
         if (!batch->store.refused[chain->group] || chain_is_quarantined(lane, chain))
             continue;
         link_chain_refused(lane->open, chain);
-        fail_outputs_of(lane, &batch->outputs, chain, reason);
+        if (!MUTANT(refused_group_acknowledged))
+            fail_outputs_of(lane, &batch->outputs, chain, reason);
         fail_outputs_of(lane, &lane->open->outputs, chain, reason);
         if (chain->kind == ENTITY_NAMESPACES) {
             log_error("namespaces.refused", "%s", reason);
@@ -616,16 +624,27 @@ static void work_on(struct lane *lane, struct batch *batch)
         int64_t wait = ABORT_BACKOFF_NS << MIN(batch->abort_count, 7U);
         batch->abort_count++;
         batch->answered = false;
-        lane->resubmit_at = lane->monotonic + (batch->abort_count == 1 ? 0 : MIN(wait, ABORT_BACKOFF_MAX_NS));
+        lane->resubmit_at = MUTANT(aborted_batch_dropped)
+                                ? TIME_NEVER
+                                : lane->monotonic +
+                                      (batch->abort_count == 1 ? 0 : MIN(wait, ABORT_BACKOFF_MAX_NS));
         return;
     }
     case STORE_FULL:
+        if (MUTANT(full_disk_acknowledged)) {
+            release(lane, batch);
+            return;
+        }
         full(lane, batch);
         return;
     case STORE_LOST_FENCE:
         lane->lost = true;
         return;
     case STORE_UNKNOWN:
+        if (MUTANT(unknown_outcome_acknowledged)) {
+            release(lane, batch);
+            return;
+        }
         unknown(lane, batch);
         return;
     }
@@ -740,7 +759,7 @@ int64_t commit_next_due(const struct lane *lane)
 void lane_after_sealed(struct lane *lane, struct message *message)
 {
     struct batch *newest = lane->second != NULL ? lane->second : lane->flight;
-    if (newest == NULL) {
+    if (newest == NULL || MUTANT(refill_reads_too_soon)) {
         mailbox_post(&lane->mailbox, message);
         return;
     }

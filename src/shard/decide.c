@@ -1,4 +1,5 @@
 /* decide.c: one request on one entity: decide, apply, join the open batch, and tie the answer to what it rests on. */
+#include "base/mutant.h"
 #include "shard/shard_internal.h"
 
 #include "base/log.h"
@@ -165,7 +166,8 @@ void wakeup_adjust(struct entity *entity)
         struct change *change = commit_change(entity);
         change->wakeup = change->created ? WAKEUP_KEEP : WAKEUP_CLEAR;
     } else {
-        if (!entity->wakeup_fired && next >= entity->wakeup)
+        if (!entity->wakeup_fired &&
+            (next >= entity->wakeup || (MUTANT(wakeup_too_late) && entity->wakeup != TIME_NEVER)))
             return;
         struct change *change = commit_change(entity);
         change->wakeup = WAKEUP_SET;
@@ -208,7 +210,9 @@ static bool ask(struct lane *lane, struct chain *chain, struct entity *entity, s
     const struct entity_kind *kind = runtime_kind(lane->runtime, request->kind);
     const void               *state = entity == NULL ? NULL : entity->state;
     struct env                env = {
-                       .now = entity == NULL || !has_rows(entity) ? lane->now : MAX(lane->now, kind->last_event_time(state)),
+                       .now = entity == NULL || !has_rows(entity) || MUTANT(event_time_goes_back)
+                                  ? lane->now
+                                  : MAX(lane->now, kind->last_event_time(state)),
                        .namespace = lane_namespace_by_number(lane, request->namespace_number),
     };
     env.limits = env.namespace == NULL ? &lane->runtime->limits : env.namespace->limits;
@@ -415,7 +419,7 @@ void request_decide(struct lane *lane, struct chain *chain, struct entity *entit
         if (decision.forks)
             fork_begin_entity(request->fork, created);
         transition_join(created, &decision.created);
-        if (decision.forks)
+        if (decision.forks && !MUTANT(uses_not_noted))
             deletion_note_uses(created->open);
         chain->current = created;
         chain->current_known = true;
@@ -424,6 +428,8 @@ void request_decide(struct lane *lane, struct chain *chain, struct entity *entit
         link_receive(lane, request, chain, &decision);
     if (decision.deletes)
         deletion_join(entity);
+    if (MUTANT(no_op_answered_early) && !decision.changes && !decision.creates)
+        chain->last_batch = MIN(chain->last_batch, lane->durable_batch);
     tie(lane, chain, created != NULL ? created : entity, request);
     if (decision.changes && !decision.deletes)
         fuse(lane, chain, entity, &decision.self);

@@ -11,6 +11,7 @@
  *   row ──> each branch: [its run is there: leave it] ──> uses ──> newest row ──> delete a piece, durable ──> newest row ──> …
  *       ──> row deleted
  */
+#include "base/mutant.h"
 #include "shard/shard_internal.h"
 
 #include "base/log.h"
@@ -312,7 +313,9 @@ static void take_uses(struct deletion *deletion)
             ask_newest(deletion);
             return;
         }
-        deletion->kept = MAX(deletion->kept, get_number(row->state.base));
+        deletion->kept = MUTANT(deletion_takes_shared_rows)
+                             ? 0
+                             : MAX(deletion->kept, get_number(row->state.base));
     }
     if (read->more)
         ask_uses(deletion, get_number(read->entities[read->entity_count - 1].key.base + KEY_NUMBER));

@@ -1,4 +1,5 @@
 /* entity_cache.c: which chains and runs are in memory, which leave it, and forgetting. */
+#include "base/mutant.h"
 #include "shard/shard_internal.h"
 
 #include "base/hash.h"
@@ -205,9 +206,12 @@ void entity_trim_tail(struct entity *entity)
 
 static bool evictable(const struct entity *entity)
 {
-    return entity->open == NULL && entity->flight == NULL && entity->chain->pins == 0 &&
-           entity->chain->last_batch <= entity->lane->durable_batch && entity != entity->lane->singleton &&
-           (entity->kind->is_pinned == NULL || !entity->kind->is_pinned(entity->state));
+    return entity->open == NULL && entity->chain->pins == 0 &&
+           (MUTANT(evicts_undurable) ||
+            (entity->flight == NULL && entity->chain->last_batch <= entity->lane->durable_batch)) &&
+           entity != entity->lane->singleton &&
+           (entity->kind->is_pinned == NULL || MUTANT(evicts_waiting_updates) ||
+            !entity->kind->is_pinned(entity->state));
 }
 
 static void evict(struct lane *lane)
@@ -251,6 +255,10 @@ void chain_forget(struct lane *lane, struct chain *chain)
 {
     LIST_FOR_EACH (entity, &chain->entities, struct entity, in_chain) {
         commit_entity_gone(entity);
+        if (MUTANT(lost_batch_kept_in_memory)) {
+            chain->last_batch = 0;
+            return;
+        }
         entity_free(entity);
     }
     chain->current = NULL;

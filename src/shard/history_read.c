@@ -3,6 +3,7 @@
  * The tail is pinned (copied) first, then rows below it are read: what the tail has dropped by then is durable, so there is
  * no gap between the two whatever becomes durable in between. Clients see durable events only; decide may see all.
  */
+#include "base/mutant.h"
 #include "shard/shard_internal.h"
 
 #include "history/batch.h"
@@ -406,7 +407,9 @@ bool scan_for_request(struct entity *entity, struct request *request, int64_t fr
 static void read_here(struct lane *lane, struct history_read *page)
 {
     struct entity *entity = entity_find(lane, page->branch);
-    int64_t        last = entity == NULL ? page->last : MIN(page->last, entity->durable_event_id);
+    int64_t        last = entity == NULL || MUTANT(history_before_durable)
+                              ? page->last
+                              : MIN(page->last, entity->durable_event_id);
     struct scan    scan = {
            .lane = lane,
            .branch = page->branch,

@@ -1,5 +1,6 @@
 /* known.c: a Bloom filter that grows by segments, each bit pattern within one cache line; and its background fill. */
 #include "shard/known.h"
+#include "base/mutant.h"
 
 #include "base/buffer.h"
 #include "base/hash.h"
@@ -130,7 +131,8 @@ static void fill_rows(struct known_fill *fill)
     struct lane *lane = fill->lane;
     for (size_t i = 0; i < fill->read.identity_count; i++) {
         const struct store_identity *run = &fill->read.identities[i];
-        if (runtime_owner(lane->runtime, run->namespace_number, run->workflow_id) == lane)
+        if (runtime_owner(lane->runtime, run->namespace_number, run->workflow_id) == lane &&
+            !(MUTANT(filter_misses_ids) && i % 2 == 1))
             known_add(&lane->known, chain_hash(ENTITY_WORKFLOW, run->namespace_number, run->workflow_id));
     }
 }

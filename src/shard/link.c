@@ -14,6 +14,7 @@
  * a second; so is one whose effect the store has refused, once its target is no longer quarantined. What a target has to answer goes as a message of its own: with its transition, or, where there is none, with the
  * row of the link.
  */
+#include "base/mutant.h"
 #include "shard/shard_internal.h"
 
 #define LINK_WINDOW 64
@@ -226,7 +227,8 @@ static void seal_messages(struct batch *batch, struct message_change *messages, 
                                          .number = link->next++,
                                          .source_run = source_run,
                                          .body = body_pack(&batch->store.arena, &at->message) };
-        store_batch_add(&batch->store, STORE_OUTBOX_INSERT, group)->outbox = &at->row;
+        if (!MUTANT(outbox_row_lost))
+            store_batch_add(&batch->store, STORE_OUTBOX_INSERT, group)->outbox = &at->row;
         batch->store.size += 48 + at->row.body.size;
     }
 }
@@ -273,7 +275,7 @@ static void acknowledge(struct link_out *link, int64_t number)
 /* The target could not be asked: it is no answer, and the message comes again. */
 static bool is_not_now(enum status answer)
 {
-    return answer == ST_UNAVAILABLE || answer == ST_RESOURCE_EXHAUSTED;
+    return (answer == ST_UNAVAILABLE && !MUTANT(refused_message_answered)) || answer == ST_RESOURCE_EXHAUSTED;
 }
 
 /* Back at the sender. */
@@ -479,7 +481,8 @@ bool link_is_received(struct lane *lane, struct request *request, int64_t *ret_b
     const struct transfer *transfer = transfer_of(request);
     const struct link_in  *link = in_get(lane, transfer->source, transfer->target);
     int64_t                behind = link->number - transfer->number;
-    if (behind < 0 || (behind > 0 && behind <= LINK_WINDOW && (link->window >> (behind - 1) & 1) == 0))
+    if (MUTANT(message_applied_twice) || behind < 0 ||
+        (behind > 0 && behind <= LINK_WINDOW && (link->window >> (behind - 1) & 1) == 0))
         return false;
     *ret_batch = link->last_batch;
     return true;
@@ -527,7 +530,9 @@ void link_receive(struct lane *lane, struct request *request, struct chain *chai
 void link_seal(struct batch *batch)
 {
     for (struct link_acknowledged *at = batch->acknowledged; at != NULL; at = at->next)
-        store_batch_add(&batch->store, STORE_OUTBOX_DELETE, batch->store.group_count++)->outbox = &at->row;
+        if (!MUTANT(outbox_row_kept))
+            store_batch_add(&batch->store, STORE_OUTBOX_DELETE, batch->store.group_count++)->outbox =
+                &at->row;
     for (struct link_received *at = batch->received; at != NULL; at = at->next) {
         /* With the effect or not at all. Where several messages of a link meet, each group writes the link as it is at the
          * end; if the store refuses one of them, memory takes that one back and the link's next row says so. */
@@ -535,9 +540,10 @@ void link_seal(struct batch *batch)
         at->number = at->link->number;
         at->window = at->link->window;
         seal_messages(batch, at->messages, at->chain, 0, at->group);
-        store_batch_add(&batch->store, STORE_LINK_SET, at->group)->link = (struct store_link){
-            at->link->source, at->link->target, at->number, at->window
-        };
+        if (!MUTANT(link_row_lost))
+            store_batch_add(&batch->store, STORE_LINK_SET, at->group)->link = (struct store_link){
+                at->link->source, at->link->target, at->number, at->window
+            };
         batch->store.size += 32;
     }
 }
@@ -648,7 +654,7 @@ static enum status load_outbox(struct runtime *runtime, struct error *error)
             const struct store_outbox *row = &read.outbox[i];
             struct link_out *link = out_get(runtime_range_lane(runtime, row->source_range), row->source_range,
                                             row->target_range);
-            link->next = MAX(link->next, row->number + 1);
+            link->next = MAX(link->next, row->number + !MUTANT(link_numbers_given_again));
             activate(link);
         }
         more = status == ST_OK && read.more;

@@ -1,4 +1,5 @@
 /* runtime.c: all lanes of a process: start, owners, end. */
+#include "base/mutant.h"
 #include <pthread.h>
 #include <time.h>
 
@@ -96,9 +97,9 @@ static struct lane *new_lane(struct runtime *runtime, uint32_t index, uint64_t s
         random_seed(&lane->random, hash_combine(seed, index + 1));
     lane->wall = clock_wall_ns(&runtime->options.clock);
     lane->monotonic = clock_monotonic_ns(&runtime->options.clock);
-    lane->now = MAX(lane->wall, persisted->time);
+    lane->now = MUTANT(clock_not_restored) ? lane->wall : MAX(lane->wall, persisted->time);
     lane->numbers.lane = index;
-    lane->numbers.last = persisted->number;
+    lane->numbers.last = MUTANT(numbers_given_again) ? 0 : persisted->number;
     list_init(&lane->queue);
     list_init(&lane->publications);
     list_init(&lane->finished);

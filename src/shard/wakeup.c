@@ -1,4 +1,5 @@
 /* wakeup.c: due times. One row per entity, kept lazily; a window of them in memory; a request when one comes. */
+#include "base/mutant.h"
 #include "shard/shard_internal.h"
 
 /* An internal request: the time of an entity has come. Pooled; its arena is reset with each use. The request stands last,
@@ -160,7 +161,7 @@ void wakeup_decide(struct lane *lane, struct chain *chain, struct entity *entity
         if (entity->wakeup_durable == due->due)
             entity->wakeup_durable = TIME_NEVER;
         /* The row is spent, unless another one has been decided that replaces it. */
-        if (entity->wakeup_guessed || entity->wakeup == due->due)
+        if ((entity->wakeup_guessed || entity->wakeup == due->due) && !MUTANT(wakeup_cleared_early))
             entity->wakeup_fired = true;
     }
     if (any_due(entity) <= lane->now) {

@@ -1,5 +1,6 @@
 /* window.c: the lowest keys of an ordered index of rows, and the refills that move its mark. */
 #include "shard/window.h"
+#include "base/mutant.h"
 
 #include "base/hash.h"
 
@@ -117,7 +118,8 @@ static void enter(struct window *window, struct window_link *link)
         return;
     struct window_link *highest = CONTAINER_OF(heap_last(&window->items), struct window_link, heap);
     assert(key_compare(highest->key, window->mark) <= 0);
-    window->mark = key_before(highest->key);
+    if (!MUTANT(window_mark_kept))
+        window->mark = key_before(highest->key);
     window->more = true;
     window->refill_stopped = window->refilling;
     extract(&window->items, &window->by_key, highest);
@@ -165,7 +167,7 @@ void window_init(struct window *window, size_t capacity, void (*item_free)(struc
 {
     assert(capacity > 0);
     *window = (struct window){
-        .capacity = capacity, .mark = KEY_LOWEST, .more = true, .item_free = item_free
+        .capacity = capacity, .mark = KEY_LOWEST, .more = !MUTANT(wakeups_not_loaded), .item_free = item_free
     };
     heap_init(&window->items);
     table_init(&window->by_key);
@@ -195,6 +197,10 @@ void window_released(struct window *window, struct window_link *link, struct win
     }
     if (!window->refilling) {
         window->more = true;
+        window->item_free(link);
+        return;
+    }
+    if (MUTANT(window_drops_kept)) {
         window->item_free(link);
         return;
     }
@@ -283,7 +289,7 @@ void window_refill_pass(struct window *window, struct window_key key)
 void window_refill_end(struct window *window, bool end)
 {
     assert(window->refilling);
-    if (!end || window->refill_stopped)
+    if ((!end && !MUTANT(window_mark_to_end)) || window->refill_stopped)
         window->more = true;
     else
         advance(window, KEY_HIGHEST);

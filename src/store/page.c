@@ -1,4 +1,5 @@
 /* page.c: the rows of an answer, cut by count and bytes in the same way by every store. */
+#include "base/mutant.h"
 #include "store/store_internal.h"
 
 int64_t store_transition_of_event(int64_t first, int64_t last, int64_t event_id,
@@ -88,7 +89,7 @@ enum store_page_step store_page_add(struct store_page *page, const void *row)
     bool               rows_end = read->limit != 0 && *page->count >= read->limit;
     bool bytes_end = read->size_limit != 0 && *page->count > 0 && page->size + size > read->size_limit;
     if (rows_end || bytes_end) {
-        read->more = true;
+        read->more = !MUTANT(page_end_swallows_row);
         return STORE_PAGE_END;
     }
     size_t   bytes = store_row_bytes(page->type, row);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "runner.h"
 
 static const char usage[] =
@@ -121,6 +122,7 @@ int main(int argc, char **argv)
     static struct sim_statistics statistics;
     struct command command = { .runner = { .jobs = 1, .sim = { .seed = 1, .strikes_max = UINT64_MAX } } };
     uint64_t       trace;
+    mutant_plant();
     parse(argc, argv, &command);
     log_set_level(LOG_OFF);
     if (command.verbose)

@@ -1,5 +1,6 @@
 /* apply.c: the tables of the memory store and the writes to them. Every step is noted, so that a group that turns out to
  * be refused in its middle is taken back. */
+#include "base/mutant.h"
 #include "store/memory/memory_internal.h"
 
 struct memory_undo {
@@ -367,7 +368,7 @@ static enum store_outcome apply_groups(struct memory_tables *tables, struct stor
 enum store_outcome memory_apply(struct memory_tables *tables, struct store_batch *batch)
 {
     assert(tables->undo_count == 0);
-    for (size_t i = 0; i < batch->write_count; i++) {
+    for (size_t i = 0; i + (MUTANT(commit_in_part) && batch->write_count > 6) < batch->write_count; i++) {
         if (apply_write(tables, &batch->writes[i], &batch->error) != ST_OK) {
             take_back(tables);
             return apply_groups(tables, batch);

@@ -3,6 +3,7 @@
  *
  * First everything is tried as it is. If something is refused, the transaction is begun again with each batch, and then
  * each group of the batch that fails, under a savepoint, so that a bad write costs its own entity only. */
+#include "base/mutant.h"
 #include "store/sqlite/sqlite_internal.h"
 
 #define GROUP_BATCHES_MAX 1024
@@ -42,9 +43,9 @@ static enum store_outcome outcome_of(int code)
     case SQLITE_MISMATCH:
         return STORE_REFUSED;
     case SQLITE_FULL:
-        return STORE_FULL;
+        return MUTANT(full_disk_is_abort) ? STORE_ABORTED : STORE_FULL;
     default: /* I/O errors, a damaged file, no memory: whatever was done, nothing further may be built on it */
-        return STORE_UNKNOWN;
+        return MUTANT(io_error_is_abort) ? STORE_ABORTED : STORE_UNKNOWN;
     }
 }
 
@@ -102,7 +103,7 @@ static enum store_outcome check_foreign(struct sqlite_writer *writer, struct err
         return failed(writer, code, "cannot read the version of", error);
     if (writer->data_version == 0)
         writer->data_version = version;
-    if (writer->data_version == version)
+    if (writer->data_version == version || MUTANT(foreign_writer_ignored))
         return STORE_DURABLE;
     (void)error_set(error, ST_UNAVAILABLE,
                     "another process has changed the store %s while this server uses it",
@@ -137,7 +138,8 @@ static enum store_outcome run(struct sqlite_writer *writer, enum sqlite_statemen
 /* Ends the savepoint that a refused write was under, as if nothing had been written since. */
 static enum store_outcome take_back(struct sqlite_writer *writer, struct error *error)
 {
-    enum store_outcome outcome = run(writer, SQL_SAVEPOINT_ROLLBACK, error);
+    enum store_outcome outcome = MUTANT(refused_group_half_kept) ? STORE_DURABLE
+                                                                 : run(writer, SQL_SAVEPOINT_ROLLBACK, error);
     return outcome == STORE_DURABLE ? run(writer, SQL_SAVEPOINT_RELEASE, error) : outcome;
 }
 

@@ -1,4 +1,5 @@
 /* writes.c: each kind of write as a prepared statement. */
+#include "base/mutant.h"
 #include "store/sqlite/sqlite_internal.h"
 
 /* Runs a statement whose values are bound. The bindings stay until the next use binds all of them again. */
@@ -73,7 +74,7 @@ static int update_run_by(struct sqlite_connection *connection, enum sqlite_state
  * whether that is so costs a look at the row that the update needs anyway. */
 static int update_run(struct sqlite_connection *connection, const struct store_run *run, struct error *error)
 {
-    if (run->close_time == 0) {
+    if (run->close_time == 0 || MUTANT(list_row_stale)) {
         int code = update_run_by(connection, SQL_RUN_UPDATE_OPEN, run);
         if (code != SQLITE_OK || sqlite3_changes(connection->handle) > 0)
             return code;
