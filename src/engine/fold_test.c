@@ -1,5 +1,5 @@
 /* fold_test.c: what comes from a disk may be damaged: folding it answers, it never crashes. And merging of fields. */
-#include "engine/engine_harness.h"
+#include "engine/damage_harness.h"
 
 /* A run with a bit of everything pending. */
 static struct world *busy(void)
@@ -23,50 +23,12 @@ static struct world *busy(void)
     return w;
 }
 
-static struct bytes damaged(struct world *w, struct bytes bytes)
-{
-    if (bytes.size == 0)
-        return bytes;
-    uint8_t *copy = ARENA_NEW_ARRAY(&w->arena, uint8_t, bytes.size);
-    memcpy(copy, bytes.base, bytes.size);
-    size_t flips = 1 + (size_t)random_below(&w->random, 3);
-    for (size_t i = 0; i < flips; i++)
-        copy[random_below(&w->random, bytes.size)] ^= (uint8_t)(1U << random_below(&w->random, 8));
-    return bytes_of(copy, random_below(&w->random, 4) == 0 ? (size_t)random_below(&w->random, bytes.size)
-                                                           : bytes.size);
-}
-
 TEST(damaged_rows_are_data_loss_or_another_state_but_never_a_crash)
 {
-    struct world     *w = busy();
-    struct world_run *run = world_current(w);
-    size_t            refused = 0;
+    struct world *w = busy();
+    size_t        refused = 0;
     for (int round = 0; round < 3000; round++) {
-        struct execution *folded = workflow_kind.state_new(&run->identity);
-        size_t            victim = (size_t)random_below(&w->random, run->row_count);
-        for (size_t i = 0; i < run->row_count; i++) {
-            struct error  error = { 0 };
-            struct bytes *events = ARENA_NEW_ARRAY(&w->arena, struct bytes, run->rows[i].event_count + 1);
-            for (size_t e = 0; e < run->rows[i].event_count; e++)
-                events[e] = i == victim && random_below(&w->random, 2) == 0
-                                ? damaged(w, run->rows[i].events[e])
-                                : run->rows[i].events[e];
-            struct transition_record record = {
-                .number = (int64_t)i + 1,
-                .first_event_id = run->rows[i].first_event_id,
-                .events = events,
-                .event_count = run->rows[i].event_count,
-                .delta = i == victim ? damaged(w, run->rows[i].delta) : run->rows[i].delta,
-            };
-            enum status status = execution_apply(folded, &record, &error);
-            CHECK(status == ST_OK || status == ST_DATA_LOSS);
-            if (status != ST_OK) {
-                CHECK(error.message[0] != 0);
-                refused++;
-                break;
-            }
-        }
-        execution_free(folded);
+        refused += damage_fold(w, world_current(w));
         if (round % 100 == 0)
             arena_reset(&w->arena);
     }
@@ -77,14 +39,8 @@ TEST(damaged_rows_are_data_loss_or_another_state_but_never_a_crash)
 TEST(damaged_snapshots_are_data_loss_or_another_state_but_never_a_crash)
 {
     struct world *w = busy();
-    struct bytes  good = arena_copy(&w->keep, world_snapshot(w, world_state(w)));
     for (int round = 0; round < 3000; round++) {
-        struct error      error = { 0 };
-        struct execution *folded = workflow_kind.state_new(&world_current(w)->identity);
-        enum status       status = execution_restore(folded, damaged(w, good), &error);
-        CHECK(status == ST_OK || status == ST_DATA_LOSS);
-        execution_next_due(folded);
-        execution_free(folded);
+        damage_restore(w, world_current(w));
         if (round % 100 == 0)
             arena_reset(&w->arena);
     }

@@ -2,13 +2,15 @@
  *
  * A failing seed is printed and repeats exactly.
  */
-#include "engine/engine_harness.h"
+#include "engine/damage_harness.h"
 #include "engine/message.h"
 #include "engine/update_harness.h"
 
 #define STEPS       20000
 #define STEPS_WORLD 400
 #define TOKENS_MAX  6
+
+#define DAMAGES_WORLD 200
 
 struct player {
     struct world       *w;
@@ -604,6 +606,17 @@ static void play(struct player *p)
         play_task(p);
 }
 
+/* What was made is read back from a disk that has changed it. */
+static void damage(struct player *p)
+{
+    for (int round = 0; round < DAMAGES_WORLD; round++) {
+        struct world_run *run = p->w->runs[below(p, p->w->run_count)];
+        damage_fold(p->w, run);
+        damage_restore(p->w, run);
+        arena_reset(&p->w->arena);
+    }
+}
+
 static size_t play_world(uint64_t seed)
 {
     struct player p = { .w = world_new(seed) };
@@ -620,6 +633,7 @@ static size_t play_world(uint64_t seed)
     while (p.w->steps < STEPS_WORLD && p.w->run_count < WORLD_RUNS_MAX - 1)
         play(&p);
     size_t steps = p.w->steps;
+    damage(&p);
     world_free(p.w);
     return steps;
 }
