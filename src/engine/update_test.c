@@ -258,6 +258,192 @@ TEST(malformed_messages_are_the_requests_fault)
     world_free(w);
 }
 
+typedef struct workflowservice_RespondWorkflowTaskCompletedRequest completion_t;
+
+static void raw_message(struct world *w, completion_t *input, const struct pb_message *type, const void *body)
+{
+    message_add(w, input, UP, type, body);
+    message_place(w, input);
+}
+static void accept_without_sequencing_event(struct world *w, completion_t *input)
+{
+    struct update_Acceptance acceptance = acceptance_of(w, UP);
+    acceptance.accepted_request_sequencing_event_id = 0;
+    raw_message(w, input, &pb_update_Acceptance, &acceptance);
+}
+static void accept_without_message_id(struct world *w, completion_t *input)
+{
+    struct update_Acceptance acceptance = acceptance_of(w, UP);
+    acceptance.accepted_request_message_id = BYTES_EMPTY;
+    raw_message(w, input, &pb_update_Acceptance, &acceptance);
+}
+static void accept_twice(struct world *w, completion_t *input)
+{
+    message_accept(w, input, UP);
+    message_accept(w, input, UP);
+}
+static void reject_after_acceptance(struct world *w, completion_t *input)
+{
+    message_accept(w, input, UP);
+    message_reject(w, input, UP);
+}
+static void accept_of_an_unknown_update(struct world *w, completion_t *input)
+{
+    struct update_Acceptance acceptance = acceptance_of(w, UP);
+    acceptance.accepted_request = NULL;
+    message_add(w, input, BYTES("stranger"), &pb_update_Acceptance, &acceptance);
+    message_place(w, input);
+}
+static void reject_of_an_unknown_update(struct world *w, completion_t *input)
+{
+    message_reject(w, input, BYTES("stranger"));
+}
+static void respond_to_an_unknown_update(struct world *w, completion_t *input)
+{
+    message_respond(w, input, BYTES("stranger"));
+}
+static void respond_twice(struct world *w, completion_t *input)
+{
+    message_accept(w, input, UP);
+    message_respond(w, input, UP);
+    message_respond(w, input, UP);
+}
+static void respond_before_acceptance(struct world *w, completion_t *input)
+{
+    message_respond(w, input, UP);
+}
+static void respond_without_meta(struct world *w, completion_t *input)
+{
+    struct update_Response response = { 0 };
+    message_accept(w, input, UP);
+    raw_message(w, input, &pb_update_Response, &response);
+}
+static void respond_without_id(struct world *w, completion_t *input)
+{
+    struct update_Meta     meta = { 0 };
+    struct update_Response response = { .meta = &meta };
+    message_accept(w, input, UP);
+    raw_message(w, input, &pb_update_Response, &response);
+}
+static void respond_with_another_id(struct world *w, completion_t *input)
+{
+    struct update_Meta     meta = { .update_id = BYTES("other") };
+    struct update_Outcome  outcome = { 0 };
+    struct update_Response response = { .meta = &meta, .outcome = &outcome };
+    message_accept(w, input, UP);
+    raw_message(w, input, &pb_update_Response, &response);
+}
+static void respond_without_outcome(struct world *w, completion_t *input)
+{
+    struct update_Meta     meta = { .update_id = UP };
+    struct update_Response response = { .meta = &meta };
+    message_accept(w, input, UP);
+    raw_message(w, input, &pb_update_Response, &response);
+}
+static void message_of_another_type(struct world *w, completion_t *input)
+{
+    struct update_Meta meta = { .update_id = UP };
+    raw_message(w, input, &pb_update_Meta, &meta);
+}
+static void message_without_body(struct world *w, completion_t *input)
+{
+    message_accept(w, input, UP);
+    input->messages[0].body = BYTES_EMPTY;
+}
+static void message_of_garbage(struct world *w, completion_t *input)
+{
+    message_accept(w, input, UP);
+    input->messages[0].body = BYTES("\x0a\x7f");
+}
+static void body_replaced(struct world *w, completion_t *input, const char *type)
+{
+    struct google_Any any = { .type_url = bytes_of_text(type), .value = BYTES("\x0a\x7f") };
+    message_accept(w, input, UP);
+    input->messages[0].body = pb_encode_arena(&pb_google_Any, &any, &w->arena);
+}
+static void acceptance_of_garbage(struct world *w, completion_t *input)
+{
+    body_replaced(w, input, "type.googleapis.com/temporal.api.update.v1.Acceptance");
+}
+static void rejection_of_garbage(struct world *w, completion_t *input)
+{
+    body_replaced(w, input, "temporal.api.update.v1.Rejection"); /* without the address it is the same type */
+}
+static void response_of_garbage(struct world *w, completion_t *input)
+{
+    body_replaced(w, input, "type.googleapis.com/temporal.api.update.v1.Response");
+}
+
+TEST(messages_that_are_wrong_change_nothing_and_say_what_is_wrong)
+{
+    static const struct {
+        void (*breaks)(struct world *w, completion_t *input);
+        const char *words;
+    } rows[] = {
+        { accept_without_sequencing_event, "Acceptance.accepted_request_sequencing_event_id is not set" },
+        { accept_without_message_id, "Acceptance.accepted_request_message_id is not set" },
+        { accept_twice, "cannot take the message Acceptance in its state" },
+        { reject_after_acceptance, "cannot take the message Rejection in its state" },
+        { accept_of_an_unknown_update, "update stranger is not known" },
+        { reject_of_an_unknown_update, "update stranger is not known" },
+        { respond_to_an_unknown_update, "update stranger is not known" },
+        { respond_twice, "cannot take the message Response in its state" },
+        { respond_before_acceptance, "cannot take the message Response in its state" },
+        { respond_without_meta, "Response.meta.update_id is not set" },
+        { respond_without_id, "Response.meta.update_id is not set" },
+        { respond_with_another_id, "Response.meta.update_id is not that of the message" },
+        { respond_without_outcome, "Response.outcome is not set" },
+        { message_of_another_type, "unsupported type temporal.api.update.v1.Meta" },
+        { message_without_body, "Message.body is not set" },
+        { message_of_garbage, "" },
+        { acceptance_of_garbage, "" },
+        { rejection_of_garbage, "" },
+        { response_of_garbage, "" },
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct world *w = idle();
+        CHECK_INT(world_update(w, "u"), ST_OK);
+        completion_t *input = world_completion(w, world_poll(w));
+        rows[i].breaks(w, input);
+        if (world_send(w) == ST_OK || strstr(w->request.base.error.message, rows[i].words) == NULL)
+            fail_msg("%s: %s", rows[i].words, w->request.base.error.message);
+        CHECK(update_find(world_state(w), UP) == NULL);
+        world_free(w);
+    }
+}
+
+TEST(what_was_lost_does_not_come_back_past_the_limit)
+{
+    struct world *w = idle();
+    w->limits.updates_total_max = 1;
+    CHECK_INT(world_update(w, "first"), ST_OK);
+    completion_t *input = world_completion(w, world_poll(w));
+    message_accept(w, input, BYTES("first"));
+    message_respond(w, input, BYTES("first"));
+    CHECK_INT(world_send(w), ST_OK);
+    CHECK_INT(world_signal(w, "s", ""), ST_OK);
+    message_accept(w, world_completion(w, world_poll(w)), UP);
+    CHECK_INT(world_send(w), ST_INVALID_ARGUMENT);
+    CHECK(strstr(w->request.base.error.message, "limit of 1 updates") != NULL);
+    world_free(w);
+}
+
+TEST(a_rejection_of_what_was_lost_leaves_no_trace)
+{
+    struct world *w = idle();
+    CHECK_INT(world_signal(w, "s", ""), ST_OK);
+    completion_t           *input = world_completion(w, world_poll(w));
+    struct update_Rejection rejection = { .rejected_request_message_id = BYTES(
+                                              "m") }; /* and without a failure */
+    rejection.rejected_request = update_request_of(w, "lost");
+    message_add(w, input, BYTES("lost"), &pb_update_Rejection, &rejection);
+    CHECK_INT(world_send(w), ST_OK);
+    CHECK_INT(world_news(w, "lost"), UPDATE_COMPLETED);
+    CHECK(update_waiting(world_state(w), BYTES("lost")) == NULL);
+    check_history(w, 8, "8 WORKFLOW_TASK_COMPLETED{6,7}");
+    world_free(w);
+}
+
 TEST(an_acceptance_brings_back_what_was_lost)
 {
     struct world   *w = idle();
