@@ -593,8 +593,7 @@ static void dispatch_activities(struct completion                               
             continue;
         if (!completion->scheduled_eager[i] || activity->cancel_requested ||
             execution_is_paused(draft->state)) {
-            if (!MUTANT(activity_row_lost) || i == 0)
-                activity_ready(draft, id, false);
+            activity_ready(draft, id, false);
             continue;
         }
         struct history_HistoryEvent *event;
@@ -731,7 +730,8 @@ static void complete(struct completion *completion, const struct execution *live
     bool good = true;
     for (size_t i = 0; i < completion->input->commands_count && good; i++)
         good = run_command(completion, &completion->input->commands[i]);
-    if ((!good && !MUTANT(bad_command_half_applied)) || !run_messages_left(completion)) {
+    if ((!good && (completion->needs || !MUTANT(bad_command_half_applied))) ||
+        !run_messages_left(completion)) {
         if (completion->is_malformed)
             request_refuse(completion);
         else if (!completion->needs)

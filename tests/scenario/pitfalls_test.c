@@ -1,95 +1,7 @@
 /* pitfalls_test.c: how a server of this design would lose work, one scenario each, over api, engine, matching and runtime. A
  * manual store stops between "decided" and "durable"; a crash forgets what was not. What needs no engine is in
  * src/shard, and perdure-sim meets all of it at random. */
-#include "api/api_harness.h"
-
-#define CALL(name) PB_METHOD_WorkflowService_##name
-
-static uint64_t batches(const struct world *world)
-{
-    uint64_t count = 0;
-    for (uint32_t i = 0; i < world->lanes; i++) {
-        struct lane_statistics statistics;
-        lane_statistics(runtime_lane(world->runtime, i), &statistics);
-        count += statistics.batches;
-    }
-    return count;
-}
-
-/* Lets reads through until one more batch than `before` is under way; it is not durable yet. */
-static void until_under_way(struct world *world, uint64_t before)
-{
-    for (int i = 0; i < 100 && batches(world) == before; i++) {
-        world_turn(world);
-        if (batches(world) == before && !store_memory_step(world->store)) {
-            world->wall += NS_PER_MS;
-            world->monotonic += NS_PER_MS;
-        }
-    }
-    CHECK_EQ(batches(world), before + 1);
-    for (int i = 0; i < HOPS_MAX; i++)
-        world_turn(world);
-}
-
-static struct recorded *send_held(struct world *world, uint16_t index, const void *request)
-{
-    world->held = true;
-    return send(world, 0, index, request);
-}
-
-/* kill -9: nobody is answered, what was not durable never was. */
-static void crash(struct world *world)
-{
-    store_memory_crash(world->store);
-    api_abandon(world->api);
-    runtime_abandon(world->runtime);
-    world_boot(world);
-    world->held = false;
-    world_run(world);
-}
-
-static void dropped(struct recorded *call)
-{
-    CHECK(!call->done);
-    call->done = true;
-    recorded_free(call);
-}
-
-static struct recorded *start_held(struct world *world, const char *id, const char *request_id)
-{
-    struct common_WorkflowType                           type = { BYTES("type") };
-    struct taskqueue_TaskQueue                           queue = { .name = BYTES("queue") };
-    struct workflowservice_StartWorkflowExecutionRequest request = { .namespace = BYTES("default"),
-                                                                     .workflow_id = bytes_of_text(id),
-                                                                     .workflow_type = &type,
-                                                                     .task_queue = &queue,
-                                                                     .request_id = bytes_of_text(
-                                                                         request_id) };
-    return send_held(world, CALL(StartWorkflowExecution), &request);
-}
-
-static struct recorded *describe(struct world *world, const char *id)
-{
-    struct common_WorkflowExecution                         execution = { .workflow_id = bytes_of_text(id) };
-    struct workflowservice_DescribeWorkflowExecutionRequest request = { .namespace = BYTES("default"),
-                                                                        .execution = &execution };
-    return send(world, 0, CALL(DescribeWorkflowExecution), &request);
-}
-
-static struct bytes token_of(struct recorded *polled)
-{
-    const struct workflowservice_PollWorkflowTaskQueueResponse *task = answer_of(polled);
-    CHECK(task->task_token.size != 0);
-    return task->task_token;
-}
-
-static struct command_Command complete_command(void)
-{
-    static struct command_CompleteWorkflowExecutionCommandAttributes attributes;
-    return (struct command_Command){ .command_type = enums_COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
-                                     .attributes_case = 4,
-                                     .complete_workflow_execution_command_attributes = &attributes };
-}
+#include "scenario.h"
 
 /* --- answers that write nothing rest on what is not durable --- */
 
@@ -338,37 +250,6 @@ TEST(a_task_whose_offer_was_lost_is_found_by_the_next_poller)
 }
 
 /* --- activities over restarts --- */
-
-static struct command_Command activity(struct arena *arena)
-{
-    struct common_Payload payload = { .data = BYTES("the input") };
-    struct bytes         *one = ARENA_NEW(arena, struct bytes);
-    *one = pb_encode_arena(&pb_common_Payload, &payload, arena);
-    struct common_Payloads                                all = { .payloads = one, .payloads_count = 1 };
-    struct command_ScheduleActivityTaskCommandAttributes *attributes =
-        ARENA_NEW(arena, struct command_ScheduleActivityTaskCommandAttributes);
-    attributes->activity_id = BYTES("a");
-    attributes->activity_type = ARENA_NEW(arena, struct common_ActivityType);
-    attributes->activity_type->name = BYTES("activity");
-    attributes->task_queue = ARENA_NEW(arena, struct taskqueue_TaskQueue);
-    attributes->task_queue->name = BYTES("queue");
-    attributes->input = pb_encode_arena(&pb_common_Payloads, &all, arena);
-    attributes->start_to_close_timeout = duration_of_ns(arena, 3600 * NS_PER_S);
-    attributes->heartbeat_timeout = duration_of_ns(arena, 10 * NS_PER_S);
-    return (struct command_Command){ .command_type = enums_COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK,
-                                     .attributes_case = 2,
-                                     .schedule_activity_task_command_attributes = attributes };
-}
-
-static void with_activity(struct world *world)
-{
-    world_begin(world, 1, true);
-    recorded_free(start(world, 0, "w"));
-    struct recorded       *polled = poll_workflow(world, 0, 70 * NS_PER_S);
-    struct command_Command command = activity(&polled->arena);
-    expect_code(complete_task(world, 0, token_of(polled), &command, 1), ST_OK);
-    recorded_free(polled);
-}
 
 TEST(an_activity_gets_its_input_also_when_nothing_is_in_memory)
 {
