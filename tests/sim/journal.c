@@ -4,16 +4,6 @@
 #include "base/hash.h"
 #include "sim.h"
 
-struct seen {
-    struct bytes                raw;
-    struct history_HistoryEvent event;
-};
-struct run {
-    struct table_link link;
-    struct bytes      id;
-    struct seen     **events; /* by event id */
-    int64_t           capacity, last;
-};
 struct attempt {
     struct table_link link;
     struct bytes      run_id, activity_id;
@@ -21,108 +11,57 @@ struct attempt {
     unsigned          delivered, accepted;
 };
 struct journal {
-    struct sim  *sim;
-    struct arena arena;
-    struct table runs, attempts;
+    struct sim    *sim;
+    struct arena   arena;
+    struct table   attempts;
+    struct oracle *oracle;
 };
+
+static void report(void *context, enum oracle_check check, const char *text)
+{
+    sim_violated(context, oracle_check_name(check), "%s", text);
+}
 
 struct journal *journal_new(struct sim *sim)
 {
     struct journal *journal = xcalloc(1, sizeof(*journal));
     journal->sim = sim;
+    journal->oracle = oracle_new(report, sim);
+    if (sim->configuration.calm) /* nothing but the disk holds a timer up */
+        oracle_expect_timers_within(journal->oracle, 4 * NS_PER_S);
     arena_init(&journal->arena, SIZE_MAX);
-    table_init(&journal->runs);
     table_init(&journal->attempts);
     return journal;
 }
 
 void journal_free(struct journal *journal)
 {
-    struct table_iterator iterator = { 0 };
-    for (struct table_link *at; (at = table_iterate(&journal->runs, &iterator)) != NULL;)
-        free(CONTAINER_OF(at, struct run, link)->events);
-    table_release(&journal->runs);
+    oracle_free(journal->oracle);
     table_release(&journal->attempts);
     arena_release(&journal->arena);
     free(journal);
 }
 
-static struct run *run_of(struct journal *journal, struct bytes run_id)
+struct oracle *journal_oracle(struct journal *journal)
 {
-    uint64_t hash = hash_bytes(run_id);
-    for (struct table_link *at = table_first(&journal->runs, hash); at != NULL; at = table_next(at)) {
-        struct run *run = CONTAINER_OF(at, struct run, link);
-        if (bytes_equal(run->id, run_id))
-            return run;
-    }
-    struct run *run = ARENA_NEW(&journal->arena, struct run);
-    run->id = arena_copy(&journal->arena, run_id);
-    table_insert(&journal->runs, &run->link, hash);
-    return run;
-}
-
-static void add_event(struct journal *journal, struct run *run, struct bytes raw, int64_t event_id)
-{
-    struct error error;
-    if (event_id >= run->capacity) {
-        int64_t capacity = MAX(run->capacity * 2, event_id + 16);
-        run->events = xrealloc(run->events, (size_t)capacity * sizeof(struct seen *));
-        memset(run->events + run->capacity, 0, (size_t)(capacity - run->capacity) * sizeof(struct seen *));
-        run->capacity = capacity;
-    }
-    struct seen *seen = run->events[event_id];
-    if (seen != NULL) {
-        if (!bytes_equal(seen->raw, raw))
-            sim_violated(journal->sim, "L2 history-rewritten",
-                         "event %" PRId64 " of run %.*s was rewritten: type %d, now %zu bytes", event_id,
-                         BYTES_FMT(run->id), seen->event.event_type, raw.size);
-        return;
-    }
-    seen = ARENA_NEW(&journal->arena, struct seen);
-    seen->raw = arena_copy(&journal->arena, raw);
-    if (pb_decode(&pb_history_HistoryEvent, seen->raw, &journal->arena, &seen->event, &error) != ST_OK) {
-        sim_fail(journal->sim, "an event does not decode: %s", error.message);
-        return;
-    }
-    run->events[event_id] = seen;
-    run->last = MAX(run->last, event_id);
+    return journal->oracle;
 }
 
 void journal_events(struct journal *journal, struct bytes run_id, struct bytes *events, size_t count,
                     int64_t up_to)
 {
-    struct run  *run = run_of(journal, run_id);
-    int64_t      expected = 0;
-    struct arena arena;
-    arena_init(&arena, SIZE_MAX);
-    for (size_t i = 0; i < count; i++) {
-        struct history_HistoryEvent event;
-        struct error                error;
-        if (pb_decode(&pb_history_HistoryEvent, events[i], &arena, &event, &error) != ST_OK) {
-            sim_fail(journal->sim, "an event does not decode: %s", error.message);
-            break;
-        }
-        if (expected != 0 && event.event_id != expected)
-            sim_violated(journal->sim, "L2 history-gap",
-                         "run %.*s: event %" PRId64 " where %" PRId64 " should be", BYTES_FMT(run_id),
-                         event.event_id, expected);
-        expected = event.event_id + 1;
-        if (event.event_id >= 1 && event.event_id <= up_to)
-            add_event(journal, run, events[i], event.event_id);
-    }
-    arena_release(&arena);
+    oracle_events(journal->oracle, run_id, events, count, up_to);
 }
 
 const struct history_HistoryEvent *journal_event(struct journal *journal, struct bytes run_id,
                                                  int64_t event_id)
 {
-    struct run *run = run_of(journal, run_id);
-    return event_id < run->capacity && run->events[event_id] != NULL ? &run->events[event_id]->event : NULL;
+    return oracle_event(journal->oracle, run_id, event_id);
 }
 
 int64_t journal_last(struct journal *journal, struct bytes run_id)
 {
-    return run_of(journal, run_id)->last;
+    return oracle_last(journal->oracle, run_id);
 }
 
 /* --- attempts --- */
@@ -178,61 +117,38 @@ int32_t journal_attempt_of(struct journal *journal, struct bytes run_id, struct 
 
 /* --- histories that have ended --- */
 
-static void check_timer(struct journal *journal, struct run *run, const struct history_HistoryEvent *fired)
-{
-    const struct history_TimerFiredEventAttributes *attributes = fired->timer_fired_event_attributes;
-    const struct history_HistoryEvent              *started = journal_event(journal, run->id,
-                                                                            attributes->started_event_id);
-    if (started == NULL || started->event_type != enums_EVENT_TYPE_TIMER_STARTED) {
-        sim_violated(journal->sim, "T1 timer-unknown", "run %.*s: a timer fired that was not started",
-                     BYTES_FMT(run->id));
-        return;
-    }
-    int64_t asked = duration_ns(started->timer_started_event_attributes->start_to_fire_timeout);
-    int64_t took = timestamp_ns(fired->event_time) - timestamp_ns(started->event_time);
-    if (took < asked)
-        sim_violated(journal->sim, "T1 timer-early",
-                     "run %.*s: a timer of %" PRId64 " ns fired after %" PRId64, BYTES_FMT(run->id), asked,
-                     took);
-    /* Where nothing fails, nothing but the disk holds a timer up. */
-    if (journal->sim->configuration.calm && took > asked + 4 * NS_PER_S)
-        sim_violated(journal->sim, "T1 timer-late",
-                     "run %.*s: a timer of %" PRId64 " ns fired as late as %" PRId64, BYTES_FMT(run->id),
-                     asked, took);
-}
-
 /* The acknowledged completion is the one that history has. Results name their attempt. */
-static void check_activity(struct journal *journal, struct run *run,
+static void check_activity(struct journal *journal, struct bytes run_id,
                            const struct history_HistoryEvent *completed)
 {
     const struct history_ActivityTaskCompletedEventAttributes *attributes =
         completed->activity_task_completed_event_attributes;
-    const struct history_HistoryEvent *scheduled = journal_event(journal, run->id,
+    const struct history_HistoryEvent *scheduled = journal_event(journal, run_id,
                                                                  attributes->scheduled_event_id);
     if (scheduled == NULL || scheduled->event_type != enums_EVENT_TYPE_ACTIVITY_TASK_SCHEDULED) {
         sim_violated(journal->sim, "E2 completion-unknown",
-                     "run %.*s: an activity completed that was not scheduled", BYTES_FMT(run->id));
+                     "run %.*s: an activity completed that was not scheduled", BYTES_FMT(run_id));
         return;
     }
     struct bytes activity_id = scheduled->activity_task_scheduled_event_attributes->activity_id;
-    int32_t      accepted = journal_attempt_of(journal, run->id, activity_id);
+    int32_t      accepted = journal_attempt_of(journal, run_id, activity_id);
     char         expected[32];
     int          size = snprintf(expected, sizeof(expected), "attempt %d.", accepted);
     if (accepted != 0 &&
         memmem(attributes->result.base, attributes->result.size, expected, (size_t)size) == NULL)
         sim_violated(journal->sim, "E2 completion-other",
                      "run %.*s: activity %.*s has another result than was acknowledged for attempt %d",
-                     BYTES_FMT(run->id), BYTES_FMT(activity_id), accepted);
+                     BYTES_FMT(run_id), BYTES_FMT(activity_id), accepted);
 }
 
 /* A child is started once, signals once and ends once. */
-static void check_child(struct journal *journal, const struct run *run,
+static void check_child(struct journal *journal, struct bytes run_id,
                         const struct history_HistoryEvent *initiated)
 {
     struct bytes child = initiated->start_child_workflow_execution_initiated_event_attributes->workflow_id;
     unsigned     started = 0, signals = 0, ends = 0;
-    for (int64_t id = initiated->event_id + 1; id <= run->last; id++) {
-        const struct history_HistoryEvent *event = journal_event(journal, run->id, id);
+    for (int64_t id = initiated->event_id + 1; id <= journal_last(journal, run_id); id++) {
+        const struct history_HistoryEvent *event = journal_event(journal, run_id, id);
         if (event == NULL)
             return;
         if (event->event_type == enums_EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED)
@@ -258,20 +174,13 @@ static void check_child(struct journal *journal, const struct run *run,
 
 void journal_check_run(struct journal *journal, struct bytes run_id)
 {
-    struct run *run = run_of(journal, run_id);
-    for (int64_t id = 1; id <= run->last; id++) {
+    for (int64_t id = 1; id <= journal_last(journal, run_id); id++) {
         const struct history_HistoryEvent *event = journal_event(journal, run_id, id);
-        if (event == NULL) {
-            sim_violated(journal->sim, "L2 history-gap",
-                         "run %.*s: event %" PRId64 " of %" PRId64 " is missing", BYTES_FMT(run_id), id,
-                         run->last);
-            return;
-        }
-        if (event->event_type == enums_EVENT_TYPE_TIMER_FIRED)
-            check_timer(journal, run, event);
-        else if (event->event_type == enums_EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
-            check_activity(journal, run, event);
+        if (event == NULL)
+            return; /* the oracle said so */
+        if (event->event_type == enums_EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
+            check_activity(journal, run_id, event);
         else if (event->event_type == enums_EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED)
-            check_child(journal, run, event);
+            check_child(journal, run_id, event);
     }
 }

@@ -17,6 +17,7 @@
 #include "codec/pb.h"
 #include "codec/pb_time.h"
 #include "faults.h"
+#include "oracle/oracle.h"
 #include "pb/all.pb.h"
 #include "statistics.h"
 #include "store/memory.h"
@@ -167,6 +168,7 @@ void    sim_trace(struct sim *sim, uint64_t value);
 /* --- journal.c: what clients and workers saw --- */
 struct journal *journal_new(struct sim *sim);
 void            journal_free(struct journal *journal);
+struct oracle  *journal_oracle(struct journal *journal);
 /* Events of a run as somebody was shown them: dense ids, and the same bytes for one id for ever. */
 void journal_events(struct journal *journal, struct bytes run_id, struct bytes *events, size_t count,
                     int64_t up_to);

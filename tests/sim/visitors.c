@@ -313,7 +313,7 @@ static void page_read(struct sim *sim, void *context, const struct error *error,
     }
     if (page->history != NULL)
         journal_events(sim->journal, self->run_id, page->history->events, page->history->events_count,
-                       INT64_MAX);
+                       ORACLE_SETTLED);
     if (page->next_page_token.size != 0)
         read_page(self, arena_copy(&actors_of(sim)->arena, page->next_page_token));
     else
@@ -345,7 +345,7 @@ static void page_read_back(struct sim *sim, void *context, const struct error *e
         page->history->events[i] = other;
     }
     if (count != 0)
-        journal_events(sim->journal, self->run_id, page->history->events, count, INT64_MAX);
+        journal_events(sim->journal, self->run_id, page->history->events, count, ORACLE_SETTLED);
     if (page->next_page_token.size != 0)
         read_page_back(self, arena_copy(&actors_of(sim)->arena, page->next_page_token));
     else

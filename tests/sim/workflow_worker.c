@@ -122,9 +122,11 @@ void take_workflow_task(struct worker                                           
     task->last_stored = task->legacy_query      ? journal_last(sim->journal, task->run_id)
                         : response->attempt > 1 ? response->started_event_id - 2
                                                 : response->started_event_id;
+    if (!task->legacy_query && response->attempt == 1)
+        oracle_task_delivered(journal_oracle(sim->journal), task->run_id, response->started_event_id);
     if (response->history != NULL)
         journal_events(sim->journal, task->run_id, response->history->events, response->history->events_count,
-                       task->legacy_query ? INT64_MAX : task->last_stored);
+                       task->legacy_query ? ORACLE_SETTLED : task->last_stored);
     sim_log(sim, "%.*s task: started event %" PRId64 ", attempt %d, %zu events", BYTES_FMT(task->workflow_id),
             response->started_event_id, response->attempt,
             response->history == NULL ? 0 : response->history->events_count);
