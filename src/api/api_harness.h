@@ -151,6 +151,9 @@ static void world_end(struct world *world)
     world_run(world);
     for (uint32_t i = 0; i < world->lanes; i++)
         assert_true(api_idle(runtime_lane(world->runtime, i)));
+    do
+        runtime_settle(world->runtime);
+    while (api_reads(world->api));
     api_free(world->api);
     runtime_free(world->runtime);
     store_close(world->store);

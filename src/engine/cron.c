@@ -362,15 +362,20 @@ int64_t cron_next(struct bytes text, int64_t after)
 int64_t cron_backoff(struct bytes text, int64_t from, int64_t now)
 {
     struct cron_spec spec;
-    int64_t          due;
+    int64_t          due, ahead;
     if (parse(text, &spec, NULL) != ST_OK)
         return -1;
     if (spec.interval_ns != 0) {
         int64_t since = MAX(now - from, INT64_C(0));
-        int64_t steps = MAX((since + spec.interval_ns - 1) / spec.interval_ns, INT64_C(1));
-        due = from + steps * spec.interval_ns;
+        int64_t steps = MAX(since / spec.interval_ns + (since % spec.interval_ns != 0), INT64_C(1));
+        if (__builtin_mul_overflow(steps, spec.interval_ns, &ahead))
+            return -1;
+        due = time_add(from, ahead);
     } else {
         due = spec_next(&spec, MAX(from, now - 1));
     }
-    return due == TIME_NEVER ? -1 : (due - now + NS_PER_S - 1) / NS_PER_S * NS_PER_S;
+    /* What is due at the end of time or in the second before it is never due. */
+    if (due >= TIME_NEVER - NS_PER_S)
+        return -1;
+    return (due - now + NS_PER_S - 1) / NS_PER_S * NS_PER_S;
 }

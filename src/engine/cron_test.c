@@ -84,6 +84,10 @@ TEST(the_backoff_is_whole_seconds_on_the_grid_of_the_execution_time)
     CHECK_EQ(cron_backoff(BYTES("@every 3s"), start, start + 4 * NS_PER_S + 1), 2 * NS_PER_S);
     CHECK_EQ(cron_backoff(BYTES("* * * * *"), start, start), 60 * NS_PER_S);
     CHECK_EQ(cron_backoff(BYTES("nonsense"), start, start), -1);
+    /* Past the year 2262 there is no time. */
+    CHECK_EQ(cron_backoff(BYTES("@every 2000000h"), start, start), INT64_C(2000000) * 3600 * NS_PER_S);
+    CHECK_EQ(cron_backoff(BYTES("@every 2400000h"), start, start), -1);
+    CHECK_EQ(cron_backoff(BYTES("@every 2000000h"), 0, start + INT64_C(6000000000) * NS_PER_S), -1);
 }
 
 TEST(bad_specifications_are_refused_by_name)
