@@ -5,7 +5,7 @@
 #include "base/hash.h"
 #include "engine/child.h"
 #include "engine/close.h"
-#include "engine/server_attributes.h"
+#include "engine/rows.h"
 #include "engine/workflow_task.h"
 
 void draft_begin(struct draft *draft, const struct execution *live, struct env *env, struct arena *arena)
@@ -384,33 +384,12 @@ void draft_request(struct draft *draft, struct bytes workflow_id, const struct u
 
 /* --- the end --- */
 
-/* Copies what may be the live state's: the row outlives its next transition. */
 static struct store_run *row_make(struct draft *draft)
 {
     const struct execution *state = draft->state;
     struct store_run       *run = ARENA_NEW(draft->arena, struct store_run);
-    *run = (struct store_run){
-        .number = state->number,
-        .namespace_number = state->namespace_number,
-        .run_id = state->run_id,
-        .workflow_id = arena_copy(draft->arena, state->workflow_id),
-        .workflow_type = arena_copy(draft->arena, state->type),
-        .task_queue = arena_copy(draft->arena, state->queue),
-        .status = state->status,
-        .start_time = state->start_time,
-        .execution_time = state->execution_time,
-        .close_time = state->close_time,
-        .memo = arena_copy(draft->arena, state->memo),
-        .search_attributes = execution_search_attributes(state, draft->arena),
-        .parent_workflow_id = arena_copy(draft->arena, execution_family(state)->parent_workflow_id),
-        .parent_run_id = execution_family(state)->parent_run_id,
-        .root_workflow_id = arena_copy(draft->arena, execution_family(state)->root_workflow_id),
-        .root_run_id = execution_family(state)->root_run_id,
-    };
+    *run = execution_run_row(state, draft->arena);
     if (state->close_time != 0) {
-        run->history_length = state->next_event_id - 1;
-        run->history_size = state->history_size;
-        run->state_transitions = state->transitions;
         struct buffer snapshot = { 0 };
         execution_snapshot(state, &snapshot);
         run->snapshot = arena_copy(draft->arena, buffer_bytes(&snapshot));

@@ -66,6 +66,17 @@ static bool is_whole(const struct state_Message *message)
     }
 }
 
+bool message_is_sound(struct bytes body)
+{
+    struct arena         arena;
+    struct state_Message message = { 0 };
+    struct error         why = { 0 };
+    arena_init(&arena, SIZE_MAX);
+    bool is_sound = pb_decode(&pb_state_Message, body, &arena, &message, &why) == ST_OK && is_whole(&message);
+    arena_release(&arena);
+    return is_sound;
+}
+
 static int64_t initiated_id_of(const struct state_Message *message)
 {
     switch (message->kind_case) {

@@ -41,6 +41,8 @@ struct arrival {
 /* The command ENTITY_COMMAND_MESSAGE. */
 void decide_message(const struct execution *live, struct message_request *request, struct env *env,
                     struct decision *decision);
+/* Whether decide_message can work with these bytes. */
+bool message_is_sound(struct bytes body);
 /* Answers where this run, if there is one, has nothing to write. */
 void arrival_answer(const struct arrival *arrival, struct bytes workflow_id, const struct uuid *run_id,
                     const struct state_Message *message);

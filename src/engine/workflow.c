@@ -14,6 +14,7 @@
 #include "engine/pause.h"
 #include "engine/query.h"
 #include "engine/reset.h"
+#include "engine/rows.h"
 #include "engine/signal.h"
 #include "engine/update.h"
 #include "engine/workflow_task.h"
@@ -195,6 +196,11 @@ static bool workflow_adds_work(const struct request *request)
            request->command == WORKFLOW_UPDATE_WITH_START;
 }
 
+static void workflow_rows(const void *state, struct arena *arena, struct entity_rows *ret_rows)
+{
+    execution_rows(state, arena, ret_rows);
+}
+
 static bool workflow_awaits_worker(const void *state)
 {
     const struct execution *execution = state;
@@ -223,5 +229,7 @@ const struct entity_kind workflow_kind = {
     .is_superseded = workflow_is_superseded,
     .is_open = workflow_is_open,
     .awaits_worker = workflow_awaits_worker,
+    .rows = workflow_rows,
+    .is_message = message_is_sound,
     .adds_work = workflow_adds_work,
 };

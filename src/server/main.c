@@ -1,4 +1,4 @@
-/* main.c: perdure server, perdure compat, and the client commands. */
+/* main.c: perdure server, perdure store, perdure compat, and the client commands. */
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "server/compat.h"
 #include "server/server.h"
+#include "server/store_command.h"
 
 static void print_usage(void)
 {
@@ -16,6 +17,7 @@ static void print_usage(void)
            "  perdure reference NAME                    cli, configuration or limits, as Markdown\n"
            "  perdure version                           prints the version\n",
            PERDURE_VERSION);
+    store_command_print_summary();
     cli_print_summary();
     printf("\nEach command explains itself with --help.\n");
 }
@@ -98,6 +100,8 @@ int main(int argc, char **argv)
         return run_server(argc - 2, argv + 2);
     if (strcmp(command, "compat") == 0)
         return compat_main(argc - 2, argv + 2);
+    if (strcmp(command, "store") == 0)
+        return store_command_main(argc - 2, argv + 2);
     if (strcmp(command, "reference") == 0)
         return run_reference(argc - 2, argv + 2);
     if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {

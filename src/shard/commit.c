@@ -17,8 +17,6 @@
 #include "base/log.h"
 #include "history/batch.h"
 
-#define SNAPSHOT_VERSION 1
-
 static void batch_answered(struct message *message);
 
 /* --- changes --- */
@@ -208,8 +206,7 @@ static struct bytes seal_snapshot(struct change *change)
     struct batch  *batch = change->batch;
     struct buffer *scratch = &batch->scratch;
     buffer_clear(scratch);
-    buffer_append_varint(scratch, SNAPSHOT_VERSION);
-    buffer_append_varint(scratch, (uint64_t)entity->next_event_id);
+    snapshot_begin(scratch, entity->next_event_id);
     entity->kind->snapshot(entity->state, scratch);
     entity->snapshot_size = scratch->size;
     entity->unsnapped = 0;
@@ -321,13 +318,6 @@ static void seal_change(struct change *change)
     entity->flight = change;
 }
 
-static uint8_t *put_number(uint8_t *at, int64_t number)
-{
-    for (int i = 0; i < 8; i++)
-        *at++ = (uint8_t)((uint64_t)number >> (56 - 8 * i));
-    return at;
-}
-
 /* How far time has come, and how far numbers may go: after a restart neither is given again, whatever the clock says. A
  * batch with a number past what was reserved reserves more. */
 static void seal_clock(struct lane *lane, struct batch *batch)
@@ -339,7 +329,7 @@ static void seal_clock(struct lane *lane, struct batch *batch)
     batch->reserved = lane->numbers_reserved;
     uint8_t *row = arena_must(arena_alloc(&batch->store.arena, 17));
     row[0] = (uint8_t)lane->index;
-    put_number(put_number(row + 1, lane->now), lane->numbers_reserved);
+    row_put_number(row_put_number(row + 1, lane->now), lane->numbers_reserved);
     add(batch, STORE_ENTITY_PUT, batch->store.group_count++, 17)->entity = (struct store_entity){
         ENTITY_CLOCK, bytes_of(row, 1), bytes_of(row + 1, 16)
     };

@@ -18,9 +18,6 @@
 
 #define PIECE_ROWS    256 /* transitions that go with one commit */
 #define USES_PAGE     256
-#define KEY_NUMBER    8
-#define ROW_KEY_SIZE  (1 + KEY_NUMBER) /* range, run */
-#define USE_KEY_SIZE  (2 * KEY_NUMBER) /* branch, run */
 #define RECORDS_LIMIT 16
 
 /* What an open batch takes away. */
@@ -52,28 +49,6 @@ struct deletion {
     int64_t              first, last; /* rows that go */
 };
 
-static uint8_t *put_number(uint8_t *at, int64_t number)
-{
-    for (int i = 0; i < KEY_NUMBER; i++)
-        *at++ = (uint8_t)((uint64_t)number >> (56 - 8 * i));
-    return at;
-}
-
-static int64_t get_number(const uint8_t *at)
-{
-    uint64_t number = 0;
-    for (int i = 0; i < KEY_NUMBER; i++)
-        number = number << 8 | at[i];
-    return (int64_t)number;
-}
-
-static struct bytes use_key(struct arena *arena, store_number branch, store_number run)
-{
-    uint8_t *key = arena_must(arena_alloc(arena, USE_KEY_SIZE));
-    put_number(put_number(key, branch), run);
-    return bytes_of(key, USE_KEY_SIZE);
-}
-
 /* --- with the transition that begins or ends a run --- */
 
 static void note(struct change *change, enum entity_kind_id kind, struct bytes key, struct bytes state)
@@ -98,10 +73,10 @@ void deletion_note_uses(struct change *change)
     const struct history_segment *segments;
     size_t                        count = prefix_of(change->entity, &segments);
     for (size_t i = 0; i < count; i++) {
-        uint8_t *last = arena_must(arena_alloc(arena, KEY_NUMBER));
-        put_number(last, segments[i].last_event_id);
-        note(change, ENTITY_BRANCH_USE, use_key(arena, segments[i].branch, change->entity->number),
-             bytes_of(last, KEY_NUMBER));
+        uint8_t *last = arena_must(arena_alloc(arena, ROW_NUMBER_SIZE));
+        row_put_number(last, segments[i].last_event_id);
+        note(change, ENTITY_BRANCH_USE, branch_use_key(arena, segments[i].branch, change->entity->number),
+             bytes_of(last, ROW_NUMBER_SIZE));
     }
 }
 
@@ -113,17 +88,17 @@ void deletion_join(struct entity *entity)
     struct chain                 *chain = entity->chain;
     const struct history_segment *segments;
     size_t                        count = prefix_of(entity, &segments);
-    uint8_t                      *key = arena_must(arena_alloc(arena, ROW_KEY_SIZE));
-    uint8_t                      *branches = arena_must(arena_alloc(arena, (count + 1) * KEY_NUMBER));
+    uint8_t                      *branches = arena_must(arena_alloc(arena, (count + 1) * ROW_NUMBER_SIZE));
     uint8_t                      *at = branches;
-    key[0] = (uint8_t)runtime_range(chain->namespace_number, chain->business_id);
-    put_number(key + 1, entity->number);
     for (size_t i = 0; i < count; i++) {
-        note(change, ENTITY_BRANCH_USE, use_key(arena, segments[i].branch, entity->number), BYTES_EMPTY);
-        at = put_number(at, segments[i].branch);
+        note(change, ENTITY_BRANCH_USE, branch_use_key(arena, segments[i].branch, entity->number),
+             BYTES_EMPTY);
+        at = row_put_number(at, segments[i].branch);
     }
-    at = put_number(at, entity->number);
-    note(change, ENTITY_DELETION, bytes_of(key, ROW_KEY_SIZE), bytes_of(branches, (size_t)(at - branches)));
+    at = row_put_number(at, entity->number);
+    note(change, ENTITY_DELETION,
+         deletion_key(arena, runtime_range(chain->namespace_number, chain->business_id), entity->number),
+         bytes_of(branches, (size_t)(at - branches)));
     change->deletes = true;
     change->wakeup = WAKEUP_CLEAR;
     entity->wakeup = TIME_NEVER;
@@ -222,7 +197,7 @@ static void wait_durable(struct deletion *deletion)
 
 static store_number branch_now(const struct deletion *deletion)
 {
-    return get_number(deletion->rows[deletion->row].state.base + deletion->branch * KEY_NUMBER);
+    return row_number_at(deletion->rows[deletion->row].state.base + deletion->branch * ROW_NUMBER_SIZE);
 }
 
 static void ask_records(struct deletion *deletion)
@@ -242,7 +217,7 @@ static void ask_owner(struct deletion *deletion)
 
 static void ask_uses(struct deletion *deletion, store_number after_run)
 {
-    struct bytes key = use_key(&deletion->records, branch_now(deletion), after_run);
+    struct bytes key = branch_use_key(&deletion->records, branch_now(deletion), after_run);
     ask(deletion, STEP_USES,
         (struct store_read){ .kind = STORE_READ_ENTITIES,
                              .entity_kind = ENTITY_BRANCH_USE,
@@ -286,8 +261,8 @@ static void take_records(struct deletion *deletion)
             buffer_clear(&deletion->after);
             buffer_append(&deletion->after, row->key);
         }
-        if (row->key.size != ROW_KEY_SIZE || row->state.size % KEY_NUMBER != 0 || row->state.size == 0 ||
-            row->key.base[0] >= SHARD_RANGE_COUNT) {
+        if (row->key.size != DELETION_KEY_SIZE || row->state.size % ROW_NUMBER_SIZE != 0 ||
+            row->state.size == 0 || row->key.base[0] >= SHARD_RANGE_COUNT) {
             log_error("deletion.damaged", "a row that says what is to be deleted is damaged");
             continue;
         }
@@ -308,17 +283,17 @@ static void take_uses(struct deletion *deletion)
     const struct store_read *read = &deletion->read;
     for (size_t i = 0; i < read->entity_count; i++) {
         const struct store_entity *row = &read->entities[i];
-        if (row->key.size != USE_KEY_SIZE || row->state.size != KEY_NUMBER ||
-            get_number(row->key.base) != branch_now(deletion)) {
+        if (row->key.size != BRANCH_USE_KEY_SIZE || row->state.size != ROW_NUMBER_SIZE ||
+            row_number_at(row->key.base) != branch_now(deletion)) {
             ask_newest(deletion);
             return;
         }
         deletion->kept = MUTANT(deletion_takes_shared_rows)
                              ? 0
-                             : MAX(deletion->kept, get_number(row->state.base));
+                             : MAX(deletion->kept, row_number_at(row->state.base));
     }
     if (read->more)
-        ask_uses(deletion, get_number(read->entities[read->entity_count - 1].key.base + KEY_NUMBER));
+        ask_uses(deletion, row_number_at(read->entities[read->entity_count - 1].key.base + ROW_NUMBER_SIZE));
     else
         ask_newest(deletion);
 }
@@ -326,7 +301,7 @@ static void take_uses(struct deletion *deletion)
 static void next_branch(struct deletion *deletion)
 {
     struct lane *lane = deletion->lane;
-    if (++deletion->branch * KEY_NUMBER < deletion->rows[deletion->row].state.size) {
+    if (++deletion->branch * ROW_NUMBER_SIZE < deletion->rows[deletion->row].state.size) {
         ask_owner(deletion);
         return;
     }

@@ -225,7 +225,15 @@ struct transition_record {
     struct bytes        delta;
 };
 
-/* The key of a record's row. */
+/* What the store's rows of a run ought to say: all columns of its own but for the snapshot, and the tasks that wait for a
+ * poller, by their sequences. Of those an empty queue says nothing, and an event id of 0 neither. */
+struct entity_rows {
+    struct store_run    run;
+    struct store_ready *ready;
+    size_t              ready_count;
+};
+
+/* The key of a record's row (rows.c). */
 struct bytes entity_row_key(int64_t namespace_number, struct bytes business_id, struct arena *arena);
 
 struct entity_kind {
@@ -260,6 +268,10 @@ struct entity_kind {
     /* Whether a worker has one of its tasks, or is about to, so that something may come any moment: such entities are worth
      * a wait of the group commit. In constant time. NULL: while it is open. */
     bool (*awaits_worker)(const void *state);
+    /* Optional, for whoever checks a store: the rows that belong to a state, in the arena or the state's own. */
+    void (*rows)(const void *state, struct arena *arena, struct entity_rows *ret_rows);
+    /* Optional, likewise: whether these bytes are the body of a message. */
+    bool (*is_message)(struct bytes body);
     /* Optional: whether a request brings new work (a start, a signal). Such are refused while the disk is full
      * (RESOURCE_EXHAUSTED) and while the lane drains (UNAVAILABLE). */
     bool (*adds_work)(const struct request *request);

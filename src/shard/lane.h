@@ -15,9 +15,7 @@
 #include "base/clock.h"
 #include "shard/entity.h"
 #include "shard/number.h"
-
-#define SHARD_COUNT       4096
-#define SHARD_RANGE_COUNT 64
+#include "shard/rows.h"
 
 struct runtime;
 

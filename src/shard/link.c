@@ -89,71 +89,6 @@ static struct links *links_of(struct lane *lane)
     return lane->links;
 }
 
-/* --- the body of a row: whom, and what --- */
-
-/* Little-endian, as it stays on the disk. */
-static uint8_t *put(uint8_t *at, uint64_t value, int size)
-{
-    for (int i = 0; i < size; i++)
-        *at++ = (uint8_t)(value >> (8 * i));
-    return at;
-}
-
-static uint64_t get(const uint8_t *at, int size)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < size; i++)
-        value |= (uint64_t)at[i] << (8 * i);
-    return value;
-}
-
-/* kind (its highest bit: to a run), size of the business id, namespace; then the run id, if any, the business id, the body */
-#define BODY_HEAD   16
-#define BODY_TO_RUN (UINT32_C(1) << 31)
-
-static uint8_t *put_bytes(uint8_t *at, const void *base, size_t size)
-{
-    if (size != 0)
-        memcpy(at, base, size);
-    return at + size;
-}
-
-static struct bytes body_pack(struct arena *arena, const struct entity_message *message)
-{
-    size_t   run_size = message->has_run_id ? sizeof(message->run_id.byte) : 0;
-    size_t   size = BODY_HEAD + run_size + message->business_id.size + message->body.size;
-    uint8_t *base = arena_must(arena_alloc(arena, size));
-    uint32_t kind = (uint32_t)message->kind | (message->has_run_id ? BODY_TO_RUN : 0);
-    uint8_t *at = put(put(put(base, kind, 4), message->business_id.size, 4),
-                      (uint64_t)message->namespace_number, 8);
-    at = put_bytes(at, message->run_id.byte, run_size);
-    at = put_bytes(at, message->business_id.base, message->business_id.size);
-    at = put_bytes(at, message->body.base, message->body.size);
-    assert(at == base + size);
-    return bytes_of(base, size);
-}
-
-static bool body_unpack(struct bytes body, struct entity_message *ret_message)
-{
-    if (body.size < BODY_HEAD)
-        return false;
-    uint32_t kind = (uint32_t)get(body.base, 4);
-    size_t   id_size = (size_t)get(body.base + 4, 4);
-    size_t   run_size = (kind & BODY_TO_RUN) != 0 ? sizeof(ret_message->run_id.byte) : 0;
-    if (body.size - BODY_HEAD < run_size || body.size - BODY_HEAD - run_size < id_size)
-        return false;
-    const uint8_t *at = body.base + BODY_HEAD + run_size;
-    *ret_message = (struct entity_message){
-        .kind = (enum entity_kind_id)(kind & ~BODY_TO_RUN),
-        .namespace_number = (int64_t)get(body.base + 8, 8),
-        .has_run_id = run_size != 0,
-        .business_id = bytes_of(at, id_size),
-        .body = bytes_of(at + id_size, body.size - BODY_HEAD - run_size - id_size),
-    };
-    memcpy(ret_message->run_id.byte, body.base + BODY_HEAD, run_size);
-    return true;
-}
-
 /* --- the sender's side --- */
 
 static void outgoing_free(struct window_link *link)
@@ -226,7 +161,7 @@ static void seal_messages(struct batch *batch, struct message_change *messages, 
                                          .target_range = target,
                                          .number = link->next++,
                                          .source_run = source_run,
-                                         .body = body_pack(&batch->store.arena, &at->message) };
+                                         .body = message_pack(&batch->store.arena, &at->message) };
         if (!MUTANT(outbox_row_lost))
             store_batch_add(&batch->store, STORE_OUTBOX_INSERT, group)->outbox = &at->row;
         batch->store.size += 48 + at->row.body.size;
@@ -461,7 +396,7 @@ static void transfer_arrived(struct message *message)
     request->arena = &transfer->arena;
     request->done = transfer_done;
     request->command = ENTITY_COMMAND_MESSAGE;
-    if (!body_unpack(transfer->request.body, &body) || runtime_kind(lane->runtime, body.kind) == NULL) {
+    if (!message_unpack(transfer->request.body, &body) || runtime_kind(lane->runtime, body.kind) == NULL) {
         request_prepare(lane, request);
         lane_fail(lane, request, ST_DATA_LOSS, "a message that cannot be read");
         return;

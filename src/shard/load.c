@@ -3,7 +3,6 @@
 #include "shard/shard_internal.h"
 
 #include "base/log.h"
-#include "history/batch.h"
 
 struct load {
     struct cold       cold;
@@ -45,63 +44,6 @@ void cold_end(struct lane *lane)
 
 /* --- the fold --- */
 
-static bool take_varint(struct bytes *rest, uint64_t *ret_value)
-{
-    uint64_t value = 0;
-    for (unsigned at = 0; at < rest->size && at < 10; at++) {
-        value |= (uint64_t)(rest->base[at] & 0x7F) << (7 * at);
-        if ((rest->base[at] & 0x80) == 0) {
-            *rest = bytes_of(rest->base + at + 1, rest->size - at - 1);
-            *ret_value = value;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* One record for each transition that was joined in the row. */
-enum status fold_row(struct row_fold *fold, const struct store_transition *row, struct arena *arena,
-                     struct error *error)
-{
-    struct bytes *events, rest = row->delta;
-    size_t        count, used = 0;
-    enum status   status = batch_unpack(row, arena, &events, &count, error);
-    if (status != ST_OK)
-        return status;
-    if (row->number != fold->row_number + 1 || (count != 0 && row->first_event_id != fold->next_event_id))
-        return error_set(error, ST_DATA_LOSS,
-                         "row %" PRId64 " (event %" PRId64 ") follows row %" PRId64 " (event %" PRId64 ")",
-                         row->number, row->first_event_id, fold->row_number, fold->next_event_id - 1);
-    fold->row_number = row->number;
-    while (rest.size != 0 && fold->next_event_id < fold->end_event_id) {
-        uint64_t event_count, size;
-        if (!take_varint(&rest, &event_count) || !take_varint(&rest, &size) || size > rest.size ||
-            event_count > count - used)
-            return error_set(error, ST_DATA_LOSS, "row %" PRId64 " has a damaged list of deltas",
-                             row->number);
-        if ((int64_t)event_count > fold->end_event_id - fold->next_event_id) {
-            fold->is_torn = true;
-            break;
-        }
-        struct transition_record record = { .number = row->number,
-                                            .first_event_id = fold->next_event_id,
-                                            .events = events + used,
-                                            .event_count = (size_t)event_count,
-                                            .delta = bytes_of(rest.base, (size_t)size) };
-        status = fold->kind->apply(fold->state, &record, error);
-        if (status != ST_OK)
-            return status;
-        rest = bytes_of(rest.base + size, rest.size - (size_t)size);
-        used += (size_t)event_count;
-        fold->next_event_id += (int64_t)event_count;
-    }
-    if (used != count && fold->end_event_id == INT64_MAX)
-        return error_set(error, ST_DATA_LOSS, "row %" PRId64 " has events without a transition", row->number);
-    fold->rest = events + used;
-    fold->rest_count = count - used;
-    return ST_OK;
-}
-
 static enum status entity_fold(struct entity *entity, const struct store_transition *row, struct arena *arena,
                                struct error *error)
 {
@@ -119,17 +61,15 @@ static enum status entity_fold(struct entity *entity, const struct store_transit
 
 static enum status restore(struct entity *entity, const struct store_run *run, struct error *error)
 {
-    struct bytes rest = run->snapshot;
-    uint64_t     version, next_event_id;
-    if (rest.size == 0)
+    struct bytes state;
+    if (run->snapshot.size == 0)
         return ST_OK;
-    if (!take_varint(&rest, &version) || version != 1 || !take_varint(&rest, &next_event_id) ||
-        next_event_id < 1 || next_event_id > INT32_MAX)
-        return error_set(error, ST_DATA_LOSS, "a snapshot of unknown form");
+    enum status status = snapshot_open(run->snapshot, &state, &entity->next_event_id, error);
+    if (status != ST_OK)
+        return status;
     entity->row_number = run->snapshot_transition;
-    entity->next_event_id = (int64_t)next_event_id;
-    entity->snapshot_size = rest.size;
-    return entity->kind->restore(entity->state, rest, error);
+    entity->snapshot_size = state.size;
+    return entity->kind->restore(entity->state, state, error);
 }
 
 static enum status fold_page(struct load *load, struct error *error)
@@ -186,16 +126,6 @@ static void read_run_again(struct message *message)
     struct lane *lane = load->lane;
     load_free(load);
     cold_end(lane);
-}
-
-struct bytes entity_row_key(int64_t namespace_number, struct bytes business_id, struct arena *arena)
-{
-    uint8_t *key = arena_must(arena_alloc(arena, 8 + business_id.size));
-    for (int i = 0; i < 8; i++)
-        key[i] = (uint8_t)((uint64_t)namespace_number >> (56 - 8 * i));
-    if (business_id.size != 0)
-        memcpy(key + 8, business_id.base, business_id.size);
-    return bytes_of(key, 8 + business_id.size);
 }
 
 static void read_run(struct load *load)

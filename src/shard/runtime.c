@@ -1,65 +1,20 @@
 /* runtime.c: all lanes of a process: start, owners, end. */
 #include "base/mutant.h"
-#include <pthread.h>
 #include <time.h>
 
 #include "base/hash.h"
 #include "base/log.h"
 #include "shard/shard_internal.h"
 
-/* Where a thread without a lane waits for the store. */
-struct waiter {
-    pthread_mutex_t mutex;
-    pthread_cond_t  condition;
-    bool            woken;
-};
-
-static void waiter_wake(void *context)
-{
-    struct waiter *waiter = context;
-    pthread_mutex_lock(&waiter->mutex);
-    waiter->woken = true;
-    pthread_cond_signal(&waiter->condition);
-    pthread_mutex_unlock(&waiter->mutex);
-}
-
-static void read_answered(struct message *message UNUSED) {}
-
 void runtime_read_blocking(struct runtime *runtime, struct store_read *read)
 {
-    struct waiter  waiter = { .woken = false };
-    struct mailbox mailbox;
-    pthread_mutex_init(&waiter.mutex, NULL);
-    pthread_cond_init(&waiter.condition, NULL);
-    mailbox_init(&mailbox, waiter_wake, &waiter);
-    read->home = &mailbox;
-    read->message.run = read_answered;
-    store_read(runtime->options.store, read);
-    while (runtime->options.wait != NULL && atomic_load(&mailbox.newest) == NULL)
-        runtime->options.wait(runtime->options.wait_context);
-    /* For the wake, not for the message: the message is there first, and whoever wakes still needs the waiter. */
-    pthread_mutex_lock(&waiter.mutex);
-    while (!waiter.woken)
-        pthread_cond_wait(&waiter.condition, &waiter.mutex);
-    pthread_mutex_unlock(&waiter.mutex);
-    struct message *answer = mailbox_take(&mailbox);
-    assert(answer == &read->message);
-    pthread_cond_destroy(&waiter.condition);
-    pthread_mutex_destroy(&waiter.mutex);
+    store_read_blocking(runtime->options.store, read, runtime->options.wait, runtime->options.wait_context);
 }
 
 /* How far time had come when the store was last written, and how far numbers may have gone: see seal_clock. */
 struct persisted {
     int64_t time, number;
 };
-
-static int64_t get_number(const uint8_t *at)
-{
-    uint64_t number = 0;
-    for (int i = 0; i < 8; i++)
-        number = number << 8 | at[i];
-    return (int64_t)number;
-}
 
 static enum status load_clock(struct runtime *runtime, struct persisted *ret_persisted, struct error *error)
 {
@@ -73,12 +28,12 @@ static enum status load_clock(struct runtime *runtime, struct persisted *ret_per
     *ret_persisted = (struct persisted){ 0 };
     for (size_t i = 0; status == ST_OK && i < read.entity_count; i++) {
         struct bytes state = read.entities[i].state;
-        if (state.size != 16) {
+        if (state.size != CLOCK_STATE_SIZE) {
             status = error_set(error, ST_DATA_LOSS, "the row of the clock is damaged");
             break;
         }
-        ret_persisted->time = MAX(ret_persisted->time, get_number(state.base));
-        ret_persisted->number = MAX(ret_persisted->number, get_number(state.base + 8));
+        ret_persisted->time = MAX(ret_persisted->time, row_number_at(state.base));
+        ret_persisted->number = MAX(ret_persisted->number, row_number_at(state.base + ROW_NUMBER_SIZE));
     }
     arena_release(&arena);
     return status;
@@ -259,14 +214,6 @@ enum entity_kind_id runtime_log_kind(const struct runtime *runtime)
             return runtime->kinds[i]->id;
     }
     return ENTITY_WORKFLOW;
-}
-
-/* Shard = hash(namespace, business id), never run id: all runs of a workflow id are one lane's affair. */
-int32_t runtime_range(int64_t namespace_number, struct bytes business_id)
-{
-    uint64_t hash = hash_combine(hash_u64((uint64_t)namespace_number), hash_stable(business_id));
-    uint32_t shard = (uint32_t)(hash % SHARD_COUNT);
-    return (int32_t)(shard / (SHARD_COUNT / SHARD_RANGE_COUNT));
 }
 
 struct lane *runtime_range_lane(struct runtime *runtime, int32_t range)

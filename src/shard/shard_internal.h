@@ -12,6 +12,7 @@
  *   link.c          messages between entities
  *   fork.c          runs that begin as the beginning of another one
  *   deletion.c      runs that go, and their rows after them
+ *   rows.c          what rows mean: keys, message bodies, the fold
  *
  * While a batch is in flight the next one fills, and that is the group commit. Under load a second one follows, if it rests
  * on nothing of the first, which may yet be refused or have to be sent again; see docs/design/004-output-commit.md.
@@ -345,18 +346,6 @@ void load_wait(struct lane *lane, struct chain *chain, store_number number, stru
 /* Nobody waits any more; what is still in the store is dropped when it comes. */
 void load_forget_all(struct lane *lane, struct list *ret_waiters);
 void load_free_all(struct lane *lane);
-/* Folding rows one after the other, up to an event. */
-struct row_fold {
-    const struct entity_kind *kind;
-    void                     *state;
-    int64_t                   row_number, next_event_id;
-    int64_t       end_event_id; /* what begins here or later is not folded; INT64_MAX: everything is */
-    bool          is_torn;      /* a transition goes beyond end_event_id: it was left out as a whole */
-    struct bytes *rest;         /* events of the last row that were not folded; in the arena */
-    size_t        rest_count;
-};
-enum status fold_row(struct row_fold *fold, const struct store_transition *row, struct arena *arena,
-                     struct error *error) MUST_USE;
 
 /* --- fork.c --- */
 /* The request waits for what `decision` asks of a run, and is processed again with it. False: it was answered. */
@@ -425,7 +414,6 @@ void         link_receive(struct lane *lane, struct request *request, struct cha
 void         link_turn(struct lane *lane);
 int64_t      link_next_due(const struct lane *lane);
 bool         link_idle(const struct lane *lane);
-int32_t      runtime_range(int64_t namespace_number, struct bytes business_id);
 struct lane *runtime_range_lane(struct runtime *runtime, int32_t range);
 
 /* --- namespaces.c --- */

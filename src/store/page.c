@@ -29,6 +29,8 @@ void store_read_start(struct store_read *read)
     read->ready = NULL;
     read->ready_counts = NULL;
     read->wakeups = NULL;
+    read->branches = NULL;
+    read->branch_count = 0;
     read->identities = NULL;
     read->outbox = NULL;
     read->links = NULL;
@@ -53,6 +55,7 @@ PAGE(runs, runs, run_count, run)
 PAGE(transitions, transitions, transition_count, transition)
 PAGE(ready, ready, ready_count, ready)
 PAGE(wakeups, wakeups, wakeup_count, wakeup)
+PAGE(branches, branches, branch_count, branch)
 PAGE(identities, identities, identity_count, identity)
 PAGE(outbox, outbox, outbox_count, outbox)
 PAGE(links, links, link_count, link)

@@ -34,6 +34,7 @@ const struct store_row_type store_row_identity = { "identity", sizeof(struct sto
                                                    ARRAY_COUNT(identity_slices) };
 const struct store_row_type store_row_wakeup = { "wake-up", sizeof(struct store_wakeup), wakeup_slices,
                                                  ARRAY_COUNT(wakeup_slices) };
+const struct store_row_type store_row_branch = { "branch", sizeof(struct store_branch), NULL, 0 };
 const struct store_row_type store_row_outbox = { "outbox message", sizeof(struct store_outbox), outbox_slices,
                                                  ARRAY_COUNT(outbox_slices) };
 const struct store_row_type store_row_link = { "link", sizeof(struct store_link), NULL, 0 };

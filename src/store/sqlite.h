@@ -24,4 +24,16 @@ struct store_sqlite_options {
 };
 enum status store_sqlite_open(const struct store_sqlite_options *options, struct store **ret_store,
                               struct error *error) MUST_USE;
+
+/* --- A look at a file that somebody else may own ---
+ *
+ * Nothing is ever written to it, so a server may serve it meanwhile. What is read is the file of one moment, until it is
+ * renewed; as long as that lasts the write-ahead log cannot begin again, so it grows. One thread; reads are answered at once.
+ * A store of an older schema is refused (FAILED_PRECONDITION): opening it as a store brings it up to date. */
+enum status store_sqlite_view(const char *path, struct store **ret_store, struct error *error) MUST_USE;
+/* From here on: as it is now. A failure is the next read's. */
+void store_sqlite_view_renew(struct store *view);
+/* What SQLite itself, and the shape of the tables, tell about the file: calls `report` for everything that is wrong. */
+enum status store_sqlite_view_inspect(struct store *view, void (*report)(void *context, const char *what),
+                                      void *context, struct error *error) MUST_USE;
 #endif

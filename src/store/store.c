@@ -1,4 +1,6 @@
 /* store.c: batches, and the implementations by URL. */
+#include <pthread.h>
+
 #include "store/memory.h"
 #include "store/sqlite.h"
 #include "store/store_internal.h"
@@ -70,6 +72,48 @@ void store_batch_post(struct store_batch *batch, enum store_outcome outcome)
 void store_read_post(struct store_read *read)
 {
     mailbox_post(read->home, &read->message);
+}
+
+/* Where a thread without a lane waits for the store. */
+struct waiter {
+    pthread_mutex_t mutex;
+    pthread_cond_t  condition;
+    bool            woken;
+};
+
+static void waiter_wake(void *context)
+{
+    struct waiter *waiter = context;
+    pthread_mutex_lock(&waiter->mutex);
+    waiter->woken = true;
+    pthread_cond_signal(&waiter->condition);
+    pthread_mutex_unlock(&waiter->mutex);
+}
+
+static void read_answered(struct message *message UNUSED) {}
+
+void store_read_blocking(struct store *store, struct store_read *read, void (*wait)(void *context),
+                         void *context)
+{
+    struct waiter  waiter = { .woken = false };
+    struct mailbox mailbox;
+    pthread_mutex_init(&waiter.mutex, NULL);
+    pthread_cond_init(&waiter.condition, NULL);
+    mailbox_init(&mailbox, waiter_wake, &waiter);
+    read->home = &mailbox;
+    read->message.run = read_answered;
+    store_read(store, read);
+    while (wait != NULL && atomic_load(&mailbox.newest) == NULL)
+        wait(context);
+    /* For the wake, not for the message: the message is there first, and whoever wakes still needs the waiter. */
+    pthread_mutex_lock(&waiter.mutex);
+    while (!waiter.woken)
+        pthread_cond_wait(&waiter.condition, &waiter.mutex);
+    pthread_mutex_unlock(&waiter.mutex);
+    const struct message *answer = mailbox_take(&mailbox);
+    assert(answer == &read->message);
+    pthread_cond_destroy(&waiter.condition);
+    pthread_mutex_destroy(&waiter.mutex);
 }
 
 enum status store_open(const char *url, struct store **ret_store, struct error *error)

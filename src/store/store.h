@@ -272,7 +272,10 @@ enum store_read_kind {
     STORE_READ_READY,       /* a page of one queue's stream (priority, fairness key) after a sequence */
     STORE_READ_READY_HEADS, /* the first row of each stream of a queue, behind that of (priority, fairness_key) */
     STORE_READ_READY_COUNTS, /* how many rows of a queue there are of each priority */
+    STORE_READ_READY_ROWS,   /* a page of the ready rows of all queues after a sequence */
     STORE_READ_WAKEUPS,      /* a page of all wake-ups after (due, entity) */
+    STORE_READ_WAKEUP,       /* the one of the entity `number` */
+    STORE_READ_BRANCHES,     /* a page of the branches that have transitions, after one */
     STORE_READ_IDENTITIES, /* a page of (namespace, workflow id, number) of all runs, after that of the page before */
     STORE_READ_OUTBOX,   /* a page after (source range, target range, number) */
     STORE_READ_LINKS,    /* all */
@@ -290,6 +293,10 @@ struct store_wakeup {
     int64_t      due;
     int64_t      namespace_number;
     struct bytes workflow_id;
+};
+struct store_branch {
+    store_number number;
+    int64_t      count, first, last; /* of its transitions, and their lowest and highest number */
 };
 /* Of a run, from an index alone. */
 struct store_identity {
@@ -314,7 +321,7 @@ struct store_read {
     struct bytes         fairness_key;
     int64_t              after_due;                              /* WAKEUPS */
     int32_t              after_source_range, after_target_range; /* OUTBOX */
-    store_number         after; /* number, sequence or entity of that last row */
+    store_number         after; /* number, sequence, branch or entity of that last row */
     int32_t              entity_kind;
     struct bytes entity_key, after_key; /* ENTITIES: the one with this key, or a page behind after_key */
     struct store_filter *filter;        /* NULL: all */
@@ -338,6 +345,8 @@ struct store_read {
     size_t                    ready_count_count;
     struct store_wakeup      *wakeups;
     size_t                    wakeup_count;
+    struct store_branch      *branches;
+    size_t                    branch_count;
     struct store_identity    *identities;
     size_t                    identity_count;
     struct store_outbox      *outbox;
@@ -385,6 +394,10 @@ static inline void store_read(struct store *store, struct store_read *read)
 {
     store->operations->read(store, read);
 }
+/* Asks and waits for the answer, on a thread that has nothing else to do. `wait` (NULL: sleeps) is called until it is there:
+ * for a store without threads. */
+void store_read_blocking(struct store *store, struct store_read *read, void (*wait)(void *context),
+                         void *context);
 static inline enum status store_probe(struct store *store, struct error *error)
 {
     return store->operations->probe(store, error);

@@ -16,7 +16,7 @@ struct store_row_type {
     size_t        slice_count;
 };
 extern const struct store_row_type store_row_run, store_row_transition, store_row_ready, store_row_wakeup,
-    store_row_identity, store_row_outbox, store_row_link, store_row_entity;
+    store_row_branch, store_row_identity, store_row_outbox, store_row_link, store_row_entity;
 
 /* Bytes of all slices. */
 size_t store_row_bytes(const struct store_row_type *type, const void *row);
@@ -68,6 +68,7 @@ void store_page_runs(struct store_page *page, struct store_read *read);
 void store_page_transitions(struct store_page *page, struct store_read *read);
 void store_page_ready(struct store_page *page, struct store_read *read);
 void store_page_wakeups(struct store_page *page, struct store_read *read);
+void store_page_branches(struct store_page *page, struct store_read *read);
 void store_page_identities(struct store_page *page, struct store_read *read);
 void store_page_outbox(struct store_page *page, struct store_read *read);
 void store_page_links(struct store_page *page, struct store_read *read);

@@ -187,6 +187,35 @@ static void read_identities(const struct memory_tables *tables, struct store_rea
     }
 }
 
+static void read_wakeup(const struct memory_tables *tables, struct store_read *read)
+{
+    const struct store_wakeup *row = order_find(&tables->wakeups,
+                                                &(struct store_wakeup){ .entity = read->number });
+    struct store_page          page;
+    store_page_wakeups(&page, read);
+    if (row != NULL && store_page_add(&page, row) != STORE_PAGE_TAKEN)
+        read->found = false;
+}
+
+static void read_branches(const struct memory_tables *tables, struct store_read *read)
+{
+    struct store_transition key = { .branch = read->after, .number = INT64_MAX };
+    struct store_page       page;
+    store_page_branches(&page, read);
+    for (const struct order_node *node = order_above(&tables->transitions, &key, false); node != NULL;) {
+        const struct store_transition *first = node->row, *last = first;
+        struct store_branch            branch = { .number = first->branch, .first = first->number };
+        for (; node != NULL && ((const struct store_transition *)node->row)->branch == branch.number;
+             node = node->next[0]) {
+            last = node->row;
+            branch.count++;
+        }
+        branch.last = last->number;
+        if (store_page_add(&page, &branch) != STORE_PAGE_TAKEN)
+            return;
+    }
+}
+
 void memory_read(const struct memory_tables *tables, struct store_read *read)
 {
     struct store_page page;
@@ -215,6 +244,17 @@ void memory_read(const struct memory_tables *tables, struct store_read *read)
         read_from(&page, order_above(&tables->wakeups_by_due,
                                      &(struct store_wakeup){ .due = read->after_due, .entity = read->after },
                                      false));
+        return;
+    case STORE_READ_READY_ROWS:
+        store_page_ready(&page, read);
+        read_from(&page,
+                  order_above(&tables->ready, &(struct store_ready){ .sequence = read->after }, false));
+        return;
+    case STORE_READ_WAKEUP:
+        read_wakeup(tables, read);
+        return;
+    case STORE_READ_BRANCHES:
+        read_branches(tables, read);
         return;
     case STORE_READ_IDENTITIES:
         read_identities(tables, read);

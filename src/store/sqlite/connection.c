@@ -4,6 +4,8 @@
 
 #include "store/sqlite/sqlite_internal.h"
 
+#define VIEW_BUSY_MS 10000
+
 #define RUN_COLUMNS                                                                                          \
     "number, namespace, workflow_id, run_id, workflow_type, task_queue, status, start_time, "                \
     "execution_time, "                                                                                       \
@@ -18,13 +20,15 @@
     "WHERE p.branch = ?1 AND p.number BETWEEN ?2 AND ?3 ORDER BY p.number "
 
 #define READY_QUEUE "FROM ready INDEXED BY ready_by_queue WHERE namespace = ?1 AND queue = ?2 AND kind = ?3 "
-#define READY                                                                                                \
+#define READY_COLUMNS                                                                                        \
     "SELECT sequence, namespace, queue, kind, priority, normal_queue, fairness_key, version, run, "          \
     "workflow_id, "                                                                                          \
-    "scheduled_event_id, stamp, created_time, fairness_weight " READY_QUEUE
+    "scheduled_event_id, stamp, created_time, fairness_weight "
+#define READY READY_COLUMNS READY_QUEUE
 /* A page begins inside of one due time and goes on to the next ones: two ranges of the index, merged. One condition for
  * both would walk over all of the first due time again for each page. */
-#define WAKEUP "SELECT entity, due, namespace, workflow_id FROM wakeup INDEXED BY wakeup_by_due WHERE "
+#define WAKEUP_COLUMNS "SELECT entity, due, namespace, workflow_id FROM wakeup "
+#define WAKEUP         WAKEUP_COLUMNS "INDEXED BY wakeup_by_due WHERE "
 
 static const char *const statements[SQL_STATEMENT_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -87,6 +91,10 @@ static const char *const statements[SQL_STATEMENT_COUNT] = {
         "number, min(sequence) AS oldest " READY_QUEUE
         "GROUP BY priority) AS counted JOIN ready ON ready.sequence = counted.oldest ORDER BY 1",
     [SQL_READ_WAKEUPS] = WAKEUP "due = ?1 AND entity > ?2 UNION ALL " WAKEUP "due > ?1 ORDER BY due, entity",
+    [SQL_READ_READY_ROWS] = READY_COLUMNS "FROM ready WHERE sequence > ?1 ORDER BY sequence",
+    [SQL_READ_WAKEUP] = WAKEUP_COLUMNS "WHERE entity = ?1",
+    [SQL_READ_BRANCHES] = "SELECT branch, count(*), min(number), max(number) FROM transition_position "
+                          "WHERE branch > ?1 GROUP BY branch ORDER BY branch",
     [SQL_READ_IDENTITIES] = "SELECT namespace, workflow_id, number FROM run INDEXED BY run_by_workflow_id "
                             "WHERE (namespace, workflow_id, number) > (?1, ?2, ?3) "
                             "ORDER BY namespace, workflow_id, number",
@@ -124,16 +132,14 @@ static int apply_settings(struct sqlite_connection *connection, int cache_kib, i
     return sqlite3_exec(connection->handle, settings, NULL, NULL, NULL);
 }
 
-enum status sqlite_connection_open(struct sqlite_connection *connection, const char *path, int cache_kib,
-                                   int busy_ms, struct error *error)
+static void configure_once(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, configure_library);
-    *connection = (struct sqlite_connection){ .path = path };
-    int code = sqlite3_open_v2(path, &connection->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
-                               SQLITE_LOG_SYSTEM);
-    if (code == SQLITE_OK)
-        code = apply_settings(connection, cache_kib, busy_ms);
+}
+
+static enum status opened(struct sqlite_connection *connection, int code, struct error *error)
+{
     if (code == SQLITE_OK)
         return ST_OK;
     enum status status = (code & 0xFF) == SQLITE_NOTADB    ? ST_FAILED_PRECONDITION
@@ -142,6 +148,37 @@ enum status sqlite_connection_open(struct sqlite_connection *connection, const c
     (void)sqlite_error(connection, status, "cannot open the store", error);
     sqlite_connection_close(connection);
     return status;
+}
+
+enum status sqlite_connection_open(struct sqlite_connection *connection, const char *path, int cache_kib,
+                                   int busy_ms, struct error *error)
+{
+    configure_once();
+    *connection = (struct sqlite_connection){ .path = path };
+    int code = sqlite3_open_v2(path, &connection->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+                               SQLITE_LOG_SYSTEM);
+    if (code == SQLITE_OK)
+        code = apply_settings(connection, cache_kib, busy_ms);
+    return opened(connection, code, error);
+}
+
+enum status sqlite_connection_view(struct sqlite_connection *connection, const char *path,
+                                   struct error *error)
+{
+    configure_once();
+    *connection = (struct sqlite_connection){ .path = path };
+    int code = sqlite3_open_v2(path, &connection->handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX,
+                               SQLITE_LOG_SYSTEM);
+    if (code == SQLITE_OK) {
+        sqlite3_busy_timeout(connection->handle, VIEW_BUSY_MS);
+        sqlite3_extended_result_codes(connection->handle, 1);
+        code =
+            sqlite3_exec(connection->handle,
+                         "PRAGMA cache_size = -8192; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY; "
+                         "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA query_only = ON",
+                         NULL, NULL, NULL);
+    }
+    return opened(connection, code, error);
 }
 
 void sqlite_connection_close(struct sqlite_connection *connection)

@@ -160,7 +160,7 @@ static int apply(struct sqlite_connection *connection, int number)
     return code;
 }
 
-enum status sqlite_migrate(struct sqlite_connection *connection, struct error *error)
+enum status sqlite_schema_version(struct sqlite_connection *connection, int *ret_version, struct error *error)
 {
     int64_t version = 0, application = 0, tables = 0;
     if (query_number(connection, "PRAGMA user_version", &version) != SQLITE_OK ||
@@ -175,7 +175,17 @@ enum status sqlite_migrate(struct sqlite_connection *connection, struct error *e
                          "the store %s was written by a newer release (schema %" PRId64
                          "; this one knows up to %d)",
                          connection->path, version, sqlite_migration_count);
-    for (int number = (int)version + 1; number <= sqlite_migration_count; number++) {
+    *ret_version = (int)version;
+    return ST_OK;
+}
+
+enum status sqlite_migrate(struct sqlite_connection *connection, struct error *error)
+{
+    int         version;
+    enum status status = sqlite_schema_version(connection, &version, error);
+    if (status != ST_OK)
+        return status;
+    for (int number = version + 1; number <= sqlite_migration_count; number++) {
         if (apply(connection, number) != SQLITE_OK)
             return sqlite_error(connection, ST_UNAVAILABLE, "cannot bring the schema up to date in", error);
     }

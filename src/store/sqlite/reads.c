@@ -207,6 +207,17 @@ static bool decode_wakeup(sqlite3_stmt *statement, void *row)
     return !decoder.damaged;
 }
 
+static bool decode_branch(sqlite3_stmt *statement, void *row)
+{
+    struct store_branch *branch = row;
+    struct decoder       decoder = { .statement = statement };
+    branch->number = number(&decoder);
+    branch->count = number(&decoder);
+    branch->first = number(&decoder);
+    branch->last = number(&decoder);
+    return !decoder.damaged;
+}
+
 static bool decode_identity(sqlite3_stmt *statement, void *row)
 {
     struct store_identity *identity = row;
@@ -262,6 +273,7 @@ union row {
     struct store_transition transition;
     struct store_ready      ready;
     struct store_wakeup     wakeup;
+    struct store_branch     branch;
     struct store_identity   identity;
     struct store_outbox     outbox;
     struct store_link       link;
@@ -459,6 +471,39 @@ static void read_wakeups(struct sqlite_connection *connection, struct store_read
     fill_page(connection, &binder, &page, decode_wakeup);
 }
 
+/* A statement whose only parameter is a number. */
+static struct sqlite_binder start_with(struct sqlite_connection *connection, enum sqlite_statement which,
+                                       int64_t value)
+{
+    struct sqlite_binder binder = start(connection, which);
+    sqlite_bind_number(&binder, value);
+    return binder;
+}
+
+static void read_ready_rows(struct sqlite_connection *connection, struct store_read *read)
+{
+    struct store_page    page;
+    struct sqlite_binder binder = start_with(connection, SQL_READ_READY_ROWS, read->after);
+    store_page_ready(&page, read);
+    fill_page(connection, &binder, &page, decode_ready);
+}
+
+static void read_wakeup(struct sqlite_connection *connection, struct store_read *read)
+{
+    struct store_page    page;
+    struct sqlite_binder binder = start_with(connection, SQL_READ_WAKEUP, read->number);
+    store_page_wakeups(&page, read);
+    fill_page(connection, &binder, &page, decode_wakeup);
+}
+
+static void read_branches(struct sqlite_connection *connection, struct store_read *read)
+{
+    struct store_page    page;
+    struct sqlite_binder binder = start_with(connection, SQL_READ_BRANCHES, read->after);
+    store_page_branches(&page, read);
+    fill_page(connection, &binder, &page, decode_branch);
+}
+
 static void read_identities(struct sqlite_connection *connection, struct store_read *read)
 {
     struct store_page    page;
@@ -522,6 +567,15 @@ static void read_by_kind(struct sqlite_connection *connection, struct store_read
     case STORE_READ_WAKEUPS:
         read_wakeups(connection, read);
         return;
+    case STORE_READ_READY_ROWS:
+        read_ready_rows(connection, read);
+        return;
+    case STORE_READ_WAKEUP:
+        read_wakeup(connection, read);
+        return;
+    case STORE_READ_BRANCHES:
+        read_branches(connection, read);
+        return;
     case STORE_READ_IDENTITIES:
         read_identities(connection, read);
         return;
@@ -549,6 +603,10 @@ static void read_by_kind(struct sqlite_connection *connection, struct store_read
 void sqlite_read(struct sqlite_connection *connection, struct store_read *read)
 {
     store_read_start(read);
+    if (connection->holds) {
+        read_by_kind(connection, read);
+        return;
+    }
     sqlite_read_whole(connection);
     int code = sqlite_run(connection, SQL_BEGIN_READ);
     if (code != SQLITE_OK) {

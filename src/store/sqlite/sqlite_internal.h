@@ -53,7 +53,10 @@ enum sqlite_statement {
     SQL_READ_READY_HEAD_OF_KEYS,
     SQL_READ_READY_HEAD_OF_PRIORITIES,
     SQL_READ_READY_COUNTS,
+    SQL_READ_READY_ROWS,
     SQL_READ_WAKEUPS,
+    SQL_READ_WAKEUP,
+    SQL_READ_BRANCHES,
     SQL_READ_IDENTITIES,
     SQL_READ_OUTBOX,
     SQL_READ_LINKS,
@@ -68,9 +71,13 @@ struct sqlite_connection {
     /* Readers: how long one query may take before it is done in chunks of so many rows, and until when the one under way
      * may; see lists.c. */
     int64_t slice_ns, chunk_rows, deadline_ns;
+    bool    holds; /* a transaction over several reads, see view.c */
 };
 enum status sqlite_connection_open(struct sqlite_connection *connection, const char *path, int cache_kib,
                                    int busy_ms, struct error *error) MUST_USE;
+/* Of a file that somebody else may own: nothing is ever written by it. */
+enum status sqlite_connection_view(struct sqlite_connection *connection, const char *path,
+                                   struct error *error) MUST_USE;
 void        sqlite_connection_close(struct sqlite_connection *connection);
 /* Prepares on first use; an SQLite result code. The statement is reset and has no bindings. */
 int sqlite_statement(struct sqlite_connection *connection, enum sqlite_statement which,
@@ -106,6 +113,9 @@ void        sqlite_file_close(struct sqlite_file *file);
 /* Sets space aside, if there is as much again when `with_room`; ST_RESOURCE_EXHAUSTED when there is not. */
 enum status sqlite_ballast_take(const struct sqlite_file *file, bool with_room, struct error *error);
 void        sqlite_ballast_release(const struct sqlite_file *file);
+/* What schema the file has; refuses those that sqlite_migrate refuses. */
+enum status sqlite_schema_version(struct sqlite_connection *connection, int *ret_version,
+                                  struct error *error) MUST_USE;
 /* Brings the schema up to this release's; refuses a newer one and files that are not ours. */
 enum status sqlite_migrate(struct sqlite_connection *connection, struct error *error) MUST_USE;
 
