@@ -232,6 +232,14 @@ struct match {
     struct bytes    text;
 };
 
+/* One by its id, those of a type, or all of them: requests say it in the same three ways. */
+static struct match match_of(bool by_id, struct bytes id, bool by_type, struct bytes type)
+{
+    return by_id     ? (struct match){ MATCH_ID, id }
+           : by_type ? (struct match){ MATCH_TYPE, type }
+                     : (struct match){ MATCH_ALL, BYTES_EMPTY };
+}
+
 static bool matches(const struct match *match, const struct activity *activity)
 {
     return match->kind == MATCH_ALL ||
@@ -300,8 +308,7 @@ void decide_activity_pause(const struct execution *live, struct workflow_request
                            struct decision *decision)
 {
     const struct workflowservice_PauseActivityRequest *input = request->input;
-    struct match match = { .kind = input->activity_case == 4 ? MATCH_ID : MATCH_TYPE,
-                           .text = input->activity_case == 4 ? input->id : input->type };
+    struct match match = match_of(input->activity_case == 4, input->id, true, input->type);
     for_each(live, request, env, decision, match, pause_one);
     request->response = ARENA_NEW(request->base.arena, struct workflowservice_PauseActivityResponse);
 }
@@ -325,12 +332,8 @@ void decide_activity_unpause(const struct execution *live, struct workflow_reque
                              struct decision *decision)
 {
     const struct workflowservice_UnpauseActivityRequest *input = request->input;
-    struct match match = { .kind = input->activity_case == 4   ? MATCH_ID
-                                   : input->activity_case == 5 ? MATCH_TYPE
-                                                               : MATCH_ALL,
-                           .text = input->activity_case == 4   ? input->id
-                                   : input->activity_case == 5 ? input->type
-                                                               : BYTES_EMPTY };
+    struct match match = match_of(input->activity_case == 4, input->id, input->activity_case == 5,
+                                  input->type);
     for_each(live, request, env, decision, match, unpause_one);
     request->response = ARENA_NEW(request->base.arena, struct workflowservice_UnpauseActivityResponse);
 }
@@ -391,12 +394,8 @@ void decide_activity_reset(const struct execution *live, struct workflow_request
                            struct decision *decision)
 {
     const struct workflowservice_ResetActivityRequest *input = request->input;
-    struct match                                       match = { .kind = input->activity_case == 4 ? MATCH_ID
-                                                                         : input->activity_case == 5 ? MATCH_TYPE
-                                                                                                     : MATCH_ALL,
-                                                                 .text = input->activity_case == 4 ? input->id
-                                                                         : input->activity_case == 5 ? input->type
-                                                                                                     : BYTES_EMPTY };
+    struct match match = match_of(input->activity_case == 4, input->id, input->activity_case == 5,
+                                  input->type);
     for_each(live, request, env, decision, match, reset_one);
     request->response = ARENA_NEW(request->base.arena, struct workflowservice_ResetActivityResponse);
 }
@@ -429,12 +428,8 @@ void decide_activity_update_options(const struct execution *live, struct workflo
                                     struct env *env, struct decision *decision)
 {
     const struct workflowservice_UpdateActivityOptionsRequest *input = request->input;
-    struct match match = { .kind = input->activity_case == 6   ? MATCH_ID
-                                   : input->activity_case == 7 ? MATCH_TYPE
-                                                               : MATCH_ALL,
-                           .text = input->activity_case == 6   ? input->id
-                                   : input->activity_case == 7 ? input->type
-                                                               : BYTES_EMPTY };
+    struct match match = match_of(input->activity_case == 6, input->id, input->activity_case == 7,
+                                  input->type);
     request->response = ARENA_NEW(request->base.arena, struct workflowservice_UpdateActivityOptionsResponse);
     for_each(live, request, env, decision, match, update_one);
 }

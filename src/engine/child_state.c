@@ -45,34 +45,23 @@ void execution_family_free(struct execution *execution)
 
 /* --- children --- */
 
-static uint32_t child_find(const struct execution *execution, int64_t initiated_event_id)
+static_assert(offsetof(struct child_slot, initiated_event_id) == 0, "slots are found by their first member");
+static bool child_find(const struct execution *execution, int64_t initiated_event_id, uint32_t *ret_at)
 {
-    uint32_t low = 0, high = execution->child_count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (execution->children[middle].initiated_event_id < initiated_event_id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static bool is_at(const struct execution *execution, uint32_t at, int64_t initiated_event_id)
-{
-    return at < execution->child_count && execution->children[at].initiated_event_id == initiated_event_id;
+    return execution_slot_find(execution->children, execution->child_count, sizeof(*execution->children),
+                               initiated_event_id, ret_at);
 }
 
 const struct child *execution_child(const struct execution *execution, int64_t initiated_event_id)
 {
-    uint32_t at = child_find(execution, initiated_event_id);
-    return is_at(execution, at, initiated_event_id) ? execution->children[at].record : NULL;
+    uint32_t at;
+    return child_find(execution, initiated_event_id, &at) ? execution->children[at].record : NULL;
 }
 
 struct child *execution_child_write(struct execution *execution, int64_t initiated_event_id)
 {
-    uint32_t at = child_find(execution, initiated_event_id);
-    if (!is_at(execution, at, initiated_event_id))
+    uint32_t at;
+    if (!child_find(execution, initiated_event_id, &at))
         return NULL;
     struct child *record = execution->children[at].record;
     if (record->owner != execution) {
@@ -135,8 +124,8 @@ static void children_clear(struct execution *execution)
 
 void execution_child_remove(struct execution *execution, int64_t initiated_event_id)
 {
-    uint32_t at = child_find(execution, initiated_event_id);
-    if (!is_at(execution, at, initiated_event_id))
+    uint32_t at;
+    if (!child_find(execution, initiated_event_id, &at))
         return;
     child_free(execution, execution->children[at].record);
     execution->child_count--;

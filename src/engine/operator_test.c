@@ -248,6 +248,148 @@ TEST(a_bad_option_changes_none_of_many)
     world_free(w);
 }
 
+static const struct activity *activity_named(struct world *w, const char *id)
+{
+    return execution_activity_by_id(world_state(w), bytes_of_text(id));
+}
+
+TEST(activities_are_chosen_by_id_by_type_or_all_of_them)
+{
+    struct world *w = world_new(1);
+    world_start(w);
+    struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, world_poll(w));
+    command_activity(w, input, "a");
+    command_activity(w, input, "b");
+    command_activity(w, input, "c")->activity_type->name = BYTES("Other");
+    CHECK_INT(world_send(w), ST_OK);
+
+    struct workflowservice_PauseActivityRequest pause = { .activity_case = 5, .type = BYTES("Act") };
+    world_request(w, ACTIVITY_PAUSE)->input = &pause;
+    CHECK_INT(world_run_step(w, world_current(w)), ST_OK);
+    CHECK(activity_named(w, "a")->pause.time != 0 && activity_named(w, "b")->pause.time != 0);
+    CHECK_INT(activity_named(w, "c")->pause.time, 0);
+
+    struct activity_ActivityOptions                     options = { 0 };
+    struct workflowservice_UpdateActivityOptionsRequest update = { .activity_case = 7, .type = BYTES("Act") };
+    struct bytes                                        path = BYTES("heartbeat_timeout");
+    struct google_FieldMask                             mask = { .paths = &path, .paths_count = 1 };
+    options.heartbeat_timeout = duration_of_ns(&w->keep, 3 * NS_PER_S);
+    update.activity_options = &options;
+    update.update_mask = &mask;
+    world_request(w, ACTIVITY_UPDATE_OPTIONS)->input = &update;
+    CHECK_INT(world_run_step(w, world_current(w)), ST_OK);
+    CHECK_INT(activity_named(w, "a")->heartbeat, 3 * NS_PER_S);
+    CHECK_INT(activity_named(w, "c")->heartbeat, 0);
+    update = (struct workflowservice_UpdateActivityOptionsRequest){ .activity_case = 9, .match_all = true };
+    update.activity_options = &options;
+    update.update_mask = &mask;
+    world_request(w, ACTIVITY_UPDATE_OPTIONS)->input = &update;
+    CHECK_INT(world_run_step(w, world_current(w)), ST_OK);
+    CHECK_INT(activity_named(w, "c")->heartbeat, 3 * NS_PER_S);
+
+    struct workflowservice_ResetActivityRequest reset = { .activity_case = 5, .type = BYTES("Act") };
+    reset.restore_original_options = true;
+    reset.keep_paused = true;
+    world_request(w, ACTIVITY_RESET)->input = &reset;
+    CHECK_INT(world_run_step(w, world_current(w)), ST_OK);
+    CHECK_INT(activity_named(w, "b")->heartbeat, 0);
+    CHECK_INT(activity_named(w, "c")->heartbeat, 3 * NS_PER_S);
+    reset = (struct workflowservice_ResetActivityRequest){ .activity_case = 10, .match_all = true };
+    reset.keep_paused = true;
+    world_request(w, ACTIVITY_RESET)->input = &reset;
+    CHECK_INT(world_run_step(w, world_current(w)), ST_OK);
+    CHECK(activity_named(w, "a")->pause.time != 0);
+
+    struct workflowservice_UnpauseActivityRequest unpause = { .activity_case = 5, .type = BYTES("Other") };
+    world_request(w, ACTIVITY_UNPAUSE)->input = &unpause;
+    CHECK_INT(world_run_step(w, world_current(w)), ST_OK);
+    CHECK(!w->last_changed);
+    unpause = (struct workflowservice_UnpauseActivityRequest){ .activity_case = 6, .unpause_all = true };
+    world_request(w, ACTIVITY_UNPAUSE)->input = &unpause;
+    CHECK_INT(world_run_step(w, world_current(w)), ST_OK);
+    CHECK(activity_named(w, "a")->pause.time == 0 && activity_named(w, "b")->pause.time == 0);
+    unpause = (struct workflowservice_UnpauseActivityRequest){ .activity_case = 4, .id = BYTES("nobody") };
+    world_request(w, ACTIVITY_UNPAUSE)->input = &unpause;
+    CHECK_INT(world_run_step(w, world_current(w)), ST_NOT_FOUND);
+    world_free(w);
+}
+
+TEST(every_option_has_its_path)
+{
+    struct world           *w = with_activity(1);
+    struct google_Duration *seconds = duration_of_ns(&w->keep, 5 * NS_PER_S),
+                           *hour = duration_of_ns(&w->keep, 3600 * NS_PER_S);
+    struct taskqueue_TaskQueue queue = { .name = BYTES("q1") };
+    struct common_RetryPolicy  policy = {
+         .initial_interval = seconds, .backoff_coefficient = 3, .maximum_interval = hour, .maximum_attempts = 9
+    };
+    struct activity_ActivityOptions options = { .task_queue = &queue,
+                                                .retry_policy = &policy,
+                                                .schedule_to_close_timeout = hour,
+                                                .schedule_to_start_timeout = seconds,
+                                                .start_to_close_timeout = seconds,
+                                                .heartbeat_timeout = seconds };
+    static const char *const        paths[] = {
+        "task_queue.name",
+        "schedule_to_close_timeout",
+        "schedule_to_start_timeout",
+        "start_to_close_timeout",
+        "heartbeat_timeout",
+        "retry_policy.maximum_interval",
+        "retry_policy.maximum_attempts",
+        "retry_policy.initial_interval",
+        "retry_policy.backoff_coefficient",
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(paths); i++) {
+        if (update_activity(w, paths[i], &options) != ST_OK)
+            fail_msg("%s: %s", paths[i], w->request.base.error.message);
+    }
+    const struct activity    *activity = the_activity(w);
+    struct common_RetryPolicy found = { 0 };
+    CHECK_BYTES(activity->queue, BYTES("q1"));
+    CHECK_INT(activity->schedule_to_close, 3600 * NS_PER_S);
+    CHECK_INT(activity->schedule_to_start, 5 * NS_PER_S);
+    CHECK_INT(activity->start_to_close, 5 * NS_PER_S);
+    CHECK_INT(activity->heartbeat, 5 * NS_PER_S);
+    CHECK_INT(pb_decode(&pb_common_RetryPolicy, activity->retry_policy, &w->arena, &found, NULL), ST_OK);
+    CHECK_INT(found.initial_interval->seconds, 5);
+    CHECK_INT(found.maximum_interval->seconds, 3600);
+    CHECK_INT(found.maximum_attempts, 9);
+    CHECK(found.backoff_coefficient == 3);
+
+    static const char *const queues[] = { "task_queue", "task_queue_name" };
+    for (size_t i = 0; i < ARRAY_COUNT(queues); i++) {
+        queue.name = bytes_of_text(queues[i]);
+        CHECK_INT(update_activity(w, queues[i], &options), ST_OK);
+        CHECK_BYTES(the_activity(w)->queue, queue.name);
+    }
+    policy.maximum_attempts = 4;
+    CHECK_INT(update_activity(w, "retry_policy", &options), ST_OK);
+    options.retry_policy = NULL;
+    CHECK_INT(update_activity(w, "retry_policy", &options), ST_INVALID_ARGUMENT);
+    CHECK_INT(update_activity(w, "retry_policy.maximum_attempts", &options), ST_INVALID_ARGUMENT);
+    options.priority = BYTES("\x0a\x7f");
+    CHECK(update_activity(w, "priority.priority_key", &options) != ST_OK);
+    world_free(w);
+}
+
+TEST(an_activity_moves_to_no_queue_that_is_none)
+{
+    struct world                   *w = with_activity(1);
+    struct taskqueue_TaskQueue      queue = { .name = BYTES_EMPTY };
+    struct activity_ActivityOptions options = { .task_queue = &queue };
+    w->limits.id_size_max = 6;
+    CHECK_INT(update_activity(w, "task_queue.name", &options), ST_INVALID_ARGUMENT);
+    CHECK_TEXT(w->request.base.error.message, "TaskQueue name is not set or longer than 6 bytes.");
+    queue.name = BYTES("seven b");
+    CHECK_INT(update_activity(w, "task_queue.name", &options), ST_INVALID_ARGUMENT);
+    queue.name = BYTES("/_sys/");
+    CHECK_INT(update_activity(w, "task_queue.name", &options), ST_INVALID_ARGUMENT);
+    CHECK_TEXT(w->request.base.error.message, "TaskQueue begins with the reserved prefix /_sys/.");
+    CHECK_BYTES(the_activity(w)->queue, BYTES("queue"));
+    world_free(w);
+}
+
 TEST(the_row_names_what_is_paused)
 {
     struct world *w = with_activity(1);

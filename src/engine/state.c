@@ -355,26 +355,37 @@ void execution_free(struct execution *execution)
 
 /* --- activities --- */
 
-/* The slot with this id, or where it would be. */
-static uint32_t activity_find(const struct execution *execution, int64_t scheduled_event_id)
+bool execution_slot_find(const void *slots, uint32_t count, size_t size, int64_t event_id, uint32_t *ret_at)
 {
-    uint32_t low = 0, high = execution->activity_count;
+    uint32_t low = 0, high = count;
+    int64_t  found;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (execution->activities[middle].scheduled_event_id < scheduled_event_id)
+        memcpy(&found, (const uint8_t *)slots + middle * size, sizeof(found));
+        if (found == event_id) {
+            *ret_at = middle;
+            return true;
+        }
+        if (found < event_id)
             low = middle + 1;
         else
             high = middle;
     }
-    return low;
+    return false;
+}
+
+static_assert(offsetof(struct activity_slot, scheduled_event_id) == 0,
+              "slots are found by their first member");
+static bool activity_find(const struct execution *execution, int64_t scheduled_event_id, uint32_t *ret_at)
+{
+    return execution_slot_find(execution->activities, execution->activity_count,
+                               sizeof(*execution->activities), scheduled_event_id, ret_at);
 }
 
 const struct activity *execution_activity(const struct execution *execution, int64_t scheduled_event_id)
 {
-    uint32_t at = activity_find(execution, scheduled_event_id);
-    if (at == execution->activity_count || execution->activities[at].scheduled_event_id != scheduled_event_id)
-        return NULL;
-    return execution->activities[at].record;
+    uint32_t at;
+    return activity_find(execution, scheduled_event_id, &at) ? execution->activities[at].record : NULL;
 }
 
 const struct activity *execution_activity_by_id(const struct execution *execution, struct bytes id)
@@ -390,8 +401,8 @@ const struct activity *execution_activity_by_id(const struct execution *executio
 
 struct activity *execution_activity_write(struct execution *execution, int64_t scheduled_event_id)
 {
-    uint32_t at = activity_find(execution, scheduled_event_id);
-    if (at == execution->activity_count || execution->activities[at].scheduled_event_id != scheduled_event_id)
+    uint32_t at;
+    if (!activity_find(execution, scheduled_event_id, &at))
         return NULL;
     struct activity *record = execution->activities[at].record;
     if (record->owner != execution) {
@@ -429,8 +440,8 @@ struct activity *execution_activity_add(struct execution *execution, int64_t sch
 
 void execution_activity_remove(struct execution *execution, int64_t scheduled_event_id)
 {
-    uint32_t at = activity_find(execution, scheduled_event_id);
-    if (at == execution->activity_count || execution->activities[at].scheduled_event_id != scheduled_event_id)
+    uint32_t at;
+    if (!activity_find(execution, scheduled_event_id, &at))
         return;
     activity_free(execution, execution->activities[at].record);
     execution->activity_count--;

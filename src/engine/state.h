@@ -228,6 +228,8 @@ static inline bool execution_is_paused(const struct execution *execution)
 void execution_set(struct execution *execution, struct bytes *slot, struct bytes value);
 /* Sets or, with NULL, ends a pause. */
 void execution_set_pause(struct execution *execution, struct pause *slot, const struct pause *value);
+/* The slot of an event in an array sorted by event id, the first member of each slot; false: it has none. */
+bool execution_slot_find(const void *slots, uint32_t count, size_t size, int64_t event_id, uint32_t *ret_at);
 /* Makes room for one more in an array of members of `size`; a draft copies the array out of the live state first. */
 void *execution_grow(struct execution *execution, void *array, uint32_t count, uint32_t *capacity,
                      size_t size);

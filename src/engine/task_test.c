@@ -620,3 +620,35 @@ TEST(an_idle_run_with_a_timer_is_small)
     CHECK(workflow_kind.state_size(world_state(w)) < 1024);
     world_free(w);
 }
+
+/* What an activity sends is too large: it fails, with words in the place of what it sent, and is not tried again. */
+TEST(activities_that_send_too_much_fail_for_good)
+{
+    static const int commands[] = { ACTIVITY_TASK_COMPLETE, ACTIVITY_TASK_CANCEL, ACTIVITY_TASK_HEARTBEAT };
+    static const char *const words[] = { "Complete result exceeds size limit",
+                                         "Cancel details exceeds size limit",
+                                         "Heartbeat details exceeds size limit" };
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
+        struct world *w = world_new(1);
+        world_start(w);
+        command_activity(w, world_completion(w, world_poll(w)), "a");
+        CHECK_INT(world_send(w), ST_OK);
+        struct activity_ref ref = world_poll_activity(w);
+        CHECK_INT(world_signal(w, "s", ""), ST_OK);
+        command_cancel_activity(w, world_completion(w, world_poll(w)), 5);
+        CHECK_INT(world_send(w), ST_OK);
+        w->limits.payload_size_max = 10;
+        int64_t next = world_state(w)->next_event_id;
+        CHECK_INT(world_activity(w, commands[i], ref, payloads_of(&w->keep, "\"more than ten bytes\"")),
+                  ST_OK);
+        const struct history_HistoryEvent *event = world_event(w, world_current(w), next + 1);
+        CHECK_INT(event->event_type, enums_EVENT_TYPE_ACTIVITY_TASK_FAILED);
+        struct failure_Failure failure = { 0 };
+        CHECK_INT(pb_decode(&pb_failure_Failure, event->activity_task_failed_event_attributes->failure,
+                            &w->arena, &failure, NULL),
+                  ST_OK);
+        CHECK(bytes_starts_with(failure.message, bytes_of_text(words[i])));
+        CHECK_INT(world_state(w)->activity_count, 0);
+        world_free(w);
+    }
+}
