@@ -38,6 +38,16 @@ struct bytes sim_payloads(struct sim *sim, const char *data)
     return pb_encode_arena(&pb_common_Payloads, &all, arena);
 }
 
+struct bytes sim_failure(struct sim *sim, const char *message, bool for_good)
+{
+    struct failure_ApplicationFailureInfo information = { .type = BYTES("Simulated"),
+                                                          .non_retryable = for_good };
+    struct failure_Failure                failure = { .message = bytes_of_text(message),
+                                                      .failure_info_case = 5,
+                                                      .application_failure_info = &information };
+    return pb_encode_arena(&pb_failure_Failure, &failure, &actors_of(sim)->arena);
+}
+
 struct common_WorkflowExecution *sim_execution(struct sim *sim, struct bytes workflow_id, struct bytes run_id)
 {
     struct common_WorkflowExecution *one = NEW(sim, struct common_WorkflowExecution);
@@ -72,28 +82,29 @@ bool has_feature(const struct sim *sim, enum sim_feature feature)
     return (sim->actors->features & (UINT64_C(1) << feature)) != 0;
 }
 
-static void draw_work(struct sim *sim, struct work *work, unsigned number)
+/* The attribute that workflows set has to be known before the first of them runs. */
+static void prepared(struct sim *sim, void *context UNUSED, const struct error *error UNUSED,
+                     const void *response UNUSED)
 {
-    work->sim = sim;
-    work->number = number;
-    snprintf(work->id, sizeof(work->id), "workflow-%u", number);
-    /* A client's retry of a signal is recognised by the run it reached; so these do not continue as new. */
-    bool takes_signals = sim_chance(sim, 0.5);
-    work->signals = takes_signals ? (unsigned)sim_between(sim, 1, SIM_SIGNALS_MAX) : 0;
-    work->generations = takes_signals ? 1 : (unsigned)sim_between(sim, 1, 3);
-    for (unsigned i = 0; i < work->signals; i++)
-        snprintf(work->signal[i].request_id, sizeof(work->signal[i].request_id), "%s-%u", work->id, i);
-    work->operation_count = (size_t)sim_between(sim, 0, SIM_OPS_MAX);
-    for (size_t i = 0; i < work->operation_count; i++) {
-        struct operation *operation = &work->operations[i];
-        operation->kind = (enum operation_kind)sim_between(sim, 0,
-                                                           takes_signals ? OPERATION_SIGNALS
-                                                                         : OPERATION_CHILDREN);
-        operation->count = operation->kind == OPERATION_SIGNALS ? sim_between(sim, 1, work->signals)
-                                                                : sim_between(sim, 1, 3);
-        operation->duration = sim_chance(sim, 0.5) ? sim_between(sim, 1, NS_PER_S)
-                                                   : sim_between(sim, NS_PER_S, 30 * NS_PER_S);
-    }
+    struct actors *actors = actors_of(sim);
+    for (unsigned i = 0; i < actors->work_count; i++)
+        sim_later(sim, sim_between(sim, 0, sim->configuration.busy ? 100 * NS_PER_MS : 10 * NS_PER_S),
+                  client_start, &actors->works[i]);
+    visitors_start(sim);
+}
+
+static void prepare(struct sim *sim, void *context UNUSED)
+{
+    struct operatorservice_AddSearchAttributesRequest *request =
+        NEW(sim, struct operatorservice_AddSearchAttributesRequest);
+    request->namespace = BYTES("default");
+    request->search_attributes = NEW(sim,
+                                     struct operatorservice_AddSearchAttributesRequest_SearchAttributesEntry);
+    request->search_attributes_count = 1;
+    request->search_attributes[0].key = BYTES("Step");
+    request->search_attributes[0].value = enums_INDEXED_VALUE_TYPE_INT;
+    errand_run(sim, PB_METHOD_OperatorService_AddSearchAttributes, request, CODE(ST_ALREADY_EXISTS), prepared,
+               NULL);
 }
 
 void actors_start(struct sim *sim)
@@ -105,11 +116,9 @@ void actors_start(struct sim *sim)
     actors->features = random_next(&sim->random);
     actors->work_count = sim->configuration.workflows;
     actors->works = xcalloc(actors->work_count, sizeof(struct work));
-    for (unsigned i = 0; i < actors->work_count; i++) {
-        draw_work(sim, &actors->works[i], i);
-        sim_later(sim, sim_between(sim, 0, sim->configuration.busy ? 100 * NS_PER_MS : 10 * NS_PER_S),
-                  client_start, &actors->works[i]);
-    }
+    for (unsigned i = 0; i < actors->work_count; i++)
+        work_draw(sim, &actors->works[i], i);
+    sim_later(sim, 0, prepare, NULL);
     for (unsigned i = 0; i < sim->configuration.workflow_workers; i++)
         new_worker(sim, SIM_QUEUE, false, false);
     for (unsigned i = 0; i < sim->configuration.sticky_workers; i++) {
@@ -119,7 +128,6 @@ void actors_start(struct sim *sim)
     }
     for (unsigned i = 0; i < sim->configuration.activity_workers; i++)
         new_worker(sim, SIM_QUEUE, false, true);
-    visitors_start(sim);
 }
 
 bool actors_finished(struct sim *sim, bool explain)
@@ -128,11 +136,14 @@ bool actors_finished(struct sim *sim, bool explain)
     bool           finished = operators_finished(sim) && visitors_finished(sim);
     for (size_t i = 0; i < actors->work_count; i++) {
         struct work *work = &actors->works[i];
-        bool         settled = work->closed;
+        bool         settled = work->closed && work->interventions == 0;
         for (unsigned at = 0; at < work->signals; at++)
             settled = settled && (work->signal[at].acknowledged || work->signal[at].refused);
+        for (unsigned at = 0; at < work->update_count; at++)
+            settled = settled && work->updates[at].settled;
         if (explain && !settled)
-            sim_log(sim, "%s: started=%d closed=%d", work->id, work->started, work->closed);
+            sim_log(sim, "%s: fate %d, started=%d closed=%d interventions=%u", work->id, work->fate,
+                    work->started, work->closed, work->interventions);
         finished = finished && settled;
     }
     return finished;
@@ -140,6 +151,7 @@ bool actors_finished(struct sim *sim, bool explain)
 
 void actors_free(struct sim *sim)
 {
+    audit_free(sim->actors->audit);
     arena_release(&sim->actors->arena);
     free(sim->actors->works);
     free(sim->actors);

@@ -3,14 +3,44 @@
 #define SIM_ACTORS_H
 #include "sim.h"
 
-#define RPC_NS     (10 * NS_PER_S)
-#define POLL_NS    (70 * NS_PER_S)
-#define CALL(name) PB_METHOD_WorkflowService_##name
-#define CHILD_TYPE "child"
+#define RPC_NS               (10 * NS_PER_S)
+#define POLL_NS              (70 * NS_PER_S)
+#define CALL(name)           PB_METHOD_WorkflowService_##name
+#define CHILD_TYPE           "child"
+#define WAITER_TYPE          "waiter"
+#define PROGRAM_COMMANDS_MAX 128
+#define PROGRAM_MESSAGES_MAX 64
+#define SIM_UPDATES_MAX      3
 
 /* --- what a seed may have: each is drawn by itself --- */
 /* X(identifier, name) */
-#define SIM_FEATURES(X) X(VISITS, "visits")
+#define SIM_FEATURES(X)                                                                                      \
+    X(VISITS, "visits")                                                                                      \
+    X(EAGER, "eager")                                                                                        \
+    X(INLINE, "inline-tasks")                                                                                \
+    X(HEARTBEATS, "task-heartbeats")                                                                         \
+    X(UPDATES, "updates")                                                                                    \
+    X(MARKERS, "markers")                                                                                    \
+    X(UPSERTS, "upserts")                                                                                    \
+    X(RACES, "races")                                                                                        \
+    X(CANCELLED_ACTIVITIES, "cancelled-activities")                                                          \
+    X(FAILING_ACTIVITIES, "failing-activities")                                                              \
+    X(SIGNALS_OUT, "signals-out")                                                                            \
+    X(CHILDREN, "children")                                                                                  \
+    X(CANCELLED_CHILDREN, "cancelled-children")                                                              \
+    X(LEFT_CHILDREN, "left-children")                                                                        \
+    X(SIGNAL_WITH_START, "signal-with-start")                                                                \
+    X(UPDATE_WITH_START, "update-with-start")                                                                \
+    X(RETRIES, "retries")                                                                                    \
+    X(CRON, "cron")                                                                                          \
+    X(TIMEOUTS, "timeouts")                                                                                  \
+    X(CANCELS, "cancels")                                                                                    \
+    X(TERMINATIONS, "terminations")                                                                          \
+    X(DELETIONS, "deletions")                                                                                \
+    X(RESETS, "resets")                                                                                      \
+    X(OPTIONS, "options")                                                                                    \
+    X(BAD_TOKENS, "bad-tokens")                                                                              \
+    X(BAD_COMMANDS, "bad-commands")
 
 enum sim_feature {
 #define X(identifier, name) FEATURE_##identifier,
@@ -19,43 +49,87 @@ enum sim_feature {
         FEATURE_COUNT
 };
 
-enum operation_kind { OPERATION_ACTIVITIES, OPERATION_TIMER, OPERATION_CHILDREN, OPERATION_SIGNALS };
+enum operation_kind {
+    OPERATION_ACTIVITIES,
+    OPERATION_TIMER,
+    OPERATION_CHILDREN,
+    OPERATION_MARKER,
+    OPERATION_UPSERT,
+    OPERATION_RACE,
+    OPERATION_CANCELLED_ACTIVITY,
+    OPERATION_FAILING_ACTIVITY,
+    OPERATION_SIGNAL_OUT,
+    OPERATION_CANCELLED_CHILD,
+    OPERATION_LEFT_CHILD,
+    OPERATION_SIGNALS,
+    OPERATION_COUNT
+};
 struct operation {
     enum operation_kind kind;
     int64_t             count, duration;
+};
+/* What is to become of a workflow, and who brings it about (interventions.c). */
+enum fate {
+    FATE_COMPLETES,
+    FATE_RETRIED, /* fails first */
+    FATE_CRON,    /* until it is cancelled */
+    FATE_TIMED_OUT,
+    FATE_CANCELLED,
+    FATE_TERMINATED,
+    FATE_DELETED,
+    FATE_RESET,
+    FATE_COUNT
+};
+struct update {
+    struct work *work;
+    const char  *name; /* says how it is answered */
+    char         id[40];
+    bool         waits_for_end, settled;
+    bool         accepted, completed; /* a client was told so */
 };
 struct work {
     struct sim      *sim;
     unsigned         number;
     char             id[24];
+    enum fate        fate;
+    uint32_t         ends;     /* statuses that it may end with, by bit */
+    bool             exact;    /* nobody interferes: it completes, and everything it did is there once */
+    unsigned         failures; /* attempts that fail before one completes */
     unsigned         generations;
     struct operation operations[SIM_OPS_MAX];
     size_t           operation_count;
-    unsigned         signals;
+    enum { WITH_NOTHING, WITH_SIGNAL, WITH_UPDATE } with_start;
+    unsigned signals;
     struct {
         char request_id[40];
         bool acknowledged, refused;
     } signal[SIM_SIGNALS_MAX];
-    bool         started, closed, audited;
-    unsigned     audit_signals[SIM_SIGNALS_MAX];
-    struct bytes audit_run; /* in the actors' arena */
-    struct bytes run_id;    /* of the last task that a worker had; empty: none yet */
+    struct update updates[SIM_UPDATES_MAX];
+    unsigned      update_count;
+    unsigned      interventions; /* that are still to come, or under way */
+    unsigned      resets;        /* acknowledged */
+    bool          started, closed, deleted, is_watched;
+    struct bytes  run_id; /* of the last task that a worker had; empty: none yet. In the actors' arena */
+    /* what the audit found, over all runs */
+    unsigned audit_runs, audit_signals[SIM_SIGNALS_MAX], audit_updates[SIM_UPDATES_MAX];
 };
 struct visitors;
+struct audit;
 struct actors {
     struct sim  *sim;
     struct arena arena; /* of requests; reset now and then it is not: a run is short */
     struct work *works;
-    size_t       work_count, audited;
-    bool         counted;
+    size_t       work_count;
     uint64_t     features;
 
     struct visitors *visitors;
+    struct audit    *audit;
 };
 struct worker {
     struct sim *sim;
     char        queue[24];
     bool        sticky, activities;
+    bool        is_once; /* got its task in the answer to another call; does not poll */
 };
 /* A task in a worker's hands. */
 struct task {
@@ -66,7 +140,17 @@ struct task {
     struct bytes  *query_ids;
     size_t         query_count;
     bool           legacy_query;
+    bool           by_id; /* an activity that is answered by its id, not by the token */
     unsigned       tries;
+
+    struct task_message *messages;
+    size_t               message_count;
+};
+/* What asks a workflow for an update. */
+struct task_message {
+    struct bytes           id, instance;
+    int64_t                event_id;
+    struct update_Request *request;
 };
 
 /* --- actors.c: what all of them need --- */
@@ -76,6 +160,8 @@ struct taskqueue_TaskQueue      *sim_queue(struct sim *sim, const char *name, bo
 struct bytes                     sim_payloads(struct sim *sim, const char *data);
 struct common_WorkflowExecution *sim_execution(struct sim *sim, struct bytes workflow_id,
                                                struct bytes run_id);
+/* An application's failure; `for_good`: not to be tried again. */
+struct bytes sim_failure(struct sim *sim, const char *message, bool for_good);
 /* Whether a failed call may have happened and is worth repeating. */
 bool         sim_try_again(const struct error *error);
 int64_t      sim_backoff(struct sim *sim);
@@ -105,8 +191,22 @@ void errand_run(struct sim *sim, unsigned method, const void *request, uint32_t 
 void visitors_start(struct sim *sim);
 bool visitors_finished(const struct sim *sim);
 
+/* --- works.c --- */
+void work_draw(struct sim *sim, struct work *work, unsigned number);
+
 /* --- clients.c --- */
 void client_start(struct sim *sim, void *work);
+/* Looks at it from time to time until it is closed. */
+void client_watch(struct work *work);
+
+/* --- client_updates.c --- */
+void                                                   client_update(struct sim *sim, void *update);
+struct workflowservice_UpdateWorkflowExecutionRequest *client_update_request(struct update *update);
+/* What an answer to the update says, whichever call it is of. */
+void client_updated(struct update *update, const struct update_Outcome *outcome, int32_t stage);
+
+/* --- interventions.c: what befalls a workflow --- */
+void interventions_start(struct work *work);
 
 /* --- program.c --- */
 struct program {
@@ -115,6 +215,9 @@ struct program {
     const struct task      *task;
     struct command_Command *commands;
     size_t                  count;
+
+    struct protocol_Message *messages;
+    size_t                   message_count;
 };
 /* What the program does next, given everything that happened. */
 void program_run(struct program *program);
@@ -122,13 +225,20 @@ void program_run(struct program *program);
 bool is_client_signal(const struct history_HistoryEvent *event);
 
 /* --- workers.c: polling --- */
-void         new_worker(struct sim *sim, const char *queue_name, bool sticky, bool activities);
-void         worker_poll(struct sim *sim, void *worker);
+void           new_worker(struct sim *sim, const char *queue_name, bool sticky, bool activities);
+struct worker *new_worker_once(struct sim *sim);
+/* It polls again, if it is one that polls. */
+void         worker_next(struct worker *worker, int64_t delay);
 struct task *new_task(struct worker *worker, struct bytes token, const struct common_WorkflowExecution *run);
 
 /* --- workflow_worker.c, activity_worker.c: what they do with a task; they poll again when it is over --- */
 void take_workflow_task(struct worker                                              *worker,
                         const struct workflowservice_PollWorkflowTaskQueueResponse *response);
+/* Sends the token of a task that is over once more: nothing may come of it. */
+void misuse_token(struct task *task);
 void take_activity(struct worker                                              *worker,
                    const struct workflowservice_PollActivityTaskQueueResponse *response);
+
+/* --- audit.c --- */
+void audit_free(struct audit *audit);
 #endif

@@ -1,142 +1,285 @@
-/* audit.c: everything is read back and compared with what clients and workers were told. */
+/* audit.c: everything is read back and compared with what clients and workers were told.
+ *
+ * All runs are listed, page by page; the history of each is read, checked by itself, and counted for the workflow it belongs
+ * to. Then it is counted once more by status, by the server.
+ */
 #include <stdio.h>
 
 #include "actors.h"
 
-static void audit(struct sim *sim, void *context);
+#define PAGE_SIZE   7
+#define STATUSES    9
+#define AUDIT_TURNS 4 /* histories that are read at once */
 
-static void audit_end(struct sim *sim, struct work *work)
+struct audited_run {
+    struct bytes workflow_id, run_id;
+    int32_t      status;
+    int64_t      history_length;
+};
+struct audit {
+    struct sim         *sim;
+    struct audited_run *runs;
+    size_t              run_count, capacity, next, read;
+    int64_t             by_status[STATUSES];
+    int32_t             counting;
+    bool                done;
+};
+
+static void list_page(struct audit *audit, struct bytes token);
+static void list_all(struct sim *sim, void *audit);
+static void read_next(struct audit *audit);
+static void count_next(struct audit *audit);
+
+/* --- the list --- */
+
+static void add_run(struct audit *audit, const struct workflow_WorkflowExecutionInfo *info)
 {
+    struct sim *sim = audit->sim;
+    if (audit->run_count == audit->capacity) {
+        audit->capacity = audit->capacity * 2 + 16;
+        audit->runs = xrealloc(audit->runs, audit->capacity * sizeof(audit->runs[0]));
+    }
+    for (size_t i = 0; i < audit->run_count; i++)
+        if (bytes_equal(audit->runs[i].run_id, info->execution->run_id))
+            sim_violated(sim, "L4 listed-twice", "run %.*s is listed twice",
+                         BYTES_FMT(info->execution->run_id));
+    audit->runs[audit->run_count++] = (struct audited_run){
+        .workflow_id = arena_copy(&actors_of(sim)->arena, info->execution->workflow_id),
+        .run_id = arena_copy(&actors_of(sim)->arena, info->execution->run_id),
+        .status = info->status,
+        .history_length = info->history_length,
+    };
+    if (info->status > 0 && info->status < STATUSES)
+        audit->by_status[info->status]++;
+    else
+        sim_fail(sim, "run %.*s is listed with status %d", BYTES_FMT(info->execution->run_id), info->status);
+}
+
+static void page_listed(struct sim *sim, void *context, const struct error *error UNUSED, const void *answer)
+{
+    struct audit                                                *audit = context;
+    const struct workflowservice_ListWorkflowExecutionsResponse *response = answer;
+    for (size_t i = 0; i < response->executions_count; i++)
+        add_run(audit, &response->executions[i]);
+    if (response->next_page_token.size != 0) {
+        list_page(audit, arena_copy(&actors_of(sim)->arena, response->next_page_token));
+        return;
+    }
+    if (audit->by_status[enums_WORKFLOW_EXECUTION_STATUS_RUNNING] +
+            audit->by_status[enums_WORKFLOW_EXECUTION_STATUS_PAUSED] !=
+        0) {
+        sim_later(sim, 5 * NS_PER_S, list_all, audit); /* children that were left behind */
+        return;
+    }
+    for (unsigned i = 0; i < AUDIT_TURNS; i++)
+        read_next(audit);
+}
+
+static void list_page(struct audit *audit, struct bytes token)
+{
+    ERRAND(audit->sim, ListWorkflowExecutions, 0, page_listed, audit, .page_size = PAGE_SIZE,
+           .next_page_token = token);
+}
+
+/* Once more from the start until every run has ended. */
+static void list_all(struct sim *sim UNUSED, void *context)
+{
+    struct audit *audit = context;
+    audit->run_count = 0;
+    memset(audit->by_status, 0, sizeof(audit->by_status));
+    list_page(audit, BYTES_EMPTY);
+}
+
+/* --- one history --- */
+
+struct reading {
+    struct audit       *audit;
+    struct audited_run *run;
+    struct bytes        token;
+};
+
+static int32_t status_after(const struct history_HistoryEvent *last)
+{
+    switch (last->event_type) {
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
+        return enums_WORKFLOW_EXECUTION_STATUS_COMPLETED;
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
+        return enums_WORKFLOW_EXECUTION_STATUS_FAILED;
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED:
+        return enums_WORKFLOW_EXECUTION_STATUS_CANCELED;
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED:
+        return enums_WORKFLOW_EXECUTION_STATUS_TERMINATED;
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
+        return enums_WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW;
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT:
+        return enums_WORKFLOW_EXECUTION_STATUS_TIMED_OUT;
+    default:
+        return enums_WORKFLOW_EXECUTION_STATUS_RUNNING;
+    }
+}
+
+/* What clients were told is there at most once in each run; in how many runs it is is added up. */
+static void count_operations(struct sim *sim, struct work *work, struct bytes run_id, int64_t last)
+{
+    unsigned signals[SIM_SIGNALS_MAX] = { 0 }, updates[SIM_UPDATES_MAX] = { 0 };
+    for (int64_t id = 1; id <= last; id++) {
+        const struct history_HistoryEvent *event = journal_event(sim->journal, run_id, id);
+        if (is_client_signal(event)) {
+            struct bytes name = event->workflow_execution_signaled_event_attributes->signal_name;
+            signals[name.base[name.size - 1] - '0']++;
+        }
+        for (unsigned i = 0; event->event_type == enums_EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED &&
+                             i < work->update_count;
+             i++)
+            updates[i] +=
+                bytes_equal_text(event->workflow_execution_update_completed_event_attributes->meta->update_id,
+                                 work->updates[i].id);
+    }
     for (unsigned i = 0; i < work->signals; i++) {
-        if (work->audit_signals[i] > 1)
-            sim_fail(sim, "%s: signal %u is there %u times", work->id, i, work->audit_signals[i]);
-        if (work->signal[i].acknowledged && work->audit_signals[i] != 1)
-            sim_fail(sim, "%s: signal %u was acknowledged and is not there", work->id, i);
+        if (signals[i] > 1)
+            sim_violated(sim, "E1 signal-twice", "%s: signal %u is there %u times", work->id, i, signals[i]);
+        work->audit_signals[i] += signals[i];
     }
-    work->audited = true;
-    actors_of(sim)->audited++;
+    for (unsigned i = 0; i < work->update_count; i++) {
+        if (updates[i] > 1)
+            sim_violated(sim, "E1 update-twice", "%s: update %u is complete %u times", work->id, i,
+                         updates[i]);
+        work->audit_updates[i] += updates[i];
+    }
+    work->audit_runs++;
 }
 
-static struct bytes first_run_of(struct sim *sim, const struct history_HistoryEvent *last)
+static void check_history(struct audit *audit, const struct audited_run *run)
 {
-    if (last->event_type != enums_EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW)
-        return BYTES_EMPTY;
-    return arena_copy(&actors_of(sim)->arena,
-                      last->workflow_execution_continued_as_new_event_attributes->new_execution_run_id);
-}
-
-static void audited(struct sim *sim, void *context, const struct error *error, struct bytes reply,
-                    struct arena *arena)
-{
-    struct work                                               *work = context;
-    struct workflowservice_GetWorkflowExecutionHistoryResponse response;
-    struct error                                               bad;
-    if (error->code != ST_OK && sim_try_again(error)) {
-        sim_later(sim, NS_PER_S, audit, work);
-        return;
-    }
-    if (error->code != ST_OK) {
-        sim_fail(sim, "history of %s: %s %s", work->id, status_name(error->code), error->message);
-        return;
-    }
-    if (pb_decode(&pb_workflowservice_GetWorkflowExecutionHistoryResponse, reply, arena, &response, &bad) !=
-        ST_OK) {
-        sim_fail(sim, "history does not decode: %s", bad.message);
-        return;
-    }
-    size_t count = response.history == NULL ? 0 : response.history->events_count;
-    if (count == 0) {
-        sim_fail(sim, "history of %s is empty", work->id);
-        return;
-    }
-    oracle_history(journal_oracle(sim->journal), work->audit_run, response.history->events, count);
-    journal_check_run(sim->journal, work->audit_run);
+    struct sim  *sim = audit->sim;
+    struct work *work = work_of(sim, run->workflow_id);
+    int64_t      last = journal_last(sim->journal, run->run_id);
+    journal_check_run(sim->journal, run->run_id, work != NULL && work->exact);
     if (sim_failed(sim))
         return;
-    for (int64_t id = 1; id <= (int64_t)count; id++) {
-        const struct history_HistoryEvent *event = journal_event(sim->journal, work->audit_run, id);
-        if (!is_client_signal(event))
-            continue;
-        struct bytes name = event->workflow_execution_signaled_event_attributes->signal_name;
-        work->audit_signals[name.base[name.size - 1] - '0']++;
+    if (last == 0) {
+        sim_fail(sim, "history of %.*s is empty", BYTES_FMT(run->run_id));
+        return;
     }
-    work->audit_run = first_run_of(sim, journal_event(sim->journal, work->audit_run, (int64_t)count));
-    if (work->audit_run.size != 0)
-        audit(sim, work);
+    int32_t status = status_after(journal_event(sim->journal, run->run_id, last));
+    if (last != run->history_length || status != run->status)
+        sim_violated(sim, "L4 list-differs",
+                     "run %.*s is listed with status %d and %" PRId64 " events, has status %d and %" PRId64,
+                     BYTES_FMT(run->run_id), run->status, run->history_length, status, last);
+    if (work != NULL)
+        count_operations(sim, work, run->run_id, last);
+}
+
+static void read_more(struct reading *reading);
+
+static void history_read(struct sim *sim, void *context, const struct error *error UNUSED, const void *answer)
+{
+    struct reading                                                   *reading = context;
+    struct audit                                                     *audit = reading->audit;
+    const struct workflowservice_GetWorkflowExecutionHistoryResponse *response = answer;
+    size_t count = response->history == NULL ? 0 : response->history->events_count;
+    if (count != 0)
+        journal_events(sim->journal, reading->run->run_id, response->history->events, count, ORACLE_SETTLED);
+    if (response->next_page_token.size != 0) {
+        reading->token = arena_copy(&actors_of(sim)->arena, response->next_page_token);
+        read_more(reading);
+        return;
+    }
+    check_history(audit, reading->run);
+    audit->read++;
+    if (audit->read == audit->run_count)
+        count_next(audit);
     else
-        audit_end(sim, work);
+        read_next(audit);
 }
 
-static void audit(struct sim *sim, void *context)
+static void read_more(struct reading *reading)
 {
-    struct work                                              *work = context;
-    struct workflowservice_GetWorkflowExecutionHistoryRequest request = {
-        .namespace = BYTES("default"),
-        .execution = sim_execution(sim, bytes_of_text(work->id), work->audit_run),
-    };
-    sim_send(sim, CALL(GetWorkflowExecutionHistory), &request, RPC_NS, audited, work);
+    struct sim *sim = reading->audit->sim;
+    ERRAND(sim, GetWorkflowExecutionHistory, 0, history_read, reading,
+           .execution = sim_execution(sim, reading->run->workflow_id, reading->run->run_id),
+           .next_page_token = reading->token);
 }
 
-static void describe_for_audit(struct sim *sim, void *context);
-
-/* The current run names the first one of its chain. */
-static void described(struct sim *sim, void *context, const struct error *error, struct bytes reply,
-                      struct arena *arena)
+static void read_next(struct audit *audit)
 {
-    struct work                                             *work = context;
-    struct workflowservice_DescribeWorkflowExecutionResponse response;
-    struct error                                             bad;
-    if (error->code != ST_OK && sim_try_again(error)) { /* quarantined still, say */
-        sim_later(sim, NS_PER_S, describe_for_audit, work);
+    if (audit->next == audit->run_count)
+        return;
+    struct reading *reading = NEW(audit->sim, struct reading);
+    *reading = (struct reading){ .audit = audit, .run = &audit->runs[audit->next++] };
+    read_more(reading);
+}
+
+/* --- what was acknowledged, over all runs of a workflow --- */
+
+static void check_work(struct sim *sim, const struct work *work)
+{
+    if (work->fate == FATE_DELETED)
+        return;
+    if (work->audit_runs == 0)
+        sim_violated(sim, "D1 start-lost", "%s, which was acknowledged, has no run", work->id);
+    for (unsigned i = 0; i < work->signals; i++) {
+        if (work->signal[i].acknowledged && work->audit_signals[i] == 0)
+            sim_violated(sim, "E1 signal-lost", "%s: signal %u was acknowledged and is not there", work->id,
+                         i);
+        if (work->exact && work->audit_signals[i] > 1)
+            sim_violated(sim, "E1 signal-twice", "%s: signal %u is there %u times", work->id, i,
+                         work->audit_signals[i]);
+    }
+    for (unsigned i = 0; i < work->update_count; i++)
+        if (work->updates[i].completed && work->audit_updates[i] == 0)
+            sim_violated(sim, "E1 update-lost", "%s: update %u was complete and is not there", work->id, i);
+    if (work->fate == FATE_RESET && work->audit_runs != 1 + work->resets)
+        sim_violated(sim, "D3 reset-twice", "%s has %u runs after %u resets", work->id, work->audit_runs,
+                     work->resets);
+}
+
+/* --- the counts --- */
+
+static void counted(struct sim *sim, void *context, const struct error *error UNUSED, const void *answer)
+{
+    struct audit                                                 *audit = context;
+    const struct workflowservice_CountWorkflowExecutionsResponse *response = answer;
+    if (response->count != audit->by_status[audit->counting])
+        sim_violated(sim, "L4 count-differs",
+                     "%" PRId64 " runs of status %d are counted, %" PRId64 " are listed", response->count,
+                     audit->counting, audit->by_status[audit->counting]);
+    count_next(audit);
+}
+
+static void count_next(struct audit *audit)
+{
+    static const char *const names[] = { "Running",    "Completed",      "Failed",  "Canceled",
+                                         "Terminated", "ContinuedAsNew", "TimedOut" };
+    struct sim              *sim = audit->sim;
+    struct actors           *actors = actors_of(sim);
+    if (audit->counting++ == 0) {
+        for (size_t i = 0; i < actors->work_count; i++)
+            check_work(sim, &actors->works[i]);
+    }
+    if (audit->counting > (int32_t)ARRAY_COUNT(names)) {
+        audit->done = true;
         return;
     }
-    if (error->code != ST_OK || pb_decode(&pb_workflowservice_DescribeWorkflowExecutionResponse, reply, arena,
-                                          &response, &bad) != ST_OK) {
-        sim_fail(sim, "describe of %s: %s %s", work->id, status_name(error->code), error->message);
-        return;
-    }
-    work->audit_run = arena_copy(&actors_of(sim)->arena, response.workflow_execution_info->first_run_id);
-    audit(sim, work);
-}
-
-static void counted(struct sim *sim, void *context UNUSED, const struct error *error, struct bytes reply,
-                    struct arena *arena)
-{
-    struct actors                                         *actors = actors_of(sim);
-    struct workflowservice_CountWorkflowExecutionsResponse response;
-    struct error                                           bad;
-    if (error->code != ST_OK || pb_decode(&pb_workflowservice_CountWorkflowExecutionsResponse, reply, arena,
-                                          &response, &bad) != ST_OK)
-        sim_fail(sim, "count: %s %s", status_name(error->code), error->message);
-    else if (response.count != (int64_t)actors->work_count)
-        sim_fail(sim, "%" PRId64 " workflows are listed as completed, there are %zu", response.count,
-                 actors->work_count);
-    actors->counted = true;
-}
-
-static void describe_for_audit(struct sim *sim, void *context)
-{
-    struct work                                            *work = context;
-    struct workflowservice_DescribeWorkflowExecutionRequest request = {
-        .namespace = BYTES("default"),
-        .execution = sim_execution(sim, bytes_of_text(work->id), BYTES_EMPTY),
-    };
-    sim_send(sim, CALL(DescribeWorkflowExecution), &request, RPC_NS, described, work);
+    ERRAND(sim, CountWorkflowExecutions, 0, counted, audit,
+           .query = arena_printf(&actors->arena, "ExecutionStatus = '%s'", names[audit->counting - 1]));
 }
 
 void actors_audit(struct sim *sim)
 {
-    struct actors *actors = actors_of(sim);
-    for (size_t i = 0; i < actors->work_count; i++)
-        describe_for_audit(sim, &actors->works[i]);
-    struct workflowservice_CountWorkflowExecutionsRequest request = {
-        .namespace = BYTES("default"),
-        .query = BYTES("ExecutionStatus = 'Completed' AND ParentWorkflowId IS NULL")
-    };
-    sim_send(sim, CALL(CountWorkflowExecutions), &request, RPC_NS, counted, NULL);
+    struct audit *audit = NEW(sim, struct audit);
+    actors_of(sim)->audit = audit;
+    audit->sim = sim;
+    list_all(sim, audit);
 }
 
 bool actors_audited(const struct sim *sim)
 {
-    return sim->actors->audited == sim->actors->work_count && sim->actors->counted;
+    return sim->actors->audit->done;
+}
+
+void audit_free(struct audit *audit)
+{
+    if (audit != NULL)
+        free(audit->runs);
 }

@@ -172,7 +172,9 @@ struct oracle  *journal_oracle(struct journal *journal);
 /* Events of a run as somebody was shown them: dense ids, and the same bytes for one id for ever. */
 void journal_events(struct journal *journal, struct bytes run_id, struct bytes *events, size_t count,
                     int64_t up_to);
-/* The decoded event; NULL when nobody has seen it. */
+/* A task was delivered whose Scheduled or Started has this id for now; another event may come to have it. */
+void journal_virtual(struct journal *journal, struct bytes run_id, int64_t event_id);
+/* The decoded event, or one of a workflow task without more in a virtual place; NULL when nobody has seen it. */
 const struct history_HistoryEvent *journal_event(struct journal *journal, struct bytes run_id,
                                                  int64_t event_id);
 int64_t                            journal_last(struct journal *journal, struct bytes run_id);
@@ -182,8 +184,8 @@ void journal_attempt_accepted(struct journal *journal, struct bytes run_id, stru
                               int32_t attempt);
 /* The attempt whose completion was acknowledged; 0: none. */
 int32_t journal_attempt_of(struct journal *journal, struct bytes run_id, struct bytes activity_id);
-/* What only histories that have ended can show: timers, activities, signals. */
-void journal_check_run(struct journal *journal, struct bytes run_id);
+/* What only histories that have ended can show: timers, activities; `exact`: children too, nobody interfered. */
+void journal_check_run(struct journal *journal, struct bytes run_id, bool exact);
 
 /* --- actors.c: clients and workers --- */
 void actors_start(struct sim *sim);

@@ -448,6 +448,8 @@ void visitors_start(struct sim *sim)
 bool visitors_finished(const struct sim *sim)
 {
     const struct visitors *visitors = sim->actors->visitors;
+    if (visitors == NULL)
+        return false;
     for (unsigned i = 0; i < VISITORS; i++)
         if (visitors->visitor[i].visits != 0)
             return false;

@@ -15,13 +15,15 @@ struct task *new_task(struct worker *worker, struct bytes token, const struct co
     return task;
 }
 
+static void worker_poll(struct sim *sim, void *context);
+
 static void polled(struct sim *sim, void *context, const struct error *error, struct bytes reply,
                    struct arena *arena)
 {
     struct worker *worker = context;
     struct error   bad;
     if (error->code != ST_OK) {
-        sim_later(sim, sim_backoff(sim), worker_poll, worker);
+        worker_next(worker, sim_backoff(sim));
         return;
     }
     if (worker->activities) {
@@ -32,7 +34,7 @@ static void polled(struct sim *sim, void *context, const struct error *error, st
         else if (response.task_token.size != 0)
             take_activity(worker, &response);
         else
-            sim_later(sim, NS_PER_MS, worker_poll, worker);
+            worker_next(worker, NS_PER_MS);
         return;
     }
     struct workflowservice_PollWorkflowTaskQueueResponse response;
@@ -41,10 +43,10 @@ static void polled(struct sim *sim, void *context, const struct error *error, st
     else if (response.task_token.size != 0)
         take_workflow_task(worker, &response);
     else
-        sim_later(sim, NS_PER_MS, worker_poll, worker);
+        worker_next(worker, NS_PER_MS);
 }
 
-void worker_poll(struct sim *sim, void *context)
+static void worker_poll(struct sim *sim, void *context)
 {
     struct worker *worker = context;
     if (worker->activities) {
@@ -64,12 +66,26 @@ void worker_poll(struct sim *sim, void *context)
     sim_send(sim, CALL(PollWorkflowTaskQueue), &request, POLL_NS, polled, worker);
 }
 
+void worker_next(struct worker *worker, int64_t delay)
+{
+    if (!worker->is_once)
+        sim_later(worker->sim, delay, worker_poll, worker);
+}
+
 void new_worker(struct sim *sim, const char *queue_name, bool sticky, bool activities)
 {
-    struct worker *worker = NEW(sim, struct worker);
-    worker->sim = sim;
+    struct worker *worker = new_worker_once(sim);
+    worker->is_once = false;
     worker->sticky = sticky;
     worker->activities = activities;
     snprintf(worker->queue, sizeof(worker->queue), "%s", queue_name);
-    sim_later(sim, sim_backoff(sim), worker_poll, worker);
+    worker_next(worker, sim_backoff(sim));
+}
+
+struct worker *new_worker_once(struct sim *sim)
+{
+    struct worker *worker = NEW(sim, struct worker);
+    worker->sim = sim;
+    worker->is_once = true;
+    return worker;
 }
