@@ -78,10 +78,16 @@ static int run_server(int argc, char **argv)
     return 0;
 }
 
+static void print_commands(void)
+{
+    store_command_print_reference();
+    cli_print_reference();
+}
+
 static int run_reference(int argc, char **argv)
 {
     if (argc == 1 && strcmp(argv[0], "cli") == 0)
-        cli_print_reference();
+        print_commands();
     else if (argc == 1 && strcmp(argv[0], "configuration") == 0)
         options_print_reference();
     else if (argc == 1 && strcmp(argv[0], "limits") == 0)

@@ -36,7 +36,7 @@ static bool set_namespace(struct options *options, const char *value)
     return true;
 }
 
-static bool set_memory(struct options *options, const char *value)
+bool options_parse_size(const char *value, size_t *ret_size)
 {
     char              *end;
     unsigned           shift = 0;
@@ -57,8 +57,13 @@ static bool set_memory(struct options *options, const char *value)
     if (end == value || *value == '-' || (*end != '\0' && (shift == 0 || end[1] != '\0')) ||
         number > SIZE_MAX >> shift)
         return false;
-    options->memory_limit = (size_t)number << shift;
-    return options->memory_limit >= 1U << 20;
+    *ret_size = (size_t)number << shift;
+    return true;
+}
+
+static bool set_memory(struct options *options, const char *value)
+{
+    return options_parse_size(value, &options->memory_limit) && options->memory_limit >= 1U << 20;
 }
 
 static bool set_lanes(struct options *options, const char *value)

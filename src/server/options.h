@@ -31,7 +31,9 @@ struct options {
 /* argv without the program's and the command's name. The error names the flag and what it takes. Strings are borrowed from
  * argv and the environment (PERDURE_GRPC and so on: each flag has its variable). */
 enum status options_parse(int argc, char **argv, struct options *ret_options, struct error *error) MUST_USE;
-void        options_print_help(void);
+/* Bytes, also with K, M or G. */
+bool options_parse_size(const char *value, size_t *ret_size) MUST_USE;
+void options_print_help(void);
 /* The table as Markdown, for docs/reference/configuration.md. */
 void options_print_reference(void);
 /* The table of limits, for docs/reference/limits.md. */

@@ -1,4 +1,4 @@
-/* store_command.h: perdure store verify: what is done with a store's file itself, with or without a server. */
+/* store_command.h: perdure store verify, backup, restore, compact: what is done with a store's file itself, with or without a server. */
 #ifndef SERVER_STORE_COMMAND_H
 #define SERVER_STORE_COMMAND_H
 

@@ -36,4 +36,33 @@ void store_sqlite_view_renew(struct store *view);
 /* What SQLite itself, and the shape of the tables, tell about the file: calls `report` for everything that is wrong. */
 enum status store_sqlite_view_inspect(struct store *view, void (*report)(void *context, const char *what),
                                       void *context, struct error *error) MUST_USE;
+
+/* --- A file in the making (draft.c) ---
+ *
+ * It is TARGET.partial until it is finished, and then TARGET, at once and durably; the file that was there is gone then. Who
+ * begins with a target that exists (`force`), or makes a store that a server is to open, has the lock of the target until the
+ * draft is freed: so no server runs on it. Of several that write one draft all but the first are refused. */
+enum store_draft_kind {
+    STORE_DRAFT_BACKUP, /* a plain file */
+    STORE_DRAFT_STORE,
+};
+struct store_copy_options {
+    int64_t rate;                                                 /* bytes a second; 0: as fast as it goes */
+    void (*progress)(void *context, int64_t done, int64_t total); /* bytes; NULL: nobody looks */
+    void *context;
+};
+struct store_draft;
+enum status store_draft_begin(const char *target, enum store_draft_kind kind, bool force,
+                              struct store_draft **ret_draft, struct error *error) MUST_USE;
+const char *store_draft_path(const struct store_draft *draft);
+/* Fills it with one moment of a file, also one that a server is serving: the server's log grows meanwhile. */
+enum status store_draft_copy(struct store_draft *draft, const char *from,
+                             const struct store_copy_options *options, struct error *error) MUST_USE;
+/* Fills it with the rows of the target, without the space that deleted ones have left. */
+enum status store_draft_compact(struct store_draft *draft, struct error *error) MUST_USE;
+/* Brings its schema up to this release's. */
+enum status store_draft_migrate(struct store_draft *draft, struct error *error) MUST_USE;
+enum status store_draft_finish(struct store_draft *draft, struct error *error) MUST_USE;
+/* Without having been finished it is removed. NULL is fine. */
+void store_draft_free(struct store_draft *draft);
 #endif

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+import subprocess
+import threading
+import time
 import uuid
 
 import pytest
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from processes import Server, run
+from processes import Server, binary, clean_environment, run
 from workflows import ACTIVITIES, WORKFLOWS
 
 IDLE = ("--type", "Nobody", "--task-queue", "nobody-polls")
@@ -177,7 +180,7 @@ def test_findings_name_their_workflow(copy):
     assert said.code == 1 and f"row: default/echo-1 run {finding['runId']}: its row has status" in said.out, said
 
 
-@pytest.mark.parametrize("what", ["absent", "empty", "text", "other", "newer"])
+@pytest.mark.parametrize("what", ["absent", "empty", "text", "other", "newer", "two names"])
 def test_what_is_no_store_of_ours_is_refused(what, tmp_path):
     path = tmp_path / "file"
     if what == "empty":
@@ -191,6 +194,228 @@ def test_what_is_no_store_of_ours_is_refused(what, tmp_path):
                 database.execute(f"PRAGMA application_id = {0x50645572}")
                 database.execute("PRAGMA user_version = 99")
         database.close()
+    if what == "two names":
+        path.touch()
+        path.with_name("other").hardlink_to(path)
     done = run("store", "verify", str(path))
     assert done.code == 2 and str(path) in done.err and done.out == "", done
     assert path.exists() == (what != "absent")
+
+
+# --- backup, restore, compact
+
+
+def content(path) -> list[str]:
+    """All rows of all tables, as text."""
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+        rows = list(database.iterdump())
+    database.close()
+    return rows
+
+
+def store(*arguments, code: int = 0):
+    done = run("store", *map(str, arguments))
+    assert done.code == code, done
+    return done
+
+
+def test_a_backup_is_the_store_and_restores_to_it(copy, tmp_path):
+    before = content(copy)
+    store("backup", copy, tmp_path / "backup")
+    assert content(tmp_path / "backup") == before
+    assert (tmp_path / "backup").stat().st_mode & 0o777 == 0o600
+    store("restore", tmp_path / "backup", tmp_path / "restored.db")
+    assert content(tmp_path / "restored.db") == before
+    store("compact", tmp_path / "restored.db")
+    assert content(tmp_path / "restored.db") == before
+    assert list(tmp_path.glob("*.partial")) == []
+    server = Server(tmp_path, store=f"sqlite:{tmp_path / 'restored.db'}")
+    try:
+        done = run("workflow", "count", environment={"TEMPORAL_ADDRESS": server.grpc})
+        assert done.code == 0 and "7" in done.out, done
+        assert server.stop() == 0
+    finally:
+        server.kill()
+
+
+def test_nothing_is_overwritten_unasked(copy, tmp_path):
+    (tmp_path / "there").write_text("mine")
+    for command in ("backup", "restore"):
+        assert "--force" in store(command, copy, tmp_path / "there", code=2).err
+        assert (tmp_path / "there").read_text() == "mine"
+        store(command, copy, tmp_path / "there", "--force")
+        assert verify(tmp_path / "there")[0] == 0
+        (tmp_path / "there").unlink()
+        (tmp_path / "there").write_text("mine")
+
+
+def test_what_is_not_clean_is_not_restored(copy, tmp_path):
+    with sqlite3.connect(copy) as database:
+        database.execute("UPDATE run SET status = 3 WHERE workflow_id = 'echo-1'")
+    database.close()
+    done = store("restore", copy, tmp_path / "restored.db", code=1)
+    assert "row: default/echo-1" in done.out and "not clean" in done.err
+    assert not (tmp_path / "restored.db").exists() and list(tmp_path.glob("*.partial")) == []
+
+
+def test_a_store_that_is_served_is_not_replaced(copy, tmp_path):
+    server = Server(tmp_path, store=f"sqlite:{copy}")
+    try:
+        shutil.copy(copy, tmp_path / "backup")
+        (tmp_path / "link").symlink_to(copy)
+        for arguments in (("compact", copy), ("compact", tmp_path / "link"),
+                          ("restore", tmp_path / "backup", copy, "--force"),
+                          ("backup", tmp_path / "backup", copy, "--force")):
+            assert "in use by another server" in store(*arguments, code=2).err
+        assert server.stop() == 0
+    finally:
+        server.kill()
+    assert verify(copy)[0] == 0
+
+
+def test_the_log_of_a_replaced_store_goes_with_it(copy, tmp_path):
+    """A server that was killed leaves its newest commits in the log: they must not get into the file that replaces its own."""
+    store("backup", copy, tmp_path / "backup")
+    wanted = content(copy)
+    server = Server(tmp_path, store=f"sqlite:{copy}")
+    try:
+        for i in range(5):
+            done = run("workflow", "start", *IDLE, "--workflow-id", f"later-{i}", environment={"TEMPORAL_ADDRESS": server.grpc})
+            assert done.code == 0, done
+    finally:
+        server.kill()
+    log = copy.with_name(copy.name + "-wal")
+    assert log.stat().st_size > 0
+    killed = tmp_path / "killed.db"
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{copy}{suffix}", f"{killed}{suffix}")
+    store("compact", killed)  # of a store whose newest commits are in its log: they stay
+    code, report = verify(killed)
+    assert code == 0 and report["runs"] == 12, report
+    store("restore", tmp_path / "backup", copy, "--force")
+    assert not log.exists() or log.stat().st_size == 0
+    assert content(copy) == wanted and verify(copy)[0] == 0
+
+
+def test_a_backup_beside_a_server_has_all_that_was_acknowledged(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    target.mkdir()
+    server = Server(source)
+    acknowledged: list[str] = []
+    finished = threading.Event()
+
+    async def load() -> None:
+        client = await Client.connect(server.grpc)
+
+        async def one(lane: int) -> None:
+            number = 0
+            while not finished.is_set():
+                number += 1
+                name = f"load-{lane}-{number}"
+                handle = await client.start_workflow("Echo", name, id=name, task_queue="cli")
+                await handle.signal("s")
+                acknowledged.append(name)
+
+        await asyncio.gather(*(one(lane) for lane in range(8)))
+
+    def wait_for(count: int) -> None:
+        deadline = time.monotonic() + 60
+        while len(acknowledged) < count:
+            assert time.monotonic() < deadline and thread.is_alive(), server.tail()
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=lambda: asyncio.run(load()))
+    thread.start()
+    try:
+        wait_for(100)
+        before = list(acknowledged)
+        store("backup", source / "perdure.db", target / "backup", "--rate", "2M")
+        wait_for(len(acknowledged) + 10)  # it still serves
+        assert verify(source / "perdure.db")[0] == 0
+    finally:
+        finished.set()
+        thread.join()
+        ended = server.stop()
+        server.kill()
+    assert ended == 0, server.tail()
+    store("restore", target / "backup", target / "perdure.db")
+
+    restored = Server(target)
+
+    async def finish() -> None:
+        client = await Client.connect(restored.grpc)
+        async with Worker(
+            client, task_queue="cli", workflows=WORKFLOWS, activities=ACTIVITIES,
+            workflow_runner=UnsandboxedWorkflowRunner(),
+        ):
+            results = await asyncio.gather(*(client.get_workflow_handle(name).result() for name in before))
+        assert [each[0] for each in results] == before
+
+    try:
+        asyncio.run(asyncio.wait_for(finish(), 60))
+        assert restored.stop() == 0
+    finally:
+        restored.kill()
+    code, report = verify(target / "perdure.db")
+    assert code == 0 and report["runs"] >= len(before), report
+
+
+# --- and what goes wrong meanwhile: the process dies at a system call, or that call fails
+
+CALLS = ("pwrite64", "ftruncate", "fsync", "fdatasync", "rename", "unlink")
+
+
+def injected(call: str, what: str, *arguments) -> int:
+    """Runs a command with a system call that kills it or fails. The leak detector does not work beside strace."""
+    return subprocess.run(
+        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:{what}",
+         binary(), "store", *map(str, arguments)],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=60, env=clean_environment(ASAN_OPTIONS="detect_leaks=0"),
+    ).returncode
+
+
+def scenarios(copy, tmp_path) -> dict[str, tuple]:
+    """Each command, its target, and what may be there afterwards."""
+    old, new = tmp_path / "old.db", content(copy)
+    with sqlite3.connect(copy) as database:
+        database.execute("CREATE TABLE gone AS SELECT randomblob(300000) AS x")
+        database.execute("DROP TABLE gone")
+    database.close()
+    shutil.copy(copy, old)
+    with sqlite3.connect(old) as database:
+        database.execute("UPDATE meta SET value = 'another'")
+    database.close()
+    return {
+        "backup": (("backup", copy, tmp_path / "target"), tmp_path / "target", None, new),
+        "restore": (("restore", copy, old, "--force"), old, content(old), new),
+        "compact": (("compact", copy), copy, new, new),
+    }
+
+
+@pytest.mark.parametrize("command", ["backup", "restore", "compact"])
+@pytest.mark.parametrize("what", ["signal=KILL", "error=ENOSPC", "error=EIO"])
+def test_old_or_new_whatever_happens(command, what, copy, tmp_path):
+    arguments, target, old, new = scenarios(copy, tmp_path)[command]
+    begun = shutil.copy(target, tmp_path / "begun") if target.exists() else None
+    fatal = 0
+    for call in CALLS if what == "signal=KILL" else CALLS[:-1]:
+        for when in (1, 2, 3, 5, 8, 13, 30, 70):
+            # A write that failed for want of space fails again.
+            code = injected(call, f"{what}:when={when}{'' if what == 'signal=KILL' else '+'}", *arguments)
+            found = content(target) if target.exists() else None
+            assert found in (old, new), f"neither old nor new after {call} {when}"
+            assert found is None or verify(target)[0] == 0
+            if code == 0:
+                assert found == new
+            elif what != "signal=KILL":
+                assert code == 2 and list(tmp_path.glob("*.partial")) == [], (call, when)
+            fatal += code != 0
+            target.unlink(missing_ok=True)
+            if begun is not None:
+                shutil.copy(begun, target)
+            if code == 0:
+                break
+    assert fatal > 4, "almost nothing was injected"
+    store(*arguments)
+    assert content(target) == new and verify(target)[0] == 0 and list(tmp_path.glob("*.partial")) == []

@@ -1,6 +1,7 @@
 /* connection.c: one connection: its settings, its statements, and binding of values. */
 #include "base/mutant.h"
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "store/sqlite/sqlite_internal.h"
 
@@ -168,6 +169,10 @@ enum status sqlite_connection_view(struct sqlite_connection *connection, const c
 {
     configure_once();
     *connection = (struct sqlite_connection){ .path = path };
+    struct stat found;
+    if (stat(path, &found) == 0 && found.st_nlink > 1) /* its log may be beside another one */
+        return error_set(error, ST_FAILED_PRECONDITION, "the store %s has %ju names (hard links)", path,
+                         (uintmax_t)found.st_nlink);
     int code = sqlite3_open_v2(path, &connection->handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX,
                                SQLITE_LOG_SYSTEM);
     if (code == SQLITE_OK) {

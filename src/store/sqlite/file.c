@@ -89,12 +89,17 @@ static char *real_path(const char *path)
     return real != NULL ? real : with_suffix(path, "");
 }
 
-enum status sqlite_file_open(struct sqlite_file *file, const char *path, struct error *error)
+enum status sqlite_file_reserve(struct sqlite_file *file, const char *path, struct error *error)
 {
     *file = (struct sqlite_file){ .path = real_path(path), .lock = -1, .itself = -1 };
     file->lock_path = with_suffix(file->path, "-lock");
     file->ballast_path = with_suffix(file->path, "-ballast");
-    enum status status = take_lock(file, error);
+    return take_lock(file, error);
+}
+
+enum status sqlite_file_open(struct sqlite_file *file, const char *path, struct error *error)
+{
+    enum status status = sqlite_file_reserve(file, path, error);
     return status == ST_OK ? make_file(file, error) : status;
 }
 

@@ -107,6 +107,8 @@ struct sqlite_file {
     int   lock;   /* the descriptor of FILE-lock */
     int   itself; /* and of the file, for another lock on it */
 };
+/* Takes the lock alone: of a file that is about to be put there. */
+enum status sqlite_file_reserve(struct sqlite_file *file, const char *path, struct error *error) MUST_USE;
 /* Takes the lock and makes the file, readable by its owner only. */
 enum status sqlite_file_open(struct sqlite_file *file, const char *path, struct error *error) MUST_USE;
 void        sqlite_file_close(struct sqlite_file *file);
