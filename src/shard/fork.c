@@ -219,11 +219,21 @@ static struct fork *fork_new(struct lane *lane, struct chain *chain, const struc
     return fork;
 }
 
+/* The rows that are folded are durable, which is all that is asked of the current run: what it has written since then is asked for
+ * by the NEED of events. A run that is written to all the time would otherwise never be forked. */
+static bool is_known_to_store(const struct chain *chain, const struct entity *base,
+                              const struct request *request, const struct decision *decision)
+{
+    return base == chain->current &&
+           (request->fork != NULL || base->durable_event_id >= decision->fork_event_id);
+}
+
 void fork_for_request(struct lane *lane, struct chain *chain, struct request *request,
                       const struct decision *decision)
 {
     struct entity *base = entity_find(lane, decision->fork_run);
-    if (base != NULL && (base->open != NULL || base->flight != NULL)) {
+    if (base != NULL && (base->open != NULL || base->flight != NULL) &&
+        !is_known_to_store(chain, base, request, decision)) {
         request_wait_for_batch(lane, request,
                                base->open != NULL ? base->open->batch->id : base->flight->batch->id);
         return;

@@ -155,6 +155,37 @@ TEST(a_fork_shares_the_beginning)
     }
 }
 
+TEST(a_run_that_is_written_to_all_the_time_can_be_forked)
+{
+    struct ledger_request *adds[80];
+    struct fixture         fixture;
+    size_t                 count = 0;
+    fixture_init(&fixture, true, 1);
+    for (int i = 0; i < 5; i++)
+        ask_run(&fixture, "a", NULL, i == 0 ? LEDGER_START : LEDGER_ADD, i);
+    struct ledger_request *fork = NULL;
+    while ((fork == NULL || fork->answers == 0) && count < ARRAY_COUNT(adds)) {
+        for (int i = 0; i < 2; i++) { /* one batch is under way, another one is open */
+            adds[count] = fixture_submit(&fixture, "a", LEDGER_ADD, 100 + count, 10);
+            count++;
+            fixture_turn(&fixture);
+        }
+        if (fork == NULL)
+            fork = fixture_submit(&fixture, "a", LEDGER_FORK, 1, 4);
+        (void)store_memory_step(fixture.store.inner);
+        fixture_advance(&fixture, 2 * NS_PER_MS);
+    }
+    CHECK_INT(fork->answers, 1);
+    CHECK_INT(fork->base.error.code, ST_OK);
+    fixture_settle(&fixture);
+    for (size_t i = 0; i < count; i++) {
+        CHECK_INT(adds[i]->answers, 1);
+        fixture_forget(adds[i]);
+    }
+    fixture_forget(fork);
+    fixture_release(&fixture);
+}
+
 TEST(rows_go_when_nobody_needs_them)
 {
     struct fixture fixture;

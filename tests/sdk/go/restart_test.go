@@ -14,6 +14,8 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"google.golang.org/protobuf/proto"
+
+	"perdure.test/sdk/process"
 )
 
 // The server is killed (SIGKILL) and started again on the same store at each step of what takes several steps: what
@@ -26,16 +28,16 @@ func newCrashRig(t *testing.T) *crashRig {
 		t.Skip("the server given belongs to somebody else")
 	}
 	t.Parallel()
-	s, err := startServer()
+	s, err := process.Start()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.stop(); err != nil {
+		if err := s.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	c, err := client.Dial(client.Options{HostPort: s.address, Logger: quiet{}})
+	c, err := client.Dial(client.Options{HostPort: s.Address, Logger: quiet{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +47,7 @@ func newCrashRig(t *testing.T) *crashRig {
 
 type crashRig struct {
 	*rig
-	server *server
+	server *process.Server
 }
 
 // crash kills the server, starts it again, and compares what these runs' histories were and are.
@@ -55,8 +57,8 @@ func (r *crashRig) crash(runs ...client.WorkflowRun) {
 	for _, run := range runs {
 		before = append(before, written(r.eventsOf(run)))
 	}
-	r.server.kill()
-	if err := r.server.launch(); err != nil {
+	r.server.Kill()
+	if err := r.server.Launch(); err != nil {
 		r.t.Fatal(err)
 	}
 	for index, run := range runs {
