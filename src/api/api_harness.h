@@ -23,6 +23,7 @@ struct world {
     bool            manual;
     bool            held; /* manual: nothing becomes durable meanwhile */
     uint32_t        lanes;
+    uint64_t        boots;        /* each has ids of its own */
     size_t          memory_limit; /* 0: none */
     const char *namespace;
     uint64_t names;
@@ -127,7 +128,8 @@ static void world_boot(struct world *world)
     struct error error;
     if (runtime_new(&options, &world->runtime, &error) != ST_OK)
         panic("runtime: %s", error.message);
-    world->api = api_new(world->runtime, &(struct api_options){ .store_name = "memory", .seed = 1 });
+    world->api = api_new(world->runtime,
+                         &(struct api_options){ .store_name = "memory", .seed = ++world->boots });
 }
 
 static void world_begin(struct world *world, uint32_t lanes, bool manual)

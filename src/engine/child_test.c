@@ -165,6 +165,39 @@ TEST(a_child_that_a_reset_took_back_is_nobodys)
     pair_free(pair);
 }
 
+/* After a reset to before its start, the parent starts another one, which gets the number of the first. */
+TEST(the_end_of_a_child_that_a_reset_took_back_does_not_end_its_namesake)
+{
+    struct pair   pair = pair_new();
+    struct world *other = world_new(3);
+    struct pair   then = { pair.parent, other };
+    other->workflow_id = BYTES("other");
+    world_complete_empty(pair.parent, world_poll(pair.parent)); /* 3, 4 */
+    CHECK_INT(world_signal(pair.parent, "s", ""), ST_OK);
+    start_child(pair, 0);
+    int64_t number = world_state(pair.parent)->children[0].initiated_event_id;
+    CHECK_INT(world_reset(pair.parent, -1, 4, "reset-1"), ST_OK);
+    CHECK_INT(world_state(pair.parent)->child_count, 0);
+    struct workflowservice_RespondWorkflowTaskCompletedRequest *input =
+        world_completion(pair.parent, world_poll(pair.parent));
+    command_child(pair.parent, input)->workflow_id = BYTES("other");
+    CHECK_INT(world_send(pair.parent), ST_OK);
+    CHECK_INT(world_state(pair.parent)->children[0].initiated_event_id, number);
+    deliver(then, pair.parent, MESSAGE_CHILD_START);
+    deliver(then, other, MESSAGE_CHILD_ANSWER);
+    deliver(then, pair.parent, MESSAGE_CHILD_RELEASE);
+    CHECK_INT(complete_with(pair.child), ST_OK);
+    deliver(pair, pair.child, MESSAGE_CHILD_END);
+    while (waiting(pair.parent, MESSAGE_CHILD_END) != 0)
+        deliver(pair, pair.parent, MESSAGE_CHILD_END);
+    CHECK_INT(world_state(pair.parent)->child_count, 1);
+    CHECK_INT(complete_with(other), ST_OK);
+    deliver(then, other, MESSAGE_CHILD_END);
+    CHECK_INT(world_state(pair.parent)->child_count, 0);
+    world_free(other);
+    pair_free(pair);
+}
+
 TEST(a_child_of_a_child_has_the_same_root)
 {
     struct pair   pair = pair_new();

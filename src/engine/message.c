@@ -1,5 +1,6 @@
 /* message.c: messages that arrive, and who decides them. */
 #include "engine/message.h"
+#include "base/mutant.h"
 
 #include "engine/child.h"
 #include "engine/external.h"
@@ -96,7 +97,8 @@ static int64_t initiated_id_of(const struct state_Message *message)
 static bool goes_on(const struct execution *live, const struct state_Message *message)
 {
     return live != NULL && !execution_is_open(live) &&
-           initiated_id_of(message) < execution_lineage(live)->reset_event_id;
+           (initiated_id_of(message) < execution_lineage(live)->reset_event_id ||
+            MUTANT(child_end_applied_to_any));
 }
 
 void decide_message(const struct execution *live, struct message_request *request, struct env *env,

@@ -47,6 +47,7 @@ TEST(bad_values_are_refused_with_the_flags_name)
                                           { "--limit", "signals-max" },
                                           { "--limit", "signals-max=0" },
                                           { "--limit", "no-such=1" },
+                                          { "--limit", "payload-size-max=17592186044417M" }, /* 2^64 and 1M */
                                           { "--limit", "=1" },
                                           { "--callback-url", "" },
                                           { "--callback-url", ",insecure" },

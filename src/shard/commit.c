@@ -749,7 +749,7 @@ int64_t commit_next_due(const struct lane *lane)
 void lane_after_sealed(struct lane *lane, struct message *message)
 {
     struct batch *newest = lane->second != NULL ? lane->second : lane->flight;
-    if (newest == NULL || MUTANT(refill_reads_too_soon)) {
+    if (newest == NULL) {
         mailbox_post(&lane->mailbox, message);
         return;
     }

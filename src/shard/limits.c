@@ -75,9 +75,13 @@ static int64_t number_of(struct bytes text, enum limit_unit unit)
             return -1;
         number = number * 10 + (text.base[i] - '0');
     }
-    if (digits == text.size)
-        return number;
-    return number << (text.base[digits] == 'K' || text.base[digits] == 'k' ? 10 : 20) & INT64_MAX;
+    if (digits < text.size &&
+        __builtin_mul_overflow(number,
+                               text.base[digits] == 'K' || text.base[digits] == 'k' ? LIMIT_KIB(1)
+                                                                                    : LIMIT_MIB(1),
+                               &number))
+        return -1;
+    return number;
 }
 
 bool limits_known(struct bytes name)

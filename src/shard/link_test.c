@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/testing.h"
+#include "shard/shard_internal.h"
 #include "shard/test_fixture.h"
 
 #define LEDGERS 12 /* open from the beginning */
@@ -166,6 +167,66 @@ TEST(a_long_queue_of_one_link_arrives_whole)
     CHECK_EQ(total(&fixture, 2), COUNT);
     CHECK_EQ(stored_messages(&fixture), 0);
     for (int i = 0; i < COUNT; i++)
+        fixture_forget(sent[i]);
+    fixture_release(&fixture);
+}
+
+static int32_t range_of(uint64_t number)
+{
+    char name[24];
+    ledger_name(name, sizeof(name), number);
+    return runtime_range(1, bytes_of_text(name));
+}
+
+static void turns(struct fixture *fixture)
+{
+    for (int i = 0; i < 10; i++) {
+        fixture_turn(fixture);
+        fixture_advance(fixture, 200 * NS_PER_US);
+    }
+}
+
+/* Two messages of one link, of which the second is decided while the first is on its way to the disk, to be sent again. If
+ * both were, the row of the link would end as the first had it, and the second would come twice. */
+TEST(a_link_is_not_in_two_batches_at_once)
+{
+    struct fixture fixture;
+    uint64_t       near = 1, far = 2;
+    while (range_of(far) != range_of(near))
+        far++;
+    fixture_init(&fixture, true, 1);
+    fixture.options.second_after = 1;
+    fixture_crash(&fixture);
+    char name[24];
+    ledger_name(name, sizeof(name), far);
+    CHECK_INT(fixture_call(&fixture, name, LEDGER_START, 1, 0).base.error.code, ST_OK);
+    open_ledgers(&fixture);
+    fixture_crash(&fixture);
+    CHECK_EQ(total(&fixture, 0) + total(&fixture, near), 0); /* in memory; the far one is not */
+    struct ledger_request *sent[] = { send_amount(&fixture, 0, near, 100, 5),
+                                      send_amount(&fixture, 0, far, 101, 7) };
+    turns(&fixture);
+    while (store_memory_step(fixture.store.inner)) { /* both were sent */
+    }
+    fixture.store.outcomes[fixture.store.outcome_count++] = STORE_ABORTED;
+    fixture.store.hold_answers = true;
+    int batches = fixture.store.batches;
+    for (turns(&fixture); fixture.store.batches == batches;
+         turns(&fixture)) /* the window of the link is read */
+        CHECK(store_memory_step(fixture.store.inner));
+    CHECK_INT(fixture.store.batches, batches + 1);
+    CHECK(store_memory_step(fixture.store.inner)); /* the far one is loaded */
+    turns(&fixture);
+    (void)store_memory_step(fixture.store.inner);
+    scripted_let_go(&fixture.store);
+    turns(&fixture);
+    CHECK(store_memory_step(fixture.store.inner)); /* the first again */
+    fixture_crash(&fixture);
+    fixture_settle(&fixture);
+    fixture_settle(&fixture);
+    CHECK_EQ(total(&fixture, near), 5);
+    CHECK_EQ(total(&fixture, far), 7);
+    for (size_t i = 0; i < ARRAY_COUNT(sent); i++)
         fixture_forget(sent[i]);
     fixture_release(&fixture);
 }

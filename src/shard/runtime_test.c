@@ -804,6 +804,47 @@ TEST(a_draining_lane_takes_no_new_work_and_finishes_the_rest)
     fixture_release(&fixture);
 }
 
+/* Meanwhile the run came into memory another way, went on durably, and was forgotten because of what came after that. */
+TEST(a_read_that_began_before_a_forgetting_is_not_believed)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, false, 1);
+    struct uuid run_id = fixture_call(&fixture, "a", LEDGER_START, 1, 0).run_id;
+    (void)fixture_call(&fixture, "a", LEDGER_ADD, 2, 1);
+    fixture_crash(&fixture);
+    fixture.store.hold_read = true;
+    struct ledger_request *early = fixture_submit(&fixture, "a", LEDGER_READ, 0, 0);
+    fixture_run(&fixture);
+    CHECK(fixture.store.held_read != NULL);
+    struct ledger_request *adds[2];
+    for (int i = 0; i < 2; i++) {
+        if (i == 1)
+            script(&fixture, 2, STORE_FULL);
+        adds[i] = fixture_request("a", LEDGER_ADD);
+        adds[i]->base.has_run_id = true;
+        adds[i]->base.run_id = run_id;
+        adds[i]->request_id = 10 + (uint64_t)i;
+        adds[i]->amount = 2;
+        lane_submit(runtime_lane(fixture.runtime, 0), &adds[i]->base);
+        fixture_run(&fixture);
+        fixture_advance(&fixture, 2 * NS_PER_MS);
+        fixture_run(&fixture);
+        CHECK_INT(adds[i]->base.error.code, i == 0 ? ST_OK : ST_RESOURCE_EXHAUSTED);
+    }
+    scripted_read_let_go(&fixture.store);
+    fixture_run(&fixture);
+    CHECK_INT(early->answers, 1);
+    CHECK_EQ(early->total, 3);
+    fixture_advance(&fixture, 10 * NS_PER_S); /* there is space again */
+    fixture_run(&fixture);
+    CHECK_INT(fixture_call(&fixture, "a", LEDGER_ADD, 20, 4).base.error.code, ST_OK);
+    CHECK_EQ(fixture_call(&fixture, "a", LEDGER_READ, 0, 0).total, 7);
+    fixture_forget(early);
+    fixture_forget(adds[0]);
+    fixture_forget(adds[1]);
+    fixture_release(&fixture);
+}
+
 /* Two batches of different workflows are on their way; the first is to be sent again after the second is done. */
 TEST(a_second_batch_rests_on_nothing_of_the_first)
 {

@@ -19,6 +19,9 @@ struct scripted_store {
     bool                probe_fails;
     bool                hold_answers; /* scripted answers wait for scripted_let_go */
     struct store_batch *held;
+    bool                hold_read; /* the next read is done at once and answered by scripted_read_let_go */
+    struct store_read  *held_read;
+    struct mailbox      held_box, *held_home;
     sem_t              *probe_holds;         /* a probe waits for it */
     void (*tamper)(struct store_read *read); /* of the next read: before its answer is seen */
 };
@@ -73,11 +76,26 @@ static void scripted_read(struct store *store, struct store_read *read)
         mailbox_post(read->home, &read->message);
         return;
     }
+    if (self->hold_read) { /* the inner store answers at once */
+        self->hold_read = false;
+        self->held_read = read;
+        self->held_home = read->home;
+        mailbox_init(&self->held_box, NULL, NULL);
+        read->home = &self->held_box;
+    }
     store_read(self->inner, read);
     if (self->tamper != NULL && read->run_count != 0) {
         self->tamper(read);
         self->tamper = NULL;
     }
+}
+
+UNUSED static void scripted_read_let_go(struct scripted_store *self)
+{
+    struct message *message = mailbox_take(&self->held_box);
+    assert(message == &self->held_read->message);
+    TAKE_PTR(self->held_read)->home = self->held_home;
+    mailbox_post(self->held_home, message);
 }
 
 static enum status scripted_probe(struct store *store, struct error *error)

@@ -53,7 +53,8 @@ TEST(details_that_only_memory_knew_reach_the_next_attempt)
     expect_code(heartbeat(&world, token, pb_encode_arena(&pb_common_Payloads, &all, &polled->arena)), ST_OK);
     world_advance(&world, 300 * NS_PER_MS); /* so soon after the last they are not written */
     expect_code(heartbeat(&world, token, newest), ST_OK);
-    world_advance(&world, 12 * NS_PER_S);
+    world_advance(&world, 12 * NS_PER_S); /* what came next is the retry: with it they are */
+    crash(&world);
     struct recorded *again = poll_activity(&world, 0, 70 * NS_PER_S);
     (void)attempt_of(again, &attempt);
     CHECK_INT(attempt, 2);

@@ -128,9 +128,10 @@ static int apply_settings(struct sqlite_connection *connection, int cache_kib, i
     sqlite3_busy_timeout(connection->handle, busy_ms);
     sqlite3_extended_result_codes(connection->handle, 1);
     (void)sqlite3_limit(connection->handle, SQLITE_LIMIT_LENGTH, STORE_ROW_SIZE_MAX + (1 << 20));
+    int code = sqlite3_exec(connection->handle, settings, NULL, NULL, NULL);
     if (MUTANT(commit_without_flush))
-        (void)sqlite3_exec(connection->handle, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
-    return sqlite3_exec(connection->handle, settings, NULL, NULL, NULL);
+        code = sqlite3_exec(connection->handle, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
+    return code;
 }
 
 static void configure_once(void)

@@ -64,7 +64,7 @@ static int update_run_by(struct sqlite_connection *connection, enum sqlite_state
     sqlite_bind_blob_if_set(&binder, run->search_attributes);
     sqlite_bind_blob_if_set(&binder, run->snapshot);
     sqlite_bind_number(&binder, run->snapshot_transition);
-    sqlite_bind_number(&binder, run->status);
+    sqlite_bind_number(&binder, MUTANT(list_row_stale) ? 1 : run->status);
     if (which == SQL_RUN_UPDATE)
         sqlite_bind_number_if(&binder, run->close_time != 0, run->close_time);
     return finish(&binder);
@@ -74,7 +74,7 @@ static int update_run_by(struct sqlite_connection *connection, enum sqlite_state
  * whether that is so costs a look at the row that the update needs anyway. */
 static int update_run(struct sqlite_connection *connection, const struct store_run *run, struct error *error)
 {
-    if (run->close_time == 0 || MUTANT(list_row_stale)) {
+    if (run->close_time == 0) {
         int code = update_run_by(connection, SQL_RUN_UPDATE_OPEN, run);
         if (code != SQLITE_OK || sqlite3_changes(connection->handle) > 0)
             return code;
