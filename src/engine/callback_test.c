@@ -194,3 +194,64 @@ TEST(a_new_run_of_the_id_leaves_those_of_the_old_one_alone)
     CHECK_INT(state_of(old, 0), enums_CALLBACK_STATE_SUCCEEDED);
     world_free(w);
 }
+
+TEST(only_those_that_are_due_are_tried_again)
+{
+    struct world     *w = started(2);
+    struct world_run *run = world_current(w);
+    CHECK_INT(world_terminate(w), ST_OK);
+    struct store_ready first = row_of(run, 0), second = row_of(run, 1);
+    CHECK(report(w, run, first, "down", true));
+    w->now += NS_PER_S / 2;
+    CHECK(report(w, run, second, "down", true));
+    due(w, run);
+    CHECK_INT(state_of(run, 0), enums_CALLBACK_STATE_SCHEDULED);
+    CHECK_INT(state_of(run, 1), enums_CALLBACK_STATE_BACKING_OFF);
+    CHECK(!report(w, run, first, NULL, false)); /* of the attempt before */
+    first.scheduled_event_id = -1;
+    CHECK(!report(w, run, first, NULL, false));
+    due(w, run);
+    CHECK_INT(state_of(run, 1), enums_CALLBACK_STATE_SCHEDULED);
+    CHECK_INT(state_of(run, 0), enums_CALLBACK_STATE_SCHEDULED);
+    world_free(w);
+}
+
+TEST(callbacks_of_one_place_share_a_queue_whatever_follows_its_name)
+{
+    static const char *const urls[] = { "http://a:1/x", "http://a:1", "http://a:1?q=/",
+                                        "http://a:1#f", "temporal:x", "x" };
+    struct world            *w = world_new(1);
+    struct workflowservice_StartWorkflowExecutionRequest *input = world_start_request(w, "start-1");
+    input->completion_callbacks = callbacks_of(w, urls, ARRAY_COUNT(urls));
+    input->completion_callbacks_count = ARRAY_COUNT(urls);
+    CHECK(world_start_send(w) != NULL);
+    CHECK_INT(world_terminate(w), ST_OK);
+    struct bytes queue = row_of(world_current(w), 0).queue, none = row_of(world_current(w), 4).queue;
+    for (size_t i = 1; i < 4; i++)
+        CHECK_BYTES(row_of(world_current(w), i).queue, queue);
+    CHECK_BYTES(row_of(world_current(w), 5).queue, none);
+    CHECK(!bytes_equal(queue, none));
+    world_free(w);
+}
+
+TEST(a_run_that_is_retried_after_its_time_is_over_carries_them_on)
+{
+    struct world                                         *w = world_new(1);
+    struct workflowservice_StartWorkflowExecutionRequest *input = world_start_request(w, "start-1");
+    input->completion_callbacks = callbacks_of(w, two, 1);
+    input->completion_callbacks_count = 1;
+    input->workflow_run_timeout = duration_of_ns(&w->arena, 5 * NS_PER_S);
+    input->retry_policy = ARENA_NEW(&w->arena, struct common_RetryPolicy);
+    input->retry_policy->maximum_attempts = 2;
+    CHECK(world_start_send(w) != NULL);
+    struct world_run *first = world_current(w);
+    world_next(w);
+    CHECK(world_current(w) != first);
+    CHECK_INT(state_of(first, 0), enums_CALLBACK_STATE_STANDBY);
+    world_next(w); /* the backoff */
+    struct world_run *last = world_current(w);
+    while (last->state->close_time == 0)
+        world_next(w);
+    CHECK_INT(state_of(last, 0), enums_CALLBACK_STATE_SCHEDULED);
+    world_free(w);
+}

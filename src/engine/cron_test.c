@@ -47,6 +47,7 @@ TEST(fields_take_names_steps_and_lists_in_any_case)
     CHECK_EQ(next("0 0 */2 * *", now), utc(2026, 11, 25, 0, 0, 0));
     CHECK_EQ(next("0 0 */2 * MON", now), utc(2026, 11, 25, 0, 0, 0)); /* a step leaves the field a choice */
     CHECK_EQ(next("0 0 *,1 * MON", now), utc(2026, 11, 30, 0, 0, 0));
+    CHECK_EQ(next("*,*/7 * * * *", now), utc(2026, 11, 23, 12, 1, 0));
     CHECK_EQ(next("59 23 31 12 *", now), utc(2026, 12, 31, 23, 59, 0));
     CHECK_EQ(next("0 5 1 JAN,Jul *", now), utc(2027, 1, 1, 5, 0, 0));
     CHECK_EQ(next("@yearly", now), utc(2027, 1, 1, 0, 0, 0));

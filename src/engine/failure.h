@@ -25,7 +25,7 @@ static inline size_t kept_of_large(const struct limits *limits)
 /* "BadStartTimerAttributes" for WORKFLOW_TASK_FAILED_CAUSE_BAD_START_TIMER_ATTRIBUTES. */
 struct bytes cause_name(struct arena *arena, int32_t cause);
 
-/* Errors with their first detail (contract 1.1). All return the code they set. */
+/* Errors with the first detail that clients of theirs look at. All return the code they set. */
 enum status error_not_found(struct error *error, struct arena *arena, const char *message);
 enum status error_not_ready(struct error *error, struct arena *arena, const char *message);
 /* Too many at once; clients retry. */

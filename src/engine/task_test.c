@@ -652,3 +652,181 @@ TEST(activities_that_send_too_much_fail_for_good)
         world_free(w);
     }
 }
+
+static const struct activity *the_only_activity(struct world *w)
+{
+    CHECK_INT(world_state(w)->activity_count, 1);
+    return world_state(w)->activities[0].record;
+}
+
+TEST(an_activity_is_started_once_but_the_same_poll_gets_the_same_answer)
+{
+    static const char *const polls[] = { "poll", "poll", "other", "" };
+    struct task_ref          token, first = { 0 };
+    struct world            *w = begun(&token);
+    command_activity(w, world_completion(w, token), "a");
+    CHECK_INT(world_send(w), ST_OK);
+    struct store_ready row = *world_find_ready(w, STORE_TASK_ACTIVITY);
+    for (size_t i = 0; i < ARRAY_COUNT(polls); i++) {
+        struct workflow_request *request = world_request(w, ACTIVITY_TASK_START);
+        request->task = row;
+        request->poll.identity = BYTES("worker");
+        request->poll.request_id = bytes_of_text(polls[i]);
+        world_step(w, world_current(w));
+        CHECK(request->stale == (i >= 2));
+        CHECK(w->last_changed == (i == 0));
+        if (i >= 2)
+            continue;
+        const struct workflowservice_PollActivityTaskQueueResponse *task = request->response;
+        struct task_ref                                             ref;
+        CHECK_BYTES(task->activity_id, BYTES("a"));
+        CHECK_INT(task_token_decode(task->task_token, &w->arena, &ref, &request->base.error), ST_OK);
+        CHECK(i == 0 || (ref.stamp == first.stamp && ref.attempt == first.attempt));
+        first = ref;
+        w->now += NS_PER_S;
+    }
+    world_free(w);
+}
+
+TEST(a_start_without_a_name_is_never_repeated)
+{
+    struct world *w = world_new(1);
+    world_start(w);
+    struct store_ready row = *world_find_ready(w, STORE_TASK_WORKFLOW);
+    for (int i = 0; i < 2; i++) {
+        struct workflow_request *request = world_request(w, WORKFLOW_TASK_START);
+        request->task = row;
+        world_step(w, world_current(w));
+        CHECK(request->stale == (i == 1));
+    }
+    CHECK_INT(world_terminate(w), ST_OK);
+    struct workflow_request *request = world_request(w, WORKFLOW_TASK_START);
+    request->task = row;
+    world_step(w, world_current(w));
+    CHECK(request->stale && !w->last_changed);
+    world_free(w);
+}
+
+TEST(tokens_are_of_one_kind_only)
+{
+    struct task_ref token;
+    struct world   *w = begun(&token);
+    token.kind = STORE_TASK_ACTIVITY;
+    world_completion(w, token);
+    CHECK_INT(world_send(w), ST_NOT_FOUND);
+    token.kind = STORE_TASK_WORKFLOW;
+    token.is_query = true;
+    world_completion(w, token);
+    CHECK_INT(world_send(w), ST_NOT_FOUND);
+    token.is_query = false;
+    command_activity(w, world_completion(w, token), "a");
+    CHECK_INT(world_send(w), ST_OK);
+    struct activity_ref ref = world_poll_activity(w);
+    ref.task.kind = STORE_TASK_WORKFLOW;
+    CHECK_INT(world_activity_complete(w, ref), ST_NOT_FOUND);
+    ref.task.kind = STORE_TASK_ACTIVITY;
+    CHECK_INT(world_terminate(w), ST_OK);
+    CHECK_INT(world_activity_complete(w, ref), ST_NOT_FOUND);
+    CHECK_TEXT(w->request.base.error.message, "workflow execution already completed");
+    world_free(w);
+}
+
+TEST(too_large_a_result_by_id_of_what_has_not_started_is_only_refused)
+{
+    struct task_ref token;
+    struct world   *w = begun(&token);
+    command_activity(w, world_completion(w, token), "a");
+    CHECK_INT(world_send(w), ST_OK);
+    w->limits.payload_size_max = 10;
+    struct activity_ref ref = { .by_id = true, .activity_id = BYTES("a") };
+    struct bytes        large = payloads_of(&w->keep, "\"more than ten bytes\"");
+    CHECK_INT(world_activity(w, ACTIVITY_TASK_COMPLETE, ref, large), ST_INVALID_ARGUMENT);
+    CHECK(!w->last_changed);
+    struct workflow_request *request = world_request(w, ACTIVITY_TASK_FAIL);
+    request->activity = world_poll_activity(w);
+    request = world_request(w, ACTIVITY_TASK_FAIL);
+    request->activity = (struct activity_ref){ .by_id = true, .activity_id = BYTES("a") };
+    request->heartbeat_details = large;
+    request->payload = BYTES_EMPTY;
+    CHECK_INT(world_run_step(w, world_current(w)), ST_OK);
+    const struct workflowservice_RespondActivityTaskFailedResponse *response = w->request.response;
+    CHECK_INT(response->failures_count,
+              1); /* the failure counts; the details are answered as one of their own */
+    CHECK_INT(the_only_activity(w)->attempt, 2);
+    CHECK(!the_only_activity(w)->has_heartbeat_details);
+    world_free(w);
+}
+
+/* The worker learns of each end when its task is over; it may well have asked to cancel what has ended meanwhile. */
+TEST(an_activity_that_ended_unseen_can_be_cancelled)
+{
+    for (int way = 0; way < 4; way++) {
+        struct task_ref                                             token;
+        struct world                                               *w = begun(&token);
+        struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, token);
+        struct command_ScheduleActivityTaskCommandAttributes *activity = command_activity(w, input, "a");
+        activity->retry_policy = ARENA_NEW(&w->arena, struct common_RetryPolicy);
+        activity->retry_policy->maximum_attempts = 1;
+        activity->start_to_close_timeout = duration_of_ns(&w->arena, 5 * NS_PER_S);
+        CHECK_INT(world_send(w), ST_OK);
+        struct activity_ref ref = world_poll_activity(w);
+        CHECK_INT(world_signal(w, "s", ""), ST_OK);
+        if (way == 3) { /* asked for before */
+            command_cancel_activity(w, world_completion(w, world_poll(w)), 5);
+            CHECK_INT(world_send(w), ST_OK);
+            CHECK_INT(world_signal(w, "s", ""), ST_OK);
+        }
+        token = world_poll(w);
+        if (way == 0)
+            CHECK_INT(world_activity_complete(w, ref), ST_OK);
+        else if (way == 1)
+            CHECK_INT(world_activity_fail(w, ref, app_failure(&w->keep, "f")), ST_OK);
+        else if (way == 2) {
+            world_advance(w, 5 * NS_PER_S);
+            CHECK_INT(world_due(w), 1);
+        } else
+            CHECK_INT(world_activity(w, ACTIVITY_TASK_CANCEL, ref, BYTES_EMPTY), ST_OK);
+        CHECK_INT(world_state(w)->activity_count, 0);
+        command_cancel_activity(w, world_completion(w, token), 5);
+        CHECK_INT(world_send(w), ST_OK);
+        CHECK(strstr(world_history(w, 9), "ACTIVITY_TASK_CANCEL_REQUESTED{5") != NULL);
+        world_free(w);
+    }
+}
+
+TEST(of_timers_that_fired_unseen_the_right_one_is_cancelled)
+{
+    struct task_ref                                             token;
+    struct world                                               *w = begun(&token);
+    struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, token);
+    command_timer(w, input, "a", NS_PER_S);
+    command_timer(w, input, "b", NS_PER_S);
+    command_timer(w, input, "now", 0);
+    input->commands[2].start_timer_command_attributes->start_to_fire_timeout = NULL; /* as much as 0 */
+    CHECK_INT(world_send(w), ST_OK);
+    CHECK_INT(world_due(w), 1);
+    token = world_poll(w);
+    world_advance(w, NS_PER_S);
+    world_due(w);
+    command_cancel_timer(w, world_completion(w, token), "b");
+    CHECK_INT(world_send(w), ST_OK);
+    CHECK_TEXT(world_history(w, 11), "11 WORKFLOW_TASK_COMPLETED{9,10}\n12 TIMER_CANCELED{b,6,wftc 11}\n"
+                                     "13 TIMER_FIRED{a,5}\n14 WORKFLOW_TASK_SCHEDULED{queue,1}");
+    world_free(w);
+}
+
+TEST(the_sticky_timeout_is_the_last_one_given)
+{
+    struct task_ref token;
+    struct world   *w = begun(&token);
+    completion_sticky(w, world_completion(w, token));
+    CHECK_INT(world_send(w), ST_OK);
+    CHECK_INT(world_signal(w, "s", ""), ST_OK);
+    token = world_poll(w);
+    struct workflowservice_RespondWorkflowTaskCompletedRequest *input = world_completion(w, token);
+    completion_sticky(w, input);
+    input->sticky_attributes->schedule_to_start_timeout = duration_of_ns(&w->arena, 9 * NS_PER_S);
+    CHECK_INT(world_send(w), ST_OK);
+    CHECK_INT(world_state(w)->sticky_timeout, 9 * NS_PER_S);
+    world_free(w);
+}
