@@ -9,11 +9,18 @@
 
 static void complete_activity(struct sim *sim, void *context);
 
+/* Attempts of its activities may be numbered anew. */
+static bool is_tinkered(const struct task *task)
+{
+    const struct work *work = work_of(task->worker->sim, task->workflow_id);
+    return work != NULL && work->is_tinkered;
+}
+
 static void activity_over(struct sim *sim, void *context, const struct error *error,
                           struct bytes reply UNUSED, struct arena *arena UNUSED)
 {
     struct task *task = context;
-    if (error->code == ST_OK && !task->by_id) {
+    if (error->code == ST_OK && !task->by_id && !is_tinkered(task)) {
         journal_attempt_accepted(sim->journal, task->run_id, task->activity_id, task->attempt);
         misuse_token(task);
     }
@@ -187,7 +194,8 @@ void take_activity(struct worker                                              *w
     task->by_id = sim_chance(sim, 0.2);
     if (response->input.size == 0)
         sim_fail(sim, "activity %.*s came without its input", BYTES_FMT(response->activity_id));
-    journal_attempt_delivered(sim->journal, task->run_id, task->activity_id, task->attempt);
+    if (!is_tinkered(task))
+        journal_attempt_delivered(sim->journal, task->run_id, task->activity_id, task->attempt);
     if (sim_strikes(sim, FAULT_WORKER_DIES)) {
         worker_next(worker, sim_between(sim, NS_PER_S, 30 * NS_PER_S));
         return;

@@ -91,6 +91,7 @@ static void prepared(struct sim *sim, void *context UNUSED, const struct error *
         sim_later(sim, sim_between(sim, 0, sim->configuration.busy ? 100 * NS_PER_MS : 10 * NS_PER_S),
                   client_start, &actors->works[i]);
     visitors_start(sim);
+    tinkerers_start(sim);
 }
 
 static void prepare(struct sim *sim, void *context UNUSED)
@@ -133,7 +134,7 @@ void actors_start(struct sim *sim)
 bool actors_finished(struct sim *sim, bool explain)
 {
     struct actors *actors = actors_of(sim);
-    bool           finished = operators_finished(sim) && visitors_finished(sim);
+    bool           finished = operators_finished(sim) && visitors_finished(sim) && tinkerers_finished(sim);
     for (size_t i = 0; i < actors->work_count; i++) {
         struct work *work = &actors->works[i];
         bool         settled = work->closed && work->interventions == 0;

@@ -92,9 +92,10 @@ struct work {
     unsigned         number;
     char             id[24];
     enum fate        fate;
-    uint32_t         ends;     /* statuses that it may end with, by bit */
-    bool             exact;    /* nobody interferes: it completes, and everything it did is there once */
-    unsigned         failures; /* attempts that fail before one completes */
+    uint32_t         ends;        /* statuses that it may end with, by bit */
+    bool             exact;       /* nobody interferes: it completes, and everything it did is there once */
+    bool             is_tinkered; /* its activities' attempts are not its own matter */
+    unsigned         failures;    /* attempts that fail before one completes */
     unsigned         generations;
     struct operation operations[SIM_OPS_MAX];
     size_t           operation_count;
@@ -114,6 +115,7 @@ struct work {
     unsigned audit_runs, audit_signals[SIM_SIGNALS_MAX], audit_updates[SIM_UPDATES_MAX];
 };
 struct visitors;
+struct tinkerer;
 struct audit;
 struct actors {
     struct sim  *sim;
@@ -123,6 +125,7 @@ struct actors {
     uint64_t     features;
 
     struct visitors *visitors;
+    struct tinkerer *tinkerer;
     struct audit    *audit;
 };
 struct worker {
@@ -190,6 +193,10 @@ void errand_run(struct sim *sim, unsigned method, const void *request, uint32_t 
 /* --- visitors.c: they look at everything, and change what concerns no workflow --- */
 void visitors_start(struct sim *sim);
 bool visitors_finished(const struct sim *sim);
+
+/* --- tinkerers.c: they change options, and set activities back --- */
+void tinkerers_start(struct sim *sim);
+bool tinkerers_finished(const struct sim *sim);
 
 /* --- works.c --- */
 void work_draw(struct sim *sim, struct work *work, unsigned number);

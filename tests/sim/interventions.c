@@ -89,7 +89,8 @@ static void history_read(struct sim *sim, void *context, const struct error *err
     snprintf(request_id, sizeof(request_id), "%s-reset-%u", self->work->id, self->number);
     int64_t point = points[random_below(&sim->random, point_count)];
     bool    reapply = sim_chance(sim, 0.8);
-    ERRAND(sim, ResetWorkflowExecution, CODE(ST_NOT_FOUND), was_reset, self,
+    /* INVALID_ARGUMENT: the task was for an update, and all of it was written at once. */
+    ERRAND(sim, ResetWorkflowExecution, CODE(ST_NOT_FOUND) | CODE(ST_INVALID_ARGUMENT), was_reset, self,
            .workflow_execution = sim_execution(sim, bytes_of_text(self->work->id), self->run_id),
            .reason = BYTES("simulated"), .workflow_task_finish_event_id = point,
            .request_id = sim_text(sim, request_id),

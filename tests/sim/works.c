@@ -86,6 +86,7 @@ void work_draw(struct sim *sim, struct work *work, unsigned number)
     while (!may(sim, fates[work->fate].feature));
     work->ends = fates[work->fate].ends;
     work->exact = work->fate == FATE_COMPLETES;
+    work->is_tinkered = !work->exact && has_feature(sim, FEATURE_OPTIONS);
     work->failures = work->fate == FATE_RETRIED ? (unsigned)sim_between(sim, 1, 2) : 0;
     /* A client's retry of a signal is recognised by the run it reached; so these have one run, and what was reset of it. */
     bool one_run = work->fate != FATE_RETRIED && work->fate != FATE_CRON;
