@@ -77,7 +77,6 @@ struct link_received {
     int64_t                number;   /* of the link, as sealed */
     uint64_t               window;
     uint32_t               group;
-    bool                   is_first; /* of its chain in the batch */
 };
 
 static struct links *links_of(struct lane *lane)
@@ -451,7 +450,8 @@ void link_receive(struct lane *lane, struct request *request, struct chain *chai
     commit_opened(lane);
     mark(link, transfer->number);
     link->last_batch = batch->id;
-    received->is_first = chain->last_batch != batch->id;
+    chain
+        ->pins++; /* until the batch is done with: it may be one without a run, or whose last run goes with the batch */
     /* The answer rests on the link's row also when the target refused and wrote nothing. */
     chain->last_batch = batch->id;
     received->link = link;
@@ -497,11 +497,17 @@ static void unmark(int64_t *number, uint64_t *window, int64_t taken)
     *number = MAX(*number - down, 0);
 }
 
+static void received_done(const struct batch *batch, const struct link_received *received)
+{
+    assert(received->chain->pins != 0);
+    received->chain->pins--;
+    chain_free_if_idle(batch->lane, received->chain);
+}
+
 void link_batch_released(struct batch *batch)
 {
     for (struct link_received *at = batch->received; at != NULL; at = at->next) {
-        if (at->is_first) /* it may be one without a run */
-            chain_free_if_idle(batch->lane, at->chain);
+        received_done(batch, at);
         if (batch->store.outcome == STORE_REFUSED && batch->store.refused[at->group])
             continue;
         at->link->durable_number = at->number;
@@ -556,6 +562,7 @@ void link_chain_refused(struct batch *open, const struct chain *chain)
         }
         *at = received->next;
         forget_received(open, received);
+        received->chain->pins--; /* its caller still works on it */
     }
 }
 
@@ -566,6 +573,7 @@ void link_batch_lost(struct batch *batch)
         at->link->number = at->link->durable_number;
         at->link->window = at->link->durable_window;
         at->link->last_batch = 0;
+        received_done(batch, at);
     }
     acknowledged_again(batch);
 }

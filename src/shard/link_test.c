@@ -151,6 +151,37 @@ TEST(a_message_to_one_run)
     fixture_release(&fixture);
 }
 
+/* Found by the simulator: the batch that received the message was released after the run, and with it its chain, had gone. */
+TEST(a_message_that_is_refused_and_the_end_of_its_target_in_one_batch)
+{
+    for (int moment = 0; moment < 40; moment++) {
+        struct fixture fixture;
+        fixture_init(&fixture, true, 1);
+        open_ledgers(&fixture);
+        CHECK_INT(fixture_call(&fixture, "ledger-2", LEDGER_CLOSE, 50, 0).base.error.code, ST_OK);
+        struct ledger_request *sent = send_amount(&fixture, 1, 2, 100, 5);
+        struct ledger_request
+            *others[40]; /* something is always on its way to the store, so that a batch stays open */
+        for (int i = 0; i < moment; i++) {
+            others[i] = fixture_submit(&fixture, "ledger-5", LEDGER_ADD, 200 + (uint64_t)i, 1);
+            fixture_turn(&fixture);
+            if (i % 3 == 2)
+                (void)store_memory_step(fixture.store.inner);
+        }
+        struct ledger_request *gone = fixture_submit(&fixture, "ledger-2", LEDGER_DELETE, 0, 0);
+        fixture_settle(&fixture);
+        CHECK_INT(sent->base.error.code, ST_OK);
+        CHECK_INT(gone->base.error.code, ST_OK);
+        CHECK_EQ(stored_messages(&fixture), 0);
+        CHECK_EQ(total(&fixture, 1), 0);
+        fixture_forget(sent);
+        fixture_forget(gone);
+        for (int i = 0; i < moment; i++)
+            fixture_forget(others[i]);
+        fixture_release(&fixture);
+    }
+}
+
 /* More messages of one link than a receiver's window and the sender's memory hold. */
 TEST(a_long_queue_of_one_link_arrives_whole)
 {

@@ -85,7 +85,7 @@ struct chain {
     int64_t     last_batch;  /* the last one that wrote any of the runs */
     int64_t
         deleted_batch; /* the last one that deleted one: until it is durable the store is not to be asked */
-    unsigned    pins;  /* loads under way */
+    unsigned    pins;  /* loads under way, messages received in batches that are not durable */
     uint32_t    group; /* in the batch group_batch */
     int64_t     group_batch, joined_batch;
     struct list active; /* in lane->active */
