@@ -10,22 +10,29 @@
 
 struct seen {
     struct bytes                raw;
+    uint64_t                    known; /* since this moment: see oracle->now */
     struct history_HistoryEvent event;
 };
-struct workflow; /* all runs of one id */
 struct run {
     struct table_link link;
     struct oracle    *oracle;
     struct bytes      id;
     struct seen     **events; /* by event id */
     int64_t           capacity, last;
-    struct judge     *judge; /* of all events that are known without a gap */
+    struct bytes      workflow_id; /* empty: not known yet */
+    uint64_t          known, read; /* when somebody heard of it; when its whole history was asked for last */
+    int64_t           read_last;   /* the last event of that */
+    bool              deleted, missing; /* somebody asked to delete it; it was not there */
+    struct judge     *judge;            /* of all events that are known without a gap */
 };
 struct oracle {
     struct arena   arena;
     oracle_report *report;
     void          *context;
-    struct table   runs, operated, delivered;
+    struct table   runs, operated, delivered, deliveries, attempts, pages;
+    struct list    calls, operations, views;
+    uint64_t       now, settled; /* moments: calls and answers, counted */
+    uint64_t       call_count;
     int64_t        timer_late_max; /* 0: not judged */
     uint64_t       judged;
     bool           mute; /* a judge that is only wanted for its result */
@@ -36,6 +43,93 @@ void        oracle_fail(struct oracle *oracle, enum oracle_check check, const ch
 /* Whether somebody was handed the task that this event started. */
 bool oracle_was_delivered(const struct oracle *oracle, struct bytes run_id, int64_t started_event_id);
 bool oracle_has_operated(const struct oracle *oracle, struct bytes workflow_id);
+
+struct run *oracle_run_of(struct oracle *oracle, struct bytes run_id); /* makes it known */
+/* The run is of this workflow. */
+void oracle_run_belongs(struct oracle *oracle, struct run *run, struct bytes workflow_id);
+/* The last event that somebody knew at that moment; 0: none. */
+int64_t oracle_last_known(const struct run *run, uint64_t moment);
+/* Walks all runs; the iterator begins as { 0 }. */
+struct run *oracle_next_run(const struct oracle *oracle, struct table_iterator *iterator);
+static inline const struct history_HistoryEvent *run_event(const struct run *run, int64_t id)
+{
+    return id >= 1 && id < run->capacity && run->events[id] != NULL ? &run->events[id]->event : NULL;
+}
+/* Whether all of its history has been read. */
+bool run_is_complete(const struct run *run);
+
+/* --- calls.c --- */
+
+struct call {
+    struct list             link;
+    uint64_t                number, at;
+    const struct pb_method *method;
+    void                   *request;            /* decoded; NULL: it does not */
+    struct operation       *operation, *update; /* NULL: none */
+};
+/* A task that somebody got, by its token. */
+struct delivery {
+    struct table_link link;
+    struct bytes      token, run_id, activity_id;
+    int64_t           started;
+    int32_t           attempt;
+    bool              of_activity;
+    /* The completion that was accepted. */
+    unsigned     accepted;
+    uint64_t     accepted_at;
+    const void  *request;
+    unsigned     method;
+    bool         left_no_trace;
+    struct bytes tail[2]; /* the Scheduled and Started that had no place yet */
+    size_t       tail_count;
+};
+
+/* --- operations.c: what clients asked for --- */
+
+enum operation_kind {
+    OPERATION_START,
+    OPERATION_SIGNAL,
+    OPERATION_CANCEL,
+    OPERATION_TERMINATE,
+    OPERATION_UPDATE,
+    OPERATION_RESET,
+};
+/* One request with all its repetitions. */
+struct operation {
+    struct list                  link;
+    enum operation_kind          kind;
+    struct bytes                 workflow_id, run_id, key;
+    struct bytes                 name, input; /* of signals */
+    uint64_t                     called, acknowledged;
+    bool                         may_start; /* a signal with start */
+    bool                         doubtful;  /* a repetition ended in doubt, or not at all */
+    unsigned                     open;      /* repetitions without an answer */
+    struct bytes                 ret_run_id;
+    bool                         ret_started;
+    int32_t                      ret_stage;
+    bool                         without_signals; /* a reset that leaves them behind */
+    const struct update_Outcome *ret_outcome;
+    /* Where it took effect; NULL: nowhere. */
+    const struct run *effect_run;
+    int64_t           effect_event;
+};
+void operations_called(struct oracle *oracle, struct call *call);
+void operations_answered(struct oracle *oracle, struct call *call, enum status code, const void *response);
+void operations_audit(struct oracle *oracle);
+void deliveries_audit(struct oracle *oracle);
+
+/* --- view.c: Describe and lists --- */
+
+void view_described(struct oracle *oracle, const struct call *call,
+                    const struct workflowservice_DescribeWorkflowExecutionResponse *response);
+void view_row(struct oracle *oracle, const struct call *call,
+              const struct workflow_WorkflowExecutionInfo *row);
+void views_audit(struct oracle *oracle);
+
+/* --- chain.c: several runs --- */
+
+struct bytes run_next(const struct run *run); /* the run that its closing event names; empty: none */
+void         chain_audit(struct oracle *oracle);
 
 /* --- judge.c: one history, event by event --- */
 
@@ -69,15 +163,21 @@ struct task_judge {
     bool            sticky;
     int64_t         last_started_time; /* of any task: what workflow code knows as now */
     int64_t         heartbeat_since;   /* the first task of an unbroken row of completions that did nothing */
-    int64_t         completed, completed_started; /* the last WorkflowTaskCompleted, and its Started */
-    bool            in_commands;                  /* the commands of `completed` may still come */
-    bool            after_completion; /* what it left may be flushed; nothing was scheduled since */
-    bool            flush_has_ends;
+    int64_t         completed, completed_started,
+        completed_time;    /* the last WorkflowTaskCompleted, and its Started */
+    bool in_commands;      /* the commands of `completed` may still come */
+    bool after_completion; /* what it left may be flushed; nothing was scheduled since */
+    bool flush_has_ends;
     /* How the last task ended, when not by completion; 0 otherwise. */
     int64_t failed;
     int32_t failed_attempt, failed_cause;
     enum { COUNTS_NOT, COUNTS, COUNTS_PERHAPS } failed_counts; /* the next attempt is one more */
     bool needed; /* something happened that workflow code has to see */
+};
+/* A key of memo or search attributes, and its payload's data. */
+struct field {
+    struct list  link;
+    struct bytes key, data;
 };
 struct judge {
     struct run                        *run;
@@ -95,6 +195,7 @@ struct judge {
     int64_t                            cancel_requested, signal_count;
     bool                               paused;
     int32_t                            status;
+    struct list                        memo, attributes; /* struct field */
 };
 struct judge *judge_new(struct run *run);
 void          judge_free(struct judge *judge);

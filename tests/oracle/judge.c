@@ -93,6 +93,8 @@ struct judge *judge_new(struct run *run)
         list_init(&judge->open[kind]);
     list_init(&judge->updates);
     list_init(&judge->signals);
+    list_init(&judge->memo);
+    list_init(&judge->attributes);
     return judge;
 }
 
@@ -110,6 +112,8 @@ void judge_fail(struct judge *judge, enum oracle_check check, const struct histo
 {
     char    text[512];
     va_list arguments;
+    if (judge->run->oracle->mute)
+        return;
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
@@ -117,8 +121,6 @@ void judge_fail(struct judge *judge, enum oracle_check check, const struct histo
                                           event->event_type);
     oracle_fail(judge->run->oracle, check, "run %.*s, event %" PRId64 " (%s): %s", BYTES_FMT(judge->run->id),
                 event->event_id, type == NULL ? "?" : type, text);
-    if (getenv("ORACLE_PRINT") != NULL)
-        oracle_print(judge->run->oracle, judge->run->id, stderr);
 }
 
 /* --- what events begin and end --- */
@@ -193,12 +195,14 @@ static void check_place(struct judge *judge, const struct history_HistoryEvent *
         event->event_id == task->failed + 1 && (flags & EVENT_BUFFERED) == 0)
         judge_fail(judge, ORACLE_TASK_CAUSE, event,
                    "the task was refused for what was buffered: nothing was");
-    /* In one flush the ends come last. While paused nothing is scheduled, and several commits follow each other. */
+    /* In one flush the ends come last. What is older than the completion waited in the buffer; the real start of an
+     * activity is older in any case. While paused nothing is scheduled, and several commits follow each other. */
     if (task->after_completion && !judge->paused && (flags & EVENT_BUFFERED) != 0 &&
         event->event_type != enums_EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED) {
         if ((flags & EVENT_END) != 0)
             task->flush_has_ends = true;
-        else if (task->flush_has_ends)
+        else if (task->flush_has_ends && event_time(event) < task->completed_time &&
+                 event->event_type != enums_EVENT_TYPE_ACTIVITY_TASK_STARTED)
             judge_fail(judge, ORACLE_FLUSH, event, "it comes after the end of something in one flush");
     }
     if (event->event_type == enums_EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED)

@@ -12,6 +12,65 @@ static const struct history_WorkflowExecutionStartedEventAttributes *start_of(co
     return judge->first == NULL ? NULL : judge->first->workflow_execution_started_event_attributes;
 }
 
+/* --- memo and search attributes --- */
+
+/* A null or an empty list takes the key away. */
+static bool removes(const struct common_Payload *payload)
+{
+    for (size_t i = 0; i < payload->metadata_count; i++) {
+        if (bytes_equal_text(payload->metadata[i].key, "encoding") &&
+            bytes_equal_text(payload->metadata[i].value, "binary/null"))
+            return true;
+    }
+    return bytes_equal_text(payload->data, "[]") || bytes_equal_text(payload->data, "null");
+}
+
+static void merge(struct judge *judge, struct list *fields, struct bytes key, struct bytes wire)
+{
+    struct common_Payload payload;
+    struct error          error;
+    struct field         *found = NULL;
+    if (pb_decode(&pb_common_Payload, wire, &judge->arena, &payload, &error) != ST_OK)
+        return;
+    LIST_FOR_EACH (field, fields, struct field, link) {
+        if (bytes_equal(field->key, key))
+            found = field;
+    }
+    if (removes(&payload)) {
+        if (found != NULL)
+            list_remove(&found->link);
+        return;
+    }
+    if (found == NULL) {
+        found = ARENA_NEW(&judge->arena, struct field);
+        found->key = key;
+        list_append(fields, &found->link);
+    }
+    found->data = payload.data;
+}
+
+static void merge_memo(struct judge *judge, struct bytes wire)
+{
+    struct common_Memo memo;
+    struct error       error;
+    if (wire.size == 0 || pb_decode(&pb_common_Memo, wire, &judge->arena, &memo, &error) != ST_OK)
+        return;
+    for (size_t i = 0; i < memo.fields_count; i++)
+        merge(judge, &judge->memo, memo.fields[i].key, memo.fields[i].value);
+}
+
+static void merge_attributes(struct judge *judge, struct bytes wire)
+{
+    struct common_SearchAttributes attributes;
+    struct error                   error;
+    if (wire.size == 0 ||
+        pb_decode(&pb_common_SearchAttributes, wire, &judge->arena, &attributes, &error) != ST_OK)
+        return;
+    for (size_t i = 0; i < attributes.indexed_fields_count; i++)
+        merge(judge, &judge->attributes, attributes.indexed_fields[i].key,
+              attributes.indexed_fields[i].value);
+}
+
 /* --- start --- */
 
 void judge_run_started(struct judge *judge, const struct history_HistoryEvent *event)
@@ -22,6 +81,9 @@ void judge_run_started(struct judge *judge, const struct history_HistoryEvent *e
         return; /* reported already */
     judge->first = event;
     judge->status = enums_WORKFLOW_EXECUTION_STATUS_RUNNING;
+    judge->task.needed = true; /* its code begins */
+    merge_memo(judge, attributes->memo);
+    merge_attributes(judge, attributes->search_attributes);
     bool continued = attributes->continued_execution_run_id.size != 0;
     if (attributes->workflow_type == NULL || attributes->task_queue == NULL ||
         attributes->workflow_id.size == 0 || attributes->first_workflow_task_backoff == NULL ||
@@ -155,15 +217,18 @@ void judge_marker(struct judge *judge, const struct history_HistoryEvent *event)
 
 void judge_upsert(struct judge *judge, const struct history_HistoryEvent *event)
 {
-    judge_command(
-        judge, event,
-        event->upsert_workflow_search_attributes_event_attributes->workflow_task_completed_event_id);
+    const struct history_UpsertWorkflowSearchAttributesEventAttributes *attributes =
+        event->upsert_workflow_search_attributes_event_attributes;
+    judge_command(judge, event, attributes->workflow_task_completed_event_id);
+    merge_attributes(judge, attributes->search_attributes);
 }
 
 void judge_properties(struct judge *judge, const struct history_HistoryEvent *event)
 {
-    judge_command(judge, event,
-                  event->workflow_properties_modified_event_attributes->workflow_task_completed_event_id);
+    const struct history_WorkflowPropertiesModifiedEventAttributes *attributes =
+        event->workflow_properties_modified_event_attributes;
+    judge_command(judge, event, attributes->workflow_task_completed_event_id);
+    merge_memo(judge, attributes->upserted_memo);
 }
 
 /* --- the end --- */

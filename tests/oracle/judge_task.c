@@ -66,6 +66,7 @@ void judge_task_started(struct judge *judge, const struct history_HistoryEvent *
     if (event_time(event) < task->last_started_time)
         judge_fail(judge, ORACLE_BACKWARDS, event, "time goes backwards for workflow code");
     task->state = TASK_STARTED;
+    task->needed = false;
     task->started = event->event_id;
     task->started_time = task->last_started_time = event_time(event);
 }
@@ -93,6 +94,7 @@ void judge_task_completed(struct judge *judge, const struct history_HistoryEvent
         judge_fail(judge, ORACLE_TASK_ENDED, event, "a task is completed that was not started");
     task->state = TASK_NONE;
     task->completed = event->event_id;
+    task->completed_time = event_time(event);
     task->completed_started = attributes->started_event_id;
     task->in_commands = task->after_completion = true;
     task->flush_has_ends = false;

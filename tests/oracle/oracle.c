@@ -45,6 +45,12 @@ struct oracle *oracle_new(oracle_report *report, void *context)
     arena_init(&oracle->arena, SIZE_MAX);
     table_init(&oracle->runs);
     table_init(&oracle->operated);
+    table_init(&oracle->deliveries);
+    table_init(&oracle->attempts);
+    table_init(&oracle->pages);
+    list_init(&oracle->calls);
+    list_init(&oracle->operations);
+    list_init(&oracle->views);
     table_init(&oracle->delivered);
     return oracle;
 }
@@ -61,6 +67,9 @@ void oracle_free(struct oracle *oracle)
     }
     table_release(&oracle->runs);
     table_release(&oracle->operated);
+    table_release(&oracle->deliveries);
+    table_release(&oracle->attempts);
+    table_release(&oracle->pages);
     table_release(&oracle->delivered);
     arena_release(&oracle->arena);
     free(oracle);
@@ -141,7 +150,7 @@ struct run *oracle_run(const struct oracle *oracle, struct bytes run_id)
     return NULL;
 }
 
-static struct run *run_of(struct oracle *oracle, struct bytes run_id)
+struct run *oracle_run_of(struct oracle *oracle, struct bytes run_id)
 {
     struct run *run = oracle_run(oracle, run_id);
     if (run != NULL)
@@ -149,9 +158,35 @@ static struct run *run_of(struct oracle *oracle, struct bytes run_id)
     run = ARENA_NEW(&oracle->arena, struct run);
     run->oracle = oracle;
     run->id = arena_copy(&oracle->arena, run_id);
+    run->known = oracle->now;
     run->judge = judge_new(run);
     table_insert(&oracle->runs, &run->link, hash_bytes(run_id));
     return run;
+}
+
+void oracle_run_belongs(struct oracle *oracle, struct run *run, struct bytes workflow_id)
+{
+    if (run->workflow_id.size == 0)
+        run->workflow_id = arena_copy(&oracle->arena, workflow_id);
+}
+
+struct run *oracle_next_run(const struct oracle *oracle, struct table_iterator *iterator)
+{
+    struct table_link *at = table_iterate(&oracle->runs, iterator);
+    return at == NULL ? NULL : CONTAINER_OF(at, struct run, link);
+}
+
+bool run_is_complete(const struct run *run)
+{
+    return run->read != 0 && !run->missing && run->judge->last == run->last;
+}
+
+int64_t oracle_last_known(const struct run *run, uint64_t moment)
+{
+    int64_t id = run->last;
+    while (id > 0 && (run->events[id] == NULL || run->events[id]->known > moment))
+        id--;
+    return id;
 }
 
 static void make_room(struct run *run, int64_t event_id)
@@ -178,6 +213,7 @@ static void add_event(struct run *run, struct bytes raw, int64_t event_id)
     }
     seen = ARENA_NEW(&oracle->arena, struct seen);
     seen->raw = arena_copy(&oracle->arena, raw);
+    seen->known = oracle->now;
     if (pb_decode(&pb_history_HistoryEvent, seen->raw, &oracle->arena, &seen->event, &error) != ST_OK) {
         oracle_fail(oracle, ORACLE_MALFORMED, "event %" PRId64 " of run %.*s: %s", event_id,
                     BYTES_FMT(run->id), error.message);
@@ -187,11 +223,42 @@ static void add_event(struct run *run, struct bytes raw, int64_t event_id)
     run->last = MAX(run->last, event_id);
 }
 
+static void mentions(struct oracle *oracle, struct bytes run_id, struct bytes workflow_id)
+{
+    if (run_id.size != 0)
+        oracle_run_belongs(oracle, oracle_run_of(oracle, run_id), workflow_id);
+}
+
+/* Other runs that this event names are there. */
+static void note_mentions(struct run *run, const struct history_HistoryEvent *event)
+{
+    struct oracle *oracle = run->oracle;
+    if (event->event_id == 1 && run->judge->first == event) {
+        const struct history_WorkflowExecutionStartedEventAttributes *start =
+            event->workflow_execution_started_event_attributes;
+        oracle_run_belongs(oracle, run, start->workflow_id);
+        mentions(oracle, start->continued_execution_run_id, run->workflow_id);
+        if (start->parent_workflow_execution != NULL)
+            mentions(oracle, start->parent_workflow_execution->run_id,
+                     start->parent_workflow_execution->workflow_id);
+    }
+    if (run->judge->close == event)
+        mentions(oracle, run_next(run), run->workflow_id);
+    if (run->judge->reset == event)
+        mentions(oracle, event->workflow_task_failed_event_attributes->base_run_id, run->workflow_id);
+    if (event->attributes_case == 36 &&
+        event->child_workflow_execution_started_event_attributes->workflow_execution != NULL)
+        mentions(oracle, event->child_workflow_execution_started_event_attributes->workflow_execution->run_id,
+                 event->child_workflow_execution_started_event_attributes->workflow_execution->workflow_id);
+}
+
 /* Judges what is known without a gap by now. */
 static void advance(struct run *run)
 {
     while (run->judge->last < run->last && run->events[run->judge->last + 1] != NULL) {
-        judge_event(run->judge, &run->events[run->judge->last + 1]->event);
+        const struct history_HistoryEvent *event = &run->events[run->judge->last + 1]->event;
+        judge_event(run->judge, event);
+        note_mentions(run, event);
         run->oracle->judged++;
     }
 }
@@ -211,7 +278,7 @@ static size_t count_settled(const struct run *run, const struct history_HistoryE
 void oracle_events(struct oracle *oracle, struct bytes run_id, const struct bytes *events, size_t count,
                    int64_t up_to)
 {
-    struct run                  *run = run_of(oracle, run_id);
+    struct run                  *run = oracle_run_of(oracle, run_id);
     struct history_HistoryEvent *decoded = xcalloc(count + 1, sizeof(*decoded));
     struct arena                 arena;
     size_t                       good = 0;
@@ -271,20 +338,25 @@ uint64_t oracle_judged(const struct oracle *oracle)
     return oracle->judged;
 }
 
-void oracle_print(const struct oracle *oracle, struct bytes run_id, FILE *to)
+static void print_run(const struct run *run, FILE *to)
 {
-    const struct run *run = oracle_run(oracle, run_id);
-    struct buffer     text;
+    struct buffer text;
     buffer_init(&text);
-    for (int64_t id = 1; run != NULL && id <= run->last; id++) {
+    fprintf(to, "run %.*s of %.*s\n", BYTES_FMT(run->id), BYTES_FMT(run->workflow_id));
+    for (int64_t id = 1; id <= run->last; id++) {
         struct error error;
-        if (run->events[id] == NULL) {
-            fprintf(to, "%" PRId64 " unknown\n", id);
-            continue;
-        }
         buffer_clear(&text);
-        if (json_print(&pb_history_HistoryEvent, run->events[id]->raw, 0, &text, &error) == ST_OK)
+        if (run->events[id] == NULL)
+            fprintf(to, "%" PRId64 " unknown\n", id);
+        else if (json_print(&pb_history_HistoryEvent, run->events[id]->raw, 0, &text, &error) == ST_OK)
             fprintf(to, "%.*s\n", (int)text.size, (const char *)text.base);
     }
     buffer_release(&text);
+}
+
+void oracle_print(const struct oracle *oracle, FILE *to)
+{
+    struct table_iterator iterator = { 0 };
+    for (const struct run *run; (run = oracle_next_run(oracle, &iterator)) != NULL;)
+        print_run(run, to);
 }

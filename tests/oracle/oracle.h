@@ -46,13 +46,41 @@
     X(SIGNAL, "E1 signal-twice", "one request id is one signal")                                             \
     X(CANCEL, "E1 cancel-twice", "a run is asked to cancel at most once")                                    \
     X(PAUSE, "L2 pause-order", "pauses and their ends alternate")                                            \
-    X(CLOSE, "L2 close-wrong", "a closing event says the true retry state and next run")
+    X(CLOSE, "L2 close-wrong", "a closing event says the true retry state and next run")                     \
+    X(TASK_TWICE, "E2 task-twice", "a task, and an attempt of an activity, is handed out once")              \
+    X(TASK_EVENTS, "L2 task-events", "a task ends with its Started, and begins where its worker stood")      \
+    X(COMPLETION_TWICE, "E2 completion-twice", "one completion of a task is accepted")                       \
+    X(COMPLETION_LOST, "E2 completion-lost",                                                                 \
+      "history has the completion that was accepted, and its content")                                       \
+    X(VIEW, "L1 view-wrong", "Describe shows what the history up to its length says")                        \
+    X(VIEW_TASK, "W task-missing", "a run that has something to tell has a workflow task")                   \
+    X(STALE, "L1 read-stale", "a read shows all that anybody knew before it was asked")                      \
+    X(ROW, "L4 row-wrong", "a list shows runs as their histories say")                                       \
+    X(START_LOST, "D1 start-lost", "a start that was acknowledged made the run that it named")               \
+    X(START_TWICE, "D3 start-twice", "one request id starts one run; nothing starts unasked")                \
+    X(SIGNAL_LOST, "E1 signal-lost", "a signal that was acknowledged is in history")                         \
+    X(SIGNAL_PHANTOM, "E1 signal-phantom",                                                                   \
+      "a signal in history was sent, and not refused, and is there once")                                    \
+    X(CANCEL_LOST, "E1 cancel-lost",                                                                         \
+      "a cancel request that was acknowledged is in history before what came after")                         \
+    X(TERMINATE_LOST, "E1 terminate-lost", "a run whose termination was acknowledged is closed")             \
+    X(UPDATE_LOST, "E1 update-lost", "what an update's caller was told is in history")                       \
+    X(RESET_LOST, "D1 reset-lost", "a reset that was acknowledged made the run that it named")               \
+    X(ORDER, "L1 order", "what was acknowledged before another call was made comes before it")               \
+    X(TWO_OPEN, "L3 two-open-runs", "of the runs of one workflow id at most one is open at a time")          \
+    X(CHAIN, "L2 chain-broken",                                                                              \
+      "a run and the one that it continues name each other and hand on what they must")                      \
+    X(RESET, "L2 reset-wrong", "a reset run begins with its base's events, and has its signals")             \
+    X(PARENT, "L2 parent-wrong", "parent and child say the same of each other")                              \
+    X(CLOSE_POLICY, "L2 close-policy", "children of a run that closed get what their policy says")           \
+    X(DELIVERY, "E1 delivery-wrong", "what a run sent to another arrives once, and what it is told is true")
 
 enum oracle_check {
 #define X(id, name, text) ORACLE_##id,
     ORACLE_CHECKS(X)
 #undef X
-        ORACLE_CHECK_COUNT
+        ORACLE_CHECK_COUNT,
+    ORACLE_FIRST_OF_CALLS = ORACLE_TASK_TWICE, /* those before concern one history */
 };
 const char *oracle_check_name(enum oracle_check check);
 const char *oracle_check_text(enum oracle_check check);
@@ -82,8 +110,26 @@ void oracle_history(struct oracle *oracle, struct bytes run_id, const struct byt
 const struct history_HistoryEvent *oracle_event(const struct oracle *oracle, struct bytes run_id,
                                                 int64_t event_id);
 int64_t                            oracle_last(const struct oracle *oracle, struct bytes run_id);
+/* --- calls.c: what clients and workers say and hear --- */
+
+/* One call, as its client makes it; the request is encoded. Of one namespace: others' are not shown. Returns its number. */
+uint64_t oracle_call(struct oracle *oracle, unsigned method, struct bytes request);
+/* What the client was told in the end; a reply with ST_OK only. Unless the code is the server's refusal, it may have happened
+ * all the same. A call that is never answered may have happened too. */
+void oracle_answer(struct oracle *oracle, uint64_t call, enum status code, struct bytes reply);
+
+/* --- the end --- */
+
+/* A run whose whole history has not been read since oracle_settle; false when there is none. Who audits reads it (forward,
+ * by its run id, all pages) until there is none; what was deleted may be missing. */
+bool oracle_unread(struct oracle *oracle, struct bytes *ret_workflow_id, struct bytes *ret_run_id);
+/* From now on nothing happens any more but reads. */
+void oracle_settle(struct oracle *oracle);
+/* All runs have been read: judges what one history cannot show. */
+void oracle_audit(struct oracle *oracle);
+
 /* How many events have been judged so far. */
 uint64_t oracle_judged(const struct oracle *oracle);
-/* A run's events as JSON, one a line, as far as they were seen. */
-void oracle_print(const struct oracle *oracle, struct bytes run_id, FILE *to);
+/* All that was seen of every run: its events as JSON, one a line. */
+void oracle_print(const struct oracle *oracle, FILE *to);
 #endif

@@ -215,6 +215,9 @@ void client_updated(struct update *update, const struct update_Outcome *outcome,
 /* --- interventions.c: what befalls a workflow --- */
 void interventions_start(struct work *work);
 
+/* --- reading.c: all runs are read as a whole, and judged together --- */
+void reading_start(struct sim *sim, bool *ret_done);
+
 /* --- program.c --- */
 struct program {
     struct sim             *sim;

@@ -265,7 +265,7 @@ static void count_next(struct audit *audit)
             check_work(sim, &actors->works[i]);
     }
     if (audit->counting > (int32_t)ARRAY_COUNT(names)) {
-        audit->done = true;
+        reading_start(sim, &audit->done);
         return;
     }
     ERRAND(sim, CountWorkflowExecutions, 0, counted, audit,

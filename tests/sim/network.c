@@ -12,6 +12,7 @@ struct sim_call {
     struct heap_link deadline;
     struct sim      *sim;
     unsigned         method, lane;
+    uint64_t         asked; /* the oracle's number */
     sim_answered    *answered;
     void            *context;
     bool             client_left, server_answered;
@@ -71,6 +72,8 @@ static void tell(struct sim_call *self, const struct error *error)
     assert(!self->client_left);
     self->client_left = true;
     heap_remove(&self->sim->network.deadlines, &self->deadline);
+    oracle_answer(journal_oracle(self->sim->journal), self->asked, error->code,
+                  error->code == ST_OK ? self->reply : BYTES_EMPTY);
     self->answered(self->sim, self->context, error, error->code == ST_OK ? self->reply : BYTES_EMPTY,
                    &self->arena);
 }
@@ -116,6 +119,7 @@ void sim_send(struct sim *sim, unsigned method, const void *request, int64_t tim
         .home = runtime_lane(sim->runtime, self->lane),
         .operations = &call_operations,
     };
+    self->asked = oracle_call(journal_oracle(sim->journal), method, self->call.request);
     list_init(&self->link);
     list_append(&sim->network.served, &self->link);
     heap_link_init(&self->deadline);
