@@ -1,0 +1,172 @@
+/* stack.c: the simulated server over the real store. */
+#include "stack.h"
+
+#include <sqlite3.h>
+#include <stdio.h>
+
+#include "store/sqlite.h"
+
+#define OPENS_MAX 50 /* in a row, each of them failed by the plan */
+
+static struct stack *stack_of(struct store *store)
+{
+    return CONTAINER_OF(store, struct stack, store);
+}
+
+static void wake(void *context)
+{
+    system_answer(context);
+}
+
+/* Passes something on and waits for it. */
+static void wait_for(struct stack *stack, struct message *expected)
+{
+    system_await(&stack->answered);
+    stack->answered = false;
+    struct message *message = mailbox_take(&stack->box);
+    assert(message == expected && message->next == NULL);
+}
+
+static void submit(struct store *store, struct store_batch *batch)
+{
+    struct stack   *stack = stack_of(store);
+    struct mailbox *home = batch->home;
+    batch->home = &stack->box;
+    store_submit(stack->inner, batch);
+    wait_for(stack, &batch->message);
+    batch->home = home;
+    if (batch->outcome == STORE_DURABLE)
+        system_note_answer();
+    mailbox_post(home, &batch->message);
+}
+
+static void read(struct store *store, struct store_read *read_)
+{
+    struct stack   *stack = stack_of(store);
+    struct mailbox *home = read_->home;
+    read_->home = &stack->box;
+    store_read(stack->inner, read_);
+    wait_for(stack, &read_->message);
+    read_->home = home;
+    if (read_->status == ST_OK)
+        system_note_answer();
+    mailbox_post(home, &read_->message);
+}
+
+static enum status probe(struct store *store, struct error *error)
+{
+    return store_probe(stack_of(store)->inner, error);
+}
+
+static void statistics(struct store *store, struct store_statistics *ret_statistics)
+{
+    store_statistics(stack_of(store)->inner, ret_statistics);
+}
+
+static void close_store(struct store *store)
+{
+    struct stack *stack = stack_of(store);
+    system_let_copy();
+    store_close(stack->inner);
+    stack->inner = NULL;
+}
+
+/* --- Life and death --- */
+
+static void plan_next(struct stack *stack)
+{
+    struct stack_plan *plan = &stack->plan;
+    system_cut(0, DISK_NOTHING);
+    system_fail(0, SYSTEM_NO_FAULT);
+    if (plan->events == 0)
+        return;
+    uint64_t at = plan->first != 0 ? plan->first : 1 + random_below(&stack->random, plan->distance);
+    plan->events--;
+    plan->first = 0;
+    if (plan->event == STACK_FAULT)
+        system_fail(at, plan->fault);
+    else if (plan->event == STACK_KILL || random_below(&stack->random, 4) == 0)
+        system_kill(at);
+    else
+        system_cut(at, (enum disk_survival)random_below(&stack->random, DISK_SURVIVAL_COUNT));
+}
+
+/* The old process ends; the next one finds what is left. */
+static void die(struct stack *stack)
+{
+    bool struck = system_is_off() || system_has_failed();
+    system_die();
+    if (stack->inner != NULL)
+        store_close(stack->inner);
+    stack->inner = NULL;
+    system_revive();
+    stack->events += struck;
+    if (struck)
+        plan_next(stack);
+}
+
+static struct store *open_store(void *context)
+{
+    struct stack *stack = context;
+    struct error  error;
+    for (int i = 0; i < OPENS_MAX; i++) {
+        struct store_sqlite_options options = {
+            .path = system_path(),
+            .checkpoint_size = (int64_t)(20000 + random_below(&stack->random, 200000)),
+        };
+        /* What SQLite draws, such as the salts of a log, is drawn by our seed. */
+        sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, 1 + (int)random_below(&stack->random, INT32_MAX - 1),
+                             NULL);
+        enum status status = store_sqlite_open(&options, &stack->inner, &error);
+        if (status == ST_OK && !system_is_off()) {
+            stack->answered = true;
+            system_await(&stack->answered);
+            stack->answered = false;
+            return &stack->store;
+        }
+        if (status != ST_OK && !system_is_off() && !system_has_failed())
+            break;
+        stack->opens_failed++;
+        die(stack);
+    }
+    panic("the store does not open: %s", error.message);
+}
+
+static struct store *restart(void *context)
+{
+    struct stack *stack = context;
+    stack->deaths++;
+    die(stack);
+    return open_store(stack);
+}
+
+static bool is_off(void *context UNUSED)
+{
+    return system_is_off();
+}
+
+bool stack_run(struct stack *stack, uint64_t seed, const struct stack_plan *plan, struct system_trace *trace,
+               enum system_flushes flushes)
+{
+    static const struct store_operations operations = {
+        "stack", submit, read, probe, statistics, close_store
+    };
+    const struct sim_disk disk = {
+        .open = open_store, .restart = restart, .is_off = is_off, .context = stack
+    };
+    uint64_t sim_trace_;
+    *stack = (struct stack){ .store.operations = &operations, .plan = *plan };
+    random_seed(&stack->random, seed ^ UINT64_C(0x5EED));
+    mailbox_init(&stack->box, wake, &stack->answered);
+    system_begin(seed, trace, flushes);
+    plan_next(stack);
+    bool good = sim_run(seed, &disk, false, &sim_trace_);
+    if (system_flushed_again()) {
+        snprintf(stack->broken, sizeof(stack->broken), "a flush that failed was tried again");
+        good = false;
+    }
+    if (stack->broken[0] != '\0')
+        fprintf(stderr, "seed %" PRIu64 ": %s\n", seed, stack->broken);
+    system_end();
+    return good;
+}
