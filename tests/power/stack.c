@@ -27,16 +27,48 @@ static void wait_for(struct stack *stack, struct message *expected)
     assert(message == expected && message->next == NULL);
 }
 
+static void plan_next(struct stack *stack)
+{
+    struct stack_plan *plan = &stack->plan;
+    system_cut(0, DISK_NOTHING);
+    system_fail(0, SYSTEM_NO_FAULT);
+    if (plan->events == 0)
+        return;
+    uint64_t at = plan->first != 0 ? plan->first : 1 + random_below(&stack->random, plan->distance);
+    plan->events--;
+    plan->first = 0;
+    if (plan->event == STACK_FAULT)
+        system_fail(at, plan->fault);
+    else if (plan->event == STACK_KILL || random_below(&stack->random, 4) == 0)
+        system_kill(at);
+    else
+        system_cut(at, (enum disk_survival)random_below(&stack->random, DISK_SURVIVAL_COUNT));
+}
+
+/* Something failed, and the process goes on. */
+static void survive_fault(struct stack *stack)
+{
+    if (!system_has_failed() || system_must_stop() || system_is_off() || stack->damaged)
+        return;
+    stack->events++;
+    plan_next(stack);
+}
+
 static void submit(struct store *store, struct store_batch *batch)
 {
     struct stack   *stack = stack_of(store);
     struct mailbox *home = batch->home;
+    bool            must_stop = system_must_stop();
     batch->home = &stack->box;
     store_submit(stack->inner, batch);
     wait_for(stack, &batch->message);
     batch->home = home;
-    if (batch->outcome == STORE_DURABLE)
+    if (batch->outcome == STORE_DURABLE) {
+        stack->went_on = stack->went_on || must_stop;
         system_note_answer();
+    }
+    if (batch->outcome != STORE_UNKNOWN)
+        survive_fault(stack);
     mailbox_post(home, &batch->message);
 }
 
@@ -50,6 +82,8 @@ static void read(struct store *store, struct store_read *read_)
     read_->home = home;
     if (read_->status == ST_OK)
         system_note_answer();
+    stack->damaged = stack->damaged || (read_->status == ST_DATA_LOSS && system_has_failed());
+    survive_fault(stack);
     mailbox_post(home, &read_->message);
 }
 
@@ -73,28 +107,11 @@ static void close_store(struct store *store)
 
 /* --- Life and death --- */
 
-static void plan_next(struct stack *stack)
-{
-    struct stack_plan *plan = &stack->plan;
-    system_cut(0, DISK_NOTHING);
-    system_fail(0, SYSTEM_NO_FAULT);
-    if (plan->events == 0)
-        return;
-    uint64_t at = plan->first != 0 ? plan->first : 1 + random_below(&stack->random, plan->distance);
-    plan->events--;
-    plan->first = 0;
-    if (plan->event == STACK_FAULT)
-        system_fail(at, plan->fault);
-    else if (plan->event == STACK_KILL || random_below(&stack->random, 4) == 0)
-        system_kill(at);
-    else
-        system_cut(at, (enum disk_survival)random_below(&stack->random, DISK_SURVIVAL_COUNT));
-}
-
 /* The old process ends; the next one finds what is left. */
 static void die(struct stack *stack)
 {
     bool struck = system_is_off() || system_has_failed();
+    stack->damaged = false;
     system_die();
     if (stack->inner != NULL)
         store_close(stack->inner);
@@ -140,13 +157,13 @@ static struct store *restart(void *context)
     return open_store(stack);
 }
 
-static bool is_off(void *context UNUSED)
+static bool is_off(void *context)
 {
-    return system_is_off();
+    return system_is_off() || ((struct stack *)context)->damaged;
 }
 
-bool stack_run(struct stack *stack, uint64_t seed, const struct stack_plan *plan, struct system_trace *trace,
-               enum system_flushes flushes)
+bool stack_run(struct stack *stack, const struct sim_options *options, const struct stack_plan *plan,
+               struct system_trace *trace, enum system_flushes flushes)
 {
     static const struct store_operations operations = {
         "stack", submit, read, probe, statistics, close_store
@@ -154,19 +171,26 @@ bool stack_run(struct stack *stack, uint64_t seed, const struct stack_plan *plan
     const struct sim_disk disk = {
         .open = open_store, .restart = restart, .is_off = is_off, .context = stack
     };
-    uint64_t sim_trace_;
+    struct sim_options    on_disk = *options;
+    struct sim_statistics statistics_ = { 0 };
+    struct sim_outcome    outcome;
     *stack = (struct stack){ .store.operations = &operations, .plan = *plan };
-    random_seed(&stack->random, seed ^ UINT64_C(0x5EED));
+    random_seed(&stack->random, options->seed ^ UINT64_C(0x5EED));
     mailbox_init(&stack->box, wake, &stack->answered);
-    system_begin(seed, trace, flushes);
+    system_begin(options->seed, trace, flushes);
     plan_next(stack);
-    bool good = sim_run(seed, &disk, false, &sim_trace_);
-    if (system_flushed_again()) {
-        snprintf(stack->broken, sizeof(stack->broken), "a flush that failed was tried again");
-        good = false;
-    }
-    if (stack->broken[0] != '\0')
-        fprintf(stderr, "seed %" PRIu64 ": %s\n", seed, stack->broken);
+    on_disk.disk = &disk;
+    sim_run(&on_disk, &statistics_, NULL, NULL, &outcome);
+    bool good = outcome.invariant[0] == '\0';
+    if (!good)
+        fprintf(stderr, "seed %" PRIu64 ": %s: %s; the last call that failed: %s\n", options->seed,
+                outcome.invariant, outcome.failure, system_failed_call());
+    if (system_flushed_again()[0] != '\0')
+        fprintf(stderr, "seed %" PRIu64 ": a flush that failed was tried again: %s\n", options->seed,
+                system_flushed_again());
+    if (stack->went_on)
+        fprintf(stderr, "seed %" PRIu64 ": durable although the disk had failed\n", options->seed);
+    good = good && !stack->went_on && system_flushed_again()[0] == '\0';
     system_end();
     return good;
 }

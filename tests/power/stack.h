@@ -1,7 +1,7 @@
 /* stack.h: the real store on the disk of system.h, under the simulated server (tests/sim).
  *
  * Each batch and read is passed to SQLite's threads and waited for. When the process dies, by itself or because the power
- * went, the store is opened again on what was left; when that fails for no reason, `broken` says so.
+ * went, the store is opened again on what was left.
  */
 #ifndef POWER_STACK_H
 #define POWER_STACK_H
@@ -29,9 +29,10 @@ struct stack {
     struct mailbox    box;
     bool              answered;
     uint64_t          events, deaths, opens_failed; /* that came; of which while the store was opened */
-    char              broken[256]; /* what must not happen; "" */
+    bool              damaged; /* a read failed, which SQLite takes for damage: somebody ends the process */
+    bool              went_on; /* something was durable although the disk had failed */
 };
-/* One simulation by the seed; false: it failed, or the store did. */
-bool stack_run(struct stack *stack, uint64_t seed, const struct stack_plan *plan, struct system_trace *trace,
-               enum system_flushes flushes);
+/* One simulation; false: it failed, or the store did, and the standard error says how. */
+bool stack_run(struct stack *stack, const struct sim_options *options, const struct stack_plan *plan,
+               struct system_trace *trace, enum system_flushes flushes);
 #endif

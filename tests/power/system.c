@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -18,7 +19,7 @@
 #define FULL_CALLS     40 /* that fail for want of space, at most */
 #define TICKETS_NO_END UINT32_MAX
 
-const char *const system_fault_names[SYSTEM_FAULT_COUNT] = { "none", "io-error", "full", "short-write" };
+const char *const system_fault_names[SYSTEM_FAULT_COUNT] = { "none", "io", "full", "short", "memory" };
 
 enum role { ROLE_UNKNOWN, ROLE_MAIN, ROLE_WRITER, ROLE_COPIER, ROLE_OTHER };
 static _Thread_local enum role own_role;
@@ -51,7 +52,8 @@ static struct machine {
     enum system_fault    fault;
     unsigned             full_calls;
     bool                 cuts; /* at cut_at, the power; else the process dies there */
-    bool                 off, failed, flushed_again;
+    bool                 off, failed, must_stop;
+    char                 flushed_again[64], failed_call[24]; /* the last one */
     enum role            flush_failed[DISK_NAME_COUNT];
     /* threads */
     uint32_t tickets; /* calls that the copier may still make */
@@ -237,11 +239,11 @@ static bool is_on(void)
 /* --- Faults --- */
 
 /* Whether this call is to fail. `space`: it asks for space. */
-static bool fails(bool space)
+static bool fails(const char *call, bool space)
 {
     if (!machine.watches || machine.off)
         return false;
-    bool wanted = machine.fault == SYSTEM_IO_ERROR || space;
+    bool wanted = machine.fault == SYSTEM_IO_ERROR || (space && machine.fault != SYSTEM_MEMORY);
     if (machine.full_calls != 0 && space) {
         machine.full_calls--;
         return true;
@@ -249,7 +251,8 @@ static bool fails(bool space)
     if (!wanted || machine.fault == SYSTEM_NO_FAULT || ++machine.calls != machine.fail_at)
         return false;
     machine.failed = true;
-    if (machine.fault != SYSTEM_IO_ERROR)
+    snprintf(machine.failed_call, sizeof(machine.failed_call), "%s", call);
+    if (machine.fault == SYSTEM_FULL || machine.fault == SYSTEM_SHORT)
         machine.full_calls = (unsigned)random_below(&machine.random, FULL_CALLS);
     return true;
 }
@@ -306,7 +309,7 @@ static int open_file(const char *path, int flags, mode_t mode)
                  syscall(SYS_access, path, F_OK) != 0;
     if (watched != NOT_WATCHED) {
         take_turn();
-        if (fails(makes || ((flags & O_CREAT) && watched == WATCHED_BESIDE))) {
+        if (fails("open", makes || ((flags & O_CREAT) && watched == WATCHED_BESIDE))) {
             unlock();
             return fail_with(fault_code());
         }
@@ -359,8 +362,10 @@ static ssize_t write_file(int file, const void *data, size_t size, off_t offset)
     size_t                   part = size;
     if (is_file(descriptor)) {
         take_turn();
-        if (fails(true)) {
+        if (fails("write", true)) {
             if (machine.fault != SYSTEM_SHORT || size < 2) {
+                machine.must_stop = machine.must_stop ||
+                                    (machine.fault == SYSTEM_IO_ERROR && role() == ROLE_WRITER);
                 unlock();
                 return fail_with(fault_code());
             }
@@ -391,7 +396,7 @@ static int truncate_file(int file, off_t size)
     const struct descriptor *descriptor = descriptor_of(file);
     if (is_file(descriptor)) {
         take_turn();
-        if (fails(false)) {
+        if (fails("truncate", false)) {
             unlock();
             return fail_with(fault_code());
         }
@@ -427,10 +432,12 @@ static int flush_file(const struct descriptor *descriptor)
     take_turn();
     enum role *failed = &machine.flush_failed[descriptor->name];
     if (!machine.off && (*failed == role() || (*failed != ROLE_UNKNOWN && role() == ROLE_MAIN)))
-        machine.flushed_again = true;
-    if (fails(false)) {
+        snprintf(machine.flushed_again, sizeof(machine.flushed_again), "of store.db%s by %d, failed for %d",
+                 disk_suffixes[descriptor->name], (int)role(), (int)*failed);
+    if (fails("flush", false)) {
         kind = DISK_FLUSH_FAILED;
         *failed = role();
+        machine.must_stop = true;
     }
     if (is_on() && !is_ignored(descriptor))
         apply(&(struct disk_operation){ .kind = kind, .name = descriptor->name });
@@ -447,7 +454,7 @@ static int flush(int file)
         outcome = flush_file(descriptor);
     } else if (descriptor != NULL && descriptor->watched == WATCHED_DIRECTORY) {
         take_turn();
-        outcome = fails(false) ? fail_with(EIO) : 0;
+        outcome = fails("flush-directory", false) ? fail_with(EIO) : 0;
         if (outcome == 0 && is_on() && machine.flushes != SYSTEM_FLUSHES_IGNORED)
             apply(&(struct disk_operation){ .kind = DISK_FLUSH_DIRECTORY });
     }
@@ -472,7 +479,7 @@ int unlink(const char *path)
     enum watched watched = watched_path(path, &name);
     if (watched == WATCHED_FILE && machine.watches) {
         take_turn();
-        if (fails(false)) {
+        if (fails("unlink", false)) {
             unlock();
             return fail_with(fault_code());
         }
@@ -492,26 +499,26 @@ int posix_fallocate(int file, off_t offset UNUSED, off_t size UNUSED)
 {
     lock();
     const struct descriptor *descriptor = descriptor_of(file);
-    bool failed = descriptor != NULL && descriptor->watched == WATCHED_BESIDE && fails(true);
+    bool failed = descriptor != NULL && descriptor->watched == WATCHED_BESIDE && fails("allocate", true);
     unlock();
     return failed ? fault_code() : 0;
 }
 
 /* --- Reads and locks: they can fail, and change nothing --- */
 
-static bool may_read(int file)
+static bool may_read(const char *call, int file)
 {
     lock();
     const struct descriptor *descriptor = descriptor_of(file);
     bool watched = descriptor != NULL && machine.watches && descriptor->watched != NOT_WATCHED;
-    bool failed = watched && fails(false);
+    bool failed = watched && fails(call, false);
     unlock();
     return !failed;
 }
 
 ssize_t pread64(int file, void *to, size_t size, off64_t offset)
 {
-    return may_read(file) ? syscall(SYS_pread64, file, to, size, offset) : fail_with(EIO);
+    return may_read("read", file) ? syscall(SYS_pread64, file, to, size, offset) : fail_with(EIO);
 }
 
 int fcntl64(int file, int command, ...)
@@ -520,14 +527,14 @@ int fcntl64(int file, int command, ...)
     va_start(arguments, command);
     void *argument = va_arg(arguments, void *);
     va_end(arguments);
-    if (!may_read(file))
+    if (!may_read(command == F_SETLK ? "lock" : "control", file))
         return fail_with(command == F_SETLK ? ENOLCK : EIO);
     return (int)syscall(SYS_fcntl, file, command, argument);
 }
 
 void *mmap64(void *at, size_t size, int protection, int flags, int file, off64_t offset)
 {
-    if (!may_read(file)) {
+    if (!may_read("map", file)) {
         errno = ENOMEM;
         return MAP_FAILED;
     }
@@ -536,7 +543,43 @@ void *mmap64(void *at, size_t size, int protection, int flags, int file, off64_t
 
 int fstat64(int file, struct stat64 *status)
 {
-    return may_read(file) ? (int)syscall(SYS_fstat, file, status) : fail_with(EIO);
+    return may_read("stat", file) ? (int)syscall(SYS_fstat, file, status) : fail_with(EIO);
+}
+
+/* --- SQLite's memory --- */
+
+static sqlite3_mem_methods real_memory;
+
+static bool has_memory(void)
+{
+    lock();
+    bool failed = machine.watches && !machine.off && machine.fault == SYSTEM_MEMORY &&
+                  ++machine.calls == machine.fail_at;
+    machine.failed = machine.failed || failed;
+    unlock();
+    return !failed;
+}
+
+static void *take_memory(int size)
+{
+    return has_memory() ? real_memory.xMalloc(size) : NULL;
+}
+
+static void *resize_memory(void *memory, int size)
+{
+    return has_memory() ? real_memory.xRealloc(memory, size) : NULL;
+}
+
+static void replace_memory(void)
+{
+    if (real_memory.xMalloc != NULL)
+        return;
+    sqlite3_config(SQLITE_CONFIG_GETMALLOC, &real_memory);
+    sqlite3_mem_methods methods = real_memory;
+    methods.xMalloc = take_memory;
+    methods.xRealloc = resize_memory;
+    if (sqlite3_config(SQLITE_CONFIG_MALLOC, &methods) != SQLITE_OK)
+        panic("SQLite was used already");
 }
 
 /* --- Life and death --- */
@@ -571,7 +614,7 @@ static void make_directory(void)
 static void start_watching(void)
 {
     machine.watches = true;
-    machine.off = machine.failed = false;
+    machine.off = machine.failed = machine.must_stop = false;
     machine.full_calls = 0;
     machine.tickets = 0;
     machine.gated = machine.writer_rests = machine.copier_rests = false;
@@ -581,11 +624,12 @@ static void start_watching(void)
 void system_begin(uint64_t seed, struct system_trace *trace_, enum system_flushes flushes)
 {
     own_role = ROLE_MAIN;
+    replace_memory();
     machine.trace = trace_;
     machine.flushes = flushes;
     machine.operations = machine.cut_at = machine.calls = machine.fail_at = 0;
     machine.fault = SYSTEM_NO_FAULT;
-    machine.flushed_again = false;
+    machine.flushed_again[0] = '\0';
     random_seed(&machine.random, seed);
     disk_init(&machine.disk, seed);
     make_directory();
@@ -616,6 +660,7 @@ void system_kill(uint64_t operations)
 void system_fail(uint64_t calls, enum system_fault fault)
 {
     machine.fault = fault;
+    machine.failed = false;
     machine.fail_at = calls == 0 ? 0 : machine.calls + calls;
 }
 
@@ -629,19 +674,19 @@ bool system_has_failed(void)
     return machine.failed;
 }
 
-bool system_flushed_again(void)
+const char *system_flushed_again(void)
 {
     return machine.flushed_again;
 }
 
-uint64_t system_operations(void)
+const char *system_failed_call(void)
 {
-    return machine.operations;
+    return machine.failed_call;
 }
 
-uint64_t system_calls(void)
+bool system_must_stop(void)
 {
-    return machine.calls;
+    return machine.must_stop;
 }
 
 void system_die(void)

@@ -25,6 +25,7 @@ enum system_fault {
     SYSTEM_IO_ERROR, /* EIO from whatever the call is */
     SYSTEM_FULL,  /* no space from this write on, until something is removed or some more calls have failed */
     SYSTEM_SHORT, /* a write that is done in part, and then no space */
+    SYSTEM_MEMORY, /* SQLite gets no memory, once */
     SYSTEM_FAULT_COUNT,
 };
 extern const char *const system_fault_names[SYSTEM_FAULT_COUNT];
@@ -46,11 +47,13 @@ void system_kill(uint64_t operations);
 /* The power went, or the process died. */
 bool system_is_off(void);
 /* From now on the `calls`th call fails. */
-void     system_fail(uint64_t calls, enum system_fault fault);
-bool     system_has_failed(void);
-uint64_t system_operations(void), system_calls(void); /* so far */
-/* A flush that failed was tried again: what the store must never do. */
-bool system_flushed_again(void);
+void        system_fail(uint64_t calls, enum system_fault fault);
+bool        system_has_failed(void);
+const char *system_failed_call(void); /* the last one */
+/* A flush that failed was tried again: what the store must never do; says which, "" when none was. */
+const char *system_flushed_again(void);
+/* A change of the disk that the writer asked for failed, or a flush by whomever: nothing may be durable any more. */
+bool system_must_stop(void);
 
 /* The process dies now, if it has not: what it does from now on to its files is lost. Then the directory has what survived:
  * all that the process saw, or after a power cut what that left. */

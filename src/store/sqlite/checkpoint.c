@@ -104,6 +104,19 @@ int sqlite_checkpoint_hook(void *context, sqlite3 *handle UNUSED, const char *da
     return SQLITE_OK;
 }
 
+/* What remains in the log for want of space or because of a reader is not lost: SQLite flushes the log first. */
+static int copy_on(struct sqlite_connection *connection, int mode)
+{
+    int code = sqlite3_wal_checkpoint_v2(connection->handle, NULL, mode, NULL, NULL);
+    int primary = code & 0xFF;
+    return primary == SQLITE_BUSY || primary == SQLITE_LOCKED || primary == SQLITE_FULL ? SQLITE_OK : code;
+}
+
+int sqlite_checkpoint_first(struct sqlite_connection *writer)
+{
+    return copy_on(writer, SQLITE_CHECKPOINT_RESTART);
+}
+
 int sqlite_checkpoint_between(struct sqlite_checkpointer *checkpointer, struct sqlite_connection *writer)
 {
     int failed = atomic_load_explicit(&checkpointer->failed, memory_order_relaxed);
@@ -121,11 +134,7 @@ int sqlite_checkpoint_between(struct sqlite_checkpointer *checkpointer, struct s
     atomic_store(&checkpointer->finish, false);
     if (over)
         checkpointer->limit_pages = pages + pages_of(checkpointer->store->options.log_size_max / 16);
-    int code = sqlite3_wal_checkpoint_v2(writer->handle, NULL,
-                                         over ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL,
-                                         NULL);
+    int code = copy_on(writer, over ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE);
     pthread_mutex_unlock(&checkpointer->copying);
-    int  primary = code & 0xFF;
-    bool harmless = primary == SQLITE_BUSY || primary == SQLITE_LOCKED || primary == SQLITE_FULL;
-    return harmless ? SQLITE_OK : code;
+    return code;
 }

@@ -220,6 +220,9 @@ struct sqlite_checkpointer {
 enum status sqlite_checkpointer_start(struct sqlite_checkpointer *checkpointer, struct sqlite_store *store,
                                       struct error *error) MUST_USE;
 void        sqlite_checkpointer_stop(struct sqlite_checkpointer *checkpointer);
+/* Before anything is read: a process that was killed may have left a commit in the log that it had not flushed. Whoever is
+ * shown it must find it after a power cut, too; and a log whose flush had failed is only in the kernel's cache. */
+int sqlite_checkpoint_first(struct sqlite_connection *writer) MUST_USE;
 /* On the writer's thread, between two transactions. An SQLite result code that is not OK means a failed flush. */
 int sqlite_checkpoint_between(struct sqlite_checkpointer *checkpointer,
                               struct sqlite_connection   *writer) MUST_USE;

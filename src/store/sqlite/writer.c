@@ -408,6 +408,8 @@ enum status sqlite_writer_open(struct sqlite_writer *writer, struct sqlite_store
     mailbox_init(&writer->requests, wake, &writer->wake);
     enum status status = sqlite_connection_open(&writer->connection, store->file.path, CACHE_KIB,
                                                 store->options.busy_ms, error);
+    if (status == ST_OK && sqlite_checkpoint_first(&writer->connection) != SQLITE_OK)
+        status = sqlite_error(&writer->connection, ST_UNAVAILABLE, "cannot copy the log into", error);
     if (status == ST_OK)
         status = sqlite_migrate(&writer->connection, error);
     if (status == ST_OK)
