@@ -11,6 +11,8 @@
 #include "replay.h"
 #include "stack.h"
 
+#define SEED_SECONDS_MAX 600 /* then it hangs, and ends by a signal */
+
 static const char usage[] =
     "usage: perdure-power COMMAND [--seed S] [--jobs J] [--verbose]\n"
     "  cuts [--points N]     records runs and cuts the power before every change of the disk, until N images "
@@ -20,7 +22,7 @@ static const char usage[] =
     "  every [--stride K] [--fault ..]   the Kth, 2Kth, .. call of one small run fails, until one has fewer\n"
     "  --events N            cuts, kills or faults in each run\n"
     "  --repeats N           cuts: how often what survives is drawn at each point\n"
-    "  --flushes normal|none a disk that takes no notice of flushes: to see that this is found\n";
+    "  --flushes normal|none a disk that takes no notice of flushes: exit 0 when that is found\n";
 
 struct share { /* of a process */
     uint64_t             seed, runs, failed, events, deaths, opens;
@@ -112,6 +114,7 @@ static void work(const struct command *command, struct share *share)
 {
     int64_t begin = cpu_ns() - share->cpu_ns;
     for (; !is_over(command, share, share->seed); share->seed += command->jobs) {
+        alarm(SEED_SECONDS_MAX);
         command->run(command, share, share->seed);
         share->cpu_ns = cpu_ns() - begin;
     }
@@ -223,6 +226,8 @@ static int run_all(const struct command *command)
     }
     sum_up(command, shares, &sum);
     print(command, &sum);
+    if (command->flushes != SYSTEM_FLUSHES_DONE)
+        return sum.counts.lost != 0 ? 0 : 1;
     return sum.failed == 0 ? 0 : 1;
 }
 
