@@ -30,16 +30,24 @@ async def record(number: int) -> str:
     )
     os.write(JOURNAL, line.encode())
     os.fsync(JOURNAL)
+    activity.heartbeat(number)
     return f"{number}:{info.attempt}"
+
+
+@activity.defn
+async def double(number: int) -> int:
+    return 2 * number
 
 
 @workflow.defn
 class Helper:
-    """A child that takes a timer's time, so that the server may die while it runs."""
+    """A child that takes a timer's time in each of its runs, so that the server may die while it runs."""
 
     @workflow.run
-    async def run(self, number: int) -> int:
+    async def run(self, number: int, more: int) -> int:
         await workflow.sleep(0.05)
+        if more:
+            workflow.continue_as_new(args=[number, more - 1])
         return number
 
 
@@ -47,10 +55,22 @@ class Helper:
 class Ledger:
     def __init__(self) -> None:
         self.numbers: list[int] = []
+        self.kept: list[int] = []
 
     @workflow.signal
     def add(self, number: int) -> None:
         self.numbers.append(number)
+
+    @workflow.query
+    def taken(self) -> list[int]:
+        return self.numbers
+
+    @workflow.update
+    async def keep(self, number: int) -> int:
+        self.kept.append(number)
+        place = len(self.kept)
+        await workflow.sleep(0.01)
+        return place
 
     @workflow.run
     async def run(self, hand_queue: str, count: int) -> list[str]:
@@ -67,13 +87,19 @@ class Ledger:
                     retry_policy=retry,
                     task_queue=hand_queue if by_hand else None,
                     start_to_close_timeout=timedelta(seconds=2),
+                    heartbeat_timeout=timedelta(seconds=2),
                 )
             )
+            doubled = await workflow.execute_local_activity(
+                double, self.numbers[index], start_to_close_timeout=timedelta(seconds=2)
+            )
+            assert doubled == 2 * self.numbers[index]
             if index % 4 == 3:
-                told = await workflow.execute_child_workflow(Helper.run, self.numbers[index])
+                told = await workflow.execute_child_workflow(Helper.run, args=[self.numbers[index], 1])
                 assert told == self.numbers[index]
             if index % 4 == 1:
                 await workflow.sleep(0.2)
+        await workflow.wait_condition(workflow.all_handlers_finished)
         return results
 
 
@@ -87,7 +113,7 @@ async def main(address: str, queue: str, journal: str) -> None:
         client,
         task_queue=queue,
         workflows=[Ledger, Helper],
-        activities=[record],
+        activities=[record, double],
         workflow_runner=UnsandboxedWorkflowRunner(),
     ):
         print("ready", flush=True)

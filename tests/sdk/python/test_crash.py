@@ -1,11 +1,15 @@
 """The server is killed with SIGKILL again and again under load; nothing that it acknowledged may be lost or done twice.
 
-A driver starts workflows, signals them and completes some of their activities by hand. Every call that was acknowledged
-is in its journal, on disk, before the driver goes on. Workers of two SDKs run the rest and keep journals of their own.
-At the end each journal is compared with the histories:
+A driver starts workflows, signals, updates, queries and resets them and completes some of their activities by hand. Every
+call that was acknowledged is in its journal, on disk, before the driver goes on. Workers of three SDKs run the rest (activities that
+beat, local ones, timers, children that continue as new) and keep journals of their own. At the end each journal is compared with the
+histories, and the store with itself (`perdure store verify`):
 
 - every acknowledged start is one run, the one whose id was given, and it completed;
 - every acknowledged signal is in that run's history exactly once, in order;
+- every acknowledged update is in that run's history exactly once, accepted and completed, with the result that was told;
+- a query saw every signal that had been acknowledged before it;
+- every acknowledged reset is one run, which has the signals again and completed, and the run it is of is what it was;
 - every acknowledged completion is in history exactly once, with the result that was sent;
 - every child of a workflow was started once and ended once;
 - no attempt of an activity was handed out twice; no timer fired early.
@@ -39,6 +43,7 @@ DRIVERS = 24
 HANDS = 6
 SIGNALS = 8
 UP_SECONDS = (0.05, 1.1)
+RESET_EACH = 5
 SETTLE_SECONDS_MAX = 120.0
 AMBIGUOUS = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.ABORTED, Code.RESOURCE_EXHAUSTED)
 AS_CLI = {"metadata": (("client-name", "temporal-cli"), ("client-version", "1.0.0"))}
@@ -149,6 +154,57 @@ class Driver:
                 request_id=request_id,
             )
             self.journal.write("signalled", run=response.run_id, number=number)
+            if number % 3 == 1:
+                await self.update(execution, number)
+            if number % 4 == 2:
+                await self.query(execution, number)
+        await self.until_finished(execution)
+        if int(workflow_id.rsplit("-", 1)[1]) % RESET_EACH == 0:
+            await self.reset(execution)
+
+    async def update(self, execution: dict, number: int) -> None:
+        """An update may be lost with the server before it is accepted, so it is sent again with its id."""
+        update_id = uuid.uuid4().hex
+        outcome = None
+        while outcome is None:
+            answer = await self.until_acknowledged(
+                "UpdateWorkflowExecution",
+                _seconds=5,
+                workflow_execution=execution,
+                wait_policy={"lifecycle_stage": "UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED"},
+                request={"meta": {"update_id": update_id}, "input": {"name": "keep", "args": payloads(number)}},
+            )
+            if answer.HasField("outcome"):
+                outcome = answer.outcome
+        assert outcome.HasField("success"), outcome
+        place = payload_value(outcome.success.payloads[0])
+        self.journal.write("updated", run=execution["run_id"], update=update_id, place=place)
+
+    async def query(self, execution: dict, number: int) -> None:
+        answer = await self.until_acknowledged(
+            "QueryWorkflow", _seconds=5, execution=execution, query={"query_type": "taken"}
+        )
+        taken = payload_value(answer.query_result.payloads[0])
+        assert taken == list(range(len(taken))), taken
+        self.journal.write("queried", run=execution["run_id"], number=number, taken=len(taken))
+
+    async def reset(self, execution: dict) -> None:
+        """To the first workflow task: everything that was sent comes again."""
+        page = await self.until_acknowledged(
+            "GetWorkflowExecutionHistory", _seconds=5, execution=execution, maximum_page_size=1000
+        )
+        point = next(event.event_id for event in page.history.events if types([event]) == ["WftCompleted"])
+        response = await self.until_acknowledged(
+            "ResetWorkflowExecution",
+            _seconds=3,
+            workflow_execution=execution,
+            workflow_task_finish_event_id=point,
+            request_id=uuid.uuid4().hex,
+        )
+        self.journal.write("reset", id=execution["workflow_id"], base=execution["run_id"], run=response.run_id)
+        await self.until_finished(execution | {"run_id": response.run_id})
+
+    async def until_finished(self, execution: dict) -> None:
         while True:
             page = await self.until_acknowledged(
                 "GetWorkflowExecutionHistory",
@@ -159,8 +215,8 @@ class Driver:
             )
             if page.history.events:
                 break
-        assert types(page.history.events) == ["Completed"], f"{workflow_id}: {page.history.events}"
-        self.journal.write("finished", run=response.run_id)
+        assert types(page.history.events) == ["Completed"], f"{execution}: {page.history.events}"
+        self.journal.write("finished", run=execution["run_id"])
 
     async def complete_by_hand(self) -> None:
         """Polls the hand queue and completes what it gets, like a worker that keeps books."""
@@ -227,6 +283,18 @@ async def whole_history(rpc: Rpc, workflow_id: str, run_id: str) -> list:
             return events
 
 
+def verify_updates(events: list, updates: list[dict]) -> None:
+    for update in updates:
+        accepted = [e for e in events if attributes_of(e, "UpdateAccepted", "protocol_instance_id") == update["update"]]
+        ended = [e for e in events if types([e]) == ["UpdateCompleted"] and attributes(e).meta.update_id == update["update"]]
+        assert len(accepted) == len(ended) == 1, f"{update}: {len(accepted)} times accepted, {len(ended)} times completed"
+        assert payload_value(attributes(ended[0]).outcome.success.payloads[0]) == update["place"]
+
+
+def attributes_of(event, kind: str, name: str):
+    return getattr(attributes(event), name) if types([event]) == [kind] else None
+
+
 def verify_run(events: list, signals: list[int], completions: list[dict]) -> None:
     check_invariants(events)
     assert types(events)[-1] == "Completed"
@@ -275,21 +343,24 @@ def verify_run(events: list, signals: list[int], completions: list[dict]) -> Non
 async def verify(driver: Driver, attempts: list[dict]) -> None:
     journal = driver.journal
     starts = journal.of("started")
-    signalled, completed = journal.by_run("signalled"), journal.by_run("completed")
+    signalled, completed, updated = (journal.by_run(kind) for kind in ("signalled", "completed", "updated"))
+    resets = {entry["id"]: entry["run"] for entry in journal.of("reset")}
     assert len({start["id"] for start in starts}) == len({start["run"] for start in starts}) == len(starts)
     for start in starts:
+        runs = [start["run"]] + ([resets[start["id"]]] if start["id"] in resets else [])
         described = await driver.rpc.DescribeWorkflowExecution(execution={"workflow_id": start["id"]})
-        assert described.workflow_execution_info.execution.run_id == start["run"], (
+        assert described.workflow_execution_info.execution.run_id == runs[-1], (
             "there is another run than the acknowledged one"
         )
-        events = await whole_history(driver.rpc, start["id"], start["run"])
-        verify_run(
-            events,
-            [entry["number"] for entry in signalled.get(start["run"], [])],
-            completed.get(start["run"], []),
-        )
+        for run in runs:
+            sent = signalled.get(start["run"], [])
+            events = await whole_history(driver.rpc, start["id"], run)
+            verify_run(events, [entry["number"] for entry in sent], completed.get(run, []))
+            verify_updates(events, updated.get(run, []))
         listed = await driver.rpc.ListWorkflowExecutions(query=f"WorkflowId = '{start['id']}'")
-        assert [info.execution.run_id for info in listed.executions] == [start["run"]]
+        assert {info.execution.run_id for info in listed.executions} == set(runs)
+    for query in journal.of("queried"):
+        assert query["taken"] > query["number"], f"a query did not see an acknowledged signal: {query}"
     twice = [
         key
         for key, number in Counter((e["run"], e["activity"], e["attempt"]) for e in attempts).items()
@@ -302,50 +373,38 @@ def read_journal(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def worker_commands(directory: Path) -> dict[str, list[str]]:
+    """The workers, prepared: each takes an address, a task queue and a journal."""
+    here = Path(__file__).resolve().parent
+    go_worker = directory / "crashworker"
+    subprocess.run(
+        ["go", "build", "-o", str(go_worker), "./cmd/crashworker"], cwd=here.parent / "go", check=True
+    )
+    typescript = here.parent / "typescript"
+    if not (typescript / "node_modules").exists():
+        subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=typescript, check=True)
+    return {
+        "python": [sys.executable, str(here / "crash_worker.py")],
+        "go": [str(go_worker)],
+        "typescript": ["node", str(typescript / "crash_worker.js")],
+    }
+
+
 @pytest.mark.crash
 def test_killed_a_hundred_times(tmp_path):
     kills = int(os.environ.get("PERDURE_KILLS", "100"))
     seed = int(os.environ.get("PERDURE_SEED") or random.SystemRandom().randrange(1 << 31))
     print(f"PERDURE_SEED={seed} PERDURE_KILLS={kills}")
-    here = Path(__file__).resolve().parent
-    go_worker = tmp_path / "crashworker"
-    subprocess.run(
-        ["go", "build", "-o", str(go_worker), "./cmd/crashworker"], cwd=here.parent / "go", check=True
-    )
+    commands = worker_commands(tmp_path)
     server = server_module.Server()
     server.start()
     workers: list[WorkerProcess] = []
-    journals = {name: tmp_path / f"{name}.jsonl" for name in ("python", "go")}
-    queues = {name: f"crash-{name}-{seed}" for name in journals}
+    journals = {name: tmp_path / f"{name}.jsonl" for name in commands}
+    queues = {name: f"crash-{name}-{seed}" for name in commands}
     try:
-        workers.append(
-            WorkerProcess(
-                "Python",
-                [
-                    sys.executable,
-                    str(here / "crash_worker.py"),
-                    server.address,
-                    queues["python"],
-                    str(journals["python"]),
-                ],
-                tmp_path / "python.log",
-            )
-        )
-        workers.append(
-            WorkerProcess(
-                "Go",
-                [
-                    str(go_worker),
-                    "-address",
-                    server.address,
-                    "-queue",
-                    queues["go"],
-                    "-journal",
-                    str(journals["go"]),
-                ],
-                tmp_path / "go.log",
-            )
-        )
+        for name, command in commands.items():
+            arguments = [*command, server.address, queues[name], str(journals[name])]
+            workers.append(WorkerProcess(name, arguments, tmp_path / f"{name}.log"))
 
         async def body() -> Driver:
             driver = Driver(server.address, Journal(tmp_path / "driver.jsonl"), seed)
@@ -360,11 +419,17 @@ def test_killed_a_hundred_times(tmp_path):
             return driver
 
         driver = asyncio.run(body())
-        journal = driver.journal
-        print({kind: len(journal.of(kind)) for kind in ("started", "signalled", "handed", "completed")})
-        assert journal.of("completed") and all(path.exists() for path in journals.values()), (
-            "both SDKs and the hand worker took part"
+        kinds = Counter(entry["kind"] for entry in driver.journal.entries)
+        print(dict(kinds))
+        for kind in ("updated", "queried", "reset", "completed"):
+            assert kinds[kind], f"nothing was {kind}"
+        assert all(path.exists() for path in journals.values()), "all SDKs and the hand worker took part"
+        server.stop()
+        verified = subprocess.run(
+            [str(server_module.server_binary()), "store", "verify", str(server.store)], capture_output=True, text=True
         )
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+        print(verified.stdout.strip().splitlines()[-1])
     finally:
         for worker in workers:
             worker.stop()

@@ -7,7 +7,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"log"
 	"os"
@@ -49,19 +48,42 @@ func (j *journal) record(ctx context.Context, number int) (string, error) {
 	if err := j.file.Sync(); err != nil {
 		return "", err
 	}
+	activity.RecordHeartbeat(ctx, number)
 	return fmt.Sprintf("%d:%d", number, info.Attempt), nil
 }
 
+func double(_ context.Context, number int) (int, error) { return 2 * number, nil }
+
 func ledger(ctx workflow.Context, handQueue string, count int) ([]string, error) {
-	numbers := workflow.GetSignalChannel(ctx, "add")
+	var taken, kept []int
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for signals := workflow.GetSignalChannel(ctx, "add"); ; {
+			var number int
+			signals.Receive(ctx, &number)
+			taken = append(taken, number)
+		}
+	})
+	if err := workflow.SetQueryHandler(ctx, "taken", func() ([]int, error) { return append([]int{}, taken...), nil }); err != nil {
+		return nil, err
+	}
+	if err := workflow.SetUpdateHandler(ctx, "keep", func(ctx workflow.Context, number int) (int, error) {
+		kept = append(kept, number)
+		place := len(kept)
+		return place, workflow.Sleep(ctx, 10*time.Millisecond)
+	}); err != nil {
+		return nil, err
+	}
 	retry := &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, BackoffCoefficient: 1}
-	own := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: 2 * time.Second, RetryPolicy: retry})
+	own := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: 2 * time.Second, HeartbeatTimeout: 2 * time.Second, RetryPolicy: retry})
 	byHand := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: 2 * time.Second, RetryPolicy: retry, TaskQueue: handQueue})
+		StartToCloseTimeout: 2 * time.Second, HeartbeatTimeout: 2 * time.Second, RetryPolicy: retry, TaskQueue: handQueue})
+	local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: 2 * time.Second})
 	var results []string
 	for index := 0; index < count; index++ {
-		var number int
-		numbers.Receive(ctx, &number)
+		if err := workflow.Await(ctx, func() bool { return len(taken) > index }); err != nil {
+			return nil, err
+		}
+		number := taken[index]
 		var result string
 		var future workflow.Future
 		if index%3 == 2 {
@@ -73,9 +95,16 @@ func ledger(ctx workflow.Context, handQueue string, count int) ([]string, error)
 			return nil, err
 		}
 		results = append(results, result)
+		var doubled int
+		if err := workflow.ExecuteLocalActivity(local, double, number).Get(ctx, &doubled); err != nil {
+			return nil, err
+		}
+		if doubled != 2*number {
+			return nil, fmt.Errorf("twice %d is not %d", number, doubled)
+		}
 		if index%4 == 3 {
 			var told int
-			if err := workflow.ExecuteChildWorkflow(ctx, "Helper", number).Get(ctx, &told); err != nil {
+			if err := workflow.ExecuteChildWorkflow(ctx, "Helper", number, 1).Get(ctx, &told); err != nil {
 				return nil, err
 			}
 			if told != number {
@@ -88,29 +117,32 @@ func ledger(ctx workflow.Context, handQueue string, count int) ([]string, error)
 			}
 		}
 	}
-	return results, nil
+	return results, workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
 }
 
-// helper is a child that takes a timer's time, so that the server may die while it runs.
-func helper(ctx workflow.Context, number int) (int, error) {
-	return number, workflow.Sleep(ctx, 50*time.Millisecond)
+// helper is a child that takes a timer's time in each of its runs, so that the server may die while it runs.
+func helper(ctx workflow.Context, number, more int) (int, error) {
+	if err := workflow.Sleep(ctx, 50*time.Millisecond); err != nil || more == 0 {
+		return number, err
+	}
+	return 0, workflow.NewContinueAsNewError(ctx, "Helper", number, more-1)
 }
 
 func main() {
-	address := flag.String("address", "", "the server's")
-	queue := flag.String("queue", "", "the task queue to serve")
-	path := flag.String("journal", "", "the file that every execution is written to")
-	flag.Parse()
-	file, err := os.OpenFile(*path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if len(os.Args) != 4 {
+		log.Fatal("usage: crashworker ADDRESS QUEUE JOURNAL")
+	}
+	address, queue, path := os.Args[1], os.Args[2], os.Args[3]
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := client.Dial(client.Options{HostPort: *address, Logger: silent{}})
+	c, err := client.Dial(client.Options{HostPort: address, Logger: silent{}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Close()
-	w := worker.New(c, *queue, worker.Options{})
+	w := worker.New(c, queue, worker.Options{})
 	j := &journal{file: file}
 	w.RegisterWorkflowWithOptions(ledger, workflow.RegisterOptions{Name: "Ledger"})
 	w.RegisterWorkflowWithOptions(helper, workflow.RegisterOptions{Name: "Helper"})
