@@ -33,6 +33,7 @@ struct transfer {
     struct link_out       *sender;
     int32_t                source, target;
     int64_t                number;
+    bool                   decided; /* now or before, or it never can be */
     enum status            answer;
 };
 struct outgoing {
@@ -381,7 +382,8 @@ static struct transfer *transfer_of(struct request *request)
 static void transfer_done(struct request *request)
 {
     struct transfer *transfer = transfer_of(request);
-    transfer->answer = request->error.code;
+    /* What nobody has decided (a damaged row, a read that failed) is no answer, whatever it is called. */
+    transfer->answer = transfer->decided ? request->error.code : ST_UNAVAILABLE;
     transfer->message.run = transfer_answered;
     mailbox_post(&transfer->sender->lane->mailbox, &transfer->message);
 }
@@ -396,6 +398,7 @@ static void transfer_arrived(struct message *message)
     request->done = transfer_done;
     request->command = ENTITY_COMMAND_MESSAGE;
     if (!message_unpack(transfer->request.body, &body) || runtime_kind(lane->runtime, body.kind) == NULL) {
+        transfer->decided = true;
         request_prepare(lane, request);
         lane_fail(lane, request, ST_DATA_LOSS, "a message that cannot be read");
         return;
@@ -412,12 +415,13 @@ static void transfer_arrived(struct message *message)
 
 bool link_is_received(struct lane *lane, struct request *request, int64_t *ret_batch)
 {
-    const struct transfer *transfer = transfer_of(request);
-    const struct link_in  *link = in_get(lane, transfer->source, transfer->target);
-    int64_t                behind = link->number - transfer->number;
+    struct transfer      *transfer = transfer_of(request);
+    const struct link_in *link = in_get(lane, transfer->source, transfer->target);
+    int64_t               behind = link->number - transfer->number;
     if (MUTANT(message_applied_twice) || behind < 0 ||
         (behind > 0 && behind <= LINK_WINDOW && (link->window >> (behind - 1) & 1) == 0))
         return false;
+    transfer->decided = true;
     *ret_batch = link->last_batch;
     return true;
 }
@@ -439,12 +443,13 @@ static void mark(struct link_in *link, int64_t number)
 void link_receive(struct lane *lane, struct request *request, struct chain *chain,
                   const struct decision *decision)
 {
-    const struct transfer *transfer = transfer_of(request);
-    struct link_in        *link = in_get(lane, transfer->source, transfer->target);
+    struct transfer *transfer = transfer_of(request);
+    struct link_in  *link = in_get(lane, transfer->source, transfer->target);
     if (is_not_now(request->error.code)) { /* it comes again */
         assert(!decision->changes && !decision->creates && decision->message_count == 0);
         return;
     }
+    transfer->decided = true;
     struct batch         *batch = lane->open;
     struct link_received *received = ARENA_NEW(&batch->arena, struct link_received);
     commit_opened(lane);

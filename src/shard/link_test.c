@@ -182,6 +182,39 @@ TEST(a_message_that_is_refused_and_the_end_of_its_target_in_one_batch)
     }
 }
 
+static void damage_a_row(struct store_read *read)
+{
+    if (read->transition_count == 0)
+        return;
+    struct store_transition *row = &read->transitions[0];
+    row->events = arena_copy(read->arena, row->events);
+    ((uint8_t *)row->events.base)[row->events.size / 2] ^= 1;
+}
+
+/* That a target cannot be loaded is no answer of the target's, also when it is its own rows that are damaged. */
+TEST(a_message_to_one_that_cannot_be_loaded_waits)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, false, 2);
+    open_ledgers(&fixture);
+    fixture_crash(&fixture);
+    CHECK_EQ(total(&fixture, 1), 0); /* the sender is in memory, its target is not */
+    fixture.store.tamper = damage_a_row;
+    struct ledger_request *sent = send_amount(&fixture, 1, 2, 100, 5);
+    fixture_settle(&fixture);
+    CHECK_INT(sent->base.error.code, ST_OK);
+    CHECK(fixture.store.tamper == NULL);
+    for (int i = 0; i < 70; i++) { /* the quarantine ends */
+        fixture_advance(&fixture, NS_PER_S);
+        fixture_settle(&fixture);
+    }
+    CHECK_EQ(total(&fixture, 1), -5);
+    CHECK_EQ(total(&fixture, 2), 5);
+    CHECK_EQ(stored_messages(&fixture), 0);
+    fixture_forget(sent);
+    fixture_release(&fixture);
+}
+
 /* More messages of one link than a receiver's window and the sender's memory hold. */
 TEST(a_long_queue_of_one_link_arrives_whole)
 {

@@ -152,13 +152,14 @@ void judge_task_timed_out(struct judge *judge, const struct history_HistoryEvent
         event->workflow_task_timed_out_event_attributes;
     struct task_judge *task = &judge->task;
     check_end(judge, event, attributes->scheduled_event_id, attributes->started_event_id);
-    bool counts = false;
+    bool counts = false, returned = false;
     if (attributes->timeout_type == enums_TIMEOUT_TYPE_START_TO_CLOSE) {
         int64_t took = event_time(event) - task->started_time;
         bool    is_due = took >= task->timeout || event_time(event) - task->heartbeat_since >= HEARTBEATS_MAX;
+        returned = !oracle_was_delivered(judge->run->oracle, judge->run->id, task->started);
         if (task->state != TASK_STARTED)
             judge_fail(judge, ORACLE_TASK_ENDED, event, "start-to-close, and it was not started");
-        else if (!is_due && oracle_was_delivered(judge->run->oracle, judge->run->id, task->started))
+        else if (!is_due && !returned)
             judge_fail(judge, ORACLE_TIMEOUT_EARLY, event, "after %" PRId64 " ns, the timeout is %" PRId64,
                        took, task->timeout);
         counts = is_due; /* a task that never reached its poller comes back as it was */
@@ -169,4 +170,6 @@ void judge_task_timed_out(struct judge *judge, const struct history_HistoryEvent
         judge_fail(judge, ORACLE_TASK_ENDED, event, "timeout type %d", attributes->timeout_type);
     }
     end_without_completion(judge, event, 0, counts);
+    if (returned && task->failed_counts == COUNTS) /* whichever came first */
+        task->failed_counts = COUNTS_PERHAPS;
 }

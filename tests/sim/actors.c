@@ -59,7 +59,8 @@ struct common_WorkflowExecution *sim_execution(struct sim *sim, struct bytes wor
 bool sim_try_again(const struct error *error)
 {
     return error->code == ST_UNAVAILABLE || error->code == ST_DEADLINE_EXCEEDED ||
-           error->code == ST_CANCELLED || error->code == ST_RESOURCE_EXHAUSTED || error->code == ST_INTERNAL;
+           error->code == ST_CANCELLED || error->code == ST_RESOURCE_EXHAUSTED ||
+           error->code == ST_INTERNAL || error->code == ST_DATA_LOSS;
 }
 
 int64_t sim_backoff(struct sim *sim)

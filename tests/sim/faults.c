@@ -43,7 +43,8 @@ void sim_faults_draw(struct sim *sim, const struct sim_options *options, bool ca
         random_seed(random, hash_combine(options->seed, (uint64_t)kind + 1));
         bool   has = draw(random) < kinds[kind].chance;
         double rate = kinds[kind].rate * strength[random_below(random, ARRAY_COUNT(strength))];
-        if (has && !calm && !options->without[kind])
+        bool   is_setting = kinds[kind].rate >= 1; /* not a fault, but what makes the rare common */
+        if (has && (!calm || is_setting) && !options->without[kind])
             sim->faults.rate[kind] = rate;
     }
 }
@@ -64,4 +65,9 @@ bool sim_strikes(struct sim *sim, enum sim_fault kind)
     sim_log(sim, "fault: %s", kinds[kind].name);
     statistics_struck(sim, kind);
     return true;
+}
+
+int64_t sim_fault_between(struct sim *sim, enum sim_fault kind, int64_t low, int64_t high)
+{
+    return low + (int64_t)random_below(&sim->faults.random[kind], (uint64_t)(high - low) + 1);
 }

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "runner.h"
+#include "shrink.h"
 
 static const char usage[] =
     "usage: perdure-sim [--seed S] [--runs N] [--seconds T] [--jobs J]   N seeds from S on, or as many as T "
@@ -13,7 +14,10 @@ static const char usage[] =
     "  --until-failure    ends at the first one\n"
     "  --quiet            failures without the last events before them\n"
     "  --verbose          every event of one seed, on the standard error\n"
+    "  --shrink           the least of a failing seed that fails in the same way, and the command that plays "
+    "it\n"
     "  --without KIND,..  these kinds of faults do not strike; `--without help` lists them\n"
+    "  --only KIND,..     no others do\n"
     "  --workflows N      at most N workflows\n"
     "  --strikes N        faults end after N have struck\n";
 
@@ -32,7 +36,7 @@ static uint64_t number(const char *text)
     return value;
 }
 
-static void without(const char *list, struct sim_options *options)
+static void set_kinds(const char *list, bool value, struct sim_options *options)
 {
     if (strcmp(list, "help") == 0) {
         for (int kind = 0; kind < SIM_FAULT_COUNT; kind++)
@@ -44,14 +48,21 @@ static void without(const char *list, struct sim_options *options)
         enum sim_fault kind = sim_fault_named(at, size);
         if (kind == SIM_FAULT_COUNT)
             refuse("no kind of fault", at);
-        options->without[kind] = true;
+        options->without[kind] = value;
         at += size + (at[size] == ',');
     }
 }
 
+static void only(const char *list, struct sim_options *options)
+{
+    for (int kind = 0; kind < SIM_FAULT_COUNT; kind++)
+        options->without[kind] = true;
+    set_kinds(list, false, options);
+}
+
 struct command {
     struct runner_options runner;
-    bool                  verbose, statistics;
+    bool                  verbose, statistics, shrink;
 };
 
 static void parse_value(const char *name, const char *value, struct command *command)
@@ -70,7 +81,9 @@ static void parse_value(const char *name, const char *value, struct command *com
     else if (strcmp(name, "--strikes") == 0)
         runner->sim.strikes_max = number(value);
     else if (strcmp(name, "--without") == 0)
-        without(value, &runner->sim);
+        set_kinds(value, true, &runner->sim);
+    else if (strcmp(name, "--only") == 0)
+        only(value, &runner->sim);
     else
         refuse("unknown", name);
 }
@@ -83,7 +96,7 @@ static void parse(int argc, char **argv, struct command *command)
     } flags[] = {
         { "--twice", &command->runner.twice },    { "--until-failure", &command->runner.until_failure },
         { "--quiet", &command->runner.quiet },    { "--verbose", &command->verbose },
-        { "--statistics", &command->statistics },
+        { "--statistics", &command->statistics }, { "--shrink", &command->shrink },
     };
     for (int i = 1; i < argc; i++) {
         size_t flag = 0;
@@ -127,6 +140,12 @@ int main(int argc, char **argv)
     log_set_level(LOG_OFF);
     if (command.verbose)
         return play_verbose(&command.runner.sim);
+    if (command.shrink) {
+        if (!shrink(&command.runner.sim))
+            return 0;
+        runner_print_command(&command.runner.sim);
+        return 1;
+    }
     uint64_t failed = runner_play(&command.runner, &statistics, &trace);
     printf("%" PRIu64 " runs from seed %" PRIu64 ", %" PRIu64 " failed, trace %016" PRIx64 "\n",
            statistics.runs, command.runner.sim.seed, failed, trace);

@@ -60,7 +60,8 @@ static void acted(struct sim *sim, void *context, const struct error *error, str
     case ST_DEADLINE_EXCEEDED:
     case ST_CANCELLED:
     case ST_RESOURCE_EXHAUSTED:
-    case ST_INTERNAL: /* it may have happened */
+    case ST_INTERNAL:
+    case ST_DATA_LOSS: /* it may have happened */
         sim_later(sim, sim_between(sim, NS_PER_MS, 500 * NS_PER_MS), act, self);
         return;
     default:

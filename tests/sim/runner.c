@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CPU_SECONDS_MAX 60 /* of one seed: it loops */
+#define CPU_SECONDS_MAX 20 /* of one seed: it loops */
 
 /* What a process tells while it plays, so that it can be read when it has died. */
 struct report {
@@ -108,16 +108,27 @@ void runner_try(const struct sim_options *options, bool twice, struct sim_record
     *ret_outcome = report->outcome;
 }
 
-void runner_print_command(const struct sim_options *options)
+static void print_kinds(const struct sim_options *options)
 {
-    fprintf(stderr, "perdure-sim --seed %" PRIu64, options->seed);
-    const char *separator = " --without ";
+    int without = 0;
+    for (int kind = 0; kind < SIM_FAULT_COUNT; kind++)
+        without += options->without[kind];
+    bool        only = without > SIM_FAULT_COUNT / 2;
+    const char *separator = only ? " --only " : " --without ";
     for (int kind = 0; kind < SIM_FAULT_COUNT; kind++) {
-        if (!options->without[kind])
+        if (options->without[kind] == only)
             continue;
         fprintf(stderr, "%s%s", separator, sim_fault_name((enum sim_fault)kind));
         separator = ",";
     }
+    if (without == SIM_FAULT_COUNT)
+        fprintf(stderr, " --only \"\"");
+}
+
+void runner_print_command(const struct sim_options *options)
+{
+    fprintf(stderr, "perdure-sim --seed %" PRIu64, options->seed);
+    print_kinds(options);
     if (options->workflows_max != 0)
         fprintf(stderr, " --workflows %u", options->workflows_max);
     if (options->strikes_max != UINT64_MAX)

@@ -22,7 +22,7 @@
 #include "statistics.h"
 #include "store/memory.h"
 
-#define SIM_LANES_MAX   3
+#define SIM_LANES_MAX   4
 #define SIM_SIGNALS_MAX 4
 #define SIM_OPS_MAX     6
 #define SIM_QUEUE       "queue"
@@ -68,19 +68,23 @@ void sim_run(const struct sim_options *options, struct sim_statistics *statistic
 
 /* --- store.c: the memory store, or one on a disk, behind faults --- */
 struct sim_store {
-    struct store           store;
-    struct store          *inner;
-    const struct sim_disk *disk; /* NULL: memory */
-    struct sim            *sim;
-    struct mailbox         box;     /* the memory store answers here */
-    struct list            pending; /* struct sim_operation: submitted, not done */
-    struct list            done;    /* done, not yet answered */
-    int64_t                ready_at;
-    int64_t                full_until;
-    bool                   ballast; /* while it is full, a batch that comes again finds room */
-    uint64_t               batches;
+    struct store              store;
+    struct store             *inner;
+    const struct sim_disk    *disk; /* NULL: memory */
+    struct sim               *sim;
+    struct mailbox            box;     /* the memory store answers here */
+    struct list               pending; /* struct sim_operation: submitted, not done */
+    struct list               done;    /* done, not yet answered */
+    int64_t                   ready_at;
+    int64_t                   slow_until, full_until, unreadable_until;
+    bool                      ballast; /* while it is full, a batch that comes again finds room */
+    const struct store_batch *full_batch;
+    unsigned                  aborts; /* so many of the next batches are */
+    uint64_t                  batches;
 };
 void    sim_store_init(struct sim_store *store, struct sim *sim, const struct sim_disk *disk);
+bool    sim_store_is_ready(const struct sim_store *store);
+bool    sim_store_is_unknown(const struct sim_store *store); /* a lane is going to hear that nobody knows */
 bool    sim_store_step(struct sim_store *store);   /* one operation is done; false: none may be now */
 bool    sim_store_answer(struct sim_store *store); /* one answer goes out */
 int64_t sim_store_due(const struct sim_store *store);
@@ -93,9 +97,12 @@ void    sim_store_release(struct sim_store *store);
 typedef void sim_answered(struct sim *sim, void *context, const struct error *error, struct bytes reply,
                           struct arena *arena);
 struct sim_network {
-    struct list served;    /* struct sim_call: the server has it */
-    struct list answered;  /* the answer is on its way */
-    struct heap deadlines; /* of clients that wait */
+    struct list served;                /* struct sim_call: the server has it */
+    struct list answered;              /* the answer is on its way, in order */
+    struct heap travelling, returning; /* requests and answers that take their time */
+    struct heap deadlines;             /* of clients that wait */
+    struct heap expiries;              /* deadlines at the server of calls whose clients do not */
+    int64_t     pollers_gone_until;
 };
 void sim_network_init(struct sim_network *network);
 void sim_network_release(struct sim_network *network);
@@ -103,13 +110,28 @@ void sim_send(struct sim *sim, unsigned method, const void *request, int64_t tim
               void *context);
 /* One client whose deadline has come, or that hangs up, is told so; false: none. */
 bool    sim_network_leave(struct sim *sim);
-bool    sim_network_deliver(struct sim *sim); /* one answer arrives; false: none is on its way */
+bool    sim_network_arrive(struct sim *sim);  /* one late request reaches the server; false: none may now */
+bool    sim_network_deliver(struct sim *sim); /* one answer arrives; false: none may now */
+void    sim_network_turn(struct sim *sim);    /* what may happen to it at any step */
+bool    sim_network_arrives(const struct sim *sim);
+bool    sim_network_returns(const struct sim *sim);
+bool    sim_network_serves(const struct sim *sim);
 int64_t sim_network_due(const struct sim *sim);
 /* The process died: what it was at work on, whose callers see their connections break when a new one serves. */
 void sim_network_crash(struct sim *sim, struct list *ret_broken);
 void sim_network_break(struct list *broken);
+/* The server closes all connections; what it still answers reaches nobody. */
+void sim_network_close(struct sim *sim);
 /* Counts the calls that are under way while a fault of this kind strikes. */
 void sim_network_under_way(const struct sim *sim, uint64_t hit[][SIM_FAULT_COUNT], enum sim_fault kind);
+
+/* --- process.c: the server as a process: how it starts and ends --- */
+void sim_start(struct sim *sim);
+void sim_crash(struct sim *sim);
+void sim_process_turn(struct sim *sim); /* what may happen to it at any step */
+void sim_process_release(struct sim *sim);
+/* Whether what the server does reaches the world: not when it died in the middle of this turn. */
+bool sim_leaves(struct sim *sim);
 
 /* --- world.c: time, lanes, the choice of what happens next --- */
 struct sim_action {
@@ -126,7 +148,7 @@ struct sim_configuration {
 struct sim_lane {
     struct sim *sim;
     bool        woken;
-    int64_t     due;
+    int64_t     due, stalled_until;
 };
 
 struct sim {
@@ -144,14 +166,21 @@ struct sim {
     struct sim_lane           lanes[SIM_LANES_MAX];
     struct heap               actions;
     uint64_t                  action_count;
+    int64_t                   forward; /* how far the wall clock was put forward in all */
     bool                      faulty, fatal, namespace_ready;
-    struct journal           *journal;
-    struct actors            *actors;
-    struct operators         *operators;
-    struct sim_statistics    *statistics;
-    struct sim_recorder      *recorder; /* or NULL */
-    struct sim_hashes        *hashes;   /* or NULL */
-    struct sim_outcome       *outcome;
+    bool                      starting, draining, settling;
+    int64_t                   drain_until;
+    int               leaves; /* so many things more leave the server before it dies; negative: it does not */
+    uint64_t          crash_at;                  /* the step; 0: not planned */
+    unsigned          crashes_planned, in_a_row; /* turns of in_a_row_lane that come next */
+    unsigned          in_a_row_lane;
+    struct journal   *journal;
+    struct actors    *actors;
+    struct operators *operators;
+    struct sim_statistics *statistics;
+    struct sim_recorder   *recorder; /* or NULL */
+    struct sim_hashes     *hashes;   /* or NULL */
+    struct sim_outcome    *outcome;
 };
 bool sim_failed(const struct sim *sim);
 /* Only the first violation counts. `invariant` is a short name: a table of what is found by what goes by it. */
@@ -164,6 +193,8 @@ bool    sim_chance(struct sim *sim, double probability);
 int64_t sim_between(struct sim *sim, int64_t low, int64_t high);
 void    sim_later(struct sim *sim, int64_t delay, void (*run)(struct sim *sim, void *context), void *context);
 void    sim_trace(struct sim *sim, uint64_t value);
+void    sim_pass(struct sim *sim, int64_t duration); /* time goes on, for all clocks */
+void    sim_turn(struct sim *sim, unsigned lane);
 
 /* --- journal.c: what clients and workers saw --- */
 struct journal *journal_new(struct sim *sim);

@@ -3,7 +3,6 @@
 #include <time.h>
 
 #include "base/hash.h"
-#include "engine/workflow.h"
 #include "sim.h"
 
 #define START_NS      (INT64_C(1790000000) * NS_PER_S)
@@ -82,112 +81,14 @@ void sim_later(struct sim *sim, int64_t delay, void (*run)(struct sim *sim, void
     heap_push(&sim->actions, &action->link, sim->now + delay, sim->action_count++);
 }
 
-/* --- the server --- */
-
-static int64_t wall_ns(void *context)
-{
-    return ((struct sim *)context)->wall;
-}
-
-static int64_t monotonic_ns(void *context)
-{
-    return ((struct sim *)context)->monotonic;
-}
-
-static void wake(void *context)
-{
-    ((struct sim_lane *)context)->woken = true;
-}
-
-static void fatal(void *context, const struct error *error UNUSED)
-{
-    ((struct sim *)context)->fatal = true;
-}
-
-static void pass(struct sim *sim, int64_t duration)
+void sim_pass(struct sim *sim, int64_t duration)
 {
     sim->now += duration;
     sim->wall += duration;
     sim->monotonic += duration;
 }
 
-static void wait_for_store(void *context)
-{
-    struct sim *sim = context;
-    if (!sim_store_answer(&sim->store) && !sim_store_step(&sim->store)) {
-        int64_t due = sim_store_due(&sim->store);
-        assert(due != TIME_NEVER);
-        pass(sim, MAX(due - sim->now, INT64_C(0)));
-    }
-}
-
-static void namespace_ready(void *context, const struct error *error)
-{
-    struct sim *sim = context;
-    if (error->code == ST_OK)
-        sim->namespace_ready = true;
-    else
-        api_ensure_namespace(runtime_lane(sim->runtime, 0), BYTES("default"), 24 * 3600 * NS_PER_S,
-                             namespace_ready, sim);
-}
-
-static void boot(struct sim *sim)
-{
-    static const struct entity_kind *kinds[3];
-    kinds[0] = &workflow_kind;
-    kinds[1] = &namespaces_kind;
-    kinds[2] = &task_queue_kind;
-    struct runtime_options options = {
-        .store = &sim->store.store,
-        .clock = { wall_ns, monotonic_ns, sim },
-        .lane_count = sim->configuration.lanes,
-        .memory_limit = sim->configuration.memory_limit,
-        .seed = random_next(&sim->random) | 1,
-        .window_size = sim->configuration.window_size,
-        .snapshot_after = sim->configuration.snapshot_after,
-        .second_after = sim->configuration.second_after,
-        .know_ids = sim->configuration.know_ids,
-        .kinds = kinds,
-        .kind_count = 3,
-        .hooks = api_hooks(),
-        .fatal = fatal,
-        .fatal_context = sim,
-        .wait = wait_for_store,
-        .wait_context = sim,
-    };
-    struct error error;
-    sim->statistics->boots++;
-    while (runtime_new(&options, &sim->runtime, &error) != ST_OK)
-        sim_log(sim, "start failed: %s", error.message);
-    sim->api = api_new(sim->runtime, &(struct api_options){ .window_size = sim->configuration.window_size,
-                                                            .seed = random_next(&sim->random) | 1 });
-    for (unsigned i = 0; i < sim->configuration.lanes; i++) {
-        sim->lanes[i] = (struct sim_lane){ .sim = sim, .woken = true };
-        lane_set_host(runtime_lane(sim->runtime, i), wake, &sim->lanes[i]);
-    }
-    api_ensure_namespace(runtime_lane(sim->runtime, 0), BYTES("default"), 24 * 3600 * NS_PER_S,
-                         namespace_ready, sim);
-}
-
-/* kill -9: what is not on disk is gone; callers see their connections break. */
-static void crash(struct sim *sim)
-{
-    struct list broken;
-    list_init(&broken);
-    sim_log(sim, "crash");
-    sim_trace(sim, 2);
-    sim_store_crash(&sim->store);
-    api_abandon(sim->api);
-    runtime_abandon(sim->runtime);
-    sim->fatal = false;
-    sim->namespace_ready = false;
-    sim_store_restart(&sim->store);
-    sim_network_crash(sim, &broken);
-    boot(sim);
-    sim_network_break(&broken);
-}
-
-static void turn(struct sim *sim, unsigned index)
+void sim_turn(struct sim *sim, unsigned index)
 {
     struct lane *lane = runtime_lane(sim->runtime, index);
     sim->lanes[index].woken = false;
@@ -203,7 +104,30 @@ static void turn(struct sim *sim, unsigned index)
 
 static bool lane_wants(const struct sim *sim, unsigned index)
 {
-    return sim->lanes[index].woken || sim->lanes[index].due <= sim->now;
+    const struct sim_lane *lane = &sim->lanes[index];
+    return (lane->woken || lane->due <= sim->now) && lane->stalled_until <= sim->now;
+}
+
+static int64_t lane_due(const struct sim *sim, unsigned index)
+{
+    const struct sim_lane *lane = &sim->lanes[index];
+    return MAX(lane->woken ? sim->now : lane->due, lane->stalled_until);
+}
+
+/* Which lanes turn is drawn; here is what makes some of them unlucky. */
+static void disturb_lanes(struct sim *sim)
+{
+    int64_t last = sim->configuration.lanes - 1;
+    if (sim_strikes(sim, FAULT_LANE_WOKEN))
+        sim->lanes[sim_fault_between(sim, FAULT_LANE_WOKEN, 0, last)].woken = true;
+    if (sim_strikes(sim, FAULT_LANE_STALLED)) {
+        struct sim_lane *lane = &sim->lanes[sim_fault_between(sim, FAULT_LANE_STALLED, 0, last)];
+        lane->stalled_until = sim->now + sim_fault_between(sim, FAULT_LANE_STALLED, NS_PER_MS, 5 * NS_PER_S);
+    }
+    if (sim_strikes(sim, FAULT_TURNS_IN_A_ROW)) {
+        sim->in_a_row_lane = (unsigned)sim_fault_between(sim, FAULT_TURNS_IN_A_ROW, 0, last);
+        sim->in_a_row = (unsigned)sim_fault_between(sim, FAULT_TURNS_IN_A_ROW, 1, 20);
+    }
 }
 
 static bool action_due(const struct sim *sim)
@@ -224,7 +148,7 @@ static void advance(struct sim *sim)
 {
     int64_t due = sim_store_due(&sim->store);
     for (unsigned i = 0; i < sim->configuration.lanes; i++)
-        due = MIN(due, sim->lanes[i].due);
+        due = MIN(due, lane_due(sim, i));
     if (heap_first(&sim->actions) != NULL && sim->namespace_ready)
         due = MIN(due, heap_first(&sim->actions)->due);
     due = MIN(due, sim_network_due(sim));
@@ -232,43 +156,64 @@ static void advance(struct sim *sim)
         sim_violated(sim, "standstill", "nothing will ever happen again");
         return;
     }
-    pass(sim, MAX(due - sim->now, INT64_C(1000)));
+    sim_pass(sim, MAX(due - sim->now, INT64_C(1000)));
 }
 
-enum choice { CHOICE_STORE, CHOICE_ANSWER, CHOICE_CALLER, CHOICE_ACTION, CHOICE_LANE };
+enum choice { CHOICE_STORE, CHOICE_ANSWER, CHOICE_SERVER, CHOICE_CALLER, CHOICE_ACTION, CHOICE_LANE };
 
-static bool step(struct sim *sim)
-{
+struct choices {
     struct {
         enum choice what;
         unsigned    lane;
-    } choices[8 + SIM_LANES_MAX];
-    size_t count = 0;
+    } list[8 + SIM_LANES_MAX];
+    size_t count;
+};
+
+static void find_choices(struct sim *sim, struct choices *choices)
+{
+    choices->count = 0;
     if (!list_empty(&sim->store.done))
-        choices[count++].what = CHOICE_ANSWER;
-    if (!list_empty(&sim->store.pending) && sim->store.ready_at <= sim->now)
-        choices[count++].what = CHOICE_STORE;
-    if (!list_empty(&sim->network.answered))
-        choices[count++].what = CHOICE_CALLER;
+        choices->list[choices->count++].what = CHOICE_ANSWER;
+    if (sim_store_is_ready(&sim->store))
+        choices->list[choices->count++].what = CHOICE_STORE;
+    if (sim_network_arrives(sim))
+        choices->list[choices->count++].what = CHOICE_SERVER;
+    if (sim_network_returns(sim))
+        choices->list[choices->count++].what = CHOICE_CALLER;
     if (action_due(sim))
-        choices[count++].what = CHOICE_ACTION;
+        choices->list[choices->count++].what = CHOICE_ACTION;
     for (unsigned i = 0; i < sim->configuration.lanes; i++) {
         if (lane_wants(sim, i)) {
-            choices[count].what = CHOICE_LANE;
-            choices[count++].lane = i;
+            choices->list[choices->count].what = CHOICE_LANE;
+            choices->list[choices->count++].lane = i;
         }
     }
-    if (count == 0)
+}
+
+static bool step(struct sim *sim)
+{
+    struct choices choices;
+    if (sim->in_a_row != 0 && --sim->in_a_row != 0 && sim->in_a_row_lane < sim->configuration.lanes &&
+        lane_wants(sim, sim->in_a_row_lane)) {
+        sim_turn(sim, sim->in_a_row_lane);
+        return true;
+    }
+    find_choices(sim, &choices);
+    if (choices.count == 0)
         return false;
-    size_t pick = (size_t)random_below(&sim->random, count);
-    sim_trace(sim, (uint64_t)choices[pick].what * 16 +
-                       (choices[pick].what == CHOICE_LANE ? choices[pick].lane : 0));
-    switch (choices[pick].what) {
+    size_t      pick = (size_t)random_below(&sim->random, choices.count);
+    enum choice what = choices.list[pick].what;
+    unsigned    lane = what == CHOICE_LANE ? choices.list[pick].lane : 0;
+    sim_trace(sim, (uint64_t)what * 16 + lane);
+    switch (what) {
     case CHOICE_STORE:
         (void)sim_store_step(&sim->store);
         break;
     case CHOICE_ANSWER:
         (void)sim_store_answer(&sim->store);
+        break;
+    case CHOICE_SERVER:
+        (void)sim_network_arrive(sim);
         break;
     case CHOICE_CALLER:
         (void)sim_network_deliver(sim);
@@ -277,7 +222,7 @@ static bool step(struct sim *sim)
         run_action(sim);
         break;
     case CHOICE_LANE:
-        turn(sim, choices[pick].lane);
+        sim_turn(sim, lane);
         break;
     }
     return true;
@@ -293,12 +238,14 @@ static void configure(struct sim *sim)
     c->workflow_workers = (unsigned)sim_between(sim, 1, 3);
     c->sticky_workers = (unsigned)sim_between(sim, 0, 2);
     c->activity_workers = (unsigned)sim_between(sim, 1, 4);
-    c->window_size = sim_chance(sim, 0.7) ? 2 : 16;
-    c->memory_limit = sim_chance(sim, 0.5) ? (size_t)sim_between(sim, 5000, 60000) : SIZE_MAX;
+    sim_faults_draw(sim, sim->options, c->calm);
+    c->window_size = sim_may_strike(sim, FAULT_TINY_WINDOWS) ? 2 : 16;
+    c->memory_limit = sim_may_strike(sim, FAULT_TINY_CACHE) ? (size_t)sim_between(sim, 5000, 60000)
+                                                            : SIZE_MAX;
     c->know_ids = sim_chance(sim, 0.7);
     c->second_after = sim_chance(sim, 0.7) ? (size_t)sim_between(sim, 1, 3) : 0;
-    c->snapshot_after = sim_chance(sim, 0.5) ? (size_t)sim_between(sim, 1, 4000) : 0;
-    c->store_delay_max = sim_chance(sim, 0.2) && !c->calm ? 500 * NS_PER_MS : 3 * NS_PER_MS;
+    c->snapshot_after = sim_may_strike(sim, FAULT_SNAPSHOTS_OFTEN) ? (size_t)sim_between(sim, 1, 4000) : 0;
+    c->store_delay_max = 3 * NS_PER_MS;
     c->sticky = c->sticky_workers != 0;
     c->queries = sim_chance(sim, 0.5);
     c->fair = sim_chance(sim, 0.5);
@@ -309,7 +256,6 @@ static void configure(struct sim *sim)
         c->activity_workers += 4;
         c->store_delay_max = 30 * NS_PER_MS;
     }
-    sim_faults_draw(sim, sim->options, c->calm);
     if (sim->options->workflows_max != 0)
         c->workflows = MIN(c->workflows, sim->options->workflows_max);
 }
@@ -332,8 +278,9 @@ static bool run_until(struct sim *sim, bool (*done)(struct sim *sim), int64_t li
     int64_t  end = sim->now + limit, last = sim->now;
     uint64_t same = 0;
     while (!done(sim) && !sim_failed(sim)) {
-        if (sim->fatal || sim_strikes(sim, FAULT_CRASH))
-            crash(sim);
+        sim_process_turn(sim);
+        sim_network_turn(sim);
+        disturb_lanes(sim);
         if (sim_network_leave(sim))
             continue;
         if (!step(sim))
@@ -370,7 +317,7 @@ static void play(struct sim *sim)
     sim->faulty = true;
     actors_start(sim);
     operators_start(sim);
-    if (!run_until(sim, faults_over, 10 * FAULTY_NS, "no-end-under-faults"))
+    if (!run_until(sim, faults_over, LIVENESS_NS, "no-end-under-faults"))
         return;
     sim->faulty = false;
     sim_log(sim, "healed");
@@ -399,9 +346,7 @@ static void count_run(struct sim *sim, const struct timespec *began)
 /* What is under way at the end is abandoned like at a crash. */
 static void release(struct sim *sim)
 {
-    sim_store_crash(&sim->store);
-    api_abandon(sim->api);
-    runtime_abandon(sim->runtime);
+    sim_process_release(sim);
     sim_network_release(&sim->network);
     while (heap_first(&sim->actions) != NULL) {
         struct sim_action *action = CONTAINER_OF(heap_first(&sim->actions), struct sim_action, link);
@@ -435,7 +380,7 @@ void sim_run(const struct sim_options *options, struct sim_statistics *statistic
     configure(sim);
     sim_store_init(&sim->store, sim, options->disk);
     sim->journal = journal_new(sim);
-    boot(sim);
+    sim_start(sim);
     play(sim);
     count_run(sim, &began);
     release(sim);
