@@ -3,38 +3,30 @@
  * Input: steps, a byte each with what it needs: a call of any method with a request of generate.h, time that passes, a caller
  * that goes away, a store that holds back and lets go, a crash with what was not durable.
  * What must hold, beside the asserts of all layers: every call is answered once, with a message of its method or an error whose
- * detail is one, never with INTERNAL, UNKNOWN or DATA_LOSS; a history that was read once goes on as it began, has dense event
- * ids, and is the same when everything is loaded again from the store.
+ * detail is one, never with INTERNAL, UNKNOWN or DATA_LOSS; histories are what the oracle of tests/oracle accepts, also after a
+ * crash: they go on as they began, and are whole.
  */
 #include <stdio.h>
 
 #include "api/api_harness.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "fuzz.h"
 #include "generate.h"
+#include "oracle/oracle.h"
 
 #define STEPS_MAX     200
 #define CALLS_MAX     24  /* at once */
 #define JUMPS_MAX     100 /* of time, in one step */
-#define RUNS_MAX      16  /* whose history is remembered */
-#define EVENTS_MAX    512
+#define EVENTS_MAX    1024
+#define PAGES_MAX     64
 #define REQUEST_BYTES 4096
 
-/* Of a run's history, as it was read. */
-struct remembered {
-    char     run_id[UUID_TEXT_SIZE], workflow_id[4];
-    size_t   count;
-    uint64_t events[EVENTS_MAX]; /* hashes of their bytes */
-};
 struct session {
     struct world       world;
     struct fuzz_input *input;
     struct pools       pools;
     struct recorded   *calls[CALLS_MAX]; /* under way */
-    struct remembered *runs;
-    size_t             run_count;
-    unsigned           crashes;
+    struct oracle     *oracle;
 };
 
 /* Those that make things happen; the others come too, more rarely. */
@@ -118,6 +110,20 @@ static void collect(struct session *session)
 
 /* --- steps --- */
 
+static const char *const workflow_ids[] = { "w0", "w1", "w2", "w3" };
+
+/* Policies in events do not rule activities any more that an operator has changed. */
+static void note_operator(struct session *session, uint16_t index)
+{
+    if (index != PB_METHOD_WorkflowService_PauseActivity &&
+        index != PB_METHOD_WorkflowService_UnpauseActivity &&
+        index != PB_METHOD_WorkflowService_ResetActivity &&
+        index != PB_METHOD_WorkflowService_UpdateActivityOptions)
+        return;
+    for (size_t i = 0; i < ARRAY_COUNT(workflow_ids); i++)
+        oracle_activities_changed(session->oracle, bytes_of_text(workflow_ids[i]));
+}
+
 static void settle(struct session *session)
 {
     world_run(&session->world);
@@ -148,6 +154,7 @@ static void call(struct session *session, uint16_t index)
         return; /* the store holds back what it waits for */
     uint32_t lane = fuzz_below(session->input, session->world.lanes);
     generate(session->input, &session->pools, method->request, &request);
+    note_operator(session, index);
     session->calls[place] = send_raw(&session->world, lane, method, buffer_bytes(&request));
     buffer_release(&request);
     settle(session);
@@ -203,7 +210,6 @@ static void crash(struct session *session)
 {
     struct world *world = &session->world;
     bool          done = false;
-    session->crashes++;
     api_abandon(world->api);
     runtime_abandon(world->runtime);
     store_memory_crash(world->store);
@@ -251,32 +257,24 @@ static void step(struct session *session)
 
 /* --- histories --- */
 
-static struct remembered *remembered_of(struct session *session, struct bytes run_id)
+static void complain(void *context UNUSED, enum oracle_check check, const char *text)
 {
-    for (size_t i = 0; i < session->run_count; i++)
-        if (bytes_equal(bytes_of(session->runs[i].run_id, UUID_TEXT_SIZE), run_id))
-            return &session->runs[i];
-    if (session->run_count == RUNS_MAX)
-        return NULL;
-    struct remembered *run = &session->runs[session->run_count++];
-    memset(run, 0, sizeof *run);
-    memcpy(run->run_id, run_id.base, UUID_TEXT_SIZE);
-    return run;
+    /* Workers here say of a failed task whatever comes to their mind. */
+    FUZZ_REQUIRE(check == ORACLE_TASK_CAUSE, "%s: %s", oracle_check_name(check), text);
 }
 
-/* Reads all pages of a run's history and compares; false: there is no such run. */
+/* Reads all pages of a run's history and has it judged; false: there is no such run. As the command line, which is shown only
+ * what is there for good. */
 static bool read_history(struct session *session, const char *workflow_id, struct bytes run_id)
 {
-    struct remembered *run = remembered_of(session, run_id);
-    struct bytes       token = BYTES_EMPTY;
-    struct recorded   *pages[EVENTS_MAX];
-    size_t             page_count = 0, at = 0;
-    bool               found = false;
-    do {
-        struct common_WorkflowExecution execution = { bytes_of_text(workflow_id), run_id };
-        struct workflowservice_GetWorkflowExecutionHistoryRequest request = { .namespace = BYTES("default"),
-                                                                              .execution = &execution,
-                                                                              .next_page_token = token };
+    struct common_WorkflowExecution execution = { bytes_of_text(workflow_id), run_id };
+    struct workflowservice_GetWorkflowExecutionHistoryRequest request = { .namespace = BYTES("default"),
+                                                                          .execution = &execution };
+    struct recorded                                          *pages[PAGES_MAX];
+    struct bytes                                              events[EVENTS_MAX];
+    size_t                                                    page_count = 0, count = 0;
+    bool                                                      found = false, complete = false;
+    while (page_count < PAGES_MAX && !complete) {
         struct recorded *page = recorded_new(&session->world, 0, 30 * NS_PER_S);
         page->metadata[0] = (struct metadata){ BYTES("client-name"), BYTES("temporal-cli") };
         page->call.metadata_count = 1;
@@ -288,27 +286,16 @@ static bool read_history(struct session *session, const char *workflow_id, struc
             break;
         struct workflowservice_GetWorkflowExecutionHistoryResponse *response = answer_of(page);
         found = true;
-        token = response->next_page_token;
-        for (size_t i = 0; response->history != NULL && i < response->history->events_count; i++, at++) {
-            struct history_HistoryEvent event;
-            struct error                error;
-            struct bytes                bytes = response->history->events[i];
-            FUZZ_REQUIRE(pb_decode(&pb_history_HistoryEvent, bytes, &page->arena, &event, &error) == ST_OK,
-                         "an event does not decode: %s", error.message);
-            FUZZ_REQUIRE(event.event_id == (int64_t)at + 1, "event %" PRId64 " stands where %zu belongs",
-                         event.event_id, at + 1);
-            if (run == NULL || at >= EVENTS_MAX)
-                continue;
-            uint64_t hash = hash_stable(bytes);
-            FUZZ_REQUIRE(at >= run->count || run->events[at] == hash, "event %zu of %s was another", at + 1,
-                         workflow_id);
-            run->events[at] = hash;
+        request.next_page_token = response->next_page_token;
+        complete = request.next_page_token.size == 0;
+        for (size_t i = 0; response->history != NULL && i < response->history->events_count; i++) {
+            if (count == EVENTS_MAX)
+                break;
+            events[count++] = response->history->events[i];
         }
-    } while (token.size != 0 && page_count < ARRAY_COUNT(pages));
-    FUZZ_REQUIRE(!found || run == NULL || at >= run->count || at >= EVENTS_MAX, "%zu of %zu events are left",
-                 at, run == NULL ? 0 : run->count);
-    if (run != NULL && found)
-        run->count = MIN(at, (size_t)EVENTS_MAX);
+    }
+    if (complete && count < EVENTS_MAX)
+        oracle_history(session->oracle, run_id, events, count);
     while (page_count > 0)
         recorded_free(pages[--page_count]);
     return found;
@@ -317,11 +304,10 @@ static bool read_history(struct session *session, const char *workflow_id, struc
 /* All runs that are known, under each id that there is. */
 static void read_histories(struct session *session)
 {
-    static const char *const ids[] = { "w0", "w1", "w2", "w3" };
     for (size_t i = 0; i < POOL_MAX; i++) {
         struct bytes run_id = buffer_bytes(&session->pools.run_ids.values[i]);
-        for (size_t j = 0; run_id.size == UUID_TEXT_SIZE && j < ARRAY_COUNT(ids); j++)
-            if (read_history(session, ids[j], run_id))
+        for (size_t j = 0; run_id.size == UUID_TEXT_SIZE && j < ARRAY_COUNT(workflow_ids); j++)
+            if (read_history(session, workflow_ids[j], run_id))
                 break;
     }
 }
@@ -345,16 +331,17 @@ static void end(struct session *session)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct remembered runs[RUNS_MAX];
-    struct fuzz_input        input = { data, size };
-    struct session           session = { .input = &input, .runs = runs, .pools = { .bytes = REQUEST_BYTES } };
+    struct fuzz_input input = { data, size };
+    struct session    session = { .input = &input, .pools = { .bytes = REQUEST_BYTES } };
     log_set_level(LOG_OFF);
     world_begin(&session.world, 1 + fuzz_below(&input, 2), true);
     session.pools.now = session.world.wall;
+    session.oracle = oracle_new(complain, NULL);
     call(&session, PB_METHOD_WorkflowService_StartWorkflowExecution);
     for (unsigned steps = 0; input.left > 0 && steps < STEPS_MAX; steps++)
         step(&session);
     end(&session);
     pools_release(&session.pools);
+    oracle_free(session.oracle);
     return 0;
 }
