@@ -362,9 +362,7 @@ static enum status begin_value(struct parser *parser, const struct pb_message *m
 /* Whether null is a value of the field and not its absence. */
 static bool takes_null(const struct pb_field *field)
 {
-    return (field->kind == PB_MESSAGE && pb_field_message(field)->shape == PB_SHAPE_VALUE) ||
-           (field->kind == PB_ENUM &&
-            bytes_equal_text(BYTES("google.protobuf.NullValue"), pb_names + pb_enums[field->type].name));
+    return field->kind == PB_MESSAGE && pb_field_message(field)->shape == PB_SHAPE_VALUE;
 }
 
 /* One value of a field: an element, a map's value, or the whole of a field that is not repeated. */

@@ -206,8 +206,6 @@ static enum status push(struct printer *printer, const struct pb_message *messag
     struct frame *frame = &printer->frames[printer->frame_count++];
     *frame = (struct frame){ .message = message, .wire = wire, .anys = (uint8_t)anys };
     frame->bare = message->shape == PB_SHAPE_STRUCT || message->shape == PB_SHAPE_LIST_VALUE;
-    if (wire.base == NULL)
-        frame->wire = BYTES("");
     mark_present(frame);
     return ST_OK;
 }

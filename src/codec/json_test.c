@@ -69,6 +69,12 @@ TEST(numbers_bytes_enums_and_times_have_their_spellings)
                      "{\"metadata\":{\"encoding\":\"anNvbi9wbGFpbg==\"},\"data\":\"Ilx1MDAwMCI=\"}");
 }
 
+TEST(numbers_of_64_bits_are_text)
+{
+    check_round_trip(&pb_token_ListPage, BYTES("{\"queryHash\":18446744073709551615}"),
+                     "{\"queryHash\":\"18446744073709551615\"}");
+}
+
 TEST(well_known_types_are_json_values)
 {
     check_round_trip(&pb_google_Value, BYTES(" [null, {\"a\": [1, true, \"\\ud83d\\ude00\\n\"]}, {}, []] "),
@@ -160,6 +166,98 @@ TEST(what_is_parsed_to_the_full_depth_is_printed_again)
     CHECK_BYTES(buffer_bytes(&again), buffer_bytes(&json));
     buffer_release(&json);
     buffer_release(&again);
+    end();
+}
+
+/* Refused, and why. */
+static void check_refused(const struct pb_message *message, struct bytes json, const char *why)
+{
+    CHECK_INT(parse(message, json), ST_INVALID_ARGUMENT);
+    if (strstr(error.message, why) == NULL)
+        fail_msg("%.*s: %s", BYTES_FMT(json), error.message);
+    end();
+}
+
+TEST(each_kind_of_mistake_is_named)
+{
+    const struct pb_message *start = &pb_workflowservice_StartWorkflowExecutionRequest;
+    check_refused(start, BYTES("{\"retryPolicy\":{\"nonRetryableErrorTypes\":[null]}}"),
+                  "null is no element");
+    check_refused(start, BYTES("{\"memo\":{\"fields\":{\"k\":null}}}"), "null is no value of a map");
+    check_refused(start, BYTES("{\"retryPolicy\":{\"maximumAttempts\":true}}"), "a number is expected");
+    check_refused(start, BYTES("{\"workflowIdReusePolicy\":true}"), "the name of an enum value");
+    check_refused(start, BYTES("{\"workflowIdReusePolicy\":1.5}"), "not a number of the field's type");
+    check_refused(start, BYTES("{\"workflowIdReusePolicy\":\"Nothing\"}"), "no such enum value");
+    check_refused(start, BYTES("{\"identit\":\"\"}"), "has no field");
+    check_refused(&pb_common_Callback, BYTES("{\"nexus\":{},\"internal\":{}}"), "another member");
+    check_refused(&pb_history_HistoryEvent, BYTES("{\"eventId\":\"18446744073709551619\"}"),
+                  "not a number of the field's type");
+    check_refused(&pb_common_WorkflowExecution, BYTES_EMPTY, "");
+    CHECK_INT(parse(start, BYTES("{\t\"workflowIdReusePolicy\":null}")), ST_OK); /* as if it were not there */
+    CHECK_INT(buffer.size, 0);
+    CHECK_INT(parse(&pb_common_Payload, BYTES("{\"data\":\"_-8\"}")), ST_OK); /* the other base64 */
+    CHECK_BYTES(buffer_bytes(&buffer), BYTES("\x12\x02\xFF\xEF"));
+    end();
+}
+
+static void check_time(const char *text, bool good)
+{
+    struct buffer json = { 0 };
+    buffer_printf(&json, "{\"eventTime\":\"%s\"}", text);
+    enum status status = parse(&pb_history_HistoryEvent, buffer_bytes(&json));
+    if ((status == ST_OK) != good)
+        fail_msg("%s: %s", text, status_name(status));
+    buffer_release(&json);
+    end();
+}
+
+TEST(times_that_are_no_times_are_refused)
+{
+    check_time("2024-02-29T00:00:00Z", true);
+    check_time("2000-02-29T00:00:00Z", true);
+    check_time("2023-02-29T00:00:00Z", false);
+    check_time("1900-02-29T00:00:00Z", false);
+    check_time("2024-01-01T00:00:00+23:59", true);
+    check_time("2024-01-01T00:00:00+24:00", false);
+    check_time("2024-01-01T00:00:00-00:60", false);
+    check_time("0000-01-01T00:00:00Z", false);
+    check_time("0001-01-01T00:00:00Z", true);
+    check_time("9999-12-31T23:59:59Z", true);
+    check_time("9999-12-31T23:59:59-00:01", false);
+}
+
+TEST(anys_without_a_type_and_anys_within_anys)
+{
+    struct buffer inner = { 0 };
+    start_over();
+    CHECK_INT(json_print(&pb_google_Any, BYTES("\x12\x01x"), 0, &buffer, &error), ST_OK);
+    CHECK_BYTES(buffer_bytes(&buffer), BYTES("{}"));
+    buffer_clear(&buffer);
+    CHECK_INT(json_print(&pb_google_Any, BYTES("\x0A\x00\x12\x01x"), 0, &buffer, &error), ST_OK);
+    CHECK_BYTES(buffer_bytes(&buffer), BYTES("{}"));
+    for (size_t i = 0; i < 300; i++) {
+        struct buffer outer = { 0 };
+        buffer_append(&outer, BYTES("\x0A\x15t/google.protobuf.Any\x12"));
+        buffer_append_varint(&outer, inner.size);
+        buffer_append(&outer, buffer_bytes(&inner));
+        buffer_release(&inner);
+        inner = outer;
+    }
+    CHECK_INT(json_print(&pb_google_Any, buffer_bytes(&inner), 0, &buffer, &error), ST_INVALID_ARGUMENT);
+    CHECK(strstr(error.message, "nested too deeply") != NULL);
+    buffer_release(&inner);
+    end();
+}
+
+TEST(text_that_needs_more_memory_than_there_is_is_refused)
+{
+    struct json_reader reader;
+    struct bytes       json = BYTES("\"\\u00e9\""), text;
+    reader = (struct json_reader){ json.base, json.base, json.base + json.size };
+    struct json_token token = json_next(&reader);
+    arena_release(&arena);
+    arena_init(&arena, 1);
+    CHECK(!json_string(&token, &arena, &text));
     end();
 }
 

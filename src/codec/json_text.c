@@ -183,17 +183,12 @@ void json_put_scalar(struct buffer *to, const struct pb_field *field, uint64_t w
         buffer_append_text(to, value.boolean ? "true" : "false");
         return;
     case PB_INT32:
-    case PB_SINT32:
-    case PB_SFIXED32:
         buffer_printf(to, "%" PRId32, value.int32);
         return;
     case PB_UINT32:
-    case PB_FIXED32:
         buffer_printf(to, "%" PRIu32, value.uint32);
         return;
     case PB_INT64:
-    case PB_SINT64:
-    case PB_SFIXED64:
         buffer_printf(to, "\"%" PRId64 "\"", value.int64);
         return;
     case PB_UINT64:
@@ -293,7 +288,7 @@ static bool get_double(struct bytes text, bool is_float, double *ret_value)
 bool json_get_scalar(uint8_t kind, struct bytes text, uint64_t *ret_wire)
 {
     bool     negative;
-    uint64_t magnitude, wire;
+    uint64_t magnitude;
     if (kind == PB_DOUBLE || kind == PB_FLOAT) {
         double value;
         if (!get_double(text, kind == PB_FLOAT, &value))
@@ -308,22 +303,17 @@ bool json_get_scalar(uint8_t kind, struct bytes text, uint64_t *ret_wire)
     case PB_UINT64:
     case PB_FIXED64:
     case PB_UINT32:
-    case PB_FIXED32:
-        if ((negative && magnitude != 0) ||
-            ((kind == PB_UINT32 || kind == PB_FIXED32) && magnitude > UINT32_MAX))
+        if ((negative && magnitude != 0) || (kind == PB_UINT32 && magnitude > UINT32_MAX))
             return false;
         *ret_wire = magnitude;
         return true;
     default:
         break;
     }
-    bool     half = kind == PB_INT32 || kind == PB_SINT32 || kind == PB_SFIXED32 || kind == PB_ENUM;
+    bool     half = kind == PB_INT32 || kind == PB_ENUM;
     uint64_t limit = half ? UINT64_C(1) << 31 : UINT64_C(1) << 63;
     if (magnitude > limit || (magnitude == limit && !negative))
         return false;
-    wire = negative ? 0 - magnitude : magnitude;
-    *ret_wire = kind == PB_SINT32 || kind == PB_SINT64 ? zigzag((int64_t)wire)
-                : kind == PB_SFIXED32                  ? (uint32_t)wire
-                                                       : wire;
+    *ret_wire = negative ? 0 - magnitude : magnitude;
     return true;
 }

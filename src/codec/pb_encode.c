@@ -206,8 +206,7 @@ static size_t walk(const struct pb_message *message, const void *record, uint8_t
             continue;
         if (frame != &encoder.frames[encoder.depth])
             continue; /* entered a message */
-        if (frame->fields_left != 0)
-            continue;
+        assert(frame->fields_left == 0);
         if (encoder.depth == 0)
             return encoder.written;
         struct frame *parent = &encoder.frames[--encoder.depth];

@@ -11,10 +11,9 @@ enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32
 static inline enum wire_type wire_type_of(uint8_t kind)
 {
     static const uint8_t types[] = {
-        [PB_DOUBLE] = WIRE_FIXED64,  [PB_FLOAT] = WIRE_FIXED32,    [PB_FIXED64] = WIRE_FIXED64,
-        [PB_FIXED32] = WIRE_FIXED32, [PB_STRING] = WIRE_BYTES,     [PB_MESSAGE] = WIRE_BYTES,
-        [PB_BYTES] = WIRE_BYTES,     [PB_SFIXED32] = WIRE_FIXED32, [PB_SFIXED64] = WIRE_FIXED64,
-        [PB_SINT64] = WIRE_VARINT,
+        [PB_DOUBLE] = WIRE_FIXED64, [PB_FLOAT] = WIRE_FIXED32, [PB_FIXED64] = WIRE_FIXED64,
+        [PB_STRING] = WIRE_BYTES,   [PB_MESSAGE] = WIRE_BYTES, [PB_BYTES] = WIRE_BYTES,
+        [PB_ENUM] = WIRE_VARINT,
     };
     return (enum wire_type)types[kind];
 }
@@ -28,9 +27,6 @@ static inline size_t element_size(const struct pb_field *field)
     case PB_FLOAT:
     case PB_INT32:
     case PB_UINT32:
-    case PB_SINT32:
-    case PB_FIXED32:
-    case PB_SFIXED32:
     case PB_ENUM:
         return 4;
     case PB_STRING:
@@ -110,15 +106,6 @@ static inline const uint8_t *wire_read(const uint8_t *at, const uint8_t *end, st
         *ret_problem = "groups and unknown wire types are not accepted";
         return NULL;
     }
-}
-
-static inline uint64_t zigzag(int64_t value)
-{
-    return ((uint64_t)value << 1) ^ (value < 0 ? UINT64_MAX : 0);
-}
-static inline int64_t unzigzag(uint64_t value)
-{
-    return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
 }
 
 /* Writes the wire's number of a scalar kind where C keeps it, and reads it back. */

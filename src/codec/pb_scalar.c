@@ -8,17 +8,9 @@ void scalar_store(uint8_t kind, uint64_t wire, void *to)
     case PB_BOOL:
         *(bool *)to = wire != 0;
         return;
-    case PB_SINT32:
-        *(int32_t *)to = (int32_t)unzigzag(half);
-        return;
-    case PB_SINT64:
-        *(int64_t *)to = unzigzag(wire);
-        return;
     case PB_FLOAT:
     case PB_INT32:
     case PB_UINT32:
-    case PB_FIXED32:
-    case PB_SFIXED32:
     case PB_ENUM:
         memcpy(to, &half, sizeof half);
         return;
@@ -38,14 +30,8 @@ uint64_t scalar_load(uint8_t kind, const void *from)
     case PB_INT32:
     case PB_ENUM:
         return (uint64_t)(int64_t)*(const int32_t *)from; /* negative numbers take ten bytes */
-    case PB_SINT32:
-        return zigzag(*(const int32_t *)from);
-    case PB_SINT64:
-        return zigzag(*(const int64_t *)from);
     case PB_FLOAT:
     case PB_UINT32:
-    case PB_FIXED32:
-    case PB_SFIXED32:
         memcpy(&half, from, sizeof half);
         return half;
     default:

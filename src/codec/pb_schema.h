@@ -11,7 +11,7 @@
 #define PB_FIELDS_MAX 128
 #define PB_ONEOFS_MAX 15
 
-/* Numbered as in descriptors. */
+/* Numbered as in descriptors. Left out are those that no message of the schema uses: the generator refuses them. */
 enum pb_kind {
     PB_DOUBLE = 1,
     PB_FLOAT = 2,
@@ -19,17 +19,12 @@ enum pb_kind {
     PB_UINT64 = 4,
     PB_INT32 = 5,
     PB_FIXED64 = 6,
-    PB_FIXED32 = 7,
     PB_BOOL = 8,
     PB_STRING = 9,
     PB_MESSAGE = 11,
     PB_BYTES = 12,
     PB_UINT32 = 13,
     PB_ENUM = 14,
-    PB_SFIXED32 = 15,
-    PB_SFIXED64 = 16,
-    PB_SINT32 = 17,
-    PB_SINT64 = 18,
 };
 enum pb_field_flags {
     PB_REPEATED = 1,    /* `presence` is the offset of the size_t count */

@@ -41,6 +41,10 @@ TEST(enum_values_go_by_full_name_and_short_form)
     CHECK_INT(number, enums_WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW);
     CHECK(!pb_enum_value_find(&pb_enum_enums_WorkflowExecutionStatus, BYTES("Continued"), &number));
     CHECK(!pb_enum_value_find(&pb_enum_enums_WorkflowExecutionStatus, BYTES_EMPTY, &number));
+    CHECK(pb_enum_value_find(&pb_enum_enums_EncodingType, BYTES("Proto3"), &number));
+    CHECK_INT(number, enums_ENCODING_TYPE_PROTO3);
+    CHECK_PTR(pb_enum_find(BYTES("temporal.api.enums.v1.EventType")), &pb_enum_enums_EventType);
+    CHECK_PTR(pb_enum_find(BYTES("temporal.api.enums.v1.Nothing")), NULL);
     CHECK_TEXT(pb_enum_value_name(&pb_enum_enums_EventType, 1), "EVENT_TYPE_WORKFLOW_EXECUTION_STARTED");
     CHECK_PTR(pb_enum_value_name(&pb_enum_enums_EventType, 9999), NULL);
 }
@@ -62,6 +66,12 @@ TEST(descriptors_are_found_by_file_and_by_symbol)
     CHECK(descriptor_find_file(BYTES("enums.proto"), &file));
     CHECK(descriptor_find_symbol(BYTES("temporal.api.enums.v1.EVENT_TYPE_TIMER_FIRED"), &again) &&
           again.base == file.base);
+    CHECK(descriptor_find_symbol(BYTES("temporal.api.enums.v1.EventType"), &again) &&
+          again.base == file.base);
+    CHECK(descriptor_find_symbol(BYTES("temporal.api.workflowservice.v1.WorkflowService/GetSystemInfo"),
+                                 &again));
     CHECK(!descriptor_find_symbol(BYTES("temporal.api.common.v1.Nothing"), &again));
+    CHECK(!descriptor_find_symbol(BYTES("temporal.api.common.v1.Payload.nothing"), &again));
+    CHECK(!descriptor_find_symbol(BYTES("Payload"), &again));
     CHECK(!descriptor_find_file(BYTES_EMPTY, &again));
 }

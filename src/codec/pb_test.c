@@ -238,6 +238,88 @@ TEST(a_present_empty_opaque_field_differs_from_an_absent_one)
     CHECK(pb_encode_arena(&pb_common_Memo, &memo, &arena).base != NULL);
 }
 
+TEST(what_was_said_to_be_there_and_is_not_is_written_empty)
+{
+    struct common_Callback callback = { .variant_case = 2 };
+    struct common_Memo     memo = { 0 };
+    struct buffer          buffer = { 0 };
+    start_over(SIZE_MAX);
+    CHECK_BYTES(pb_encode_arena(&pb_common_Callback, &callback, &arena), BYTES("\x12\x00"));
+    pb_encode(&pb_common_Memo, &memo, &buffer);
+    CHECK_INT(buffer.size, 0);
+    buffer_release(&buffer);
+}
+
+TEST(memory_that_ends_anywhere_is_refused_as_such)
+{
+    /* Messages, lists of them, maps whose values were left out, packed numbers, opaque fields in parts. */
+    const struct {
+        const struct pb_message *message;
+        struct bytes             wire;
+    } cases[] = {
+        { &pb_workflowservice_StartWorkflowExecutionRequest, BYTES("\x22\x03\x0A\x01q\x3A\x02\x08\x01") },
+        { &pb_workflowservice_StartWorkflowExecutionRequest,
+          BYTES("\x72\x02\x0A\x00\x72\x05\x0A\x03\x0A\x01k\x72\x05\x0A\x03\x0A\x01l") },
+        { &pb_workflowservice_RespondWorkflowTaskCompletedRequest,
+          BYTES("\x12\x02\x08\x01\x12\x02\x08\x02") },
+        { &pb_common_Header, BYTES("\x0A\x03\x0A\x01k\x0A\x03\x0A\x01l") },
+        { &pb_sdk_WorkflowTaskCompletedMetadata, BYTES("\x0A\x03\x01\x02\x03\x0A\x01\x04\x08\x05") },
+        { &pb_sdk_WorkflowTaskCompletedMetadata, BYTES("\x08\x05\x08\x06") },
+        { &pb_taskqueue_TaskQueueVersionInfo, BYTES("\x0A\x02\x08\x01\x0A\x02\x08\x02") },
+        { &pb_common_RetryPolicy, BYTES("\x2A\x01\x61\x2A\x01\x62") },
+    };
+    size_t room = 0, refused = 0;
+    start_over(4096);
+    while (arena_alloc(&arena, 8) != NULL)
+        room++;
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        enum status status = ST_RESOURCE_EXHAUSTED;
+        for (size_t left = 0; status != ST_OK; left++) {
+            uint64_t record[64];
+            CHECK(left <= room && cases[i].message->size <= sizeof record);
+            start_over(4096);
+            for (size_t taken = 0; taken + left < room; taken++)
+                CHECK(arena_alloc(&arena, 8) != NULL);
+            status = pb_decode(cases[i].message, cases[i].wire, &arena, record, &error);
+            CHECK(status == ST_OK || status == ST_RESOURCE_EXHAUSTED);
+            refused += status != ST_OK;
+        }
+    }
+    CHECK(refused > 2 * ARRAY_COUNT(cases));
+}
+
+TEST(times_at_and_past_their_ends)
+{
+    const struct google_Duration  bad[] = { { .seconds = 315576000001 },
+                                            { .seconds = -315576000001 },
+                                            { .nanos = -1000000000 },
+                                            { .seconds = 1, .nanos = -1 },
+                                            { .seconds = -1, .nanos = 1 } };
+    const struct google_Timestamp never[] = { { .seconds = -62135596801 },
+                                              { .seconds = 253402300800 },
+                                              { .nanos = 1000000000 } };
+    int64_t                       ns = 1;
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        CHECK_INT(duration_check(&bad[i], "x", &ns, &error), ST_INVALID_ARGUMENT);
+        CHECK_TEXT(error.message, "x is not a valid duration");
+    }
+    CHECK_INT(duration_check(&(struct google_Duration){ .nanos = -1 }, "x", &ns, &error),
+              ST_INVALID_ARGUMENT);
+    CHECK_TEXT(error.message, "x is negative");
+    CHECK_INT(duration_check(NULL, "x", &ns, &error), ST_OK);
+    CHECK_EQ(ns, 0);
+    for (size_t i = 0; i < ARRAY_COUNT(never); i++)
+        CHECK_INT(timestamp_check(&never[i], "x", &ns, &error), ST_INVALID_ARGUMENT);
+    CHECK_INT(timestamp_check(&(struct google_Timestamp){ 1, 2 }, "x", &ns, &error), ST_OK);
+    CHECK_EQ(ns, 1000000002);
+    CHECK_INT(timestamp_check(NULL, "x", &ns, &error), ST_OK);
+    CHECK_EQ(ns, 0);
+    CHECK_EQ(timestamp_ns(&(struct google_Timestamp){ .seconds = INT64_MIN }), INT64_MIN);
+    CHECK_EQ(timestamp_ns(&(struct google_Timestamp){ 9223372036, 999999999 }), INT64_MAX);
+    start_over(SIZE_MAX);
+    CHECK_INT(timestamp_of_ns(&arena, 1500000000)->nanos, 500000000);
+}
+
 TEST(durations_saturate_and_bad_ones_are_named)
 {
     int64_t ns;
