@@ -82,6 +82,8 @@ struct entity_identity check_identity(const struct check *check, const struct st
 
 void check_number(struct check *check, const struct store_run *run, const char *what, store_number number)
 {
+    if (number > check->number_max) /* the clocks may have gone on since they were read */
+        check_clocks(check);
     if (number <= 0 || (check->number_max != 0 && number > check->number_max))
         check_found(check, "entity", run,
                     "%s %" PRId64 " is beyond what the clocks' rows reserve (%" PRId64 ")", what, number,
@@ -122,7 +124,7 @@ static void check_runs(struct check *check)
         more = read.more;
         for (size_t i = 0; i < read.identity_count && check_goes_on(check); i++) {
             if (has_last)
-                check_run(check, &last, !is_same_workflow(&last, &read.identities[i]));
+                check_one_run(check, &last, !is_same_workflow(&last, &read.identities[i]));
             last = read.identities[i];
             has_last = true;
             check_renew(check);
@@ -138,7 +140,7 @@ static void check_runs(struct check *check)
                                     .after = last.number };
     }
     if (has_last && check_goes_on(check))
-        check_run(check, &last, true);
+        check_one_run(check, &last, true);
     arena_release(&arena);
     arena_release(&next_arena);
 }

@@ -53,7 +53,7 @@ void check_number(struct check *check, const struct store_run *run, const char *
 
 /* --- run.c --- */
 /* `is_newest`: of its workflow id. */
-void check_run(struct check *check, const struct store_identity *identity, bool is_newest);
+void check_one_run(struct check *check, const struct store_identity *identity, bool is_newest);
 /* The state of a run by its snapshot; NULL: there is no such run, or it is damaged (which is told with the run). Good until the
  * next call. `ret_run` (may be NULL) gets its row. */
 const void *check_load(struct check *check, store_number number, struct store_run *ret_run);

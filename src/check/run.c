@@ -368,7 +368,7 @@ static void fold_begin(struct row_fold *fold, const struct check *check, const s
                                .end_event_id = INT64_MAX };
 }
 
-void check_run(struct check *check, const struct store_identity *identity, bool is_newest)
+void check_one_run(struct check *check, const struct store_identity *identity, bool is_newest)
 {
     struct arena      arena;
     struct store_read read = { .kind = STORE_READ_RUN, .number = identity->number };

@@ -100,7 +100,14 @@ static void look_at_clock(struct check *check, const struct store_entity *row)
 
 void check_clocks(struct check *check)
 {
-    each_entity(check, ENTITY_CLOCK, look_at_clock);
+    struct arena      arena;
+    struct store_read read = { .kind = STORE_READ_ENTITIES, .entity_kind = ENTITY_CLOCK };
+    arena_init(&arena, SIZE_MAX);
+    if (check_read(check, &read, &arena)) {
+        for (size_t i = 0; i < read.entity_count; i++)
+            look_at_clock(check, &read.entities[i]);
+    }
+    arena_release(&arena);
 }
 
 /* --- other entities --- */

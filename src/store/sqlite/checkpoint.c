@@ -8,6 +8,8 @@
 #include "store/sqlite/sqlite_internal.h"
 
 #define CACHE_KIB 256
+/* How long the writer waits for readers, each time: ours end sooner, and a backup goes on for long, with all commits waiting. */
+#define READERS_BUSY_MS 100
 
 static int64_t pages_of(int64_t size)
 {
@@ -134,7 +136,9 @@ int sqlite_checkpoint_between(struct sqlite_checkpointer *checkpointer, struct s
     atomic_store(&checkpointer->finish, false);
     if (over)
         checkpointer->limit_pages = pages + pages_of(checkpointer->store->options.log_size_max / 16);
+    sqlite3_busy_timeout(writer->handle, MIN(checkpointer->store->options.busy_ms, READERS_BUSY_MS));
     int code = copy_on(writer, over ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE);
+    sqlite3_busy_timeout(writer->handle, checkpointer->store->options.busy_ms);
     pthread_mutex_unlock(&checkpointer->copying);
     return code;
 }
