@@ -643,3 +643,22 @@ TEST(a_cancel_request_arrives_once_and_closed_workflows_need_none)
     }
     pair_free(pair);
 }
+
+TEST(a_damaged_message_is_reported_and_changes_nothing)
+{
+    static const char *const bodies[] = { "\x0a\x7f", "", "\x0a\x00", "\x2a\x00", "\x32\x00" };
+    static const size_t      sizes[] = { 2, 0, 2, 2, 2 };
+    struct world            *w = world_new(1);
+    world_start(w);
+    for (size_t i = 0; i < ARRAY_COUNT(bodies); i++) {
+        struct entity_message message = { .kind = ENTITY_WORKFLOW,
+                                          .namespace_number = 7,
+                                          .business_id = w->workflow_id,
+                                          .body = bytes_of(bodies[i], sizes[i]) };
+        CHECK(!message_is_sound(message.body));
+        world_receive(w, &message);
+        CHECK_INT(w->arrival.base.error.code, ST_DATA_LOSS);
+        CHECK(!w->last_changed);
+    }
+    world_free(w);
+}

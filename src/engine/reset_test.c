@@ -251,3 +251,36 @@ TEST(a_deleted_run_ends_if_it_is_open)
     CHECK(!w->last_changed && w->run_count == 0);
     world_free(w);
 }
+
+TEST(a_run_that_never_was_cannot_be_reset)
+{
+    struct world *w = world_with_much();
+    for (int i = 0; i < 2; i++) { /* a run id of nobody's making, and text that is none */
+        struct workflowservice_ResetWorkflowExecutionRequest *input = world_reset_request(w, -1, 4, "r");
+        input->workflow_execution->run_id = i == 0 ? BYTES("ffffffff-ffff-ffff-ffff-ffffffffffff")
+                                                   : BYTES("00000000-0000-0000-0000-000000000000");
+        CHECK_INT(world_run_step(w, world_current(w)), ST_NOT_FOUND);
+        CHECK_INT(w->run_count, 1);
+    }
+    world_free(w);
+}
+
+TEST(a_bad_operation_after_a_reset_leaves_the_run_as_it_is)
+{
+    struct world                                            *w = world_with_much();
+    struct workflowservice_ResetWorkflowExecutionRequest    *input = world_reset_request(w, -1, 4, "r");
+    struct bytes                                             path = BYTES("priority.priority_key");
+    struct google_FieldMask                                  mask = { .paths = &path, .paths_count = 1 };
+    struct workflow_WorkflowExecutionOptions                 options = { .priority = BYTES("\x0a\x7f") };
+    struct workflow_PostResetOperation                       operation = { .variant_case = 2 };
+    struct workflow_PostResetOperation_UpdateWorkflowOptions update = {
+        .workflow_execution_options = &options, .update_mask = &mask
+    };
+    operation.update_workflow_options = &update;
+    input->post_reset_operations = &operation;
+    input->post_reset_operations_count = 1;
+    CHECK(world_run_step(w, world_current(w)) != ST_OK);
+    CHECK_INT(w->run_count, 1);
+    CHECK(execution_is_open(world_state(w)));
+    world_free(w);
+}

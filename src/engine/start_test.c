@@ -301,3 +301,41 @@ TEST(a_chain_is_found_by_its_first_run)
     CHECK_TEXT(world_history(w, 2), "2 WORKFLOW_EXECUTION_TERMINATED{frontend-service}");
     world_free(w);
 }
+
+TEST(links_and_callbacks_are_attached_without_the_request)
+{
+    for (int what = 0; what < 2; what++) {
+        struct world                                         *w = with_existing(OPEN);
+        struct workflowservice_StartWorkflowExecutionRequest *input = world_start_request(w, "attached");
+        struct workflow_OnConflictOptions options = { .attach_completion_callbacks = what == 0,
+                                                      .attach_links = what == 1 };
+        struct bytes callback = BYTES("\x12\x00"), link = BYTES("\x0a\x00"); /* both empty of their kind */
+        input->workflow_id_conflict_policy = enums_WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING;
+        input->on_conflict_options = &options;
+        input->completion_callbacks = &callback;
+        input->completion_callbacks_count = 1;
+        input->links = &link;
+        input->links_count = 1;
+        const struct workflowservice_StartWorkflowExecutionResponse *response = world_start_send(w);
+        CHECK(response != NULL && !response->started);
+        const struct history_HistoryEvent *event = world_event(w, world_current(w), 3);
+        CHECK_INT(event->event_type, enums_EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED);
+        CHECK_INT(event->links_count, what == 1);
+        CHECK_INT(world_state(w)->callback_count, what == 0);
+        CHECK_INT(event->workflow_execution_options_updated_event_attributes->attached_request_id.size, 0);
+        CHECK(execution_attached(world_state(w), BYTES("attached")) == NULL);
+        world_free(w);
+    }
+}
+
+TEST(starts_without_a_request_id_are_never_the_same)
+{
+    struct world *w = world_new(1);
+    CHECK(world_start_request(w, "")->request_id.size == 0);
+    CHECK(world_start_send(w) != NULL);
+    CHECK(world_state(w)->start_request_id.size != 0);
+    world_start_request(w, "");
+    CHECK(world_start_send(w) == NULL);
+    CHECK_INT(w->request.base.error.code, ST_ALREADY_EXISTS);
+    world_free(w);
+}
