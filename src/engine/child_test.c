@@ -546,6 +546,33 @@ TEST(a_signal_arrives_and_its_sender_hears_of_it)
     pair_free(pair);
 }
 
+/* Found by the simulator: the base had the result already, nobody sent the signal again, and the new run waited for ever. */
+TEST(a_result_that_came_after_the_cut_of_a_reset_is_applied_again)
+{
+    struct pair pair = pair_new();
+    world_start(pair.child);
+    ask(pair, signal_child);
+    CHECK_INT(world_signal(pair.parent, "one", "signal-1"), ST_OK);
+    world_complete_empty(pair.parent, world_poll(pair.parent));
+    deliver(pair, pair.parent, MESSAGE_EXTERNAL_SIGNAL);
+    deliver(pair, pair.child, MESSAGE_EXTERNAL_ANSWER);
+    CHECK_TEXT(world_history(pair.parent, 10),
+               "10 EXTERNAL_WORKFLOW_EXECUTION_SIGNALED\n11 WORKFLOW_TASK_SCHEDULED{queue,1}");
+    struct workflowservice_ResetWorkflowExecutionRequest *input = world_reset_request(pair.parent, -1, 9,
+                                                                                      "reset-1");
+    int32_t excluded[] = { enums_RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL, enums_RESET_REAPPLY_EXCLUDE_TYPE_UPDATE,
+                           enums_RESET_REAPPLY_EXCLUDE_TYPE_NEXUS,
+                           enums_RESET_REAPPLY_EXCLUDE_TYPE_CANCEL_REQUEST };
+    input->reset_reapply_exclude_types = excluded;
+    input->reset_reapply_exclude_types_count = ARRAY_COUNT(excluded);
+    CHECK_INT(world_send(pair.parent), ST_OK);
+    CHECK_TEXT(world_history(pair.parent, 9),
+               "9 WORKFLOW_TASK_FAILED{7,8,RESET_WORKFLOW,history-service,other}\n"
+               "10 EXTERNAL_WORKFLOW_EXECUTION_SIGNALED\n11 WORKFLOW_TASK_SCHEDULED{queue,1}");
+    CHECK_INT(world_state(pair.parent)->external_signal_count, 0);
+    pair_free(pair);
+}
+
 static void check_signal_failed(struct pair pair, struct world *answers, int32_t cause)
 {
     deliver(pair, answers, MESSAGE_EXTERNAL_ANSWER);

@@ -364,6 +364,36 @@ void external_arrive_answer(const struct arrival *arrival, const struct state_Ex
 
 /* --- the fold's --- */
 
+/* The initiated event that this is the result of; 0: it is none. */
+static int64_t result_of(const struct history_HistoryEvent *event, bool *ret_is_cancel)
+{
+    *ret_is_cancel = false;
+    switch (event->event_type) {
+    case enums_EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_SIGNALED:
+        return event->external_workflow_execution_signaled_event_attributes->initiated_event_id;
+    case enums_EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED:
+        return event->signal_external_workflow_execution_failed_event_attributes->initiated_event_id;
+    case enums_EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
+        *ret_is_cancel = true;
+        return event->external_workflow_execution_cancel_requested_event_attributes->initiated_event_id;
+    case enums_EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED:
+        *ret_is_cancel = true;
+        return event->request_cancel_external_workflow_execution_failed_event_attributes->initiated_event_id;
+    default:
+        return 0;
+    }
+}
+
+void external_apply_again(struct draft *draft, const struct history_HistoryEvent *event)
+{
+    bool    is_cancel;
+    int64_t initiated = result_of(event, &is_cancel);
+    if (initiated == 0 || !is_pending(draft->state, is_cancel, initiated))
+        return;
+    struct history_HistoryEvent again = event_make(event->event_type, event_attributes(event));
+    draft_event(draft, &again);
+}
+
 bool external_effect(struct execution *state, const struct history_HistoryEvent *event, int64_t id)
 {
     switch (event->event_type) {
@@ -373,26 +403,13 @@ bool external_effect(struct execution *state, const struct history_HistoryEvent 
     case enums_EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED:
         execution_external_add(state, true, id);
         return true;
-    case enums_EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_SIGNALED:
-        execution_external_remove(
-            state, false, event->external_workflow_execution_signaled_event_attributes->initiated_event_id);
-        return true;
-    case enums_EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED:
-        execution_external_remove(
-            state, false,
-            event->signal_external_workflow_execution_failed_event_attributes->initiated_event_id);
-        return true;
-    case enums_EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
-        execution_external_remove(
-            state, true,
-            event->external_workflow_execution_cancel_requested_event_attributes->initiated_event_id);
-        return true;
-    case enums_EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED:
-        execution_external_remove(
-            state, true,
-            event->request_cancel_external_workflow_execution_failed_event_attributes->initiated_event_id);
-        return true;
     default:
-        return false;
+        break;
     }
+    bool    is_cancel;
+    int64_t initiated = result_of(event, &is_cancel);
+    if (initiated == 0)
+        return false;
+    execution_external_remove(state, is_cancel, initiated);
+    return true;
 }

@@ -15,6 +15,9 @@ void external_arrive_signal(const struct arrival *arrival, const struct state_Ex
 void external_arrive_cancel(const struct arrival *arrival, const struct state_ExternalCancel *cancel);
 void external_arrive_answer(const struct arrival *arrival, const struct state_ExternalAnswer *answer);
 
+/* A result that the base of a reset had, for the new run: if it has begun what this is the result of and waits for it. */
+void external_apply_again(struct draft *draft, const struct history_HistoryEvent *event);
+
 /* The fold's: effects of events. False: the event is none of these. */
 bool external_effect(struct execution *state, const struct history_HistoryEvent *event, int64_t id);
 #endif

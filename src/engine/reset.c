@@ -6,6 +6,7 @@
 #include "engine/activity_operator.h"
 #include "engine/child.h"
 #include "engine/execution.h"
+#include "engine/external.h"
 #include "engine/failure.h"
 #include "engine/options.h"
 #include "engine/run.h"
@@ -86,6 +87,10 @@ static bool is_kept(int32_t type)
     case enums_EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_CANCELED:
     case enums_EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT:
     case enums_EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED:
+    case enums_EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_SIGNALED:
+    case enums_EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED:
+    case enums_EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
+    case enums_EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED:
         return true;
     default:
         return false;
@@ -193,10 +198,15 @@ static void apply_again(struct reset *reset, struct bytes encoded)
     struct draft                *draft = &reset->created;
     struct history_HistoryEvent *event;
     struct error                 error;
-    if (!keep(encoded) || reset->without_all)
+    if (!keep(encoded))
         return;
     if (event_decode(encoded, reset->arena, &event, &error) != ST_OK)
         panic("an event that was stored is none: %s", error.message);
+    if (!reset->beyond_base)
+        external_apply_again(
+            draft, event); /* nobody asks the others again, so this is the only result there will be */
+    if (reset->without_all)
+        return;
     switch (event->event_type) {
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
         if (!reset->without_signals && !MUTANT(reset_loses_signals))
