@@ -72,6 +72,8 @@ static void acted(struct sim *sim, void *context, const struct error *error, str
 static void act_on_activities(struct sim *sim, struct operator* self)
 {
     struct common_WorkflowExecution execution = { .workflow_id = bytes_of_text(self->workflow_id) };
+    /* What goes on after a pause does not wait for the rest of its back-off. */
+    oracle_activities_changed(journal_oracle(sim->journal), execution.workflow_id);
     if (self->is_paused) {
         struct workflowservice_UnpauseActivityRequest request = {
             .namespace = BYTES("default"), .execution = &execution, .activity_case = 6, .unpause_all = true
