@@ -1,10 +1,10 @@
 # The oracle: a library over public messages alone, its tests, and a program that judges histories from stdin.
 file(GLOB oracle_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/oracle/*.c)
 list(FILTER oracle_sources EXCLUDE REGEX "_test\\.c$|/check_history\\.c$")
-add_library(perdure_oracle STATIC EXCLUDE_FROM_ALL ${oracle_sources})
+add_library(perdure_oracle STATIC ${oracle_sources})
 target_include_directories(perdure_oracle PUBLIC ${CMAKE_SOURCE_DIR}/tests)
 target_link_libraries(perdure_oracle PUBLIC perdure_codec)
-add_executable(check-history EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tests/oracle/check_history.c)
+add_executable(check-history ${CMAKE_SOURCE_DIR}/tests/oracle/check_history.c)
 target_link_libraries(check-history PRIVATE perdure_oracle)
 add_dependencies(tests check-history)
 file(GLOB oracle_tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/oracle/*_test.c)

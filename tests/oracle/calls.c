@@ -516,7 +516,9 @@ static void audit_activity(struct oracle *oracle, const struct run *run, const s
         good = end != NULL && end->event_type == enums_EVENT_TYPE_ACTIVITY_TASK_CANCELED;
         break;
     case METHOD(RespondActivityTaskFailed):
-        good = end == NULL || end->event_type == enums_EVENT_TYPE_ACTIVITY_TASK_FAILED;
+        /* An operator's reset counts attempts from 1 again. */
+        good = end == NULL || end->event_type == enums_EVENT_TYPE_ACTIVITY_TASK_FAILED ||
+               oracle_has_operated(oracle, run->workflow_id);
         break;
     default:
         break;

@@ -60,6 +60,12 @@ static bool was_closed_by_reset(const struct run *run)
                             "history-resetter");
 }
 
+/* Whether what this run lacks will not come any more. */
+static bool is_final(const struct oracle *oracle, const struct run *run)
+{
+    return oracle->settled != 0 || run->judge->close != NULL;
+}
+
 /* --- chains --- */
 
 static bool same_queue(const struct taskqueue_TaskQueue *a, const struct taskqueue_TaskQueue *b)
@@ -185,6 +191,8 @@ static void check_overlap(struct oracle *oracle, const struct run *run)
             began(other) < began(run) ||
             (began(other) == began(run) && bytes_compare(other->id, run->id) < 0))
             continue;
+        if (!is_final(oracle, run))
+            continue;
         /* This one began first; it has to be closed by then. Runs that began at one time are ordered by their ends. */
         bool good = run->judge->close != NULL && event_time(run->judge->close) <= began(other);
         if (!good && began(other) == began(run))
@@ -243,10 +251,10 @@ static void check_reset(struct oracle *oracle, const struct run *run)
         return;
     int64_t cut = run->judge->reset->event_id;
     for (int64_t id = 1; id < cut; id++) {
-        bool made_up = id == cut - 1 &&
-                       run_event(run, id)->event_type == enums_EVENT_TYPE_WORKFLOW_TASK_STARTED &&
-                       (run_event(base, id) == NULL ||
-                        run_event(base, id)->event_type != enums_EVENT_TYPE_WORKFLOW_TASK_STARTED);
+        const struct history_HistoryEvent *event = run_event(run, id);
+        bool made_up = id == cut - 1 && event->event_type == enums_EVENT_TYPE_WORKFLOW_TASK_STARTED &&
+                       bytes_equal_text(event->workflow_task_started_event_attributes->identity,
+                                        "history-service");
         if (!made_up &&
             (run_event(base, id) == NULL || !bytes_equal(run->events[id]->raw, base->events[id]->raw))) {
             oracle_fail(oracle, ORACLE_RESET, "event %" PRId64 " of run %.*s is not that of its base %.*s",
@@ -293,7 +301,8 @@ static void check_parent(struct oracle *oracle, const struct run *run)
         else if (!same_type(asked->workflow_type, start->workflow_type) ||
                  !bytes_equal(asked->input, start->input))
             what = "asked for another type or input";
-        else if (child->started == 0 && run->judge->task.scheduled != 0 && !was_closed_by_reset(parent))
+        else if (child->started == 0 && run->judge->task.scheduled != 0 && !was_closed_by_reset(parent) &&
+                 is_final(oracle, parent))
             what = "does not know that it began";
     }
     if (what != NULL)
@@ -367,12 +376,13 @@ static void check_child(struct oracle *oracle, const struct run *parent, const s
     }
     if (parent->judge->close == NULL) {
         /* While a task is in a worker's hands the end may wait in the buffer. */
-        if (last->judge->close != NULL && parent->judge->task.state != TASK_STARTED)
+        if (last->judge->close != NULL && parent->judge->task.state != TASK_STARTED &&
+            is_final(oracle, parent))
             oracle_fail(oracle, ORACLE_DELIVERY, "run %.*s was not told the end of child '%.*s'",
                         BYTES_FMT(parent->id), BYTES_FMT(child->name));
         return;
     }
-    if (was_closed_by_reset(parent))
+    if (was_closed_by_reset(parent) || !is_final(oracle, last))
         return;
     int32_t policy =
         child->event->start_child_workflow_execution_initiated_event_attributes->parent_close_policy;
@@ -397,7 +407,7 @@ static int64_t count_arrived(const struct oracle *oracle, const struct run *send
     for (const struct run *run; (run = oracle_next_run(oracle, &iterator)) != NULL;) {
         if (!bytes_equal(run->workflow_id, target))
             continue;
-        *ret_known = *ret_known && run_is_complete(run) && run->judge->reset == NULL;
+        *ret_known = *ret_known && run_is_complete(run) && run->judge->reset == NULL && is_final(oracle, run);
         for (int64_t id = 1; id <= run->last; id++) {
             const struct history_HistoryEvent *event = run_event(run, id);
             if (event == NULL || event->event_type != enums_EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
@@ -441,7 +451,8 @@ static void check_signal_out(struct oracle *oracle, const struct run *run, const
     int64_t arrived = count_arrived(
         oracle, run, signal->name,
         signal->event->signal_external_workflow_execution_initiated_event_attributes->signal_name, &known);
-    if (known && run->judge->reset == NULL && (arrived < delivered || arrived > asked))
+    if (known && run->judge->reset == NULL && is_final(oracle, run) &&
+        (arrived < delivered || arrived > asked))
         oracle_fail(oracle, ORACLE_DELIVERY,
                     "run %.*s sent %" PRId64 " signals to '%.*s' and was told of %" PRId64
                     " arrivals; %" PRId64 " arrived",

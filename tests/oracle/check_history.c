@@ -1,7 +1,9 @@
-/* check_history.c: reads histories from stdin and judges them: for histories that real SDKs made.
+/* check_history.c: reads histories from stdin and judges them, one by one and together: for what real SDKs made.
  *
- * A frame is a length (4 bytes, big endian) and that many bytes: the run id as a frame of its own, then one encoded
- * temporal.api.history.v1.History. The answer to each is one line: "ok" or what is wrong, joined by "; ".
+ * A frame is a length (4 bytes, big endian) and that many bytes. First the ids of workflows whose activities operators changed,
+ * a frame each, and an empty one. Then the runs: each a frame with its id, one for each encoded
+ * GetWorkflowExecutionHistoryResponse, and an empty one. All are of one namespace. Each problem is one line of the output, the
+ * last line says how much was judged; the exit code is 0 when there was none.
  */
 #include <stdio.h>
 
@@ -9,61 +11,75 @@
 
 #define FRAME_MAX (UINT32_C(256) << 20)
 
-struct verdict {
-    unsigned count;
+struct run_read {
+    struct bytes *events;
+    size_t        count, capacity;
 };
 
-static void report(void *context, enum oracle_check check, const char *text)
+static unsigned problems;
+
+static void report(void *context UNUSED, enum oracle_check check, const char *text)
 {
-    struct verdict *verdict = context;
-    printf("%s%s: %s", verdict->count++ == 0 ? "" : "; ", oracle_check_name(check), text);
+    printf("%s: %s\n", oracle_check_name(check), text);
+    problems++;
 }
 
-static bool read_frame(uint8_t **ret_base, size_t *ret_size)
+/* False at the end of the input; a frame that is cut ends the program. */
+static bool read_frame(struct arena *arena, struct bytes *ret_frame)
 {
     uint8_t head[4];
-    if (fread(head, 1, sizeof(head), stdin) != sizeof(head))
+    size_t  got = fread(head, 1, sizeof(head), stdin);
+    if (got == 0)
         return false;
     uint32_t size = (uint32_t)head[0] << 24 | (uint32_t)head[1] << 16 | (uint32_t)head[2] << 8 | head[3];
-    if (size > FRAME_MAX)
-        return false;
-    *ret_base = xmalloc(size + 1);
-    *ret_size = size;
-    if (fread(*ret_base, 1, size, stdin) == size)
-        return true;
-    free(*ret_base);
-    return false;
+    uint8_t *base = size > FRAME_MAX ? NULL : arena_must(arena_alloc(arena, size + 1));
+    if (got != sizeof(head) || base == NULL || fread(base, 1, size, stdin) != size) {
+        fprintf(stderr, "a frame is cut, or too long\n");
+        exit(2);
+    }
+    *ret_frame = bytes_of(base, size);
+    return true;
+}
+
+static void add_page(struct run_read *run, struct bytes page, struct arena *arena)
+{
+    struct workflowservice_GetWorkflowExecutionHistoryResponse response;
+    struct error                                               error;
+    if (pb_decode(&pb_workflowservice_GetWorkflowExecutionHistoryResponse, page, arena, &response, &error) !=
+        ST_OK) {
+        fprintf(stderr, "a page does not decode: %s\n", error.message);
+        exit(2);
+    }
+    size_t more = response.history == NULL ? 0 : response.history->events_count;
+    if (run->count + more > run->capacity) {
+        run->capacity = (run->count + more) * 2;
+        run->events = xrealloc(run->events, run->capacity * sizeof(run->events[0]));
+    }
+    for (size_t i = 0; i < more; i++)
+        run->events[run->count++] = response.history->events[i];
 }
 
 int main(void)
 {
-    uint8_t *run_id, *wire;
-    size_t   run_id_size, size;
-    unsigned wrong = 0;
-    while (read_frame(&run_id, &run_id_size)) {
-        if (!read_frame(&wire, &size)) {
-            free(run_id);
-            return 2;
-        }
-        struct verdict         verdict = { 0 };
-        struct oracle         *oracle = oracle_new(report, &verdict);
-        struct history_History history;
-        struct arena           arena;
-        struct error           error;
-        arena_init(&arena, SIZE_MAX);
-        if (pb_decode(&pb_history_History, bytes_of(wire, size), &arena, &history, &error) != ST_OK) {
-            printf("%s", error.message);
-            verdict.count++;
-        } else {
-            oracle_history(oracle, bytes_of(run_id, run_id_size), history.events, history.events_count);
-        }
-        printf("%s\n", verdict.count == 0 ? "ok" : "");
-        fflush(stdout);
-        wrong += verdict.count != 0;
-        oracle_free(oracle);
-        arena_release(&arena);
-        free(run_id);
-        free(wire);
+    struct oracle *oracle = oracle_new(report, NULL);
+    struct bytes   run_id, page, workflow_id;
+    struct arena   arena;
+    unsigned       runs = 0;
+    arena_init(&arena, SIZE_MAX);
+    while (read_frame(&arena, &workflow_id) && workflow_id.size != 0)
+        oracle_activities_changed(oracle, workflow_id);
+    while (read_frame(&arena, &run_id)) {
+        struct run_read run = { 0 };
+        while (read_frame(&arena, &page) && page.size != 0)
+            add_page(&run, page, &arena);
+        oracle_history(oracle, run_id, run.events, run.count);
+        free(run.events);
+        runs++;
+        arena_reset(&arena);
     }
-    return wrong == 0 ? 0 : 1;
+    oracle_audit(oracle);
+    printf("%u histories, %" PRIu64 " events, %u problems\n", runs, oracle_judged(oracle), problems);
+    oracle_free(oracle);
+    arena_release(&arena);
+    return problems == 0 ? 0 : 1;
 }

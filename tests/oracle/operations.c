@@ -170,11 +170,14 @@ static void started(struct oracle *oracle, struct operation *operation, struct b
     oracle_run_belongs(oracle, oracle_run_of(oracle, run_id), operation->workflow_id);
 }
 
-static void updated(struct operation                                             *operation,
+/* That it was admitted is no promise; that it was accepted is one. */
+static void updated(const struct oracle *oracle, struct operation *operation,
                     const struct workflowservice_UpdateWorkflowExecutionResponse *reply)
 {
-    if (operation == NULL)
+    if (operation == NULL || reply->stage < enums_UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED)
         return;
+    if (operation->acknowledged == 0)
+        operation->acknowledged = oracle->now;
     if (reply->update_ref != NULL && reply->update_ref->workflow_execution != NULL)
         operation->ret_run_id = reply->update_ref->workflow_execution->run_id;
     operation->ret_stage = MAX(operation->ret_stage, reply->stage);
@@ -190,7 +193,7 @@ static void settle_call(struct oracle *oracle, struct operation *operation, enum
     operation->open--;
     if (code != ST_OK)
         operation->doubtful = operation->doubtful || !is_refusal(code);
-    else if (operation->acknowledged == 0)
+    else if (operation->acknowledged == 0 && operation->kind != OPERATION_UPDATE)
         operation->acknowledged = oracle->now;
 }
 
@@ -202,7 +205,7 @@ static void multi_answered(struct oracle *oracle, struct call *call,
             started(oracle, call->operation, reply->responses[i].start_workflow->run_id,
                     reply->responses[i].start_workflow->started);
         else if (reply->responses[i].response_case == 2)
-            updated(call->update, reply->responses[i].update_workflow);
+            updated(oracle, call->update, reply->responses[i].update_workflow);
     }
 }
 
@@ -233,7 +236,7 @@ void operations_answered(struct oracle *oracle, struct call *call, enum status c
         multi_answered(oracle, call, response);
         break;
     case METHOD(UpdateWorkflowExecution):
-        updated(call->update, response);
+        updated(oracle, call->update, response);
         break;
     case METHOD(ResetWorkflowExecution): {
         const struct workflowservice_ResetWorkflowExecutionResponse *reply = response;
@@ -488,14 +491,27 @@ static void audit_reset(struct oracle *oracle, const struct operation *operation
                     BYTES_FMT(operation->workflow_id), BYTES_FMT(operation->ret_run_id));
 }
 
+/* When it was asked for first, whichever run that named. */
+static uint64_t first_called(const struct oracle *oracle, const struct operation *operation)
+{
+    uint64_t at = operation->called;
+    LIST_FOR_EACH (other, &oracle->operations, struct operation, link) {
+        if (operation->key.size != 0 && other->kind == operation->kind &&
+            bytes_equal(other->key, operation->key) &&
+            bytes_equal(other->workflow_id, operation->workflow_id))
+            at = MIN(at, other->called);
+    }
+    return at;
+}
+
 /* Who was told of one before asking for the other knows their order. */
 static void audit_order(struct oracle *oracle, const struct operation *first)
 {
     if (first->effect_run == NULL || first->acknowledged == 0)
         return;
     LIST_FOR_EACH (second, &oracle->operations, struct operation, link) {
-        if (second->effect_run != first->effect_run || second->called < first->acknowledged ||
-            second->effect_event > first->effect_event)
+        if (second->effect_run != first->effect_run || second->effect_event > first->effect_event ||
+            first_called(oracle, second) < first->acknowledged)
             continue;
         /* What cancels first, and comes again, has no effect of its own. */
         if (second->kind == OPERATION_CANCEL && first->kind == OPERATION_CANCEL)

@@ -311,7 +311,9 @@ void oracle_events(struct oracle *oracle, struct bytes run_id, const struct byte
 void oracle_history(struct oracle *oracle, struct bytes run_id, const struct bytes *events, size_t count)
 {
     oracle_events(oracle, run_id, events, count, ORACLE_SETTLED);
-    const struct run *run = oracle_run(oracle, run_id);
+    struct run *run = oracle_run(oracle, run_id);
+    run->read = ++oracle->now;
+    run->read_last = (int64_t)count;
     if (run->last > (int64_t)count || run->judge->last != run->last)
         oracle_fail(oracle, ORACLE_SHORT,
                     "run %.*s: somebody saw event %" PRId64 ", history has %zu, known from 1 up to %" PRId64,

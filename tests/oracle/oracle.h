@@ -125,7 +125,8 @@ void oracle_answer(struct oracle *oracle, uint64_t call, enum status code, struc
 bool oracle_unread(struct oracle *oracle, struct bytes *ret_workflow_id, struct bytes *ret_run_id);
 /* From now on nothing happens any more but reads. */
 void oracle_settle(struct oracle *oracle);
-/* All runs have been read: judges what one history cannot show. */
+/* All runs have been read: judges what one history cannot show. Without oracle_settle runs may have gone on between the
+ * readings; then nothing follows from what an open one lacks. */
 void oracle_audit(struct oracle *oracle);
 
 /* How many events have been judged so far. */

@@ -6,6 +6,7 @@ import pytest
 
 pytest.register_assert_rewrite("support.grpc_client", "support.histories", "support.hand", "support.env")
 
+from support import judge  # noqa: E402
 from support import server as server_module  # noqa: E402
 from support.concurrent import ConcurrentRunner, is_async  # noqa: E402
 from support.env import Env  # noqa: E402
@@ -33,6 +34,8 @@ def server_address():
     server.start()
     try:
         yield server.address
+        if judge.program().exists():
+            print("\n" + judge.check(server.address))
     finally:
         server.close()
 

@@ -16,6 +16,8 @@ from temporalio.api.operatorservice.v1 import service_pb2_grpc as operator_grpc
 from temporalio.api.workflowservice.v1 import request_response_pb2 as workflow_messages
 from temporalio.api.workflowservice.v1 import service_pb2_grpc as workflow_grpc
 
+from support import judge
+
 Code = grpc.StatusCode
 WORKFLOW_SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
 OPERATOR_SERVICE = "temporal.api.operatorservice.v1.OperatorService"
@@ -173,6 +175,7 @@ class Rpc:
     async def call(
         self, method: str, request: Message, seconds: float | None = DEFAULT_SECONDS, **options
     ) -> Message:
+        judge.note(method, request)
         stub = self.channel.unary_unary(
             method_path(method),
             request_serializer=lambda message: message.SerializeToString(),
