@@ -34,8 +34,13 @@ def free_port() -> int:
 class Server:
     """One server process. It takes free ports at its first start and keeps them, so that clients find it again."""
 
-    def __init__(self, directory: Path, *arguments: str, store: str | None = None) -> None:
+    def __init__(
+        self, directory: Path, *arguments: str, store: str | None = None, before: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.directory = directory
+        self.before = before  # a command that becomes the server: nsenter, strace -D
+        self.environment = environment or {}
         self.store = store or f"sqlite:{directory / 'perdure.db'}"
         self.grpc, self.http = "127.0.0.1:0", "127.0.0.1:0"
         self.arguments = arguments
@@ -44,7 +49,7 @@ class Server:
         self.start()
 
     def command(self) -> list[str]:
-        return [binary(), "server", "--grpc", self.grpc, "--http", self.http, "--store", self.store, *self.arguments]
+        return [*self.before, binary(), "server", "--grpc", self.grpc, "--http", self.http, "--store", self.store, *self.arguments]
 
     def start(self) -> float:
         """Returns how many seconds it took to get ready."""
@@ -52,7 +57,7 @@ class Server:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True,
-                cwd=self.directory, env=clean_environment(),
+                cwd=self.directory, env=clean_environment(**self.environment),
             )
         # A server that hangs must not hang the suite: its end closes the pipe, and readline returns.
         watch = threading.Timer(READY_SECONDS_MAX, self.process.kill)
