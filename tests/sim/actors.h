@@ -234,6 +234,10 @@ void program_run(struct program *program);
 /* A signal of a client, not of a child. */
 bool is_client_signal(const struct history_HistoryEvent *event);
 
+/* --- replay.c --- */
+/* Plays a run that is known up to its last event again, and compares. */
+void replay_run(struct sim *sim, struct bytes workflow_id, struct bytes run_id, int64_t last);
+
 /* --- workers.c: polling --- */
 void           new_worker(struct sim *sim, const char *queue_name, bool sticky, bool activities);
 struct worker *new_worker_once(struct sim *sim);

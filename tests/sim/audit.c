@@ -173,6 +173,7 @@ static void check_history(struct audit *audit, const struct audited_run *run)
         sim_violated(sim, "L4 list-differs",
                      "run %.*s is listed with status %d and %" PRId64 " events, has status %d and %" PRId64,
                      BYTES_FMT(run->run_id), run->status, run->history_length, status, last);
+    replay_run(sim, run->workflow_id, run->run_id, last);
     if (work != NULL)
         count_operations(sim, work, run->run_id, last);
 }

@@ -8,8 +8,10 @@
 struct intervention {
     struct work *work;
     struct bytes run_id; /* of the run to reset */
-    unsigned     number, tries;
+    unsigned     number, count, tries;
 };
+
+static void begin(struct intervention *self);
 
 static void over(struct intervention *self)
 {
@@ -17,6 +19,12 @@ static void over(struct intervention *self)
     assert(work->interventions != 0);
     work->interventions--;
     client_watch(work);
+    if (self->number + 1 <
+        self->count) { /* one after the other: only the last reset is known by its request id */
+        struct intervention *next = NEW(work->sim, struct intervention);
+        *next = (struct intervention){ .work = work, .number = self->number + 1, .count = self->count };
+        begin(next);
+    }
 }
 
 static void acted(struct sim *sim, void *context, const struct error *error, const void *response UNUSED)
@@ -116,21 +124,25 @@ static void reset(struct sim *sim, void *context)
 
 /* --- */
 
-void interventions_start(struct work *work)
+static void begin(struct intervention *self)
 {
     static void (*const acts[FATE_COUNT])(struct sim *sim, void *context) = {
         [FATE_CRON] = cancel,    [FATE_CANCELLED] = cancel, [FATE_TERMINATED] = terminate,
         [FATE_DELETED] = delete, [FATE_RESET] = reset,
     };
-    struct sim *sim = work->sim;
-    if (acts[work->fate] == NULL)
+    struct sim *sim = self->work->sim;
+    if (acts[self->work->fate] == NULL)
         return;
-    unsigned count = work->fate == FATE_RESET ? (unsigned)sim_between(sim, 1, RESETS_MAX) : 1;
-    for (unsigned i = 0; i < count; i++) {
-        struct intervention *self = NEW(sim, struct intervention);
-        *self = (struct intervention){ .work = work, .number = i };
-        work->interventions++;
-        sim_later(sim, sim_between(sim, 0, work->fate == FATE_CRON ? 200 * NS_PER_S : 25 * NS_PER_S),
-                  acts[work->fate], self);
-    }
+    self->work->interventions++;
+    sim_later(sim, sim_between(sim, 0, self->work->fate == FATE_CRON ? 200 * NS_PER_S : 20 * NS_PER_S),
+              acts[self->work->fate], self);
+}
+
+void interventions_start(struct work *work)
+{
+    struct intervention *self = NEW(work->sim, struct intervention);
+    *self = (struct intervention){ .work = work, .count = 1 };
+    if (work->fate == FATE_RESET)
+        self->count = (unsigned)sim_between(work->sim, 1, RESETS_MAX);
+    begin(self);
 }
