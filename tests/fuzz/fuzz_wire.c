@@ -2,7 +2,7 @@
  *
  * Input: the first byte says whether the client's preface and an empty SETTINGS are put in front (so that not every input
  * must find them), the second how large the pieces are in which the rest arrives. What must hold: no crash, no leak, every
- * call is answered, and after the peer is gone nothing of it is left.
+ * call is answered; a connection takes no more memory than MEMORY_MAX, and after the peer is gone nothing of it is left.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,10 @@
 #include "io/loop.h"
 #include "wire/server.h"
 
-#define INPUT_SIZE_MAX (64 * 1024) /* fits the socket's buffer, so that writing never waits */
+/* Of one peer with the limits below, whatever it sends: 64 KiB of requests, and streams that wait. */
+#define MEMORY_MAX     (4 * 1024 * 1024)
+#define MEMORY_SLACK   (1024 * 1024) /* what stays: buffers that are used again */
+#define INPUT_SIZE_MAX (64 * 1024)   /* fits the socket's buffer, so that writing never waits */
 
 static struct loop         *loop;
 static struct wire_server  *server;
@@ -21,6 +24,16 @@ static struct loop_deferred step;
 static const uint8_t       *input;
 static size_t               input_left, piece_size;
 static int                  peer;
+
+/* The sanitizer's count; 0 in builds without one. */
+size_t        __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
+static size_t memory_before;
+static size_t memory_taken(void)
+{
+    size_t now = __sanitizer_get_current_allocated_bytes == NULL ? 0
+                                                                 : __sanitizer_get_current_allocated_bytes();
+    return now - MIN(now, memory_before);
+}
 
 static void on_gone(struct call *call)
 {
@@ -54,6 +67,7 @@ static void on_call(void *context, struct call *call)
 static void next_piece(struct loop_deferred *deferred)
 {
     char thrown_away[4096];
+    FUZZ_REQUIRE(memory_taken() <= MEMORY_MAX, "one peer takes %zu bytes", memory_taken());
     while (peer >= 0 && recv(peer, thrown_away, sizeof thrown_away, MSG_DONTWAIT) > 0)
         ;
     if (input_left > 0) {
@@ -96,6 +110,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[0] % 4 != 0 && send(ends[1], opening, sizeof opening - 1, MSG_NOSIGNAL) < 0)
         panic("cannot send: %s", strerror(errno));
     peer = ends[1];
+    memory_before = 0;
+    memory_before = memory_taken();
     piece_size = (size_t)data[1] * 64 + 1;
     input = data + 2;
     input_left = size - 2;
@@ -104,5 +120,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     loop_run(loop);
     if (wire_server_counters(server)->calls_open != 0)
         panic("a call was left");
+    FUZZ_REQUIRE(memory_taken() <= MEMORY_SLACK, "%zu bytes are left of a peer", memory_taken());
     return 0;
 }

@@ -39,6 +39,8 @@ def main() -> None:
                                ("/grpc.health.v1.Health/List", message(b""), [])),
         "reflection": conversation(("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
                                     message(b":\x00") + message(b"\x22\x03a.b") + message(b"\x1a\x01x"), [])),
+        # A header that is said once and meant 15 times in each of many calls that wait.
+        "bomb": conversation(*[("/p.S/Remain", message(b""), [("x-a", "v" * 3000)] * (15 if i else 1)) for i in range(180)]),
         "control": b"\x01\x10" + http2.frame(http2.PING, 0, 0, b"12345678") + http2.window_update(0, 9)
                    + http2.frame(http2.RST_STREAM, 0, 1, b"\0\0\0\x08") + http2.frame(http2.GOAWAY, 0, 0, bytes(8)),
         "http1": b"\x00\xffGET / HTTP/1.1\r\nHost: x\r\n\r\n",
