@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mutant.h"
 #include "fuzz.h"
 
 static char   current[4096]; /* the input that is being read */
@@ -70,6 +71,7 @@ static void replay_directory(const char *path, DIR *directory)
 int main(int argc, char **argv)
 {
     signal(SIGABRT, on_abort);
+    mutant_plant();
     for (int i = 1; i < argc; i++) {
         DIR *directory = opendir(argv[i]);
         if (directory == NULL) {
