@@ -112,7 +112,7 @@ struct work {
     bool          started, closed, deleted, is_watched;
     struct bytes  run_id; /* of the last task that a worker had; empty: none yet. In the actors' arena */
     /* what the audit found, over all runs */
-    unsigned audit_runs, audit_signals[SIM_SIGNALS_MAX], audit_updates[SIM_UPDATES_MAX];
+    unsigned audit_runs, audit_resets, audit_signals[SIM_SIGNALS_MAX], audit_updates[SIM_UPDATES_MAX];
 };
 struct visitors;
 struct tinkerer;

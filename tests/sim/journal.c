@@ -26,9 +26,6 @@ struct journal {
 /* With SIM_PRINT_HISTORIES set, all that was seen of every run. */
 static void report(void *context, enum oracle_check check, const char *text)
 {
-    struct sim *sim = context;
-    if (getenv("SIM_PRINT_HISTORIES") != NULL && !sim_failed(sim))
-        oracle_print(journal_oracle(sim->journal), stderr);
     sim_violated(context, oracle_check_name(check), "%s", text);
 }
 
@@ -59,25 +56,10 @@ struct oracle *journal_oracle(struct journal *journal)
     return journal->oracle;
 }
 
-/* When a history is not as it should be, whoever looks wants to see it. */
-static void log_history(struct journal *journal, struct bytes run_id)
-{
-    for (int64_t id = 1; id <= oracle_last(journal->oracle, run_id); id++) {
-        const struct history_HistoryEvent *event = oracle_event(journal->oracle, run_id, id);
-        if (event != NULL)
-            sim_log(journal->sim, "  event %" PRId64 ": %s, second %" PRId64, id,
-                    pb_enum_value_name(pb_enum_find(BYTES("temporal.api.enums.v1.EventType")),
-                                       event->event_type),
-                    timestamp_ns(event->event_time) / NS_PER_S % 100000);
-    }
-}
-
 void journal_events(struct journal *journal, struct bytes run_id, struct bytes *events, size_t count,
                     int64_t up_to)
 {
     oracle_events(journal->oracle, run_id, events, count, up_to);
-    if (sim_failed(journal->sim))
-        log_history(journal, run_id);
 }
 
 static struct place *place_of(const struct journal *journal, struct bytes run_id, int64_t event_id)

@@ -47,6 +47,8 @@ static void server_answered(struct sim_call *self)
         return;
     }
     sim->statistics->answers[self->method][self->error.code]++;
+    sim_log(sim, "answer %" PRIu64 "%s: %s", self->asked, self->is_twin ? " again" : "",
+            status_name(self->error.code));
     if (sim_strikes(sim, FAULT_REPLY_DELAYED))
         heap_push(&sim->network.returning, &self->travel,
                   sim->now + sim_fault_between(sim, FAULT_REPLY_DELAYED, 0, 3 * NS_PER_S),
@@ -144,6 +146,8 @@ static void arrive(struct sim_call *self)
     self->lane = (unsigned)random_below(&sim->random, sim->configuration.lanes);
     self->call.deadline_ns = sim->monotonic + self->timeout;
     self->call.home = runtime_lane(sim->runtime, self->lane);
+    sim_log(sim, "call %" PRIu64 "%s: %s, lane %u", self->asked, self->is_twin ? " again" : "",
+            pb_methods[self->method].name.base, self->lane);
     list_append(&sim->network.served, &self->link);
     if (self->client_left)
         heap_push(&sim->network.expiries, &self->expiry, sim->now + self->timeout, sim->action_count++);
@@ -222,6 +226,7 @@ void sim_send(struct sim *sim, unsigned method, const void *request, int64_t tim
     if (!self->lost && sim_strikes(sim, FAULT_REQUEST_DUPLICATED)) {
         struct sim_call *twin = call_new(sim, method, request, timeout);
         twin->client_left = twin->is_twin = self->has_twin = true;
+        twin->asked = self->asked;
         travel(twin, sim_fault_between(sim, FAULT_REQUEST_DUPLICATED, NS_PER_US, NS_PER_S));
     }
     travel(self, duration);

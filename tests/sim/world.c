@@ -36,6 +36,8 @@ static void violated(struct sim *sim, const char *invariant, const char *format,
 {
     if (sim_failed(sim))
         return;
+    if (getenv("SIM_PRINT_HISTORIES") != NULL)
+        oracle_print(journal_oracle(sim->journal), stderr);
     vsnprintf(sim->outcome->failure, sizeof(sim->outcome->failure), format, arguments);
     snprintf(sim->outcome->invariant, sizeof(sim->outcome->invariant), "%s", invariant);
     sim_log(sim, "VIOLATED %s: %s", invariant, sim->outcome->failure);
