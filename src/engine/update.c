@@ -553,7 +553,7 @@ bool update_existing(const struct execution                                     
     struct bytes id = input->request->meta->update_id;
     if (!may_be_updated(live, request))
         return false;
-    if (update_report(live, id, request, env, decision))
+    if (!MUTANT(update_applied_twice) && update_report(live, id, request, env, decision))
         return true;
     if (decision->needs)
         return false;

@@ -255,11 +255,8 @@ void chain_forget(struct lane *lane, struct chain *chain)
 {
     LIST_FOR_EACH (entity, &chain->entities, struct entity, in_chain) {
         commit_entity_gone(entity);
-        if (MUTANT(lost_batch_kept_in_memory)) {
-            chain->last_batch = 0;
-            return;
-        }
-        entity_free(entity);
+        if (!MUTANT(lost_batch_kept_in_memory))
+            entity_free(entity);
     }
     chain->current = NULL;
     chain->current_known = false;
