@@ -85,3 +85,44 @@ TEST(an_answer_to_a_query_of_the_process_before_answers_none_of_this_one)
     recorded_free(polled);
     world_end(&world);
 }
+
+static struct recorded *signal_once(struct world *world, int number)
+{
+    static const uint8_t                                  text[512];
+    char                                                  request_id[24];
+    struct common_WorkflowExecution                       execution = { .workflow_id = BYTES("w") };
+    struct common_Payload                                 payload = { .data = bytes_of(text, sizeof(text)) };
+    struct arena                                          arena;
+    struct common_Payloads                                input = { .payloads_count = 1 };
+    struct workflowservice_SignalWorkflowExecutionRequest request = { .namespace = BYTES("default"),
+                                                                      .workflow_execution = &execution,
+                                                                      .signal_name = BYTES("signal") };
+    arena_init(&arena, SIZE_MAX);
+    struct bytes encoded = pb_encode_arena(&pb_common_Payload, &payload, &arena);
+    input.payloads = &encoded;
+    snprintf(request_id, sizeof(request_id), "request-%d", number);
+    request.request_id = bytes_of_text(request_id);
+    request.input = pb_encode_arena(&pb_common_Payloads, &input, &arena);
+    struct recorded *sent = send(world, 0, CALL(SignalWorkflowExecution), &request);
+    arena_release(&arena);
+    return sent;
+}
+
+/* The transitions that held the signals are not read again: the snapshot behind them is. */
+TEST(a_signal_that_is_sent_again_after_a_restart_is_known_from_the_snapshot)
+{
+    enum { SIGNALS = 40 };
+    struct world world;
+    world_begin(&world, 1, true);
+    recorded_free(start(&world, 0, "w"));
+    for (int i = 0; i < SIGNALS; i++)
+        expect_code(signal_once(&world, i), ST_OK);
+    crash(&world);
+    for (int i = 0; i < SIGNALS; i++)
+        expect_code(signal_once(&world, i), ST_OK);
+    struct recorded *read = history(&world, 0, "w", false, 0, BYTES_EMPTY);
+    const struct workflowservice_GetWorkflowExecutionHistoryResponse *page = answer_of(read);
+    CHECK_INT(page->history->events_count, 2 + SIGNALS);
+    recorded_free(read);
+    world_end(&world);
+}
