@@ -345,7 +345,9 @@ static bool is_origin(const struct run *run)
 static void audit_starts(struct oracle *oracle, struct bytes workflow_id)
 {
     struct table_iterator iterator = { 0 };
-    int64_t               strangers = 0, doubtful = 0;
+    int64_t               strangers = 0, doubtful = 0, starts = 0;
+    LIST_FOR_EACH (operation, &oracle->operations, struct operation, link)
+        starts += bytes_equal(operation->workflow_id, workflow_id) && operation->kind == OPERATION_START;
     for (const struct run *run; (run = oracle_next_run(oracle, &iterator)) != NULL;) {
         bool told = false;
         if (!bytes_equal(run->workflow_id, workflow_id) || !is_origin(run))
@@ -359,9 +361,10 @@ static void audit_starts(struct oracle *oracle, struct bytes workflow_id)
             (operation->kind == OPERATION_START || operation->may_start) &&
             (operation->doubtful || operation->open != 0) && !operation->ret_started)
             doubtful++;
-        /* A repetition of a doubtful signal-with-start may start a second time after the first run closed. */
-        else if (bytes_equal(operation->workflow_id, workflow_id) && operation->may_start &&
-                 operation->doubtful)
+        /* A repetition of a doubtful signal-with-start may start a second time after the first run closed; and so may one of a
+         * start when another one has taken the place of its run. */
+        else if (bytes_equal(operation->workflow_id, workflow_id) && operation->doubtful &&
+                 (operation->may_start || (operation->kind == OPERATION_START && starts > 1)))
             doubtful++;
     }
     if (strangers > doubtful)

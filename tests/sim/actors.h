@@ -15,6 +15,7 @@
 /* --- what a seed may have: each is drawn by itself --- */
 /* X(identifier, name) */
 #define SIM_FEATURES(X)                                                                                      \
+    X(RIVALS, "rivals")                                                                                      \
     X(VISITS, "visits")                                                                                      \
     X(EAGER, "eager")                                                                                        \
     X(INLINE, "inline-tasks")                                                                                \
@@ -116,6 +117,7 @@ struct work {
 };
 struct visitors;
 struct tinkerer;
+struct rivals;
 struct audit;
 struct actors {
     struct sim  *sim;
@@ -126,6 +128,7 @@ struct actors {
 
     struct visitors *visitors;
     struct tinkerer *tinkerer;
+    struct rivals   *rivals;
     struct audit    *audit;
 };
 struct worker {
@@ -197,6 +200,17 @@ bool visitors_finished(const struct sim *sim);
 /* --- tinkerers.c: they change options, and set activities back --- */
 void tinkerers_start(struct sim *sim);
 bool tinkerers_finished(const struct sim *sim);
+
+/* --- rivals.c: they want the same workflow ids --- */
+struct listed_run {
+    struct bytes workflow_id, run_id;
+    int32_t      status;
+    int64_t      history_length;
+};
+void rivals_start(struct sim *sim);
+bool rivals_finished(const struct sim *sim);
+/* All runs there are, whose histories are known. */
+void rivals_audit(struct sim *sim, const struct listed_run *runs, size_t count);
 
 /* --- works.c --- */
 void work_draw(struct sim *sim, struct work *work, unsigned number);

@@ -11,18 +11,13 @@
 #define STATUSES    9
 #define AUDIT_TURNS 4 /* histories that are read at once */
 
-struct audited_run {
-    struct bytes workflow_id, run_id;
-    int32_t      status;
-    int64_t      history_length;
-};
 struct audit {
-    struct sim         *sim;
-    struct audited_run *runs;
-    size_t              run_count, capacity, next, read;
-    int64_t             by_status[STATUSES];
-    int32_t             counting;
-    bool                done;
+    struct sim        *sim;
+    struct listed_run *runs;
+    size_t             run_count, capacity, next, read;
+    int64_t            by_status[STATUSES];
+    int32_t            counting;
+    bool               done;
 };
 
 static void list_page(struct audit *audit, struct bytes token);
@@ -39,7 +34,7 @@ static void add_run(struct audit *audit, const struct workflow_WorkflowExecution
         audit->capacity = audit->capacity * 2 + 16;
         audit->runs = xrealloc(audit->runs, audit->capacity * sizeof(audit->runs[0]));
     }
-    audit->runs[audit->run_count++] = (struct audited_run){
+    audit->runs[audit->run_count++] = (struct listed_run){
         .workflow_id = arena_copy(&actors_of(sim)->arena, info->execution->workflow_id),
         .run_id = arena_copy(&actors_of(sim)->arena, info->execution->run_id),
         .status = info->status,
@@ -100,9 +95,9 @@ static void list_all(struct sim *sim UNUSED, void *context)
 /* --- one history --- */
 
 struct reading {
-    struct audit       *audit;
-    struct audited_run *run;
-    struct bytes        token;
+    struct audit      *audit;
+    struct listed_run *run;
+    struct bytes       token;
 };
 
 static int32_t status_after(const struct history_HistoryEvent *last)
@@ -161,7 +156,7 @@ static void count_operations(struct sim *sim, struct work *work, struct bytes ru
     work->audit_resets += is_reset;
 }
 
-static void check_history(struct audit *audit, const struct audited_run *run)
+static void check_history(struct audit *audit, const struct listed_run *run)
 {
     struct sim  *sim = audit->sim;
     struct work *work = work_of(sim, run->workflow_id);
@@ -269,6 +264,7 @@ static void count_next(struct audit *audit)
     if (audit->counting++ == 0) {
         for (size_t i = 0; i < actors->work_count; i++)
             check_work(sim, &actors->works[i]);
+        rivals_audit(sim, audit->runs, audit->run_count);
     }
     if (audit->counting > (int32_t)ARRAY_COUNT(names)) {
         reading_start(sim, &audit->done);
