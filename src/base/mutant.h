@@ -1,6 +1,6 @@
 /* mutant.h: planted defects, for the tests of the tests. `MUTANT(name)` stands where the rule is that `name` breaks.
  *
- * A build with -DPERDURE_MUTANTS=ON holds all of them and plants the one that a test binary's environment names, at its
+ * A build with -DPERDURE_MUTANTS=ON holds all of them and plants the one that the environment names, at its
  * start and never again. In every other build MUTANT is the constant false: nothing of it is compiled. tools/mutants runs
  * each of them until a test sees it; mutants.def says which rule each breaks.
  */
@@ -19,7 +19,7 @@ enum mutant {
 extern enum mutant mutant_planted; /* written by mutant_plant only, before there are threads */
 #define MUTANT(name) __builtin_expect(mutant_planted == MUTANT_##name, 0)
 
-/* The mains of test binaries call it: what PERDURE_MUTANT names, nothing when it is not set. An unknown name ends the process. */
+/* The mains of test binaries and of the server call it: what PERDURE_MUTANT names, nothing when it is not set. An unknown name ends the process. */
 void mutant_plant(void);
 #else
 #define MUTANT(name) false

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "base/mutant.h"
 #include "cli/cli.h"
 #include "server/compat.h"
 #include "server/server.h"
@@ -101,6 +102,7 @@ static int run_reference(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    mutant_plant();
     const char *command = argc > 1 ? argv[1] : "help";
     if (strcmp(command, "server") == 0)
         return run_server(argc - 2, argv + 2);

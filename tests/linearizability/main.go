@@ -282,6 +282,7 @@ func load(record *json.Encoder) (err error) {
 	defer func() { err = errors.Join(err, server.Stop()) }()
 	fast := backoff.Config{BaseDelay: 10 * time.Millisecond, Multiplier: 1.2, MaxDelay: 100 * time.Millisecond}
 	connection, err := grpc.NewClient(server.Address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)), // so that only what was under way is cut off
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: fast, MinConnectTimeout: time.Second}))
 	if err != nil {
 		return err

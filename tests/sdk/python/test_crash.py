@@ -47,6 +47,8 @@ RESET_EACH = 5
 STOP_SECONDS_MAX = 6.0
 SETTLE_SECONDS_MAX = 120.0
 AMBIGUOUS = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.ABORTED, Code.RESOURCE_EXHAUSTED)
+# A workflow task that was lost with the server several times counts as one that keeps failing.
+NOT_READY = (*AMBIGUOUS, Code.FAILED_PRECONDITION)
 AS_CLI = {"metadata": (("client-name", "temporal-cli"), ("client-version", "1.0.0"))}
 CLOSE_EVENT = "HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT"
 
@@ -171,6 +173,7 @@ class Driver:
             answer = await self.until_acknowledged(
                 "UpdateWorkflowExecution",
                 _seconds=5,
+                repeat_on=NOT_READY,
                 workflow_execution=execution,
                 wait_policy={"lifecycle_stage": "UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED"},
                 request={"meta": {"update_id": update_id}, "input": {"name": "keep", "args": payloads(number)}},
@@ -182,11 +185,10 @@ class Driver:
         self.journal.write("updated", run=execution["run_id"], update=update_id, place=place)
 
     async def query(self, execution: dict, number: int) -> None:
-        # A workflow task that was lost with the server several times counts as one that keeps failing.
         answer = await self.until_acknowledged(
             "QueryWorkflow",
             _seconds=5,
-            repeat_on=(*AMBIGUOUS, Code.FAILED_PRECONDITION),
+            repeat_on=NOT_READY,
             execution=execution,
             query={"query_type": "taken"},
         )
