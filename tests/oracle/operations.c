@@ -176,7 +176,8 @@ static void updated(const struct oracle *oracle, struct operation *operation,
 {
     if (operation == NULL || reply->stage < enums_UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED)
         return;
-    if (operation->acknowledged == 0)
+    /* A failure may be a rejection, after which the id is free. */
+    if (operation->acknowledged == 0 && (reply->outcome == NULL || reply->outcome->value_case != 2))
         operation->acknowledged = oracle->now;
     if (reply->update_ref != NULL && reply->update_ref->workflow_execution != NULL)
         operation->ret_run_id = reply->update_ref->workflow_execution->run_id;
@@ -450,7 +451,7 @@ static void audit_update(struct oracle *oracle, struct operation *operation)
 {
     const struct run   *run = oracle_run(oracle, operation->ret_run_id);
     const struct thing *update = NULL;
-    if (operation->acknowledged == 0 || run == NULL || !run_is_complete(run))
+    if (run == NULL || !run_is_complete(run))
         return;
     for (int64_t id = 1; id < run->judge->thing_capacity; id++) {
         const struct thing *thing = run->judge->things[id];
@@ -463,22 +464,23 @@ static void audit_update(struct oracle *oracle, struct operation *operation)
     }
     const struct update_Outcome *outcome = operation->ret_outcome;
     bool                         failed = outcome != NULL && outcome->value_case == 2;
-    if (update == NULL && !failed &&
-        operation->ret_stage >= enums_UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED)
+    if (update == NULL && !failed && operation->acknowledged != 0)
         oracle_fail(oracle, ORACLE_UPDATE_LOST, "run %.*s has not accepted update '%.*s'", BYTES_FMT(run->id),
                     BYTES_FMT(operation->key));
     if (update == NULL || outcome == NULL)
         return;
     if (update->ended == 0) {
         /* Its caller is told that the workflow closed first. */
-        if (!failed || run->judge->close == NULL)
+        if (!failed)
             oracle_fail(oracle, ORACLE_UPDATE_LOST, "run %.*s has not completed update '%.*s'",
                         BYTES_FMT(run->id), BYTES_FMT(operation->key));
         return;
     }
     const struct history_WorkflowExecutionUpdateCompletedEventAttributes *completed =
         run_event(run, update->ended)->workflow_execution_update_completed_event_attributes;
-    if (completed->outcome != NULL &&
+    /* A caller of before, which was rejected, was told another failure. */
+    bool rejected = failed && operation->acknowledged == 0;
+    if (completed->outcome != NULL && !rejected &&
         !bytes_equal(outcome_bytes(oracle, completed->outcome), outcome_bytes(oracle, outcome)))
         oracle_fail(oracle, ORACLE_UPDATE_LOST, "run %.*s: update '%.*s' has another outcome than its caller",
                     BYTES_FMT(run->id), BYTES_FMT(operation->key));
