@@ -222,6 +222,24 @@ TEST(a_task_that_nobody_received_is_offered_again)
     world_free(w);
 }
 
+/* A clock that was put back stands still for the run until it has caught up; so the time does not tell starts apart. */
+TEST(two_starts_of_one_attempt_at_one_moment_have_tokens_of_their_own)
+{
+    struct world *w = idle();
+    CHECK_INT(world_update(w, "u"), ST_OK);
+    struct task_ref first = world_poll(w);
+    world_request(w, WORKFLOW_TASK_RETURN)->token = first;
+    world_step(w, world_current(w));
+    struct task_ref second = world_poll(w);
+    CHECK_INT(first.started_time, second.started_time);
+    message_accept(w, world_completion(w, first), UP);
+    CHECK_INT(world_send(w), ST_NOT_FOUND);
+    message_accept(w, world_completion(w, second), UP);
+    CHECK_INT(world_send(w), ST_OK);
+    CHECK_INT(world_news(w, "u"), UPDATE_ACCEPTED);
+    world_free(w);
+}
+
 TEST(a_bad_message_fails_the_task_and_who_waits)
 {
     struct world *w = idle();

@@ -64,7 +64,7 @@ struct task_ref {
     int64_t              started_event_id; /* workflow tasks; virtual ids included */
     int64_t              started_time;     /* wall ns; tells two starts of one attempt apart */
     int64_t              attempt;          /* workflow and activity attempt, from 1 */
-    int64_t              stamp;
+    int64_t              stamp; /* of workflow tasks: of the start; of activities: see struct activity */
     struct bytes         activity_id;
     bool                 is_query; /* a direct query's task: query_id then */
     struct bytes         query_id;

@@ -1,5 +1,6 @@
 /* workflow_task.c: the life of workflow tasks. */
 #include "engine/workflow_task.h"
+#include "base/hash.h"
 #include "base/mutant.h"
 
 #include "engine/execution.h"
@@ -394,6 +395,13 @@ void decision_finish(struct draft *draft, struct decision *decision)
 
 /* --- delivery --- */
 
+/* Tells two starts of one attempt apart, also those at one moment: while a clock that was put back catches up, time stands
+ * still, and a speculative task may be lost with the memory and start again. */
+static int64_t start_stamp(const struct execution *state)
+{
+    return (int64_t)(hash_stable(state->task.request_id) >> 1);
+}
+
 static struct task_ref token_of(const struct execution *state, struct arena *arena)
 {
     return (struct task_ref){
@@ -405,6 +413,7 @@ static struct task_ref token_of(const struct execution *state, struct arena *are
         .started_event_id = task_started_event_id(state),
         .started_time = state->task.started_time,
         .attempt = state->task.attempt,
+        .stamp = start_stamp(state),
     };
 }
 
@@ -414,7 +423,8 @@ bool task_matches(const struct execution *state, const struct task_ref *token)
            (MUTANT(stale_task_token) ||
             (token->scheduled_event_id == task_scheduled_event_id(state) &&
              token->started_event_id == task_started_event_id(state) &&
-             token->attempt == state->task.attempt && token->started_time == state->task.started_time));
+             token->attempt == state->task.attempt && token->started_time == state->task.started_time &&
+             token->stamp == start_stamp(state)));
 }
 
 size_t task_virtual_events(const struct execution *state, struct arena *arena, struct bytes **ret_events)
