@@ -188,20 +188,98 @@ static void lane_number(struct lane *lane, struct call *call)
     reply_text(call, &text);
 }
 
+/* --- grpc.testing.TestService, as far as it is unary: for the interoperability client of gRPC's own project --- */
+
+static bool take_varint(struct bytes *rest, uint64_t *ret_value)
+{
+    *ret_value = 0;
+    for (unsigned at = 0; at < rest->size && at < 10; at++) {
+        *ret_value |= (uint64_t)(rest->base[at] & 0x7F) << (7 * at);
+        if ((rest->base[at] & 0x80) == 0) {
+            *rest = bytes_of(rest->base + at + 1, rest->size - at - 1);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The last field of this number: a number into *ret_number, bytes as the answer. */
+static struct bytes field_of(struct bytes rest, uint64_t number, uint64_t *ret_number)
+{
+    struct bytes found = BYTES_EMPTY;
+    uint64_t     tag, value;
+    while (take_varint(&rest, &tag) && take_varint(&rest, &value)) {
+        bool has_bytes = (tag & 7) == 2;
+        if (has_bytes && value > rest.size)
+            break;
+        if (tag >> 3 == number && has_bytes)
+            found = bytes_of(rest.base, value);
+        else if (tag >> 3 == number)
+            *ret_number = value;
+        if (has_bytes)
+            rest = bytes_of(rest.base + value, rest.size - value);
+    }
+    return found;
+}
+
+static void append_varint(struct buffer *to, uint64_t value)
+{
+    for (; value > 0x7F; value >>= 7)
+        buffer_append_byte(to, (uint8_t)(value | 0x80));
+    buffer_append_byte(to, (uint8_t)value);
+}
+
+/* SimpleRequest: response_size 2, response_status 7 { code 1, message 2 }; SimpleResponse: payload 1 { body 2 }. */
+static void unary_call(struct lane *lane UNUSED, struct call *call)
+{
+    struct buffer body = { 0 };
+    struct error  error;
+    uint64_t      size = 0, code = 0;
+    (void)field_of(call->request, 2, &size);
+    struct bytes status = field_of(call->request, 7, &size), text = field_of(status, 2, &code);
+    (void)field_of(status, 1, &code);
+    if (code != 0) {
+        (void)error_set(&error, (enum status)code, "%.*s", BYTES_FMT(text));
+        call_fail(call, &error);
+        return;
+    }
+    size = MIN(size, UINT64_C(4) << 20);
+    buffer_append_byte(&body, 1 << 3 | 2);
+    append_varint(&body, size + (size > 127 ? size > 16383 ? size > 2097151 ? 5 : 4 : 3 : 2));
+    buffer_append_byte(&body, 2 << 3 | 2);
+    append_varint(&body, size);
+    memset(buffer_reserve(&body, size), 0, size);
+    body.size += size;
+    reply_text(call, &body);
+}
+
+static void empty_call(struct lane *lane UNUSED, struct call *call)
+{
+    call_reply(call, BYTES_EMPTY);
+}
+
 static const struct {
-    const char *name;
+    const char *path;
     void (*handle)(struct lane *lane, struct call *call);
 } methods[] = {
-    { "Echo", echo },         { "Big", big },          { "Random", random_bytes }, { "Fail", fail },
-    { "Metadata", metadata }, { "Hold", hold },        { "Release", release },     { "Stats", stats },
-    { "Serving", serving },   { "Lane", lane_number },
+    { "/perdure.test.Echo/Echo", echo },
+    { "/perdure.test.Echo/Big", big },
+    { "/perdure.test.Echo/Random", random_bytes },
+    { "/perdure.test.Echo/Fail", fail },
+    { "/perdure.test.Echo/Metadata", metadata },
+    { "/perdure.test.Echo/Hold", hold },
+    { "/perdure.test.Echo/Release", release },
+    { "/perdure.test.Echo/Stats", stats },
+    { "/perdure.test.Echo/Serving", serving },
+    { "/perdure.test.Echo/Lane", lane_number },
+    { "/grpc.testing.TestService/EmptyCall", empty_call },
+    { "/grpc.testing.TestService/UnaryCall", unary_call },
 };
 
 static size_t method_of(struct bytes path)
 {
-    static const struct bytes prefix = { (const uint8_t *)"/perdure.test.Echo/", 19 };
-    for (size_t i = 0; bytes_starts_with(path, prefix) && i < ARRAY_COUNT(methods); i++) {
-        if (bytes_equal_text(bytes_of(path.base + prefix.size, path.size - prefix.size), methods[i].name))
+    for (size_t i = 0; i < ARRAY_COUNT(methods); i++) {
+        if (bytes_equal_text(path, methods[i].path))
             return i;
     }
     return ARRAY_COUNT(methods);
