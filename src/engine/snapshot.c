@@ -339,7 +339,9 @@ static void scalars_from(struct execution *state, const struct state_Execution *
     state->next_event_id = from->next_event_id;
     state->history_size = from->history_size;
     state->signal_count = from->signal_count;
-    state->is_superseded = from->is_superseded;
+    /* Snapshots that were written before this was noted: one that continued as new had a next run by that. */
+    state->is_superseded = from->is_superseded ||
+                           from->status == enums_WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW;
     state->problem_count = from->problem_count;
     state->problem_cause = from->problem_cause;
     state->problem_timeout_type = from->problem_timeout_type;

@@ -152,15 +152,20 @@ static void report_rows(struct inspection *inspection, const char *what, const c
     sqlite3_finalize(statement);
 }
 
-/* The tables and indexes as text, one behind the other. */
+/* The columns of tables and indexes as text, one behind the other. Not the statements that made them: comments change. */
 static int append_schema(sqlite3 *handle, struct buffer *to)
 {
+    static const char query[] =
+        "SELECT s.name, c.name, c.type, c.\"notnull\" || c.pk, '' FROM sqlite_schema AS s, "
+        "pragma_table_info(s.name) AS c "
+        "WHERE s.type = 'table' UNION ALL "
+        "SELECT s.name, i.name, s.tbl_name, i.seqno || i.\"desc\" || i.coll, s.type FROM sqlite_schema AS s, "
+        "pragma_index_xinfo(s.name) AS i WHERE s.type <> 'table' ORDER BY 1, 5, 4, 2";
     sqlite3_stmt *statement = NULL;
-    int code = sqlite3_prepare_v2(handle, "SELECT type, name, sql FROM sqlite_schema ORDER BY type, name", -1,
-                                  &statement, NULL);
+    int           code = sqlite3_prepare_v2(handle, query, -1, &statement, NULL);
     while (code == SQLITE_OK || code == SQLITE_ROW) {
         code = sqlite3_step(statement);
-        for (int i = 0; code == SQLITE_ROW && i < 3; i++) {
+        for (int i = 0; code == SQLITE_ROW && i < 5; i++) {
             const char *text = (const char *)sqlite3_column_text(statement, i);
             buffer_append_text(to, text == NULL ? "" : text);
             buffer_append_byte(to, 0);
