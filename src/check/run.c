@@ -251,6 +251,7 @@ static struct bytes uuid_slice(const struct uuid *uuid)
 static void compare_row(struct folding *folding, const struct store_run *expected)
 {
     const struct store_run *found = folding->run;
+    compare_bytes(folding, "run id", uuid_slice(&found->run_id), uuid_slice(&expected->run_id));
     compare_bytes(folding, "workflow type", found->workflow_type, expected->workflow_type);
     compare_bytes(folding, "task queue", found->task_queue, expected->task_queue);
     compare_number(folding, "status", found->status, expected->status);

@@ -51,6 +51,9 @@ void execution_rows(const struct execution *state, struct arena *arena, struct e
     size_t                      count_max = (size_t)1 + state->activity_count + state->callback_count;
     *ret_rows = (struct entity_rows){ .run = execution_run_row(state, arena),
                                       .ready = ARENA_NEW_ARRAY(arena, struct store_ready, count_max) };
+    if (execution_lineage(state)->prefix_count ==
+        0) /* its first event says so; of a reset's it is the other run's */
+        ret_rows->run.run_id = state->original_run_id;
     if (task->is_pending && !task->is_speculative && task->sequence != 0) {
         struct store_ready *row = add(ret_rows, state, STORE_TASK_WORKFLOW, task->sequence);
         row->queue = task->is_sticky ? state->sticky_queue : state->queue;

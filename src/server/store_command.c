@@ -22,7 +22,10 @@ struct arguments {
 
 static int failed(const struct error *error)
 {
-    fprintf(stderr, "perdure: %s\n", error->message);
+    struct buffer text = { 0 };
+    buffer_printf(&text, "perdure: %s\n", error->message);
+    print_readable(stderr, &text);
+    buffer_release(&text);
     return EXIT_UNABLE;
 }
 

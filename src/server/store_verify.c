@@ -14,6 +14,14 @@
 #define RENEW_NS    (500 * NS_PER_MS) /* how long one moment of a file is held, at the next chance */
 #define PROGRESS_NS NS_PER_S
 
+void print_readable(FILE *to, struct buffer *text)
+{
+    bool is_text = bytes_is_utf8(buffer_bytes(text));
+    for (size_t i = 0; i < text->size && !is_text; i++)
+        text->base[i] = text->base[i] < 0x80 ? text->base[i] : '?';
+    fwrite(text->base, 1, text->size, to);
+}
+
 struct verify {
     struct store *view;
     bool          json, has_progress, is_first;
@@ -60,7 +68,7 @@ static void print_finding(struct verify *verify, const struct check_finding *fin
         buffer_printf(&text, "%s\n", finding->what);
     }
     verify->is_first = false;
-    fwrite(text.base, 1, text.size, stdout);
+    print_readable(stdout, &text);
     buffer_release(&text);
 }
 

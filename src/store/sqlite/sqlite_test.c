@@ -461,8 +461,9 @@ TEST(a_reader_that_does_not_end_does_not_stop_the_writer_for_ever)
     remove_files(NULL);
     fixture_open(&f, &sqlite);
     store_close(f.store);
+    /* With so long a wait for each 64 KiB of log this would take minutes. */
     f.store = open_with(&(struct store_sqlite_options){
-        .busy_ms = 20, .checkpoint_size = 256 << 10, .log_size_max = 1 << 20 });
+        .busy_ms = 60000, .checkpoint_size = 256 << 10, .log_size_max = 1 << 20 });
     operation_init(&operation, &f);
     write_kilobytes(&operation, 1, 10);
     sqlite3 *shell = shell_open();
