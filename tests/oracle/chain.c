@@ -141,11 +141,12 @@ static const char *differs_in_chain(const struct run *run, const struct run *nex
         return "the expiration of the execution";
     if (event_time(next->judge->first) < event_time(close))
         return "time: it began before the other closed";
-    /* At least a second between the runs of a chain, but for schedules. */
+    /* At least a second between the runs of a chain, but for schedules; another server may look at its clock twice. */
     int64_t lifetime = event_time(close) - began(run) -
                        (run->judge->reset != NULL ? 0 : duration_ns(from->first_workflow_task_backoff));
     lifetime = MAX(lifetime, INT64_C(0)); /* an update may start it before its time */
-    if ((continues || retries) && duration_ns(to->first_workflow_task_backoff) < NS_PER_S - lifetime)
+    if ((continues || retries) &&
+        duration_ns(to->first_workflow_task_backoff) < NS_PER_S - NS_PER_MS - lifetime)
         return "back-off: runs follow each other too fast";
     return continues ? differs_from_command(close->workflow_execution_continued_as_new_event_attributes, to)
                      : differs_from_start(from, to);
