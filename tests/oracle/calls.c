@@ -504,6 +504,9 @@ static void audit_activity(struct oracle *oracle, const struct run *run, const s
     bool                               is_over;
     const struct history_HistoryEvent *end = end_of_attempt(run, delivery, &is_over);
     bool                               good = true;
+    /* An operator's reset counts attempts from 1 again, also under the one that is under way. */
+    if (oracle_has_operated(oracle, run->workflow_id))
+        return;
     switch (delivery->method) {
     case METHOD(RespondActivityTaskCompleted): {
         const struct workflowservice_RespondActivityTaskCompletedRequest *request = delivery->request;
@@ -516,9 +519,7 @@ static void audit_activity(struct oracle *oracle, const struct run *run, const s
         good = end != NULL && end->event_type == enums_EVENT_TYPE_ACTIVITY_TASK_CANCELED;
         break;
     case METHOD(RespondActivityTaskFailed):
-        /* An operator's reset counts attempts from 1 again. */
-        good = end == NULL || end->event_type == enums_EVENT_TYPE_ACTIVITY_TASK_FAILED ||
-               oracle_has_operated(oracle, run->workflow_id);
+        good = end == NULL || end->event_type == enums_EVENT_TYPE_ACTIVITY_TASK_FAILED;
         break;
     default:
         break;
