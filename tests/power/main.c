@@ -25,7 +25,7 @@ static const char usage[] =
     "  --flushes normal|none a disk that takes no notice of flushes: exit 0 when that is found\n";
 
 struct share { /* of a process */
-    uint64_t             seed, runs, failed, events, deaths, opens;
+    uint64_t             seed, runs, failed, events, deaths, opens, verified;
     struct replay_counts counts;
     int64_t              cpu_ns;
     bool                 over;
@@ -51,6 +51,7 @@ static bool play(const struct command *command, struct share *share, const struc
     share->events += stack.events;
     share->deaths += stack.deaths;
     share->opens += stack.opens_failed;
+    share->verified += stack.verified;
     return stack.events != 0;
 }
 
@@ -77,7 +78,7 @@ static void play_on(const struct command *command, struct share *share, uint64_t
 {
     const struct stack_plan  plan = { .event = command->fault == SYSTEM_NO_FAULT ? STACK_CUT : STACK_FAULT,
                                       .events = command->events,
-                                      .distance = 400,
+                                      .distance = 150,
                                       .fault = command->fault };
     const struct sim_options options = { .seed = seed, .strikes_max = UINT64_MAX };
     (void)play(command, share, &options, &plan, NULL);
@@ -143,6 +144,7 @@ static void sum_up(const struct command *command, struct share **shares, struct 
         ret_sum->events += share->events;
         ret_sum->deaths += share->deaths;
         ret_sum->opens += share->opens;
+        ret_sum->verified += share->verified;
         ret_sum->cpu_ns += share->cpu_ns;
         ret_sum->counts.points += share->counts.points;
         ret_sum->counts.recoveries += share->counts.recoveries;
@@ -157,7 +159,8 @@ static void sum_up(const struct command *command, struct share **shares, struct 
 static void print(const struct command *command, const struct share *sum)
 {
     double seconds = (double)sum->cpu_ns / 1e9;
-    printf("%" PRIu64 " runs, %" PRIu64 " processes died, ", sum->runs, sum->deaths);
+    printf("%" PRIu64 " runs, %" PRIu64 " processes died, %" PRIu64 " times verified, ", sum->runs,
+           sum->deaths, sum->verified);
     if (command->points != 0) {
         printf("%" PRIu64 " points, %" PRIu64 " images recovered (", sum->counts.points,
                sum->counts.recoveries);

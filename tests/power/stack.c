@@ -4,9 +4,12 @@
 #include <sqlite3.h>
 #include <stdio.h>
 
+#include "check/check.h"
+#include "engine/workflow.h"
 #include "store/sqlite.h"
 
-#define OPENS_MAX 50 /* in a row, each of them failed by the plan */
+#define VERIFY_ONE_IN 4  /* times that the store is opened; and when it is closed */
+#define OPENS_MAX     50 /* in a row, each of them failed by the plan */
 
 static struct stack *stack_of(struct store *store)
 {
@@ -97,14 +100,6 @@ static void statistics(struct store *store, struct store_statistics *ret_statist
     store_statistics(stack_of(store)->inner, ret_statistics);
 }
 
-static void close_store(struct store *store)
-{
-    struct stack *stack = stack_of(store);
-    system_let_copy();
-    store_close(stack->inner);
-    stack->inner = NULL;
-}
-
 /* --- Life and death --- */
 
 /* The old process ends; the next one finds what is left. */
@@ -120,6 +115,35 @@ static void die(struct stack *stack)
     stack->events += struck;
     if (struck)
         plan_next(stack);
+}
+
+static void found(void *context, const struct check_finding *finding)
+{
+    struct stack *stack = context;
+    if (stack->findings++ < 10)
+        fprintf(stderr, "found: %s: %.*s: %s\n", finding->rule, BYTES_FMT(finding->workflow_id),
+                finding->what);
+}
+
+static void need_not_wait(void *context UNUSED) {}
+
+/* All of it, as `perdure store verify` would. Reads that are to fail would be findings, too. */
+static void verify(struct stack *stack)
+{
+    static const struct entity_kind *const kinds[] = { &workflow_kind, &namespaces_kind, &task_queue_kind };
+    const struct check_options             options = { .store = &stack->store,
+                                                       .kinds = kinds,
+                                                       .kind_count = ARRAY_COUNT(kinds),
+                                                       .found = found,
+                                                       .context = stack,
+                                                       .wait = need_not_wait };
+    struct check_counts                    counts;
+    struct error                           error;
+    if (stack->plan.event == STACK_FAULT || system_is_off())
+        return;
+    if (check_store(&options, &counts, &error) != ST_OK)
+        panic("the store cannot be verified: %s", error.message);
+    stack->verified++;
 }
 
 static struct store *open_store(void *context)
@@ -139,6 +163,8 @@ static struct store *open_store(void *context)
             stack->answered = true;
             system_await(&stack->answered);
             stack->answered = false;
+            if (random_below(&stack->random, VERIFY_ONE_IN) == 0)
+                verify(stack);
             return &stack->store;
         }
         if (status != ST_OK && !system_is_off() && !system_has_failed())
@@ -160,6 +186,15 @@ static struct store *restart(void *context)
 static bool is_off(void *context)
 {
     return system_is_off() || ((struct stack *)context)->damaged;
+}
+
+static void close_store(struct store *store)
+{
+    struct stack *stack = stack_of(store);
+    verify(stack);
+    system_let_copy();
+    store_close(stack->inner);
+    stack->inner = NULL;
 }
 
 bool stack_run(struct stack *stack, const struct sim_options *options, const struct stack_plan *plan,
@@ -190,7 +225,7 @@ bool stack_run(struct stack *stack, const struct sim_options *options, const str
                 system_flushed_again());
     if (stack->went_on)
         fprintf(stderr, "seed %" PRIu64 ": durable although the disk had failed\n", options->seed);
-    good = good && !stack->went_on && system_flushed_again()[0] == '\0';
+    good = good && !stack->went_on && stack->findings == 0 && system_flushed_again()[0] == '\0';
     system_end();
     return good;
 }

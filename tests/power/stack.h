@@ -28,9 +28,10 @@ struct stack {
     struct random     random;
     struct mailbox    box;
     bool              answered;
-    uint64_t          events, deaths, opens_failed; /* that came; of which while the store was opened */
-    bool              damaged; /* a read failed, which SQLite takes for damage: somebody ends the process */
-    bool              went_on; /* something was durable although the disk had failed */
+    uint64_t          events, deaths, opens_failed, verified,
+        findings; /* events that came; of which while the store was opened */
+    bool damaged; /* a read failed, which SQLite takes for damage: somebody ends the process */
+    bool went_on; /* something was durable although the disk had failed */
 };
 /* One simulation; false: it failed, or the store did, and the standard error says how. */
 bool stack_run(struct stack *stack, const struct sim_options *options, const struct stack_plan *plan,

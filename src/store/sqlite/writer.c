@@ -420,8 +420,11 @@ enum status sqlite_writer_open(struct sqlite_writer *writer, struct sqlite_store
         error_clear(error);
         status = status_of(transact(writer, &none, false, error));
     }
-    if (status != ST_OK)
+    if (status != ST_OK) {
+        /* Perhaps a flush failed: closing must not try it again. */
+        writer->failed = writer->connection.handle != NULL;
         sqlite_writer_close(writer);
+    }
     return status;
 }
 
