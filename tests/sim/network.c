@@ -23,6 +23,7 @@ struct sim_call {
     bool             lost; /* it does not reach the server, and at the end of its way the client hears so */
     bool             is_twin; /* a second copy of a request: whatever is answered to it, nobody hears */
     bool             has_twin;
+    struct sim_call *other;  /* of the two, until either has ended */
     bool             unsent; /* the process died while it answered: nothing of that left */
     struct error     error;
     struct bytes     reply;
@@ -79,8 +80,20 @@ static bool alive(const struct call *call)
 
 static const struct call_operations call_operations = { on_reply, on_fail, alive };
 
+/* Nobody repeats a request whose answer was heard: a copy that is still on its way does not arrive. */
+static void part(struct sim_call *self)
+{
+    struct sim_call *other = self->other;
+    if (other == NULL)
+        return;
+    if (other->is_twin && heap_linked(&other->travel))
+        other->lost = true;
+    self->other = other->other = NULL;
+}
+
 static void call_free(struct sim_call *self)
 {
+    part(self);
     list_remove(&self->link);
     heap_remove(&self->sim->network.deadlines, &self->deadline);
     heap_remove(&self->sim->network.expiries, &self->expiry);
@@ -92,6 +105,7 @@ static void call_free(struct sim_call *self)
 static void tell(struct sim_call *self, const struct error *error)
 {
     assert(!self->client_left);
+    part(self);
     self->client_left = true;
     heap_remove(&self->sim->network.deadlines, &self->deadline);
     oracle_answer(journal_oracle(self->sim->journal), self->asked, error->code,
@@ -227,6 +241,8 @@ void sim_send(struct sim *sim, unsigned method, const void *request, int64_t tim
         struct sim_call *twin = call_new(sim, method, request, timeout);
         twin->client_left = twin->is_twin = self->has_twin = true;
         twin->asked = self->asked;
+        twin->other = self;
+        self->other = twin;
         travel(twin, sim_fault_between(sim, FAULT_REQUEST_DUPLICATED, NS_PER_US, NS_PER_S));
     }
     travel(self, duration);

@@ -231,6 +231,7 @@ static void end_drain(struct sim *sim)
         sim_violated(sim, "call-unanswered", "calls are left when the server has drained");
     api_free(sim->api);
     runtime_free(sim->runtime);
+    sim->store.full_batch = NULL;
     sim_log(sim, "drained");
     sim_start(sim);
 }

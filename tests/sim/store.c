@@ -34,6 +34,7 @@ static void delay(struct sim_store *self)
 static void fill(struct sim_store *self, enum sim_fault kind)
 {
     self->ballast = kind == FAULT_STORE_FULL_BALLAST;
+    self->full_batch = NULL;
     self->full_until = self->sim->now + sim_fault_between(self->sim, kind, NS_PER_S, 30 * NS_PER_S);
 }
 
@@ -146,16 +147,28 @@ static void commit(struct sim_store *self, struct store_batch *batch)
     batch->write_count = write_count;
 }
 
+/* A group that a store might refuse: one with a transition. The row of the clock, say, is never too large or there already. */
+static bool draw_refused(struct sim_store *self, const struct store_batch *batch, uint32_t *ret_group)
+{
+    int64_t count = 0;
+    for (size_t i = 0; i < batch->write_count; i++)
+        if (batch->writes[i].kind == STORE_TRANSITION_INSERT &&
+            sim_fault_between(self->sim, FAULT_STORE_REFUSED_GROUP, 0, count++) == 0)
+            *ret_group = batch->writes[i].group;
+    return count != 0;
+}
+
 static void refuse(struct sim_store *self, struct sim_operation *operation)
 {
     struct store_batch *batch = operation->batch;
-    int64_t             groups = batch->group_count;
+    uint32_t            group = 0;
+    if (operation->one_group && !draw_refused(self, batch, &group)) {
+        operation->outcome = STORE_DURABLE;
+        return;
+    }
     batch->refused = ARENA_NEW_ARRAY(&batch->arena, bool, batch->group_count + 1);
-    if (operation->one_group && groups != 0)
-        batch->refused[sim_fault_between(self->sim, FAULT_STORE_REFUSED_GROUP, 0, groups - 1)] = true;
-    else
-        for (int64_t i = 0; i < groups; i++)
-            batch->refused[i] = true;
+    for (uint32_t i = 0; i < batch->group_count; i++)
+        batch->refused[i] = !operation->one_group || i == group;
 }
 
 static void perform_batch(struct sim_store *self, struct sim_operation *operation)
@@ -330,13 +343,13 @@ void sim_store_crash(struct sim_store *self)
             if (operation->batch != NULL && operation->commit && kept-- > 0)
                 perform_batch(self, operation);
     }
-    self->full_batch = NULL;
     forget(&self->pending);
     forget(&self->done);
 }
 
 void sim_store_restart(struct sim_store *self)
 {
+    self->full_batch = NULL;
     if (self->disk != NULL)
         self->inner = self->disk->restart(self->disk->context);
 }
