@@ -255,7 +255,8 @@ bool sim_network_arrive(struct sim *sim)
         return false;
     struct sim_call *self = CONTAINER_OF(first, struct sim_call, travel);
     heap_remove(&sim->network.travelling, &self->travel);
-    if (!self->lost) {
+    bool given_up = self->client_left && !self->is_twin; /* whoever gives a call up takes it back */
+    if (!self->lost && !given_up) {
         arrive(self);
         return true;
     }

@@ -222,7 +222,8 @@ static void end_drain(struct sim *sim)
     for (unsigned i = 0; i < sim->configuration.lanes; i++)
         api_drain(runtime_lane(sim->runtime, i));
     runtime_settle(sim->runtime);
-    while (api_reads(sim->api)) { /* what queues read is nobody's who is waited for */
+    /* What queues read is nobody's who is waited for, nor is what is late. */
+    while (api_reads(sim->api) || sim_store_due(&sim->store) != TIME_NEVER) {
         wait_for_store(sim);
         runtime_settle(sim->runtime);
     }
