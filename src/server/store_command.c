@@ -222,7 +222,8 @@ static int run_command(const struct command *command, int argc, char **argv)
         enum flag flag = flag_of(command, argv[i]);
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             return command_usage(command, NULL);
-        if (flag == FLAG_RATE && (++i == argc || !options_parse_size(argv[i], &arguments.rate)))
+        i += flag == FLAG_RATE; /* its value is the next one */
+        if (flag == FLAG_RATE && (i == argc || !options_parse_size(argv[i], &arguments.rate)))
             return command_usage(command, "--rate takes bytes a second, such as 20M");
         if (flag == 0 && (argv[i][0] == '-' || count == command->file_count))
             return command_usage(command, "unknown argument");
