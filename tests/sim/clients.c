@@ -214,6 +214,10 @@ static void watched(struct sim *sim, void *context, const struct error *error, c
             : status != enums_WORKFLOW_EXECUTION_STATUS_RUNNING &&
                   status != enums_WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW)
         sim_fail(sim, "%s has status %d", work->id, status);
+    /* A copy of a pause may come when its operator has long let go. */
+    if (status == enums_WORKFLOW_EXECUTION_STATUS_PAUSED && operators_finished(sim))
+        ERRAND(sim, UnpauseWorkflowExecution, CODE(ST_NOT_FOUND) | CODE(ST_FAILED_PRECONDITION), NULL, NULL,
+               .workflow_id = bytes_of_text(work->id));
     sim_later(sim, sim_between(sim, NS_PER_S, 3 * NS_PER_S), watch, work);
 }
 

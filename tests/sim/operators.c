@@ -51,10 +51,13 @@ static void acted(struct sim *sim, void *context, const struct error *error, str
     case ST_NOT_FOUND: /* not yet there, nothing pending, or closed */
         next_round(self);
         return;
-    case ST_FAILED_PRECONDITION: /* an end that was asked for twice; nobody else pauses it */
-        if (!self->is_paused)
-            sim_fail(sim, "pause of %s: %s", self->workflow_id, error->message);
-        next_round(self);
+    case ST_FAILED_PRECONDITION: /* an end that was asked for twice; or a copy of the pause came late and holds it */
+        if (self->is_paused) {
+            next_round(self);
+        } else {
+            self->is_paused = true;
+            sim_later(sim, sim_between(sim, 0, NS_PER_S), act, self);
+        }
         return;
     case ST_UNAVAILABLE:
     case ST_DEADLINE_EXCEEDED:
