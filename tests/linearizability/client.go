@@ -151,6 +151,9 @@ func (h *harness) read(ctx context.Context, execution *commonpb.WorkflowExecutio
 		return err
 	case "history":
 		events, err := h.history(ctx, execution)
+		if err == nil && len(events) == 0 {
+			return status.Error(codes.DataLoss, "a history without events")
+		}
 		if err == nil {
 			out.Run = events[0].GetWorkflowExecutionStartedEventAttributes().OriginalExecutionRunId
 			out.Elements, out.Status = elementsOf(events, everything), statusOf(events[len(events)-1])

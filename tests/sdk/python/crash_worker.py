@@ -7,6 +7,7 @@ was handed out twice cannot hide.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import os
 import signal
@@ -105,6 +106,7 @@ class Ledger:
 
 async def main(address: str, queue: str, journal: str) -> None:
     global JOURNAL
+    faulthandler.register(signal.SIGUSR1)  # where it is, for whoever wonders
     JOURNAL = os.open(journal, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
     client = await Client.connect(address)
     stop = asyncio.Event()

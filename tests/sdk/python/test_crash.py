@@ -43,6 +43,7 @@ DRIVERS = 24
 HANDS = 6
 SIGNALS = 8
 UP_SECONDS = (0.05, 1.1)
+WORKER_DIES_EACH = 10
 RESET_EACH = 5
 STOP_SECONDS_MAX = 6.0
 SETTLE_SECONDS_MAX = 120.0
@@ -78,19 +79,30 @@ class Journal:
 
 
 class WorkerProcess:
-    """A worker of one SDK. It lives through all the server's deaths."""
+    """A worker of one SDK. It lives through the server's deaths, and is killed itself now and then."""
 
     def __init__(self, name: str, command: list[str], log: Path) -> None:
         self.name = name
+        self.command = command
         self.log = log
-        with open(log, "ab") as errors:
+        self.start()
+
+    def restart(self) -> None:
+        """As a supervisor does; of a worker that was cut off hundreds of times some SDKs give up polling silently."""
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.start()
+
+    def start(self) -> None:
+        with open(self.log, "ab") as errors:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
+                self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
             )
         line = self.process.stdout.readline()
         if b"ready" not in line:
             self.stop()
-            raise RuntimeError(f"the {name} worker did not start: {log.read_text()[-4000:]}")
+            raise RuntimeError(f"the {self.name} worker did not start: {self.log.read_text()[-4000:]}")
 
     def check_alive(self) -> None:
         assert self.process.poll() is None, f"the {self.name} worker gave up: {self.log.read_text()[-4000:]}"
@@ -262,7 +274,7 @@ async def storm(
     drives = [asyncio.create_task(driver.drive(queues[index % len(queues)])) for index in range(DRIVERS)]
     hands = [asyncio.create_task(driver.complete_by_hand()) for _ in range(HANDS)]
     try:
-        for _ in range(times):
+        for number in range(1, times + 1):
             await asyncio.sleep(dice.uniform(*UP_SECONDS))  # the moment of death, not a synchronisation
             for task in drives + hands:
                 if task.done():
@@ -271,7 +283,10 @@ async def storm(
                 worker.check_alive()
             await asyncio.to_thread(end)
             await asyncio.to_thread(server.start)
+            if number % WORKER_DIES_EACH == 0:
+                await asyncio.to_thread(workers[number // WORKER_DIES_EACH % len(workers)].restart)
         driver.stopping = True
+        await asyncio.to_thread(lambda: [worker.restart() for worker in workers])
         await asyncio.wait_for(asyncio.gather(*drives), SETTLE_SECONDS_MAX)
     finally:
         for task in drives + hands:
