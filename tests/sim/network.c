@@ -94,6 +94,10 @@ static void part(struct sim_call *self)
 static void call_free(struct sim_call *self)
 {
     part(self);
+    if (self->is_twin) { /* it may have happened, too */
+        struct oracle *oracle = journal_oracle(self->sim->journal);
+        oracle_answer(oracle, self->asked, ST_UNAVAILABLE, BYTES_EMPTY);
+    }
     list_remove(&self->link);
     heap_remove(&self->sim->network.deadlines, &self->deadline);
     heap_remove(&self->sim->network.expiries, &self->expiry);
@@ -240,7 +244,7 @@ void sim_send(struct sim *sim, unsigned method, const void *request, int64_t tim
     if (!self->lost && sim_strikes(sim, FAULT_REQUEST_DUPLICATED)) {
         struct sim_call *twin = call_new(sim, method, request, timeout);
         twin->client_left = twin->is_twin = self->has_twin = true;
-        twin->asked = self->asked;
+        twin->asked = oracle_call(journal_oracle(sim->journal), method, twin->call.request);
         twin->other = self;
         self->other = twin;
         travel(twin, sim_fault_between(sim, FAULT_REQUEST_DUPLICATED, NS_PER_US, NS_PER_S));
