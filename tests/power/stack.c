@@ -66,6 +66,8 @@ static void submit(struct store *store, struct store_batch *batch)
     store_submit(stack->inner, batch);
     wait_for(stack, &batch->message);
     batch->home = home;
+    if (system_is_off()) /* nobody is there to answer any more, also not in a loop that settles before a restart */
+        batch->outcome = STORE_UNKNOWN;
     if (batch->outcome == STORE_DURABLE) {
         stack->went_on = stack->went_on || must_stop;
         system_note_answer();
@@ -83,6 +85,8 @@ static void read(struct store *store, struct store_read *read_)
     store_read(stack->inner, read_);
     wait_for(stack, &read_->message);
     read_->home = home;
+    if (system_is_off())
+        read_->status = error_set(&read_->error, ST_UNAVAILABLE, "the power is off");
     if (read_->status == ST_OK)
         system_note_answer();
     stack->damaged = stack->damaged || (read_->status == ST_DATA_LOSS && system_has_failed());

@@ -228,6 +228,8 @@ static void end_drain(struct sim *sim)
         runtime_settle(sim->runtime);
     }
     sim->settling = false;
+    if (sim->fatal) /* the power went meanwhile */
+        return;
     if (sim_network_serves(sim))
         sim_violated(sim, "call-unanswered", "calls are left when the server has drained");
     api_free(sim->api);
