@@ -5,7 +5,7 @@
  *     └──────────────┘                                 full: once more (the store gave its ballast up), then forgotten
  *                                                      lost fence: all of the lane is forgotten; unknown: the end
  *
- * A second batch may follow the one in flight when it rests on nothing of it: no entity, link or reserved number in common.
+ * A second batch may follow the one in flight when it rests on nothing of it: no entity or reserved number in common.
  * So nothing on its way to the disk ever rests on something that may still be refused or sent again. Answers of the store
  * are worked on in the order of the batches.
  */
@@ -56,6 +56,12 @@ static void change_recycle(struct lane *lane, struct change *change)
     list_append(&lane->changes_free, &change->link);
 }
 
+void commit_rests_on(struct batch *batch, const struct chain *chain)
+{
+    if (chain->group_batch > batch->lane->durable_batch)
+        batch->depends_on = MAX(batch->depends_on, chain->group_batch);
+}
+
 struct change *commit_change(struct entity *entity)
 {
     if (entity->open != NULL)
@@ -77,8 +83,7 @@ struct change *commit_change(struct entity *entity)
         entity->chain->joined_batch = batch->id;
         batch->chains++;
     }
-    if (entity->chain->group_batch > lane->durable_batch)
-        batch->depends_on = MAX(batch->depends_on, entity->chain->group_batch);
+    commit_rests_on(batch, entity->chain);
     return change;
 }
 
@@ -172,10 +177,8 @@ static bool others_may_join(struct lane *lane)
 static bool rests_on_nothing(const struct lane *lane)
 {
     const struct batch *open = lane->open;
-    /* Links are written as they are in the end, whoever received; numbers past what is reserved for certain are no one's. */
+    /* Numbers past what is reserved for certain are no one's. */
     return (MUTANT(second_batch_rests_on_first) || open->depends_on <= lane->durable_batch) &&
-           ((open->received == NULL && lane->flight->received == NULL) ||
-            MUTANT(second_batch_shares_links)) &&
            !open->namespaces_changed && !lane->flight->namespaces_changed &&
            lane->numbers.last <= lane->numbers_durable;
 }

@@ -7,7 +7,7 @@
  * the sender delete its row.
  *
  *   sender:   row durable ──> window ──> sent ──answer──> row deleted       no answer (the target cannot be loaded now): later
- *   receiver: fresh ──> decided with LINK_SET in one group ──durable──> answer      known ──durable──> answer
+ *   receiver: fresh ──> decided with LINK_TAKE in one group ──durable──> answer      known ──durable──> answer
  *
  * At most 64 numbers of a link are on their way, so none can fall out of the receiver's window before it was answered. A
  * link waits for no single target: one that refuses has answered, one that cannot be loaded, or is busy, is sent again after
@@ -17,7 +17,7 @@
 #include "base/mutant.h"
 #include "shard/shard_internal.h"
 
-#define LINK_WINDOW 64
+#define LINK_WINDOW STORE_LINK_WINDOW
 /* Messages of one link in memory: those on their way and as many behind them, for a body may be large. */
 #define WINDOW_SIZE_MAX (2 * (size_t)LINK_WINDOW)
 #define LINKS_PER_LANE  (SHARD_RANGE_COUNT * SHARD_RANGE_COUNT)
@@ -54,10 +54,8 @@ struct link_out {
     struct arena      arena;
 };
 struct link_in {
-    int32_t  source, target;
-    int64_t  number, durable_number;
-    uint64_t window, durable_window;
-    int64_t  last_batch;
+    struct store_link now, durable;
+    int64_t           last_batch;
 };
 struct links {
     struct link_out *out[LINKS_PER_LANE];
@@ -75,9 +73,8 @@ struct link_received {
     struct chain          *chain;
     struct message_change *messages; /* answers that go without a transition */
     int64_t                taken;    /* the number of the message */
-    int64_t                number;   /* of the link, as sealed */
-    uint64_t               window;
     uint32_t               group;
+    bool                   refused;
 };
 
 static struct links *links_of(struct lane *lane)
@@ -367,8 +364,7 @@ static struct link_in *in_get(struct lane *lane, int32_t source, int32_t target)
     struct link_in **slot = &links_of(lane)->in[source * SHARD_RANGE_COUNT + target];
     if (*slot == NULL) {
         *slot = xcalloc(1, sizeof(**slot));
-        (*slot)->source = source;
-        (*slot)->target = target;
+        (*slot)->now = (*slot)->durable = (struct store_link){ source, target, 0, 0 };
     }
     return *slot;
 }
@@ -417,27 +413,13 @@ bool link_is_received(struct lane *lane, struct request *request, int64_t *ret_b
 {
     struct transfer      *transfer = transfer_of(request);
     const struct link_in *link = in_get(lane, transfer->source, transfer->target);
-    int64_t               behind = link->number - transfer->number;
+    int64_t               behind = link->now.number - transfer->number;
     if (MUTANT(message_applied_twice) || behind < 0 ||
-        (behind > 0 && behind <= LINK_WINDOW && (link->window >> (behind - 1) & 1) == 0))
+        (behind > 0 && behind <= LINK_WINDOW && (link->now.window >> (behind - 1) & 1) == 0))
         return false;
     transfer->decided = true;
     *ret_batch = link->last_batch;
     return true;
-}
-
-static void mark(struct link_in *link, int64_t number)
-{
-    int64_t ahead = number - link->number;
-    if (ahead > 0) {
-        /* The old number becomes a bit of the window; what shifts out of it was answered long ago. */
-        link->window = ahead > LINK_WINDOW ? 0 : ahead == LINK_WINDOW ? 0 : link->window << ahead;
-        if (ahead <= LINK_WINDOW && link->number != 0)
-            link->window |= UINT64_C(1) << (ahead - 1);
-        link->number = number;
-    } else {
-        link->window |= UINT64_C(1) << (-ahead - 1);
-    }
 }
 
 void link_receive(struct lane *lane, struct request *request, struct chain *chain,
@@ -453,8 +435,9 @@ void link_receive(struct lane *lane, struct request *request, struct chain *chai
     struct batch         *batch = lane->open;
     struct link_received *received = ARENA_NEW(&batch->arena, struct link_received);
     commit_opened(lane);
-    mark(link, transfer->number);
+    store_link_take(&link->now, transfer->number);
     link->last_batch = batch->id;
+    commit_rests_on(batch, chain); /* also when nothing changes: it was decided on what the chain was */
     chain
         ->pins++; /* until the batch is done with: it may be one without a run, or whose last run goes with the batch */
     /* The answer rests on the link's row also when the target refused and wrote nothing. */
@@ -474,32 +457,28 @@ void link_seal(struct batch *batch)
             store_batch_add(&batch->store, STORE_OUTBOX_DELETE, batch->store.group_count++)->outbox =
                 &at->row;
     for (struct link_received *at = batch->received; at != NULL; at = at->next) {
-        /* With the effect or not at all. Where several messages of a link meet, each group writes the link as it is at the
-         * end; if the store refuses one of them, memory takes that one back and the link's next row says so. */
+        /* With the effect or not at all: each group adds its own number to the row, so that what the store refuses of one
+         * message says nothing of the others. */
         at->group = at->chain->group_batch == batch->id ? at->chain->group : batch->store.group_count++;
-        at->number = at->link->number;
-        at->window = at->link->window;
         seal_messages(batch, at->messages, at->chain, 0, at->group);
         if (!MUTANT(link_row_lost))
-            store_batch_add(&batch->store, STORE_LINK_SET, at->group)->link = (struct store_link){
-                at->link->source, at->link->target, at->number, at->window
+            store_batch_add(&batch->store, STORE_LINK_TAKE, at->group)->link = (struct store_link){
+                .source_range = at->link->now.source_range,
+                .target_range = at->link->now.target_range,
+                .number = at->taken,
             };
         batch->store.size += 32;
     }
 }
 
-/* As if the message had never come. */
-static void unmark(int64_t *number, uint64_t *window, int64_t taken)
+/* What the link is without those that were refused: what is durable, and what is on its way. */
+static void recount(struct lane *lane, struct link_in *link)
 {
-    int64_t behind = *number - taken;
-    if (behind > 0 && behind <= LINK_WINDOW)
-        *window &= ~(UINT64_C(1) << (behind - 1));
-    if (behind != 0)
-        return;
-    /* The next lower one that was taken is the highest. Where the window has none, what is below it was answered long ago. */
-    int down = *window == 0 ? LINK_WINDOW + 1 : __builtin_ctzll(*window) + 1;
-    *window = down >= LINK_WINDOW ? 0 : *window >> down;
-    *number = MAX(*number - down, 0);
+    link->now = link->durable;
+    for (size_t i = 0; i < ARRAY_COUNT(lane->batches); i++)
+        for (const struct link_received *at = lane->batches[i].received; at != NULL; at = at->next)
+            if (at->link == link && !at->refused)
+                store_link_take(&link->now, at->taken);
 }
 
 static void received_done(const struct batch *batch, const struct link_received *received)
@@ -513,24 +492,17 @@ void link_batch_released(struct batch *batch)
 {
     for (struct link_received *at = batch->received; at != NULL; at = at->next) {
         received_done(batch, at);
-        if (batch->store.outcome == STORE_REFUSED && batch->store.refused[at->group])
+        if (at->refused)
             continue;
-        at->link->durable_number = at->number;
-        at->link->durable_window = at->window;
+        store_link_take(&at->link->durable, at->taken);
         messages_released(batch->lane, at->messages);
     }
-    /* The sealed values of others know nothing of what was taken back. */
-    for (struct link_received *at = batch->received; at != NULL && batch->store.outcome == STORE_REFUSED;
-         at = at->next)
-        if (batch->store.refused[at->group])
-            unmark(&at->link->durable_number, &at->link->durable_window, at->taken);
 }
 
 static void forget_received(struct batch *batch, struct link_received *received)
 {
-    struct link_in *link = received->link;
-    unmark(&link->number, &link->window, received->taken);
-    unmark(&link->durable_number, &link->durable_window, received->taken);
+    received->refused = true;
+    recount(batch->lane, received->link);
     LIST_FOR_EACH (request, &batch->outputs, struct request, link) {
         if (request->command != ENTITY_COMMAND_MESSAGE || request->chain != received->chain)
             continue;
@@ -565,8 +537,8 @@ void link_chain_refused(struct batch *open, const struct chain *chain)
             at = &received->next;
             continue;
         }
-        *at = received->next;
         forget_received(open, received);
+        *at = received->next;
         received->chain->pins--; /* its caller still works on it */
     }
 }
@@ -575,8 +547,7 @@ void link_chain_refused(struct batch *open, const struct chain *chain)
 void link_batch_lost(struct batch *batch)
 {
     for (struct link_received *at = batch->received; at != NULL; at = at->next) {
-        at->link->number = at->link->durable_number;
-        at->link->window = at->link->durable_window;
+        at->link->now = at->link->durable;
         at->link->last_batch = 0;
         received_done(batch, at);
     }
@@ -642,8 +613,7 @@ enum status links_load(struct runtime *runtime, struct error *error)
         }
         struct link_in *in = in_get(runtime_range_lane(runtime, row->target_range), row->source_range,
                                     row->target_range);
-        in->number = in->durable_number = row->number;
-        in->window = in->durable_window = row->window;
+        in->now = in->durable = *row;
         struct link_out *out = out_get(runtime_range_lane(runtime, row->source_range), row->source_range,
                                        row->target_range);
         out->next = row->number + 1;

@@ -287,12 +287,14 @@ void tellings_free_all(struct lane *lane);
 void           commit_init(struct lane *lane);
 void           commit_free(struct lane *lane);
 struct change *commit_change(struct entity *entity);
-void           commit_output(struct lane *lane, struct request *request);
-int64_t        commit_next_due(const struct lane *lane);
-bool           commit_open_is_full(const struct lane *lane);
-bool           commit_is_empty(const struct lane *lane);
-void           commit_entity_gone(struct entity *entity);
-void           commit_opened(struct lane *lane);
+/* What joins the batch was decided on the chain as it is now, which may not be durable yet. */
+void    commit_rests_on(struct batch *batch, const struct chain *chain);
+void    commit_output(struct lane *lane, struct request *request);
+int64_t commit_next_due(const struct lane *lane);
+bool    commit_open_is_full(const struct lane *lane);
+bool    commit_is_empty(const struct lane *lane);
+void    commit_entity_gone(struct entity *entity);
+void    commit_opened(struct lane *lane);
 /* Posts the message to the lane when this batch, which is not durable yet, is done with. */
 void commit_after(struct lane *lane, int64_t batch, struct message *message);
 /* Deletes the wake-up row of a run that does not exist. */

@@ -22,8 +22,9 @@ struct scripted_store {
     bool                hold_read; /* the next read is done at once and answered by scripted_read_let_go */
     struct store_read  *held_read;
     struct mailbox      held_box, *held_home;
-    sem_t              *probe_holds;         /* a probe waits for it */
-    void (*tamper)(struct store_read *read); /* of the next read: before its answer is seen */
+    sem_t              *probe_holds;          /* a probe waits for it */
+    void (*tamper)(struct store_read *read);  /* of the next read: before its answer is seen */
+    bool (*spoil)(struct store_batch *batch); /* each batch before it is stored, until one was spoiled */
 };
 
 struct fixture {
@@ -45,6 +46,8 @@ static void scripted_submit(struct store *store, struct store_batch *batch)
         outcome = self->outcomes[0];
         memmove(self->outcomes, self->outcomes + 1, --self->outcome_count * sizeof(self->outcomes[0]));
     }
+    if (self->spoil != NULL && self->spoil(batch))
+        self->spoil = NULL;
     if (outcome == STORE_DURABLE) {
         store_submit(self->inner, batch);
         return;

@@ -128,7 +128,7 @@ enum status store_write_check(const struct store_write *write, struct error *err
     case STORE_READY_DELETE:
     case STORE_WAKEUP_DELETE:
     case STORE_OUTBOX_DELETE:
-    case STORE_LINK_SET:
+    case STORE_LINK_TAKE:
     case STORE_ENTITY_DELETE:
         return ST_OK;
     }

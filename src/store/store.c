@@ -30,6 +30,20 @@ void store_batch_clear(struct store_batch *batch)
     error_clear(&batch->error);
 }
 
+void store_link_take(struct store_link *link, int64_t number)
+{
+    int64_t ahead = number - link->number;
+    if (ahead > 0) {
+        /* The old number becomes a bit of the window; what shifts out of it was answered long ago. */
+        link->window = ahead >= STORE_LINK_WINDOW ? 0 : link->window << ahead;
+        if (ahead <= STORE_LINK_WINDOW && link->number != 0)
+            link->window |= UINT64_C(1) << (ahead - 1);
+        link->number = number;
+    } else if (ahead < 0 && -ahead <= STORE_LINK_WINDOW) {
+        link->window |= UINT64_C(1) << (-ahead - 1);
+    }
+}
+
 struct store_write *store_batch_add(struct store_batch *batch, enum store_write_kind kind, uint32_t group)
 {
     if (batch->write_count == batch->write_capacity) {

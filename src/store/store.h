@@ -108,9 +108,10 @@ struct store_outbox {
     store_number source_run; /* so that deletion can count what is still to be sent */
     struct bytes body;
 };
+#define STORE_LINK_WINDOW 64
 struct store_link {
     int32_t  source_range, target_range;
-    int64_t  number; /* the last one received without a gap below the window */
+    int64_t  number; /* the highest one received; 0: none. What is below the window was received too */
     uint64_t window; /* bit i: number - 1 - i was received */
 };
 
@@ -136,7 +137,7 @@ enum store_write_kind {
     STORE_WAKEUP_DELETE,
     STORE_OUTBOX_INSERT,
     STORE_OUTBOX_DELETE, /* source_range, target_range, number */
-    STORE_LINK_SET,
+    STORE_LINK_TAKE, /* source_range, target_range, number: received now, as store_link_take adds it to the row */
     STORE_ENTITY_PUT,
     STORE_ENTITY_DELETE,
 };
@@ -193,6 +194,8 @@ void store_batch_release(struct store_batch *batch);
 void store_batch_clear(struct store_batch *batch);
 /* Appends a zeroed write and returns it; the caller fills it and adds to batch->size. */
 struct store_write *store_batch_add(struct store_batch *batch, enum store_write_kind kind, uint32_t group);
+/* Adds a number to those received. In whatever order numbers less than 64 apart come, and how often, the row is the same. */
+void store_link_take(struct store_link *link, int64_t number);
 
 /* --- Lists: a filter is a tree in the request's arena, compiled to SQL with bound parameters by the implementation --- */
 

@@ -372,31 +372,41 @@ static void outbox_messages_come_in_order_of_their_links(void **state)
     fixture_release(&f);
 }
 
-static void links_keep_the_last_number_and_window(void **state)
+/* Numbers of a link in any order and several times: the row is what store_link_take makes of them, by one batch or by many. */
+static void links_keep_what_was_received(void **state)
 {
-    struct fixture f;
+    static const int64_t numbers[] = { 2, 1, 1, 5, 4, 68, 67, 69, 6, 134, 200, 263, 200, 300, 1000 };
+    struct store_link    expected = { 3, 4, 0, 0 };
+    struct fixture       f;
     fixture_init(&f, state);
     struct operation operation;
     operation_init(&operation, &f);
-    for (int64_t i = 1; i <= 2; i++) {
-        store_batch_add(&operation.batch, STORE_LINK_SET, 0)->link = (struct store_link){
-            .source_range = 3, .target_range = 4, .number = i, .window = UINT64_MAX - (uint64_t)i
+    for (size_t i = 0; i < ARRAY_COUNT(numbers); i++) {
+        store_batch_add(&operation.batch, STORE_LINK_TAKE, 0)->link = (struct store_link){
+            .source_range = 3, .target_range = 4, .number = numbers[i]
         };
-        store_batch_add(&operation.batch, STORE_LINK_SET, 0)->link = (struct store_link){
-            .source_range = 3, .target_range = 5, .number = 10 * i, .window = 1
+        store_batch_add(&operation.batch, STORE_LINK_TAKE, 0)->link = (struct store_link){
+            .source_range = 3, .target_range = 5, .number = 10 + numbers[i] % 3
         };
+        store_link_take(&expected, numbers[i]);
+        if (i % 3 == 2)
+            continue;
         operation_must_commit(&operation);
+        struct store_read read = { .kind = STORE_READ_LINKS };
+        fixture_read(&f, &read);
+        CHECK_EQ(read.link_count, 2);
+        CHECK_INT(read.links[0].source_range, 3);
+        CHECK_INT(read.links[0].target_range, 4);
+        CHECK_EQ(read.links[0].number, expected.number);
+        CHECK(read.links[0].window == expected.window);
+        if (i == 4) /* 1, 2, 4 and 5 */
+            CHECK(expected.number == 5 && expected.window == 13);
+        if (i < ARRAY_COUNT(numbers) - 1)
+            continue;
+        CHECK_INT(read.links[1].target_range, 5);
+        CHECK_INT(read.links[1].number, 12);
+        CHECK(read.links[1].window == 3);
     }
-    struct store_read read = { .kind = STORE_READ_LINKS };
-    fixture_read(&f, &read);
-    CHECK_EQ(read.link_count, 2);
-    CHECK_INT(read.links[0].source_range, 3);
-    CHECK_INT(read.links[0].target_range, 4);
-    CHECK_INT(read.links[0].number, 2);
-    CHECK(read.links[0].window == UINT64_MAX - 2);
-    CHECK_INT(read.links[1].target_range, 5);
-    CHECK_INT(read.links[1].number, 20);
-    CHECK(read.links[1].window == 1);
     store_batch_release(&operation.batch);
     fixture_release(&f);
 }
@@ -491,7 +501,7 @@ const struct CMUnitTest store_contract_reads[] = {
     cmocka_unit_test(ready_counts_are_of_priorities),
     cmocka_unit_test(wakeups_come_by_due_time_one_per_entity),
     cmocka_unit_test(outbox_messages_come_in_order_of_their_links),
-    cmocka_unit_test(links_keep_the_last_number_and_window),
+    cmocka_unit_test(links_keep_what_was_received),
     cmocka_unit_test(entities_are_kept_by_kind_and_key),
 };
 const size_t store_contract_reads_count = ARRAY_COUNT(store_contract_reads);

@@ -294,6 +294,16 @@ static void set_wakeup(struct memory_tables *tables, const struct store_write *w
     put(tables, &tables->wakeups_by_due, copy, false);
 }
 
+static void take_link(struct memory_tables *tables, const struct store_link *taken)
+{
+    struct store_link        link = { taken->source_range, taken->target_range, 0, 0 };
+    const struct store_link *stored = order_find(&tables->links, &link);
+    if (stored != NULL)
+        link = *stored;
+    store_link_take(&link, taken->number);
+    put(tables, &tables->links, copy_row(&store_row_link, &link), true);
+}
+
 static enum status apply_write(struct memory_tables *tables, const struct store_write *write,
                                struct error *error)
 {
@@ -331,8 +341,8 @@ static enum status apply_write(struct memory_tables *tables, const struct store_
     case STORE_OUTBOX_DELETE:
         take(tables, &tables->outbox, write->outbox, true);
         return ST_OK;
-    case STORE_LINK_SET:
-        put(tables, &tables->links, copy_row(&store_row_link, &write->link), true);
+    case STORE_LINK_TAKE:
+        take_link(tables, &write->link);
         return ST_OK;
     case STORE_ENTITY_PUT:
         put(tables, &tables->entities, copy_row(&store_row_entity, &write->entity), true);

@@ -68,8 +68,13 @@ static const char *const statements[SQL_STATEMENT_COUNT] = {
     [SQL_OUTBOX_INSERT] = "INSERT INTO outbox (source_range, target_range, number, source_run, body) "
                           "VALUES (?1, ?2, ?3, ?4, ?5)",
     [SQL_OUTBOX_DELETE] = "DELETE FROM outbox WHERE source_range = ?1 AND target_range = ?2 AND number = ?3",
-    [SQL_LINK_SET] =
-        "INSERT OR REPLACE INTO link (source_range, target_range, number, window) VALUES (?1, ?2, ?3, ?4)",
+    /* As store_link_take. A shift by 64 or more gives 0. */
+    [SQL_LINK_TAKE] =
+        "INSERT INTO link (source_range, target_range, number, window) VALUES (?1, ?2, ?3, 0) "
+        "ON CONFLICT (source_range, target_range) DO UPDATE SET number = max(number, ?3), window = CASE "
+        "WHEN number = 0 OR number = ?3 THEN window "
+        "WHEN number < ?3 THEN (window << (?3 - number)) | (1 << (?3 - number - 1)) "
+        "ELSE window | (1 << (number - ?3 - 1)) END",
     [SQL_ENTITY_PUT] = "INSERT OR REPLACE INTO entity (kind, key, state) VALUES (?1, ?2, ?3)",
     [SQL_ENTITY_DELETE] = "DELETE FROM entity WHERE kind = ?1 AND key = ?2",
     [SQL_READ_CURRENT_RUN] = "SELECT " RUN_COLUMNS "snapshot FROM run INDEXED BY run_by_workflow_id "

@@ -203,15 +203,14 @@ static int insert_outbox(struct sqlite_connection *connection, const struct stor
     return finish(&binder);
 }
 
-static int set_link(struct sqlite_connection *connection, const struct store_link *link)
+static int take_link(struct sqlite_connection *connection, const struct store_link *link)
 {
     struct sqlite_binder binder;
-    if (start(connection, SQL_LINK_SET, &binder) != SQLITE_OK)
+    if (start(connection, SQL_LINK_TAKE, &binder) != SQLITE_OK)
         return binder.code;
     sqlite_bind_number(&binder, link->source_range);
     sqlite_bind_number(&binder, link->target_range);
     sqlite_bind_number(&binder, link->number);
-    sqlite_bind_number(&binder, (int64_t)link->window);
     return finish(&binder);
 }
 
@@ -259,8 +258,8 @@ int sqlite_write(struct sqlite_connection *connection, const struct store_write 
     case STORE_OUTBOX_DELETE:
         return delete_by_range(connection, SQL_OUTBOX_DELETE, write->outbox->source_range,
                                write->outbox->target_range, write->outbox->number);
-    case STORE_LINK_SET:
-        return set_link(connection, &write->link);
+    case STORE_LINK_TAKE:
+        return take_link(connection, &write->link);
     case STORE_ENTITY_PUT:
         return put_entity(connection, SQL_ENTITY_PUT, &write->entity);
     case STORE_ENTITY_DELETE:
