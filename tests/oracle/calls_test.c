@@ -91,10 +91,12 @@ static void talk(struct oracle *oracle, const struct step *steps, size_t count)
 #define CLOSED       PROLOGUE END(20, 4)
 #define FIRST_TASK   START SCHEDULED(0, 1) STARTED(10, 2)
 #define TIMED_CLOSED PROLOGUE TIMER(20, "t", "1s", 4) FIRED(1020, "t", 5) SCHEDULED(1020, 1)
-#define UPDATE_STEP(reply)                                                                                   \
+#define UPDATE_OF(run, id, reply)                                                                            \
     { "UpdateWorkflowExecution",                                                                             \
-      "'workflowExecution':{'workflowId':'w'},'request':{'meta':{'updateId':'u'}}",                          \
-      "'updateRef':{'workflowExecution':{'workflowId':'w','runId':'r'},'updateId':'u'}," reply }
+      "'workflowExecution':{'workflowId':'w'},'request':{'meta':{'updateId':'" id "'}}",                     \
+      "'updateRef':{'workflowExecution':{'workflowId':'w','runId':'" run "'},'updateId':'" id "'}," reply }
+#define UPDATE_STEP(reply) UPDATE_OF("r", "u", reply)
+#define IS_ACCEPTED        "'stage':'UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED'"
 #define RESET_STEP                                                                                           \
     { "ResetWorkflowExecution",                                                                              \
       "'workflowExecution':{'workflowId':'w','runId':'r'},'requestId':'x','workflowTaskFinishEventId':4",    \
@@ -186,9 +188,7 @@ static const struct dialogue dialogues[] = {
       { TOLD("q", "r"),
         { "TerminateWorkflowExecution", "'workflowExecution':{'workflowId':'w'}" },
         READ(CLOSED) } },
-    { ORACLE_UPDATE_LOST,
-      { TOLD("q", "r"), UPDATE_STEP("'stage':'UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED'"),
-        READ(CLOSED) } },
+    { ORACLE_UPDATE_LOST, { TOLD("q", "r"), UPDATE_STEP(IS_ACCEPTED), READ(CLOSED) } },
     { ORACLE_UPDATE_LOST,
       { TOLD("q", "r"),
         UPDATE_STEP("'stage':'UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED',"
@@ -203,6 +203,23 @@ static const struct dialogue dialogues[] = {
     { ORACLE_ORDER,
       { TOLD("q", "r"), SIGNAL_STEP("1", ""), SIGNAL_STEP("2", ""),
         READ(PROLOGUE SIGNALED(30, "2") SCHEDULED(30, 1) SIGNALED(40, "1")) } },
+    { ORACLE_ORDER,
+      { TOLD("q", "r"), UPDATE_OF("r", "1", IS_ACCEPTED), UPDATE_OF("r", "2", IS_ACCEPTED),
+        READ(PROLOGUE ACCEPTED(20, "2") ACCEPTED(20, "1")) } },
+    /* One run took the first and continued; its client, in doubt, asked again after the second, of the next run. */
+    { ORACLE_CHECK_COUNT,
+      { TOLD("q", "r"), UPDATE_OF("r", "1", IS_ACCEPTED), UPDATE_OF("n", "2", IS_ACCEPTED),
+        UPDATE_OF("n", "1", IS_ACCEPTED), READ(PROLOGUE ACCEPTED(20, "1") CONTINUED(30, "n")),
+        READ_OF("w", "n",
+                START_NEXT("1,'initiator':'CONTINUE_AS_NEW_INITIATOR_WORKFLOW'") SCHEDULED(1030, 1)
+                    STARTED(1040, 2) COMPLETED(1050, 2, 3) ACCEPTED(1050, "2") ACCEPTED(1050, "1")) } },
+    /* Of what that run was told, its order holds all the same. */
+    { ORACLE_ORDER,
+      { TOLD("q", "r"), UPDATE_OF("r", "1", IS_ACCEPTED), UPDATE_OF("n", "1", IS_ACCEPTED),
+        UPDATE_OF("n", "2", IS_ACCEPTED), READ(PROLOGUE ACCEPTED(20, "1") CONTINUED(30, "n")),
+        READ_OF("w", "n",
+                START_NEXT("1,'initiator':'CONTINUE_AS_NEW_INITIATOR_WORKFLOW'") SCHEDULED(1030, 1)
+                    STARTED(1040, 2) COMPLETED(1050, 2, 3) ACCEPTED(1050, "2") ACCEPTED(1050, "1")) } },
     { ORACLE_TWO_OPEN,
       { TOLD("q", "r"), TOLD("p", "n"), READ(START SCHEDULED(0, 1) TERMINATED(100, "i")),
         READ_OF("w", "n",

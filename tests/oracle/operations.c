@@ -176,11 +176,16 @@ static void updated(const struct oracle *oracle, struct operation *operation,
 {
     if (operation == NULL || reply->stage < enums_UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED)
         return;
+    /* Update ids are those of a run: a repetition that another run took is another update, acknowledged only now. */
+    if (reply->update_ref != NULL && reply->update_ref->workflow_execution != NULL &&
+        !bytes_equal(operation->ret_run_id, reply->update_ref->workflow_execution->run_id)) {
+        operation->ret_run_id = reply->update_ref->workflow_execution->run_id;
+        operation->acknowledged = 0;
+        operation->ret_outcome = NULL;
+    }
     /* A failure may be a rejection, after which the id is free. */
     if (operation->acknowledged == 0 && (reply->outcome == NULL || reply->outcome->value_case != 2))
         operation->acknowledged = oracle->now;
-    if (reply->update_ref != NULL && reply->update_ref->workflow_execution != NULL)
-        operation->ret_run_id = reply->update_ref->workflow_execution->run_id;
     operation->ret_stage = MAX(operation->ret_stage, reply->stage);
     if (reply->outcome != NULL)
         operation->ret_outcome = reply->outcome;
