@@ -8,6 +8,7 @@
 
 #include "../sim/runner.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "replay.h"
 #include "stack.h"
 
@@ -289,6 +290,7 @@ int main(int argc, char **argv)
 {
     const char    *what = argc > 1 ? argv[1] : "";
     struct command command = { .seed = 1, .runs = 20, .stride = 1, .repeats = 2, .events = 20, .jobs = 1 };
+    mutant_plant();
     if (strcmp(what, "cuts") == 0) {
         command.run = record_and_cut;
         command.points = 10000;

@@ -186,7 +186,7 @@ enum status sqlite_schema_version(struct sqlite_connection *connection, int *ret
 
 enum status sqlite_migrate(struct sqlite_connection *connection, struct error *error)
 {
-    int         version;
+    int         version = 0;
     enum status status = sqlite_schema_version(connection, &version, error);
     if (status != ST_OK)
         return status;
