@@ -51,6 +51,7 @@ void fold_forked(struct fold *fold, const struct state_Change *change)
     if (lineage->original_start_time == 0)
         lineage->original_start_time = state->start_time;
     execution_prefix_set(state, forked->prefix, forked->prefix_count);
+    execution_resets_set(state, forked->resets, forked->resets_count);
     state->start_time = state->execution_time = now;
     state->execution_expiration = state->execution_timeout == 0 ? 0 : time_add(now, state->execution_timeout);
     state->run_expiration = state->run_timeout == 0 ? 0 : time_add(now, state->run_timeout);
@@ -62,12 +63,28 @@ void fold_forked(struct fold *fold, const struct state_Change *change)
         activity_begin_again(fold, state->activities[i].scheduled_event_id, now);
 }
 
+/* The array has room for one more. */
+static size_t resets_of(const struct lineage *lineage, struct state_Reset resets[RESETS_KNOWN_MAX + 1])
+{
+    assert(lineage->reset_count <= RESETS_KNOWN_MAX);
+    for (uint32_t i = 0; i < lineage->reset_count; i++)
+        resets[i] = (struct state_Reset){ .request_id = lineage->resets[i].request_id,
+                                          .run_id = lineage->resets[i].run_id };
+    return lineage->reset_count;
+}
+
 void fold_reset_to(struct execution *state, const struct state_ResetTo *reset_to)
 {
     struct lineage *lineage = execution_lineage_write(state);
     execution_set(state, &lineage->reset_run_id, reset_to->run_id);
     lineage->reset_event_id = reset_to->event_id;
     state->is_superseded = true;
+    if (reset_to->request_id.size == 0)
+        return; /* written before requests were remembered here */
+    struct state_Reset resets[RESETS_KNOWN_MAX + 1];
+    size_t             count = resets_of(lineage, resets);
+    resets[count++] = (struct state_Reset){ .request_id = reset_to->request_id, .run_id = reset_to->run_id };
+    execution_resets_set(state, resets, count);
 }
 
 /* --- what is applied again --- */
@@ -258,6 +275,18 @@ static void prefix_make(struct reset *reset, struct state_Forked *forked)
     }
 }
 
+/* A repetition may come without a run's id: it goes to the current run, by whatever reset that was made. */
+static void resets_make(struct reset *reset, struct state_Forked *forked)
+{
+    const struct lineage *lineage = execution_lineage(reset->live);
+    forked->resets = ARENA_NEW_ARRAY(reset->arena, struct state_Reset, RESETS_KNOWN_MAX + 1);
+    forked->resets_count = resets_of(lineage, forked->resets);
+    if (lineage->reset_request_id.size != 0)
+        forked->resets[forked->resets_count++] = (struct state_Reset){
+            .request_id = lineage->reset_request_id, .run_id = uuid_text(reset->arena, &reset->live->run_id)
+        };
+}
+
 static void fail_task(struct reset *reset)
 {
     struct draft *draft = &reset->created;
@@ -342,6 +371,7 @@ static bool create(struct reset *reset, const struct draft *ended)
     struct state_Forked *forked = ARENA_NEW(reset->arena, struct state_Forked);
     forked->request_id = reset->input->request_id;
     prefix_make(reset, forked);
+    resets_make(reset, forked);
     draft_change(draft, (struct state_Change){ .kind_case = CHANGE_FORKED, .forked = forked });
     fail_task(reset);
     apply_all(reset, ended);
@@ -358,7 +388,8 @@ static bool create(struct reset *reset, const struct draft *ended)
 static void note_reset_run(struct reset *reset, struct draft *draft)
 {
     DRAFT_CHANGE(draft, CHANGE_RESET_TO, reset_to, state_ResetTo, .run_id = reset->run_id,
-                 .event_id = reset->input->workflow_task_finish_event_id);
+                 .event_id = reset->input->workflow_task_finish_event_id,
+                 .request_id = reset->input->request_id);
 }
 
 static void answer(struct reset *reset, const struct uuid *run_id, store_number number)
@@ -488,12 +519,36 @@ static enum status check_fork(const struct reset *reset)
     return ST_OK;
 }
 
-static bool is_duplicate(const struct reset *reset)
+/* The run that this request has made, looked for in what one run knows; empty: none. */
+static struct bytes made_before(const struct execution *state, struct bytes request_id)
 {
-    struct bytes id = reset->input->request_id;
-    return id.size != 0 && !MUTANT(reset_applied_twice) &&
-           (bytes_equal(reset->live->start_request_id, id) ||
-            bytes_equal(execution_lineage(reset->live)->reset_request_id, id));
+    const struct lineage *lineage = execution_lineage(state);
+    for (uint32_t i = lineage->reset_count; i-- > 0;)
+        if (bytes_equal(lineage->resets[i].request_id, request_id))
+            return lineage->resets[i].run_id;
+    return BYTES_EMPTY;
+}
+
+/* True: it is answered. The run that was reset knows its resets, and each run those that led to it. */
+static bool is_duplicate(struct reset *reset)
+{
+    const struct execution *live = reset->live;
+    struct bytes            id = reset->input->request_id;
+    struct uuid             run_id;
+    if (id.size == 0 || MUTANT(reset_applied_twice))
+        return false;
+    if (bytes_equal(live->start_request_id, id) ||
+        bytes_equal(execution_lineage(live)->reset_request_id, id)) {
+        answer(reset, &live->run_id, live->number);
+        return true;
+    }
+    struct bytes made = made_before(reset->base, id);
+    if (made.size == 0)
+        made = made_before(live, id);
+    if (!uuid_parse(made, &run_id))
+        return false;
+    answer(reset, &run_id, run_id_number(&run_id));
+    return true;
 }
 
 void decide_reset(const struct execution *live, struct workflow_request *request, struct env *env,
@@ -507,15 +562,13 @@ void decide_reset(const struct execution *live, struct workflow_request *request
                            .live = live };
     if (!find_base(&reset))
         return;
+    if (is_duplicate(&reset))
+        return;
     int64_t finish = reset.input->workflow_task_finish_event_id;
     if (finish <= 1 || finish >= reset.base->next_event_id) {
         error_set(&request->base.error, ST_INVALID_ARGUMENT,
                   "WorkflowTaskFinishEventId must be > 1 and <= the last event's id, %" PRId64 ".",
                   reset.base->next_event_id - 1);
-        return;
-    }
-    if (is_duplicate(&reset)) {
-        answer(&reset, &live->run_id, live->number);
         return;
     }
     if (env->fork == NULL) {

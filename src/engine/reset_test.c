@@ -1,6 +1,8 @@
 /* reset_test.c: runs that begin again from one of their workflow tasks, and runs that are deleted. */
 #include "engine/engine_harness.h"
 
+#include <stdio.h>
+
 #define FIRST_TASK                                                                                           \
     "1 WORKFLOW_EXECUTION_STARTED\n2 WORKFLOW_TASK_SCHEDULED{queue,1}\n3 WORKFLOW_TASK_STARTED{2}\n"
 
@@ -184,6 +186,59 @@ TEST(a_repeated_reset_is_answered_with_the_run_it_made)
     const struct workflowservice_ResetWorkflowExecutionResponse *response = w->request.response;
     CHECK_BYTES(response->run_id, uuid_text(&w->keep, &world_current(w)->identity.run_id));
     CHECK_INT(w->run_count, 2);
+    world_free(w);
+}
+
+/* Repeats a request of before, with or without the run's id: the answer is the run that it made then. */
+static void repeat(struct world *w, int base, const char *request_id, unsigned made)
+{
+    size_t count = w->run_count;
+    CHECK_INT(world_reset(w, base, 4, request_id), ST_OK);
+    CHECK(!w->last_changed);
+    CHECK_INT(w->run_count, count);
+    const struct workflowservice_ResetWorkflowExecutionResponse *response = w->request.response;
+    CHECK_BYTES(response->run_id, uuid_text(&w->keep, &w->runs[made]->identity.run_id));
+}
+
+TEST(resets_before_the_last_are_known_by_their_request_ids)
+{
+    struct world *w = world_with_much();
+    CHECK_INT(world_reset(w, 0, 4, "reset-1"), ST_OK);
+    CHECK_INT(world_reset(w, 0, 4, "reset-2"), ST_OK);
+    CHECK_INT(world_reset(w, -1, 4, "reset-3"), ST_OK);
+    CHECK_INT(w->run_count, 4);
+    for (int base = -1; base <= 0; base++) {
+        repeat(w, base, "reset-1", 1);
+        repeat(w, base, "reset-2", 2);
+    }
+    repeat(w, -1, "reset-3", 3);
+    world_free(w);
+}
+
+TEST(a_repeated_reset_of_a_run_is_known_after_what_it_made_has_continued)
+{
+    struct world *w = world_with_much();
+    CHECK_INT(world_reset(w, 0, 4, "reset-1"), ST_OK);
+    CHECK_INT(world_terminate(w), ST_OK);
+    world_start_request(w, "start-2");
+    CHECK(world_start_send(w) != NULL);
+    CHECK_INT(w->run_count, 3);
+    repeat(w, 0, "reset-1", 1);
+    world_free(w);
+}
+
+TEST(the_oldest_resets_are_forgotten)
+{
+    struct world *w = world_with_much();
+    char          request_id[16];
+    for (unsigned i = 0; i < RESETS_KNOWN_MAX + 2; i++) {
+        snprintf(request_id, sizeof(request_id), "reset-%u", i);
+        struct workflowservice_ResetWorkflowExecutionRequest *input = world_reset_request(w, -1, 4, "");
+        input->request_id = arena_copy(&w->keep, bytes_of_text(request_id));
+        CHECK_INT(world_run_step(w, world_current(w)), ST_OK);
+    }
+    CHECK_INT(execution_lineage(world_current(w)->state)->reset_count, RESETS_KNOWN_MAX);
+    repeat(w, -1, "reset-2", 3);
     world_free(w);
 }
 

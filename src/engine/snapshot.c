@@ -86,6 +86,11 @@ static void lineage_to(const struct lineage *lineage, struct state_Execution *to
     for (uint32_t i = 0; i < lineage->prefix_count; i++)
         to->prefix[i] = (struct state_HistorySegment){ .branch = lineage->prefix[i].branch,
                                                        .last_event_id = lineage->prefix[i].last_event_id };
+    to->resets_count = lineage->reset_count;
+    to->resets = ARENA_NEW_ARRAY(arena, struct state_Reset, lineage->reset_count + 1);
+    for (uint32_t i = 0; i < lineage->reset_count; i++)
+        to->resets[i] = (struct state_Reset){ .request_id = lineage->resets[i].request_id,
+                                              .run_id = lineage->resets[i].run_id };
 }
 
 static void lineage_from(struct execution *state, const struct state_Execution *from)
@@ -98,6 +103,7 @@ static void lineage_from(struct execution *state, const struct state_Execution *
     lineage->original_start_time = from->original_start_time;
     lineage->reset_event_id = from->reset_event_id;
     execution_prefix_set(state, from->prefix, from->prefix_count);
+    execution_resets_set(state, from->resets, from->resets_count);
 }
 
 static void pending_to(const struct execution *state, struct state_Execution *to, struct arena *arena)

@@ -294,11 +294,39 @@ void execution_prefix_set(struct execution *execution, const struct state_Histor
         lineage->prefix[i] = (struct history_segment){ prefix[i].branch, prefix[i].last_event_id };
 }
 
+void execution_resets_set(struct execution *execution, const struct state_Reset *resets, size_t count)
+{
+    struct lineage     *lineage = execution_lineage_write(execution);
+    struct known_reset *old = lineage->resets;
+    uint32_t old_count = lineage->reset_count, kept = (uint32_t)MIN(count, (size_t)RESETS_KNOWN_MAX);
+    size_t   size = sizeof(*old);
+    resets += count - kept;
+    if (execution->arena != NULL)
+        lineage->resets = ARENA_NEW_ARRAY(execution->arena, struct known_reset, kept + 1);
+    else
+        lineage->resets = kept == 0 ? NULL : xcalloc(kept, size);
+    for (uint32_t i = 0; i < kept; i++) {
+        execution_set(execution, &lineage->resets[i].request_id, resets[i].request_id);
+        execution_set(execution, &lineage->resets[i].run_id, resets[i].run_id);
+    }
+    lineage->reset_count = kept;
+    if (execution->arena != NULL)
+        return;
+    execution->memory += kept * size;
+    for (uint32_t i = 0; i < old_count; i++) {
+        text_free(execution, &old[i].request_id);
+        text_free(execution, &old[i].run_id);
+    }
+    execution->memory -= old_count * size;
+    free(old);
+}
+
 static void lineage_free(struct execution *execution)
 {
     if (execution->lineage == NULL)
         return;
     execution_prefix_set(execution, NULL, 0);
+    execution_resets_set(execution, NULL, 0);
     text_free(execution, &execution->lineage->reset_run_id);
     text_free(execution, &execution->lineage->reset_request_id);
     execution->memory -= sizeof(*execution->lineage);

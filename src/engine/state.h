@@ -137,6 +137,13 @@ struct reset_point {
     bool         not_resettable;
 };
 /* What resets have made of a run; few have it. */
+#define RESETS_KNOWN_MAX 16
+
+/* A reset that was done, by its request id. */
+struct known_reset {
+    struct bytes request_id, run_id; /* texts; the run that it made */
+};
+
 struct lineage {
     const void             *owner;        /* the execution that may write this record */
     struct bytes            reset_run_id; /* text; the run that began again from this one; empty: none did */
@@ -145,6 +152,9 @@ struct lineage {
     int64_t                 original_start_time; /* of a run that a reset made: its first event's; else 0 */
     struct history_segment *prefix; /* what the history begins with that is not in the run's own branch */
     uint32_t                prefix_count;
+    /* Of this run, and of those it follows by resets; oldest first, and the oldest are forgotten. */
+    struct known_reset *resets;
+    uint32_t            reset_count;
 };
 
 struct execution {
@@ -268,7 +278,9 @@ void execution_children_share(struct execution *draft, const struct execution *l
 struct lineage *execution_lineage_write(struct execution *execution);
 void            execution_prefix_set(struct execution *execution, const struct state_HistorySegment *prefix,
                                      size_t count);
-void            execution_task_clear(struct execution *execution);
+/* The last RESETS_KNOWN_MAX of them; they may be those that are there already. */
+void execution_resets_set(struct execution *execution, const struct state_Reset *resets, size_t count);
+void execution_task_clear(struct execution *execution);
 /* For writing. */
 struct update_book *execution_updates_write(struct execution *execution);
 /* Takes a text's memory back; a draft just forgets it. */
