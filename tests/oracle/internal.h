@@ -103,7 +103,9 @@ struct operation {
     uint64_t                     called, acknowledged;
     bool                         may_start; /* a signal with start */
     bool                         doubtful;  /* a repetition ended in doubt, or not at all */
+    unsigned                     doubts;    /* how many did */
     unsigned                     open;      /* repetitions without an answer */
+    unsigned                     calls;
     struct bytes                 ret_run_id;
     bool                         ret_started;
     int32_t                      ret_stage;

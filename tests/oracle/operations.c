@@ -34,6 +34,7 @@ static struct operation *operation_of(struct oracle *oracle, struct call *call, 
         list_append(&oracle->operations, &found->link);
     }
     found->open++;
+    found->calls++;
     *slot = found;
     return found;
 }
@@ -197,9 +198,11 @@ static void settle_call(struct oracle *oracle, struct operation *operation, enum
     if (operation == NULL)
         return;
     operation->open--;
-    if (code != ST_OK)
-        operation->doubtful = operation->doubtful || !is_refusal(code);
-    else if (operation->acknowledged == 0 && operation->kind != OPERATION_UPDATE)
+    if (code != ST_OK && !is_refusal(code)) {
+        operation->doubtful = true;
+        operation->doubts++;
+    }
+    if (code == ST_OK && operation->acknowledged == 0 && operation->kind != OPERATION_UPDATE)
         operation->acknowledged = oracle->now;
 }
 
@@ -208,8 +211,9 @@ static void multi_answered(struct oracle *oracle, struct call *call,
 {
     for (size_t i = 0; i < reply->responses_count; i++) {
         if (reply->responses[i].response_case == 1 && call->operation != NULL)
+            /* A repetition is told that it has not started, of the run that it did start. */
             started(oracle, call->operation, reply->responses[i].start_workflow->run_id,
-                    reply->responses[i].start_workflow->started);
+                    reply->responses[i].start_workflow->started || call->operation->calls > 1);
         else if (reply->responses[i].response_case == 2)
             updated(oracle, call->update, reply->responses[i].update_workflow);
     }
@@ -363,15 +367,15 @@ static void audit_starts(struct oracle *oracle, struct bytes workflow_id)
         strangers += !told;
     }
     LIST_FOR_EACH (operation, &oracle->operations, struct operation, link) {
-        if (bytes_equal(operation->workflow_id, workflow_id) &&
-            (operation->kind == OPERATION_START || operation->may_start) &&
-            (operation->doubtful || operation->open != 0) && !operation->ret_started)
-            doubtful++;
-        /* A repetition of a doubtful signal-with-start may start a second time after the first run closed; and so may one of a
-         * start when another one has taken the place of its run. */
-        else if (bytes_equal(operation->workflow_id, workflow_id) && operation->doubtful &&
-                 (operation->may_start || (operation->kind == OPERATION_START && starts > 1)))
-            doubtful++;
+        if (!bytes_equal(operation->workflow_id, workflow_id) ||
+            (operation->kind != OPERATION_START && !operation->may_start))
+            continue;
+        /* A request is known by the current run only: each repetition of a signal-with-start may start again after the run closed,
+         * and so may one of a start when another one has taken the place of its run. */
+        if (operation->may_start || starts > 1)
+            doubtful += operation->doubts + operation->open;
+        else
+            doubtful += (operation->doubtful || operation->open != 0) && !operation->ret_started;
     }
     if (strangers > doubtful)
         oracle_fail(oracle, ORACLE_START_TWICE,

@@ -8,10 +8,8 @@
 struct intervention {
     struct work *work;
     struct bytes run_id; /* of the run to reset */
-    unsigned     number, count, tries;
+    unsigned     number, tries;
 };
-
-static void begin(struct intervention *self);
 
 static void over(struct intervention *self)
 {
@@ -19,12 +17,6 @@ static void over(struct intervention *self)
     assert(work->interventions != 0);
     work->interventions--;
     client_watch(work);
-    if (self->number + 1 <
-        self->count) { /* one after the other: only the last reset is known by its request id */
-        struct intervention *next = NEW(work->sim, struct intervention);
-        *next = (struct intervention){ .work = work, .number = self->number + 1, .count = self->count };
-        begin(next);
-    }
 }
 
 static void acted(struct sim *sim, void *context, const struct error *error, const void *response UNUSED)
@@ -140,9 +132,10 @@ static void begin(struct intervention *self)
 
 void interventions_start(struct work *work)
 {
-    struct intervention *self = NEW(work->sim, struct intervention);
-    *self = (struct intervention){ .work = work, .count = 1 };
-    if (work->fate == FATE_RESET)
-        self->count = (unsigned)sim_between(work->sim, 1, RESETS_MAX);
-    begin(self);
+    unsigned count = work->fate == FATE_RESET ? (unsigned)sim_between(work->sim, 1, RESETS_MAX) : 1;
+    for (unsigned i = 0; i < count; i++) {
+        struct intervention *self = NEW(work->sim, struct intervention);
+        *self = (struct intervention){ .work = work, .number = i };
+        begin(self);
+    }
 }
