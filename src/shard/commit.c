@@ -333,9 +333,13 @@ static void seal_clock(struct lane *lane, struct batch *batch)
     uint8_t *row = arena_must(arena_alloc(&batch->store.arena, 17));
     row[0] = (uint8_t)lane->index;
     row_put_number(row_put_number(row + 1, lane->now), lane->numbers_reserved);
-    add(batch, STORE_ENTITY_PUT, batch->store.group_count++, 17)->entity = (struct store_entity){
-        ENTITY_CLOCK, bytes_of(row, 1), bytes_of(row + 1, 16)
-    };
+    /* In each group: of what is durable when another group is refused, the numbers are not given again either. */
+    if (batch->store.group_count == 0)
+        batch->store.group_count = 1;
+    for (uint32_t group = 0; group < batch->store.group_count; group++)
+        add(batch, STORE_ENTITY_PUT, group, 17)->entity = (struct store_entity){ ENTITY_CLOCK,
+                                                                                 bytes_of(row, 1),
+                                                                                 bytes_of(row + 1, 16) };
 }
 
 static void seal_rest(struct lane *lane, struct batch *batch)

@@ -531,6 +531,45 @@ TEST(numbers_are_never_given_twice_over_restarts)
     fixture_release(&fixture);
 }
 
+/* Has the store refuse the first group that says how far numbers may go. */
+static bool spoil_a_clock(struct store_batch *batch)
+{
+    static uint8_t large[17 << 20]; /* a row larger than the store takes */
+    for (size_t i = 0; i < batch->write_count; i++) {
+        struct store_write *write = &batch->writes[i];
+        if (write->kind != STORE_ENTITY_PUT || write->entity.kind != ENTITY_CLOCK)
+            continue;
+        write->entity.state = bytes_of(large, sizeof(large));
+        return true;
+    }
+    return false;
+}
+
+/* Found by the simulator: only one group of a batch said how far numbers may go, and another one had them. */
+TEST(numbers_are_not_given_twice_when_a_group_beside_them_is_refused_and_the_process_dies)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, false, 1);
+    (void)fixture_call(&fixture, "a", LEDGER_START, 1, 0);
+    (void)fixture_call(&fixture, "b", LEDGER_START, 1, 0);
+    fixture_advance(&fixture, 100 * NS_PER_S);
+    fixture.store.spoil = spoil_a_clock;
+    struct ledger_request *first = fixture_submit(&fixture, "a", LEDGER_SCHEDULE, 2, 0);
+    struct ledger_request *second = fixture_submit(&fixture, "b", LEDGER_SCHEDULE, 2, 0);
+    fixture_run(&fixture);
+    CHECK(fixture.store.spoil == NULL);
+    CHECK_INT(second->base.error.code, ST_OK);
+    CHECK_INT(second->answers, 1);
+    fixture.wall -= 3600 * NS_PER_S;
+    fixture_crash(&fixture);
+    struct ledger_request again = fixture_call(&fixture, "b", LEDGER_SCHEDULE, 3, 0);
+    CHECK_INT(again.base.error.code, ST_OK);
+    CHECK(again.sequence > second->sequence);
+    fixture_forget(first);
+    fixture_forget(second);
+    fixture_release(&fixture);
+}
+
 /* --- outcomes --- */
 
 static void script(struct fixture *fixture, size_t count, enum store_outcome outcome)
