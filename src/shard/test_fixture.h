@@ -23,7 +23,8 @@ struct scripted_store {
     struct store_read  *held_read;
     struct mailbox      held_box, *held_home;
     sem_t              *probe_holds;          /* a probe waits for it */
-    void (*tamper)(struct store_read *read);  /* of the next read: before its answer is seen */
+    void (*tamper)(struct store_read *read);  /* of the next read of a run: before its answer is seen */
+    bool (*answer)(struct store_read *read);  /* of every read, until it says that it has changed one */
     bool (*spoil)(struct store_batch *batch); /* each batch before it is stored, until one was spoiled */
 };
 
@@ -91,6 +92,8 @@ static void scripted_read(struct store *store, struct store_read *read)
         self->tamper(read);
         self->tamper = NULL;
     }
+    if (self->answer != NULL && self->answer(read))
+        self->answer = NULL;
 }
 
 UNUSED static void scripted_read_let_go(struct scripted_store *self)

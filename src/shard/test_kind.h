@@ -22,6 +22,7 @@ enum ledger_command {
     LEDGER_TAKE,     /* starts the task whose sequence is `amount`: stale or taken */
     LEDGER_BEAT,     /* volatile */
     LEDGER_SUM,      /* asks for all its events by NEED and adds them up */
+    LEDGER_ASK,      /* asks for events `amount` to `request_id` by NEED, and is never content */
     LEDGER_FORK, /* the current run closes; a new one begins as `target_run` (or it) before event `amount` */
     LEDGER_DELETE,
     LEDGER_SEND, /* `amount` goes to the ledger `to`, by a message; once per request id. What cannot arrive is returned */
@@ -523,6 +524,12 @@ static void ledger_decide(const void *state, struct request *base, struct env *e
     }
     if (base->command == LEDGER_SUM) {
         ledger_sum(ledger, request, env, decision);
+        return;
+    }
+    if (base->command == LEDGER_ASK) {
+        decision->needs = true;
+        decision->need_from = request->amount;
+        decision->need_to = (int64_t)request->request_id;
         return;
     }
     if (base->command == LEDGER_FORK) {
