@@ -598,6 +598,12 @@ static void read_by_kind(struct sqlite_connection *connection, struct store_read
     read->status = error_set(&read->error, ST_INTERNAL, "a read of unknown kind %d", (int)read->kind);
 }
 
+static void end_transaction(struct sqlite_connection *connection)
+{
+    if (!sqlite3_get_autocommit(connection->handle))
+        sqlite3_exec(connection->handle, "ROLLBACK", NULL, NULL, NULL);
+}
+
 /* One transaction per read, so that a run and its transitions are of one moment; it ends with the read, because an open
  * one keeps the log from being reset. */
 void sqlite_read(struct sqlite_connection *connection, struct store_read *read)
@@ -608,6 +614,7 @@ void sqlite_read(struct sqlite_connection *connection, struct store_read *read)
         return;
     }
     sqlite_read_whole(connection);
+    end_transaction(connection); /* of the read before, when there was no memory to end it */
     int code = sqlite_run(connection, SQL_BEGIN_READ);
     if (code != SQLITE_OK) {
         sqlite_read_failed(connection, read, code);
@@ -617,6 +624,5 @@ void sqlite_read(struct sqlite_connection *connection, struct store_read *read)
     code = sqlite_run(connection, SQL_COMMIT);
     if (code != SQLITE_OK && read->status == ST_OK)
         sqlite_read_failed(connection, read, code);
-    if (!sqlite3_get_autocommit(connection->handle)) /* also after a deadline */
-        sqlite3_exec(connection->handle, "ROLLBACK", NULL, NULL, NULL);
+    end_transaction(connection); /* also after a deadline */
 }
