@@ -134,6 +134,11 @@ static void history_starts_at_an_event(void **state)
     fixture_read(&f, &none);
     CHECK_EQ(none.status, ST_OK);
     CHECK(!none.found);
+    none.number = 1;
+    none.from = 8; /* behind the newest, and before the first of the next branch */
+    fixture_read(&f, &none);
+    CHECK_EQ(none.status, ST_OK);
+    CHECK(!none.found);
     store_batch_release(&operation.batch);
     fixture_release(&f);
 }
@@ -489,7 +494,104 @@ static void identities_of_all_runs_come_in_pages(void **state)
     fixture_release(&f);
 }
 
+/* What only a check of the whole store reads: every ready row, one wake-up, the branches. */
+static void whole_tables_come_in_pages(void **state)
+{
+    struct fixture   f;
+    struct operation operation;
+    fixture_init(&f, state);
+    operation_init(&operation, &f);
+    for (store_number sequence = 1; sequence <= 5; sequence++)
+        operation_insert_ready(&operation, 0, sequence, sequence % 2 == 0 ? "even" : "odd", 1);
+    operation_set_wakeup(&operation, 0, 4, 100);
+    for (store_number branch = 1; branch <= 3; branch++) {
+        for (int64_t number = branch; number <= 3; number++)
+            operation_insert_transition(&operation, 0, branch * 10, number, BYTES("e"), "");
+    }
+    operation_must_commit(&operation);
+    struct store_read ready = { .kind = STORE_READ_READY_ROWS, .limit = 2 };
+    do {
+        fixture_read(&f, &ready);
+        CHECK_EQ(ready.status, ST_OK);
+        for (size_t i = 0; i < ready.ready_count; i++)
+            CHECK_INT(ready.ready[i].sequence, ++ready.after);
+    } while (ready.more);
+    CHECK_INT(ready.after, 5);
+    struct store_read branches = { .kind = STORE_READ_BRANCHES, .limit = 2 };
+    int64_t           branch = 0;
+    do {
+        fixture_read(&f, &branches);
+        CHECK_EQ(branches.status, ST_OK);
+        for (size_t i = 0; i < branches.branch_count; i++) {
+            branches.after = ++branch * 10;
+            CHECK_INT(branches.branches[i].number, branches.after);
+            CHECK_INT(branches.branches[i].count, 4 - branch);
+            CHECK_INT(branches.branches[i].first, branch);
+            CHECK_INT(branches.branches[i].last, 3);
+        }
+    } while (branches.more);
+    CHECK_INT(branch, 3);
+    for (store_number entity = 3; entity <= 5; entity++) {
+        struct store_read wakeup = { .kind = STORE_READ_WAKEUP, .number = entity };
+        fixture_read(&f, &wakeup);
+        CHECK_EQ(wakeup.status, ST_OK);
+        CHECK_EQ(wakeup.found, entity == 4);
+        assert_true(entity != 4 || (wakeup.wakeup_count == 1 && wakeup.wakeups[0].due == 100));
+    }
+    store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
+/* Each kind of answer keeps to the budget of whoever asked. */
+static void every_answer_keeps_to_the_arenas_budget(void **state)
+{
+    static const enum store_read_kind kinds[] = {
+        STORE_READ_RUN,          STORE_READ_CURRENT_RUN, STORE_READ_READY,  STORE_READ_READY_HEADS,
+        STORE_READ_READY_COUNTS, STORE_READ_READY_ROWS,  STORE_READ_WAKEUP, STORE_READ_WAKEUPS,
+        STORE_READ_BRANCHES,     STORE_READ_IDENTITIES,  STORE_READ_OUTBOX, STORE_READ_LINKS,
+        STORE_READ_ENTITIES,     STORE_READ_LIST,        STORE_READ_COUNT
+    };
+    struct fixture   f;
+    struct operation operation;
+    fixture_init(&f, state);
+    operation_init(&operation, &f);
+    operation_insert_run(&operation, 0, 1, "workflow");
+    operation_insert_transition(&operation, 0, 1, 1, BYTES("e"), "");
+    operation_insert_ready(&operation, 0, 1, "queue", 1);
+    operation_insert_ready(&operation, 0, 2, "queue", 2);
+    operation_set_wakeup(&operation, 0, 1, 100);
+    operation_insert_outbox(&operation, 0, 1, 2, 1, "body");
+    operation_put_entity(&operation, 0, 1, "a", "state");
+    store_batch_add(&operation.batch, STORE_LINK_SET, 0)->link = (struct store_link){ .source_range = 1,
+                                                                                      .target_range = 2,
+                                                                                      .number = 1 };
+    operation_must_commit(&operation);
+    arena_release(&f.arena);
+    arena_init(&f.arena, 1);
+    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
+        struct store_read read = { .kind = kinds[i],
+                                   .number = 1,
+                                   .namespace_number = kinds[i] == STORE_READ_IDENTITIES ? 0 : NAMESPACE,
+                                   .workflow_id = BYTES("workflow"),
+                                   .queue = BYTES("queue"),
+                                   .task_kind = STORE_TASK_ACTIVITY,
+                                   .entity_kind = 1,
+                                   .group_column = STORE_COLUMN_TASK_QUEUE };
+        bool              of_stream = kinds[i] == STORE_READ_READY;
+        read.priority = of_stream ? 1 : INT32_MIN;
+        read.fairness_key = of_stream ? BYTES("fair") : BYTES_EMPTY;
+        fixture_read(&f, &read);
+        if (read.status != ST_RESOURCE_EXHAUSTED)
+            print_error("kind %d: status %d\n", (int)kinds[i], (int)read.status);
+        CHECK_EQ(read.status, ST_RESOURCE_EXHAUSTED);
+    }
+    store_batch_release(&operation.batch);
+    fixture_release(&f);
+}
+
 const struct CMUnitTest store_contract_reads[] = {
+    cmocka_unit_test(whole_tables_come_in_pages),
+    cmocka_unit_test(every_answer_keeps_to_the_arenas_budget),
     cmocka_unit_test(identities_of_all_runs_come_in_pages),
     cmocka_unit_test(the_current_run_is_the_one_with_the_highest_number),
     cmocka_unit_test(a_load_brings_the_transitions_after_the_snapshot),

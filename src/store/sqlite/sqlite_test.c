@@ -142,6 +142,58 @@ TEST(a_second_server_is_refused_and_told_by_whom)
     remove_files(NULL);
 }
 
+TEST(a_holder_that_could_not_write_its_name_is_unknown)
+{
+    struct fixture f;
+    struct error   error;
+    char           name[160];
+    fixture_init(&f, &sqlite_state);
+    snprintf(name, sizeof name, "%s-lock", store_path());
+    CHECK_EQ(truncate(name, 0), 0);
+    CHECK_EQ(open_error(&error), ST_FAILED_PRECONDITION);
+    assert_non_null(strstr(error.message, "process unknown"));
+    fixture_release(&f);
+}
+
+/* Two names would be two logs: neither is opened, whether the other one is in use or not. */
+TEST(a_store_with_two_names_is_refused)
+{
+    struct fixture f;
+    struct error   error;
+    struct store  *store;
+    char           name[160], lock[176];
+    fixture_init(&f, &sqlite_state);
+    snprintf(name, sizeof name, "%s/other.db", directory);
+    snprintf(lock, sizeof lock, "%s-lock", name);
+    CHECK_EQ(link(store_path(), name), 0);
+    CHECK_EQ(store_sqlite_open(&(struct store_sqlite_options){ .path = name }, &store, &error),
+             ST_FAILED_PRECONDITION);
+    assert_non_null(strstr(error.message, "by another name of the same file"));
+    CHECK_EQ(store_sqlite_view(name, &store, &error), ST_FAILED_PRECONDITION);
+    store_close(f.store);
+    CHECK_EQ(open_error(&error), ST_FAILED_PRECONDITION);
+    assert_non_null(strstr(error.message, "hard links"));
+    CHECK_EQ(unlink(name), 0);
+    CHECK_EQ(unlink(lock), 0);
+    f.store = open_default(NULL);
+    assert_non_null(f.store);
+    fixture_release(&f);
+}
+
+TEST(what_is_no_regular_file_is_refused)
+{
+    struct error error;
+    remove_files(NULL);
+    CHECK_EQ(mkfifo(store_path(), 0600), 0);
+    CHECK_EQ(open_error(&error), ST_FAILED_PRECONDITION);
+    assert_non_null(strstr(error.message, "is not a file"));
+    remove_files(NULL);
+    CHECK_EQ(mkdir(store_path(), 0700), 0);
+    CHECK_EQ(open_error(&error), ST_UNAVAILABLE);
+    CHECK_EQ(rmdir(store_path()), 0);
+    remove_files(NULL);
+}
+
 TEST(a_newer_schema_is_refused)
 {
     struct fixture f;
@@ -180,6 +232,15 @@ TEST(files_of_others_are_refused_and_left_alone)
     CHECK_EQ(open_error(&error), ST_FAILED_PRECONDITION);
     assert_non_null(strstr(error.message, "something else"));
     remove_files(NULL);
+    static const char *const marks[] = { "PRAGMA user_version = 1", "PRAGMA application_id = 1" };
+    for (size_t i = 0; i < ARRAY_COUNT(marks); i++) { /* without tables it is still theirs */
+        CHECK_EQ(sqlite3_open(store_path(), &shell), SQLITE_OK);
+        shell_run(shell, marks[i]);
+        sqlite3_close(shell);
+        CHECK_EQ(open_error(&error), ST_FAILED_PRECONDITION);
+        assert_non_null(strstr(error.message, "something else"));
+        remove_files(NULL);
+    }
     struct store *store;
     CHECK_EQ(store_open("sqlite:", &store, &error), ST_INVALID_ARGUMENT);
     CHECK_EQ(store_open("sqlite:/nowhere/at/all/store.db", &store, &error), ST_UNAVAILABLE);
@@ -323,6 +384,9 @@ TEST(a_damaged_row_is_data_loss_of_its_read_only)
         { "UPDATE run SET status = 'broken' WHERE number = 1", 1 },
         { "UPDATE run SET status = 1 << 40 WHERE number = 1", 1 },
         { "UPDATE run SET workflow_type = x'00' WHERE number = 1", 1 },
+        { "UPDATE run SET status = -(1 << 40) WHERE number = 1", 1 },
+        { "UPDATE run SET parent_run_id = x'01' WHERE number = 1", 1 },
+        { "UPDATE transition_log SET checksum = 1 << 40 WHERE branch = 2", 2 },
         { "UPDATE transition_log SET events = 'text' WHERE branch = 2", 2 },
         { "UPDATE transition_log SET checksum = -1 WHERE branch = 2", 2 },
         { "UPDATE transition_log SET number = 5 WHERE branch = 2", 2 },
@@ -350,6 +414,40 @@ TEST(a_damaged_row_is_data_loss_of_its_read_only)
             CHECK_EQ(read.status, number == cases[i].run ? ST_DATA_LOSS : ST_OK);
             assert_true(read.status == ST_OK || strstr(read.error.message, store_path()) != NULL);
         }
+        store_batch_release(&operation.batch);
+        fixture_release(&f);
+    }
+}
+
+TEST(damaged_ready_rows_are_data_loss_and_odd_weights_are_none)
+{
+    static const struct {
+        const char *damage;
+        enum status status;
+    } cases[] = {
+        { "UPDATE ready SET kind = 0", ST_DATA_LOSS },
+        { "UPDATE ready SET kind = 99", ST_DATA_LOSS },
+        { "UPDATE ready SET workflow_id = x'07'", ST_DATA_LOSS },
+        { "UPDATE ready SET fairness_weight = -1", ST_OK },
+        { "UPDATE ready SET fairness_weight = 1 << 40", ST_OK },
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct fixture   f;
+        struct operation operation;
+        fixture_init(&f, &sqlite_state);
+        operation_init(&operation, &f);
+        operation_insert_ready(&operation, 0, 1, "queue", 1);
+        operation_must_commit(&operation);
+        store_close(f.store);
+        sqlite3 *shell = shell_open();
+        shell_run(shell, "PRAGMA ignore_check_constraints = ON");
+        shell_run(shell, cases[i].damage);
+        sqlite3_close(shell);
+        f.store = open_default(NULL);
+        struct store_read read = { .kind = STORE_READ_READY_ROWS };
+        fixture_read(&f, &read);
+        CHECK_EQ(read.status, cases[i].status);
+        assert_true(read.status != ST_OK || read.ready[0].fairness_weight == 0);
         store_batch_release(&operation.batch);
         fixture_release(&f);
     }
