@@ -562,9 +562,9 @@ static void every_answer_keeps_to_the_arenas_budget(void **state)
     operation_set_wakeup(&operation, 0, 1, 100);
     operation_insert_outbox(&operation, 0, 1, 2, 1, "body");
     operation_put_entity(&operation, 0, 1, "a", "state");
-    store_batch_add(&operation.batch, STORE_LINK_SET, 0)->link = (struct store_link){ .source_range = 1,
-                                                                                      .target_range = 2,
-                                                                                      .number = 1 };
+    store_batch_add(&operation.batch, STORE_LINK_TAKE, 0)->link = (struct store_link){ .source_range = 1,
+                                                                                       .target_range = 2,
+                                                                                       .number = 1 };
     operation_must_commit(&operation);
     arena_release(&f.arena);
     arena_init(&f.arena, 1);

@@ -103,9 +103,9 @@ static void add_writes(struct operation *operation, store_number number)
     struct store_run *closed = operation_update_run(operation, 0, run);
     closed->status = STATUS_COMPLETED;
     closed->close_time = 5;
-    store_batch_add(&operation->batch, STORE_LINK_SET, 0)->link = (struct store_link){ .source_range = 1,
-                                                                                       .target_range = 2,
-                                                                                       .number = number };
+    store_batch_add(&operation->batch, STORE_LINK_TAKE, 0)->link = (struct store_link){ .source_range = 1,
+                                                                                        .target_range = 2,
+                                                                                        .number = number };
     struct store_ready *ready = ARENA_NEW(&operation->batch.arena, struct store_ready);
     *ready = (struct store_ready){ .sequence = number };
     store_batch_add(&operation->batch, STORE_READY_DELETE, 0)->ready = ready;
