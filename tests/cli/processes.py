@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -27,12 +29,15 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+    """Below the ports of outgoing connections: one of those would take it while a killed server is away."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Server:
-    """One server process. It takes free ports at its first start and keeps them, so that clients find it again."""
+    """One server process. The ports stay the same over restarts, so that clients find it again."""
 
     def __init__(
         self, directory: Path, *arguments: str, store: str | None = None, before: tuple[str, ...] = (),
@@ -42,7 +47,7 @@ class Server:
         self.before = before  # a command that becomes the server: nsenter, strace -D
         self.environment = environment or {}
         self.store = store or f"sqlite:{directory / 'perdure.db'}"
-        self.grpc, self.http = "127.0.0.1:0", "127.0.0.1:0"
+        self.grpc, self.http = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         self.arguments = arguments
         self.log = directory / "server.log"
         self.process: subprocess.Popen[str] | None = None

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from support.env import own_server, restart
+from support.env import own_server, restart, start_again
 from support.grpc_client import Code, already_started, rejects
 from support.hand import (
     Hand,
@@ -75,7 +75,7 @@ async def test_timers_over_a_restart(env):
         await hand.step(start_timer("short", 0.3), start_timer("long", 2), start_timer("cancelled", 3600))
         await asyncio.to_thread(server.kill)
         await asyncio.sleep(0.6)  # the short timer falls due while there is no server: the subject here
-        await asyncio.to_thread(server.start)
+        await start_again(server)
         events = await hand.history_with("TimerFired", 2)
         fired = [event for event in events if types([event]) == ["TimerFired"]]
         assert [event.timer_fired_event_attributes.timer_id for event in fired] == ["short", "long"]

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from temporalio.client import Client
 
 from support import server as server_module
-from support.grpc_client import Rpc
+from support.grpc_client import Rpc, renew_all
 
 NAMESPACE = "default"
 
@@ -74,4 +74,11 @@ async def own_server(*arguments: str):
 
 
 async def restart(server: server_module.Server, kill: bool = True) -> None:
-    await asyncio.to_thread(server.restart, kill)
+    await asyncio.to_thread(server.kill if kill else server.stop)
+    await start_again(server)
+
+
+async def start_again(server: server_module.Server) -> None:
+    """What is called from here on is asked of the new server, whatever the connections to the old one went through."""
+    await asyncio.to_thread(server.start)
+    renew_all(server.address)

@@ -150,6 +150,32 @@ workflow_not_ready = errordetails.WorkflowNotReadyFailure
 resource_exhausted = errordetails.ResourceExhaustedFailure
 
 
+def _channel(address: str) -> grpc.aio.Channel:
+    options = [
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.max_receive_message_length", 128 << 20),
+        ("grpc.max_send_message_length", 128 << 20),
+        ("grpc.enable_retries", 0),
+        ("grpc.initial_reconnect_backoff_ms", 50),
+        ("grpc.min_reconnect_backoff_ms", 5000),  # how long one attempt to connect may take
+        ("grpc.max_reconnect_backoff_ms", 250),
+    ]
+    return grpc.aio.insecure_channel(address, options=options)
+
+
+_open: dict[str, set[Rpc]] = {}  # by address
+
+
+def renew_all(address: str) -> None:
+    """For a server that has just been started again.
+
+    A channel that saw the old one die may be waiting before its next try to connect, and fails what it is asked for
+    meanwhile; one that has not seen it yet would send a call to nobody. Neither says anything of the server.
+    """
+    for rpc in _open.get(address, ()):
+        rpc.renew()
+
+
 class Rpc:
     """`await rpc.SignalWorkflowExecution(signal_name="s", …)`: the fields of the request as keyword arguments.
 
@@ -158,19 +184,20 @@ class Rpc:
 
     def __init__(self, address: str, namespace: str) -> None:
         self.namespace = namespace
-        options = [
-            ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.max_receive_message_length", 128 << 20),
-            ("grpc.max_send_message_length", 128 << 20),
-            ("grpc.enable_retries", 0),
-            ("grpc.initial_reconnect_backoff_ms", 50),
-            ("grpc.min_reconnect_backoff_ms", 5000),  # how long one attempt to connect may take
-            ("grpc.max_reconnect_backoff_ms", 250),
-        ]
-        self.channel = grpc.aio.insecure_channel(address, options=options)
+        self.address = address
+        self.channel = _channel(address)
+        self._left: list[grpc.aio.Channel] = []  # with the calls of servers that are gone
+        _open.setdefault(address, set()).add(self)
 
     async def close(self) -> None:
-        await self.channel.close()
+        _open[self.address].discard(self)
+        for channel in (*self._left, self.channel):
+            await channel.close()
+
+    def renew(self) -> None:
+        """Takes a new channel for the calls to come. Those under way stay on the old one and end with it."""
+        self._left.append(self.channel)
+        self.channel = _channel(self.address)
 
     async def call(
         self, method: str, request: Message, seconds: float | None = DEFAULT_SECONDS, **options

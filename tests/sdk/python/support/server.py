@@ -129,13 +129,6 @@ class Server:
         process.kill()
         process.wait()
 
-    def restart(self, kill: bool = True) -> None:
-        if kill:
-            self.kill()
-        else:
-            self.stop()
-        self.start()
-
     def log_tail(self, bytes_max: int = 8000) -> str:
         if not self.log_path.exists():
             return ""
