@@ -113,7 +113,7 @@ static enum status text_of(struct parser *parser, const struct json_token *token
 {
     if (token->kind != JSON_STRING)
         return refuse(parser, "a string is expected");
-    return json_string(token, parser->arena, ret) ? ST_OK : refuse(parser, "the string is not valid");
+    return json_token_string(token, parser->arena, ret) ? ST_OK : refuse(parser, "the string is not valid");
 }
 
 /* Bytes go through the buffer's end: decoded behind a slot of their own. */

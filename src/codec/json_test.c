@@ -257,7 +257,7 @@ TEST(text_that_needs_more_memory_than_there_is_is_refused)
     struct json_token token = json_next(&reader);
     arena_release(&arena);
     arena_init(&arena, 1);
-    CHECK(!json_string(&token, &arena, &text));
+    CHECK(!json_token_string(&token, &arena, &text));
     end();
 }
 

@@ -136,7 +136,7 @@ static const uint8_t *read_point(const uint8_t *at, const uint8_t *end, uint32_t
     return at + 6;
 }
 
-bool json_string(const struct json_token *token, struct arena *arena, struct bytes *ret)
+bool json_token_string(const struct json_token *token, struct arena *arena, struct bytes *ret)
 {
     assert(token->kind == JSON_STRING);
     if (!bytes_is_utf8(token->text))

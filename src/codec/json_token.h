@@ -32,5 +32,5 @@ struct json_reader {
 };
 struct json_token json_next(struct json_reader *reader);
 /* A string token's value. False: a bad escape, a lone surrogate, bad UTF-8, or the arena is spent. */
-bool json_string(const struct json_token *token, struct arena *arena, struct bytes *ret) MUST_USE;
+bool json_token_string(const struct json_token *token, struct arena *arena, struct bytes *ret) MUST_USE;
 #endif
