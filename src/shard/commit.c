@@ -290,6 +290,8 @@ static void seal_change(struct change *change)
             seal_outgrown(change, chain->group);
     }
     for (struct ready_change *at = change->ready; at != NULL; at = at->next) {
+        if (at->row == NULL && MUTANT(ready_row_kept))
+            continue;
         struct store_write *write = add(batch, at->row == NULL ? STORE_READY_DELETE : STORE_READY_INSERT,
                                         chain->group, 96);
         write->ready = at->row;
@@ -305,7 +307,7 @@ static void seal_change(struct change *change)
     link_seal_change(change, chain->group);
     if (change->deletes)
         deletion_seal_change(change, chain->group);
-    if (change->wakeup != WAKEUP_KEEP) {
+    if (change->wakeup != WAKEUP_KEEP && !(change->wakeup == WAKEUP_CLEAR && MUTANT(wakeup_row_kept))) {
         struct store_write *write = add(batch,
                                         change->wakeup == WAKEUP_SET ? STORE_WAKEUP_SET : STORE_WAKEUP_DELETE,
                                         chain->group, 64);

@@ -91,8 +91,9 @@ void deletion_join(struct entity *entity)
     uint8_t                      *branches = arena_must(arena_alloc(arena, (count + 1) * ROW_NUMBER_SIZE));
     uint8_t                      *at = branches;
     for (size_t i = 0; i < count; i++) {
-        note(change, ENTITY_BRANCH_USE, branch_use_key(arena, segments[i].branch, entity->number),
-             BYTES_EMPTY);
+        if (!MUTANT(uses_kept))
+            note(change, ENTITY_BRANCH_USE, branch_use_key(arena, segments[i].branch, entity->number),
+                 BYTES_EMPTY);
         at = row_put_number(at, segments[i].branch);
     }
     at = row_put_number(at, entity->number);

@@ -18,6 +18,7 @@ struct audit {
     int64_t            by_status[STATUSES];
     int32_t            counting;
     bool               done;
+    size_t             deleted;
 };
 
 static void list_page(struct audit *audit, struct bytes token);
@@ -276,15 +277,53 @@ static void count_next(struct audit *audit)
 
 void actors_audit(struct sim *sim)
 {
-    struct audit *audit = NEW(sim, struct audit);
-    actors_of(sim)->audit = audit;
+    struct actors *actors = actors_of(sim);
+    struct audit  *audit = NEW(sim, struct audit);
+    audit_free(actors->audit);
+    actors->audit = audit;
+    for (size_t i = 0; i < actors->work_count; i++) {
+        struct work *work = &actors->works[i];
+        work->audit_runs = work->audit_resets = 0;
+        memset(work->audit_signals, 0, sizeof(work->audit_signals));
+        memset(work->audit_updates, 0, sizeof(work->audit_updates));
+    }
     audit->sim = sim;
     list_all(sim, audit);
 }
 
-bool actors_audited(const struct sim *sim)
+bool actors_audited(struct sim *sim)
 {
     return sim->actors->audit->done;
+}
+
+/* --- the end of all runs --- */
+
+static void delete_next(struct audit *audit);
+
+static void deleted(struct sim *sim UNUSED, void *context, const struct error *error UNUSED,
+                    const void *response UNUSED)
+{
+    delete_next(context);
+}
+
+static void delete_next(struct audit *audit)
+{
+    if (audit->deleted++ == audit->run_count)
+        return;
+    const struct listed_run *run = &audit->runs[audit->deleted - 1];
+    ERRAND(audit->sim, DeleteWorkflowExecution, CODE(ST_NOT_FOUND), deleted, audit,
+           .workflow_execution = sim_execution(audit->sim, run->workflow_id, run->run_id));
+}
+
+void actors_delete_all(struct sim *sim)
+{
+    delete_next(sim->actors->audit);
+}
+
+bool actors_deleted(struct sim *sim)
+{
+    const struct audit *audit = sim->actors->audit;
+    return audit->deleted > audit->run_count;
 }
 
 void audit_free(struct audit *audit)

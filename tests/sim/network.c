@@ -406,6 +406,13 @@ bool sim_network_serves(const struct sim *sim)
     return !list_empty(&sim->network.served);
 }
 
+bool sim_network_is_empty(const struct sim *sim)
+{
+    const struct sim_network *network = &sim->network;
+    return list_empty(&network->served) && list_empty(&network->answered) && network->travelling.count == 0 &&
+           network->returning.count == 0 && network->deadlines.count == 0 && network->expiries.count == 0;
+}
+
 void sim_network_under_way(const struct sim *sim, uint64_t hit[][SIM_FAULT_COUNT], enum sim_fault kind)
 {
     LIST_FOR_EACH (self, &sim->network.served, struct sim_call, link)

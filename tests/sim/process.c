@@ -130,12 +130,18 @@ static void plan_crash(struct sim *sim)
     }
 }
 
-void sim_start(struct sim *sim)
+const struct entity_kind **sim_kinds(size_t *ret_count)
 {
     static const struct entity_kind *kinds[3];
     kinds[0] = &workflow_kind;
     kinds[1] = &namespaces_kind;
     kinds[2] = &task_queue_kind;
+    *ret_count = ARRAY_COUNT(kinds);
+    return kinds;
+}
+
+void sim_start(struct sim *sim)
+{
     change_settings(sim);
     plan_crash(sim);
     struct runtime_options options = {
@@ -148,8 +154,6 @@ void sim_start(struct sim *sim)
         .snapshot_after = sim->configuration.snapshot_after,
         .second_after = sim->configuration.second_after,
         .know_ids = sim->configuration.know_ids,
-        .kinds = kinds,
-        .kind_count = 3,
         .hooks = api_hooks(),
         .fatal = fatal,
         .fatal_context = sim,
@@ -157,6 +161,7 @@ void sim_start(struct sim *sim)
         .wait_context = sim,
     };
     struct error error;
+    options.kinds = sim_kinds(&options.kind_count);
     sim->statistics->boots++;
     sim->leaves = -1;
     sim->fatal = sim->draining = sim->namespace_ready = false;
@@ -179,6 +184,8 @@ void sim_start(struct sim *sim)
 void sim_process_release(struct sim *sim)
 {
     sim_store_crash(&sim->store);
+    if (sim->runtime == NULL)
+        return;
     api_abandon(sim->api);
     runtime_abandon(sim->runtime);
 }
@@ -209,13 +216,13 @@ static void begin_drain(struct sim *sim)
     }
 }
 
-/* As server_free does it. */
-static void end_drain(struct sim *sim)
+/* As server_free does it. False: the process ends in another way. */
+static bool end_process(struct sim *sim)
 {
     sim->leaves = -1;
     if (sim_store_is_unknown(&sim->store)) { /* the process ends when it hears so */
         sim->fatal = true;
-        return;
+        return false;
     }
     sim->settling = true;
     sim_network_close(sim);
@@ -229,14 +236,21 @@ static void end_drain(struct sim *sim)
     }
     sim->settling = false;
     if (sim->fatal) /* the power went meanwhile */
-        return;
+        return false;
     if (sim_network_serves(sim))
         sim_violated(sim, "call-unanswered", "calls are left when the server has drained");
     api_free(sim->api);
     runtime_free(sim->runtime);
     sim->store.full_batch = NULL;
+    sim->runtime = NULL;
     sim_log(sim, "drained");
-    sim_start(sim);
+    return true;
+}
+
+void sim_stop(struct sim *sim)
+{
+    begin_drain(sim);
+    (void)end_process(sim);
 }
 
 void sim_process_turn(struct sim *sim)
@@ -251,8 +265,9 @@ void sim_process_turn(struct sim *sim)
         return;
     }
     turn_clocks(sim);
-    if (sim->draining && (sim->now >= sim->drain_until || !sim_network_serves(sim)))
-        end_drain(sim);
-    else if (!sim->draining && sim_strikes(sim, FAULT_RESTART))
+    if (sim->draining && (sim->now >= sim->drain_until || !sim_network_serves(sim))) {
+        if (end_process(sim))
+            sim_start(sim);
+    } else if (!sim->draining && sim_strikes(sim, FAULT_RESTART))
         begin_drain(sim);
 }

@@ -27,6 +27,9 @@
 #define SIM_OPS_MAX     6
 #define SIM_QUEUE       "queue"
 
+#define LIVENESS_NS  (7200 * NS_PER_S) /* in which everything that can finish must */
+#define QUIET_MAX_NS (600 * NS_PER_S)  /* in which all calls and long polls end when nobody calls any more */
+
 struct sim;
 
 /* What the server's data is on, when it is not memory. The store it opens answers within submit and read. */
@@ -116,6 +119,7 @@ void    sim_network_turn(struct sim *sim);    /* what may happen to it at any st
 bool    sim_network_arrives(const struct sim *sim);
 bool    sim_network_returns(const struct sim *sim);
 bool    sim_network_serves(const struct sim *sim);
+bool    sim_network_is_empty(const struct sim *sim); /* no call is under way anywhere */
 int64_t sim_network_due(const struct sim *sim);
 /* The process died: what it was at work on, whose callers see their connections break when a new one serves. */
 void sim_network_crash(struct sim *sim, struct list *ret_broken);
@@ -126,10 +130,12 @@ void sim_network_close(struct sim *sim);
 void sim_network_under_way(const struct sim *sim, uint64_t hit[][SIM_FAULT_COUNT], enum sim_fault kind);
 
 /* --- process.c: the server as a process: how it starts and ends --- */
-void sim_start(struct sim *sim);
-void sim_crash(struct sim *sim);
-void sim_process_turn(struct sim *sim); /* what may happen to it at any step */
-void sim_process_release(struct sim *sim);
+void                       sim_start(struct sim *sim);
+void                       sim_crash(struct sim *sim);
+void                       sim_process_turn(struct sim *sim); /* what may happen to it at any step */
+void                       sim_process_release(struct sim *sim);
+void                       sim_stop(struct sim *sim); /* SIGTERM, for good: the last process ends in order */
+const struct entity_kind **sim_kinds(size_t *ret_count);
 /* Whether what the server does reaches the world: not when it died in the middle of this turn. */
 bool sim_leaves(struct sim *sim);
 
@@ -169,6 +175,7 @@ struct sim {
     int64_t                   forward; /* how far the wall clock was put forward in all */
     bool                      faulty, fatal, namespace_ready;
     bool                      starting, draining, settling;
+    bool                      closing; /* workers go: nobody polls any more */
     int64_t                   drain_until;
     int               leaves; /* so many things more leave the server before it dies; negative: it does not */
     uint64_t          crash_at;                  /* the step; 0: not planned */
@@ -195,6 +202,11 @@ void    sim_later(struct sim *sim, int64_t delay, void (*run)(struct sim *sim, v
 void    sim_trace(struct sim *sim, uint64_t value);
 void    sim_pass(struct sim *sim, int64_t duration); /* time goes on, for all clocks */
 void    sim_turn(struct sim *sim, unsigned lane);
+/* Until `done` says so, or for `limit`; false: something was violated, by this name if it took too long. */
+bool sim_run_until(struct sim *sim, bool (*done)(struct sim *sim), int64_t limit, const char *what);
+
+/* --- ending.c: when all was read: once more after a crash, and then nothing may be left over --- */
+void sim_end(struct sim *sim);
 
 /* --- journal.c: what clients and workers saw --- */
 struct journal *journal_new(struct sim *sim);
@@ -223,7 +235,10 @@ void actors_start(struct sim *sim);
 bool actors_finished(struct sim *sim, bool explain);
 /* Reads everything back and compares. */
 void actors_audit(struct sim *sim);
-bool actors_audited(const struct sim *sim);
+bool actors_audited(struct sim *sim);
+/* Deletes every run that the audit found. */
+void actors_delete_all(struct sim *sim);
+bool actors_deleted(struct sim *sim);
 void actors_free(struct sim *sim);
 
 /* --- operators.c: pauses, and their ends --- */

@@ -68,7 +68,7 @@ static void worker_poll(struct sim *sim, void *context)
 
 void worker_next(struct worker *worker, int64_t delay)
 {
-    if (!worker->is_once)
+    if (!worker->is_once && !worker->sim->closing)
         sim_later(worker->sim, delay, worker_poll, worker);
 }
 

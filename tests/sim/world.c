@@ -7,7 +7,6 @@
 
 #define START_NS      (INT64_C(1790000000) * NS_PER_S)
 #define FAULTY_NS     (40 * NS_PER_S)
-#define LIVENESS_NS   (7200 * NS_PER_S)
 #define STEPS_MAX     2000000
 #define SAME_TIME_MAX 200000 /* steps without time passing: a hot loop */
 
@@ -274,8 +273,7 @@ static void record_step(struct sim *sim)
     hashes->hash[hashes->count++] = sim->trace;
 }
 
-/* Until `done` says so; false: it failed, or took for ever. */
-static bool run_until(struct sim *sim, bool (*done)(struct sim *sim), int64_t limit, const char *what)
+bool sim_run_until(struct sim *sim, bool (*done)(struct sim *sim), int64_t limit, const char *what)
 {
     int64_t  end = sim->now + limit, last = sim->now;
     uint64_t same = 0;
@@ -309,24 +307,20 @@ static bool work_over(struct sim *sim)
     return actors_finished(sim, false);
 }
 
-static bool audit_over(struct sim *sim)
-{
-    return actors_audited(sim);
-}
-
 static void play(struct sim *sim)
 {
     sim->faulty = true;
     actors_start(sim);
     operators_start(sim);
-    if (!run_until(sim, faults_over, LIVENESS_NS, "no-end-under-faults"))
+    if (!sim_run_until(sim, faults_over, LIVENESS_NS, "no-end-under-faults"))
         return;
     sim->faulty = false;
     sim_log(sim, "healed");
-    if (!run_until(sim, work_over, LIVENESS_NS, "liveness"))
+    if (!sim_run_until(sim, work_over, LIVENESS_NS, "liveness"))
         return;
     actors_audit(sim);
-    (void)run_until(sim, audit_over, LIVENESS_NS, "audit-liveness");
+    if (sim_run_until(sim, actors_audited, LIVENESS_NS, "audit-liveness"))
+        sim_end(sim);
 }
 
 static void count_run(struct sim *sim, const struct timespec *began)
