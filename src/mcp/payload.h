@@ -31,6 +31,6 @@ struct payload_view {
 struct payload_view payload_read(struct bytes payload, struct arena *arena);
 /* Of an encoded common.Payloads: its first. */
 struct payload_view payloads_read_first(struct bytes payloads, struct arena *arena);
-/* The JSON under a name in a memo (a new reference), or NULL. */
-json_t *memo_json(const struct common_Memo *memo, const char *name, struct arena *arena);
+/* The JSON under a name in an encoded common.Memo (a new reference), or NULL. */
+json_t *memo_json(struct bytes memo, const char *name, struct arena *arena);
 #endif

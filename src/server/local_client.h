@@ -6,13 +6,15 @@
  * Owns:    the calls under way (struct transit), from send until the lane has answered and knows of a cancel.
  * Thread:  made, used and closed on the loop's thread; local_client_free on any, when no lane runs any more. Within, `call` and what
  *          it calls run on the lane's thread.
- * Ends:    local_client_close, before the loop dies: every call that is under way ends UNAVAILABLE; later ones, too. The lanes' answers
- *          to them come to nothing.
+ * Ends:    local_client_close, before the loop dies: every call that is under way ends UNAVAILABLE, and what the lanes still answer
+ *          comes to nothing. What is sent later is never answered.
  * Limits:  calls_max at once; each decodes within LOCAL_CALL_ARENA_MAX.
  */
 #ifndef SERVER_LOCAL_CLIENT_H
 #define SERVER_LOCAL_CLIENT_H
+#include "base/buffer.h"
 #include "base/call.h"
+#include "base/limits.h"
 #include "base/local_call.h"
 #include "io/loop.h"
 
