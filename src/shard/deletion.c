@@ -278,15 +278,27 @@ static void take_records(struct deletion *deletion)
     deletion->more = read->more;
 }
 
-/* Uses come in the order of (branch, run). */
+static void next_row(struct deletion *deletion);
+
+/* Uses come in the order of (branch, run). One that cannot be read may be the only one that keeps what another run's
+ * history begins with: this deletion stays as it is then, also in later processes, and the others go on. */
 static void take_uses(struct deletion *deletion)
 {
     const struct store_read *read = &deletion->read;
     for (size_t i = 0; i < read->entity_count; i++) {
         const struct store_entity *row = &read->entities[i];
-        if (row->key.size != BRANCH_USE_KEY_SIZE || row->state.size != ROW_NUMBER_SIZE ||
-            row_number_at(row->key.base) != branch_now(deletion)) {
+        bool                       key = row->key.size == BRANCH_USE_KEY_SIZE;
+        if (key && row_number_at(row->key.base) != branch_now(deletion)) {
             ask_newest(deletion);
+            return;
+        }
+        if (!key || row->state.size != ROW_NUMBER_SIZE || row_number_at(row->state.base) <= 0) {
+            log_error("deletion.damaged",
+                      "a row that says who uses the history of run %" PRId64 " is damaged: it stays",
+                      branch_now(deletion));
+            deletion->row++;
+            deletion->branch = 0;
+            next_row(deletion);
             return;
         }
         deletion->kept = MUTANT(deletion_takes_shared_rows)

@@ -235,7 +235,8 @@ static void scan_over(struct scan *scan)
     if (scan->page != NULL) {
         page_over(scan);
     } else if (scan->error.code != ST_OK) {
-        lane_fail(lane, scan->request, scan->error.code == ST_DATA_LOSS ? ST_DATA_LOSS : ST_UNAVAILABLE,
+        bool as_it_is = scan->error.code == ST_DATA_LOSS || scan->error.code == ST_INTERNAL;
+        lane_fail(lane, scan->request, as_it_is ? scan->error.code : ST_UNAVAILABLE,
                   "the history could not be read: %s", scan->error.message);
     } else {
         /* Something was forgotten meanwhile, perhaps the very events that were pinned: without them it asks again. */
