@@ -477,7 +477,7 @@ async def test_garbage_tokens(env, method):
 
 async def test_damaged_tokens(env):
     hand = Hand(env)
-    await hand.start()
+    await hand.start(workflow_task_timeout=100)  # there are many tokens
     task = await hand.poll()
     dice = random.Random(1)
     for _ in range(60):

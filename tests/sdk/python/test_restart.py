@@ -133,7 +133,7 @@ async def test_an_attempt_that_was_handed_out_is_not_handed_out_again(env):
 async def test_failing_tasks_over_a_restart(env):
     async with own_server() as (server, own):
         hand = Hand(own)
-        await hand.start(workflow_task_timeout=1)
+        await hand.start(workflow_task_timeout=3)
         await hand.fail(await hand.poll())
         transient = await hand.poll()
         assert transient.attempt == 2

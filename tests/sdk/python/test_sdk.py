@@ -647,7 +647,7 @@ async def test_local_activities_and_patches(env):
 
 @activity.defn
 async def slow_local() -> str:
-    await asyncio.sleep(2.5)
+    await asyncio.sleep(6)
     return "slow"
 
 
@@ -663,7 +663,7 @@ async def test_a_long_local_activity_heartbeats_its_task(env):
     queue = env.name("queue")
     async with worker(client, queue, [SlowLocal], [slow_local]):
         handle = await client.start_workflow(
-            SlowLocal.run, id=env.name("wf"), task_queue=queue, task_timeout=brief(1)
+            SlowLocal.run, id=env.name("wf"), task_queue=queue, task_timeout=brief(5)
         )
         assert await handle.result() == "slow"
         names = await history_types(handle)

@@ -592,7 +592,7 @@ async def test_eager_start_hands_out_the_first_task(env):
 
 async def test_a_lost_eager_task_comes_back_on_the_queue(env):
     hand = Hand(env)
-    await hand.start(request_eager_execution=True, workflow_task_timeout=1)
+    await hand.start(request_eager_execution=True, workflow_task_timeout=3)
     before = time.monotonic()
     task = await hand.poll()
     assert time.monotonic() - before < 10

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import grpc.aio
 import pytest
 from temporalio.api.enums.v1 import update_pb2 as update_enums
 
@@ -39,17 +38,6 @@ async def idle(env, **fields) -> Hand:
     return hand
 
 
-async def admitted(hand: Hand, id: str = "u") -> None:
-    """Until the server knows of the update, whose caller waits on."""
-    while True:
-        try:
-            await hand.poll_update(id)
-            return
-        except grpc.aio.AioRpcError as error:
-            assert error.code() == Code.NOT_FOUND
-        await asyncio.sleep(0.01)
-
-
 def result_of(answer) -> object:
     return payload_value(answer.outcome.success.payloads[0])
 
@@ -67,7 +55,7 @@ async def test_behind_events_of_commands_it_gets_a_normal_task(env, commands):
     await hand.start()
     task = await hand.poll()
     updating = hand.updating()
-    await admitted(hand)
+    await hand.admitted()
     completion = await hand.complete(task, *commands, return_new_workflow_task=True)
     await hand.answer(completion.workflow_task, reject(completion.workflow_task.messages[0]))
     assert failure_type(await updating) == "Refused"
@@ -268,7 +256,7 @@ async def test_an_update_without_an_id_gets_one(env):
 async def test_a_signal_while_the_task_waits(env):
     hand = await idle(env)
     updating = hand.updating()
-    await asyncio.sleep(0.2)
+    await hand.admitted()
     await hand.signal("s")
     check_tail(await hand.history(), E("WftCompleted"), E("WftScheduled"), E("Signaled"))
     task = await hand.poll()
@@ -367,7 +355,7 @@ async def test_a_speculative_task_fails(env):
 
 
 async def test_a_speculative_task_times_out(env):
-    hand = await idle(env, workflow_task_timeout=1)
+    hand = await idle(env, workflow_task_timeout=3)
     updating = hand.updating()
     await hand.poll()
     task = await hand.poll()
@@ -434,7 +422,7 @@ async def test_a_sticky_worker_gets_what_is_new_only(env):
 async def test_what_readers_are_shown(env):
     hand = await idle(env)
     updating = hand.updating()
-    await asyncio.sleep(0.2)
+    await hand.admitted()
     assert types(await hand.history(as_cli=False))[4:] == ["WftScheduled"]
     task = await hand.poll()
     assert types(await hand.history(as_cli=False))[4:] == ["WftScheduled", "WftStarted"]
@@ -462,7 +450,7 @@ async def test_termination_of_a_speculative_task(env):
     )
     other = await idle(env)
     updating = other.updating()
-    await asyncio.sleep(0.2)
+    await other.admitted()
     await other.terminate()
     with rejects(Code.NOT_FOUND, not_found):
         await updating
@@ -556,7 +544,7 @@ async def test_the_run_completes_before_the_update(env):
     await hand.signal("s")
     task = await hand.poll()
     waiting = hand.updating(id="waiting")
-    await asyncio.sleep(0.2)
+    await hand.admitted("waiting")
     await hand.complete(task, complete_workflow("end"))
     answer = await accepted
     assert answer.stage == COMPLETED and failure_type(answer) == "AcceptedUpdateCompletedWorkflow"
@@ -584,12 +572,13 @@ async def test_the_run_continues_as_new(env):
     await hand.signal("s")
     task = await hand.poll()
     updating = hand.updating(run_id="")
-    await asyncio.sleep(0.2)
+    await hand.admitted()
     await hand.complete(task, continue_as_new("type", hand.queue))
     with rejects(Code.RESOURCE_EXHAUSTED, resource_exhausted) as refusal:
         await updating
     assert refusal.detail(resource_exhausted).cause == 5  # BUSY_WORKFLOW
     updating = hand.updating(run_id="")
+    await hand.admitted(run_id="")  # the new run's first task is there before
     task = await hand.poll()
     assert task.started_event_id == 3 and [m.protocol_instance_id for m in task.messages] == ["u"]
     await hand.answer(task, accept(task.messages[0]), respond("u", "next"))
@@ -642,7 +631,8 @@ async def test_ten_in_flight(env):
     await hand.start()
     task = await hand.poll()
     calls = [hand.updating(id=str(n)) for n in range(10)]
-    await asyncio.sleep(0.5)
+    for n in range(10):
+        await hand.admitted(str(n))
     with rejects(Code.RESOURCE_EXHAUSTED, resource_exhausted) as refusal:
         await hand.update(id="one more")
     assert refusal.detail(resource_exhausted).cause == 2  # CONCURRENT_LIMIT

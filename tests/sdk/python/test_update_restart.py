@@ -28,23 +28,13 @@ async def lost(call: asyncio.Task) -> None:
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
-async def admitted(hand: Hand, id: str = "u") -> None:
-    while True:
-        try:
-            assert (await hand.poll_update(id)).stage == ADMITTED
-            return
-        except grpc.aio.AioRpcError as error:
-            assert error.code() == Code.NOT_FOUND
-            await asyncio.sleep(0.01)  # the call that brings it is on its way
-
-
 async def test_admitted(env):
     async with own_server() as (server, own):
         hand = Hand(own)
         await hand.start()
         await hand.step()
         updating = hand.updating()
-        await admitted(hand)
+        assert await hand.admitted() == ADMITTED
         await restart(server)
         await lost(updating)
         with rejects(Code.NOT_FOUND):
@@ -84,7 +74,7 @@ async def test_on_a_written_task_the_acceptance_brings_it_back(env):
         hand = Hand(own)
         await hand.start()
         calling = hand.updating()
-        await admitted(hand)
+        assert await hand.admitted() == ADMITTED
         task = await hand.poll()
         assert len(task.messages) == 1
         await restart(server)
@@ -154,11 +144,11 @@ async def test_a_start_with_an_update(env):
                 break
             except grpc.aio.AioRpcError:
                 await asyncio.sleep(0.01)  # the call that makes it is on its way
-        await admitted(hand)
+        assert await hand.admitted() == ADMITTED
         await restart(server)
         await lost(calling)
         calling = running(hand, {"request_id": "r"})
-        await admitted(hand)
+        assert await hand.admitted() == ADMITTED
         task = await hand.poll()
         assert task.started_event_id == 3
         await hand.answer(task, accept(task.messages[0]), respond("u", "twice"))

@@ -244,7 +244,7 @@ async def test_the_found_run_closes_and_another_is_started(env):
     old = (await hand.start()).run_id
     task = await hand.poll()
     calling = running(hand, {"workflow_id_conflict_policy": "USE_EXISTING"})
-    await asyncio.sleep(0.3)
+    await hand.admitted()
     await hand.complete(task, complete_workflow())
     task = await hand.poll()
     assert task.workflow_execution.run_id != old and len(task.messages) == 1
@@ -258,7 +258,7 @@ async def test_the_found_run_continues_as_new(env):
     await hand.start()
     task = await hand.poll()
     calling = running(hand, {"workflow_id_conflict_policy": "USE_EXISTING"})
-    await asyncio.sleep(0.3)
+    await hand.admitted()
     await hand.complete(task, continue_as_new("type", hand.queue, input=payloads(1)))
     with rejects(Code.RESOURCE_EXHAUSTED, multi_failure) as refusal:
         await calling

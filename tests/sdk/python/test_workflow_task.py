@@ -222,7 +222,7 @@ async def test_describe_shows_the_pending_task_and_its_attempt(env):
 
 async def test_task_timeout(env):
     hand = Hand(env)
-    await hand.start(workflow_task_timeout=1)
+    await hand.start(workflow_task_timeout=3)
     lost = await hand.poll()
     task = await hand.poll()
     assert task.attempt == 2
@@ -238,12 +238,12 @@ async def test_task_timeout(env):
     check(
         events, *timed_out, E("WftScheduled", attempt=3), E("WftStarted"), E("WftCompleted"), E("Completed")
     )
-    assert time_of(events[3].event_time) - time_of(events[2].event_time) >= 0.999
+    assert time_of(events[3].event_time) - time_of(events[2].event_time) >= 2.999
 
 
 async def test_the_fourth_attempt_gets_a_longer_timeout(env):
     hand = Hand(env)
-    await hand.start(workflow_task_timeout=1)
+    await hand.start(workflow_task_timeout=5)
     for attempt in (1, 2, 3):
         task = await hand.poll()
         assert task.attempt == attempt
@@ -251,7 +251,7 @@ async def test_the_fourth_attempt_gets_a_longer_timeout(env):
     task = await hand.poll()
     assert task.attempt == 4
     scheduled = find_attributes(task.history.events, "WftScheduled", 1)
-    assert scheduled.start_to_close_timeout.seconds > 1
+    assert scheduled.start_to_close_timeout.seconds > 5
     await hand.complete(task, complete_workflow())
 
 
@@ -633,7 +633,7 @@ async def test_return_new_workflow_task(env):
 
 async def test_force_create_heartbeats(env):
     hand = Hand(env)
-    await hand.start(workflow_task_timeout=2)
+    await hand.start(workflow_task_timeout=20)
     task = await hand.poll()
     original = task.scheduled_time
     for _ in range(3):

@@ -453,6 +453,15 @@ class Hand:
             wait_policy={"lifecycle_stage": f"UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_{stage}"},
         )
 
+    async def admitted(self, id: str = "u", run_id: str | None = None):
+        """Until the server knows of an update, whose caller waits on; how far it is."""
+        while True:
+            try:
+                return (await self.poll_update(id, run_id=run_id)).stage
+            except grpc.aio.AioRpcError as error:
+                assert error.code() == grpc.StatusCode.NOT_FOUND
+            await asyncio.sleep(0.01)  # the call that brings it is on its way
+
     async def answer(self, task, *messages: protocol_pb2.Message, then: Sequence[Command] = (), **fields):
         """Completes `task` with these messages, in this order, and then with the commands."""
         placed = [protocol_message(m.id) for m in messages if not m.body.Is(update_pb2.Rejection.DESCRIPTOR)]
