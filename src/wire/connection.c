@@ -103,6 +103,13 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *fram
     return 0;
 }
 
+/* Frames of kinds that nobody defined are ignored, as they must be; that they are asked for lets on_begin_frame count them. */
+static int drop_unknown(nghttp2_session *session UNUSED, void **payload UNUSED,
+                        const nghttp2_frame_hd *frame UNUSED, void *context UNUSED)
+{
+    return NGHTTP2_ERR_CANCEL;
+}
+
 /* --- nghttp2's other callbacks --- */
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *context)
@@ -215,6 +222,7 @@ nghttp2_session_callbacks *wire_connection_callbacks(void)
     if (nghttp2_session_callbacks_new(&callbacks) != 0)
         panic("out of memory");
     nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
+    nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, drop_unknown);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);

@@ -38,6 +38,9 @@ static nghttp2_option *session_options_new(void)
     if (nghttp2_option_new(&option) != 0)
         panic("out of memory");
     nghttp2_option_set_no_closed_streams(option, 1);
+    for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++)
+        nghttp2_option_set_user_recv_extension_type(option,
+                                                    (uint8_t)type); /* to be counted, see connection.c */
     nghttp2_option_set_max_deflate_dynamic_table_size(option, 512); /* our headers are few and the same */
     nghttp2_option_set_max_send_header_block_length(option, 256 * 1024);
     nghttp2_option_set_max_continuations(option, 8);

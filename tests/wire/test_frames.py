@@ -538,6 +538,8 @@ FLOODS = {
     "window update": window_updates,
     "empty data": empty_data,
     "continuation": continuations,
+    "unknown": lambda frames: repeated(http2.frame(0xFA, 0xFF, 1, b"from the future")),
+    "altsvc": lambda frames: repeated(http2.frame(0xA, 0, 0, b"\0\0")),
     "rapid reset": rapid_reset,
     "made you reset": made_you_reset,
 }
@@ -560,6 +562,14 @@ def test_an_honest_client_may_ping(raw):
         connection.ping()
     assert not connection.goaways
     assert connection.call(ECHO, message(b"")).status == OK
+
+
+def test_an_honest_client_may_send_unknown_frames(raw):
+    connection = raw()
+    for kind in range(10, 256):
+        connection.send(http2.frame(kind, 0xFF, kind % 3, b"x" * kind))
+    assert connection.call(ECHO, message(b"after")).data == message(b"after")
+    assert not connection.goaways
 
 
 def test_a_client_that_cancels_a_lot_while_it_calls_is_honest(raw):
