@@ -18,6 +18,7 @@ struct listener {
     struct loop_timer       pause;
     int                     fd;
     uint16_t                port;
+    bool                    paused; /* by listener_pause */
     size_t                  target_count, target_next;
     struct listener_target *targets;
 };
@@ -55,13 +56,13 @@ static void deal(struct listener *listener, int fd)
 static void pause_over(struct loop_timer *timer)
 {
     struct listener *listener = CONTAINER_OF(timer, struct listener, pause);
-    loop_watch_set(listener->watch, LOOP_READ);
+    loop_watch_set(listener->watch, listener->paused ? 0 : LOOP_READ);
 }
 
 static void acceptable(void *context, unsigned what UNUSED)
 {
     struct listener *listener = context;
-    for (size_t i = 0; i < ACCEPTS_PER_TURN_MAX; i++) {
+    for (size_t i = 0; i < ACCEPTS_PER_TURN_MAX && !listener->paused; i++) {
         int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             deal(listener, fd);
@@ -149,6 +150,13 @@ void listener_free(struct listener *listener)
     close(listener->fd);
     free(listener->targets);
     free(listener);
+}
+
+void listener_pause(struct listener *listener, bool paused)
+{
+    listener->paused = paused;
+    loop_timer_clear(listener->loop, &listener->pause);
+    loop_watch_set(listener->watch, paused ? 0 : LOOP_READ);
 }
 
 uint16_t listener_port(const struct listener *listener)

@@ -29,7 +29,9 @@ struct listener;
 enum status listener_new(const struct listener_options *options, struct listener **ret_listener,
                          struct error *error) MUST_USE;
 /* Stops accepting; hand-overs on their way still arrive. NULL is fine. */
-void     listener_free(struct listener *listener);
+void listener_free(struct listener *listener);
+/* While it pauses, whoever comes waits in the kernel's backlog. May be called by an adopter. */
+void     listener_pause(struct listener *listener, bool paused);
 uint16_t listener_port(const struct listener *listener);
 
 /* Splits "host:port" ("[::1]:7233" too); false when it is none. */

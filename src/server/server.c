@@ -266,6 +266,8 @@ static enum status start_web(struct server *server, const char *address, struct 
                                                         .ready = web_ready,
                                                         .context = server },
                                  &server->web, error);
+    if (status == ST_OK)
+        status = web_start(server->web, error);
     if (status == ST_OK && address_parse(address, host, sizeof host, &port))
         snprintf(server->http_address, sizeof server->http_address, "%s:%u", host, web_port(server->web));
     return status;

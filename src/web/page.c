@@ -68,3 +68,20 @@ bool host_is_loopback(const char *host)
     text[size - 2] = '\0';
     return inet_pton(AF_INET6, text, &six) == 1 && memcmp(&six, &in6addr_loopback, sizeof six) == 0;
 }
+
+bool host_and_port_is_loopback(struct bytes host)
+{
+    char   name[256];
+    size_t size = host.size;
+    while (size != 0 && host.base[size - 1] >= '0' && host.base[size - 1] <= '9')
+        size--;
+    if (size == 0 || host.base[size - 1] != ':')
+        size = host.size; /* no port */
+    else
+        size--;
+    if (size >= sizeof name || bytes_has_nul(host))
+        return false;
+    memcpy(name, host.base, size);
+    name[size] = '\0';
+    return host_is_loopback(name);
+}

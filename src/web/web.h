@@ -1,19 +1,20 @@
-/* web.h: the HTTP/1.1 side port: liveness, readiness and a page that says what this is.
+/* web.h: the HTTP/1.1 side port: liveness, readiness, a page that says what this is, and the routes of others (the MCP gateway).
  *
- * Owns:    its listening socket, its connections, and one thread with an event base of its own, so that neither a slow
- *          browser nor a busy lane waits for the other.
- * Thread:  web_new and web_free on one thread, not at once. `ready` is called on the web's own thread.
+ * Owns:    one thread with a loop of its own and the HTTP server on it (http.h), so that neither a slow browser nor a busy
+ *          lane waits for the other.
+ * Thread:  web_new, web_start, web_stop and web_free on one thread, not at once. `ready` and all handlers run on the web's own.
+ * Order:   web_new (listens, so whoever comes waits in the backlog) · routes by http_server_route(web_http(web), …), and what they
+ *          need on its loop · web_start · … · web_stop (drains: streams get a last word; on_close for what is left) · those who
+ *          registered routes are freed · web_free.
  * Serves:  GET and HEAD of /healthz, /readyz, / and its style sheet; nothing here reads or changes a workflow.
- * Limits:  WEB_CONNECTIONS_MAX open connections (more wait in the kernel's backlog), 8 KiB of headers, 4 KiB of body
- *          (ignored), 10 s without a byte.
+ * Limits:  struct http_limits; 4 KiB of body (ignored) on the pages.
  * Safety:  while bound to loopback only requests whose Host is a name of the loopback are answered: a page of somebody
  *          else's, whose name was pointed at 127.0.0.1, gets 403 and learns nothing.
  */
 #ifndef WEB_WEB_H
 #define WEB_WEB_H
 #include "base/base.h"
-
-#define WEB_CONNECTIONS_MAX 256
+#include "web/http.h"
 
 struct web_options {
     const char *address;      /* HOST:PORT; port 0 takes a free one */
@@ -21,12 +22,19 @@ struct web_options {
     const char *version;      /* said on the page; copied */
     /* Whether work is accepted right now. On the web's thread, so it must be thread-safe and must not block. NULL: yes. */
     bool (*ready)(void *context);
-    void *context;
+    void              *context;
+    struct http_limits limits;
 };
 struct web;
-/* Serves when it returns ST_OK. INVALID_ARGUMENT for an address that is none, UNAVAILABLE when it cannot be had. */
+/* Listens when it returns ST_OK. INVALID_ARGUMENT for an address that is none, UNAVAILABLE when it cannot be had. */
 enum status web_new(const struct web_options *options, struct web **ret_web, struct error *error) MUST_USE;
-uint16_t    web_port(const struct web *web);
-/* Closes every connection and ends the thread. NULL is fine. */
+struct http_server *web_http(struct web *web);
+uint16_t            web_port(const struct web *web);
+/* From here on the web's thread serves. */
+enum status web_start(struct web *web, struct error *error) MUST_USE;
+/* Ends the thread, after at most limits.drain_ns. Its loop and server stay until web_free. NULL is fine, and so is a web that was not
+ * started or was stopped. */
+void web_stop(struct web *web);
+/* Stops it when it runs. NULL is fine. */
 void web_free(struct web *web);
 #endif

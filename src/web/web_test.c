@@ -12,6 +12,8 @@
 #include "base/testing.h"
 #include "web/web_internal.h"
 
+#define CONNECTIONS_MAX 256
+
 static _Atomic bool is_ready;
 
 static bool ready(void *context)
@@ -27,8 +29,10 @@ static struct web *serve(const char *address)
                                    .grpc_address = "127.0.0.1:7233 <&>",
                                    .version = "1.2.3",
                                    .ready = ready,
-                                   .context = &is_ready };
+                                   .context = &is_ready,
+                                   .limits = { .connections_max = CONNECTIONS_MAX } };
     CHECK_EQ(web_new(&options, &web, &error), ST_OK);
+    CHECK_EQ(web_start(web, &error), ST_OK);
     return web;
 }
 
@@ -176,7 +180,7 @@ TEST(too_much_of_anything_is_refused_and_the_server_goes_on)
     struct buffer request;
     buffer_init(&request);
     buffer_append_text(&request, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: ");
-    for (size_t i = 0; i < 9000; i++)
+    for (size_t i = 0; i < 17000; i++)
         buffer_append_byte(&request, 'x');
     buffer_append_text(&request, "\r\n\r\n");
     buffer_append_byte(&request, 0);
@@ -208,7 +212,7 @@ static size_t count_descriptors(void)
 /* Silent connections fill the limit; when they go, whoever waited in the backlog is served. */
 TEST(connections_beyond_the_limit_wait)
 {
-    static int  fds[WEB_CONNECTIONS_MAX + 64];
+    static int  fds[CONNECTIONS_MAX + 64];
     struct web *web = serve("127.0.0.1:0");
     size_t      before = count_descriptors();
     char        answer[16] = "";
@@ -223,7 +227,7 @@ TEST(connections_beyond_the_limit_wait)
         }
         answer[0] = '\0';
     }
-    CHECK(count_descriptors() - before - ARRAY_COUNT(fds) <= WEB_CONNECTIONS_MAX);
+    CHECK(count_descriptors() - before - ARRAY_COUNT(fds) <= CONNECTIONS_MAX);
     int late = connect_to(web);
     send_text(late, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++)
