@@ -36,16 +36,27 @@ def is_reference() -> bool:
     return os.environ.get("PERDURE_ADDRESS_IS_REFERENCE", "") not in ("", "0")
 
 
+_claims: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """Below the ports of outgoing connections: one of those would take it while a killed server is away."""
+    """Below the ports of outgoing connections: one of those would take it while a killed server is away.
+
+    Dozens of servers start at once here and in suites beside this one, so a port is claimed as well, for as long as
+    this process lives: a name without a file, which only one socket can have.
+    """
     while True:
         port = random.randrange(10_000, 32_000)
+        claim = socket.socket(socket.AF_UNIX)
         with socket.socket() as probe:
             try:
+                claim.bind(f"\0perdure-test-port-{port}")
                 probe.bind(("127.0.0.1", port))
             except OSError:
+                claim.close()
                 continue  # somebody has it
-            return port
+        _claims.append(claim)
+        return port
 
 
 def _drain(stream) -> None:
