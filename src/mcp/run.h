@@ -74,7 +74,6 @@ struct run_view {
     json_t *questions;              /* {key: {method, params}}; NULL when there are none */
     int64_t created_ns, updated_ns; /* wall; updated: of the newest event */
     int64_t history_length;
-    int64_t retention_ns; /* unused by views of open runs; 0: unknown */
 };
 void run_view_release(struct run_view *view);
 /* Once, now. error ST_OK: `view` is borrowed. NOT_FOUND: there is no such run (any more). */

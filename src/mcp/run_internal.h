@@ -1,0 +1,53 @@
+/* run_internal.h: what the files behind run.h share. */
+#ifndef MCP_RUN_INTERNAL_H
+#define MCP_RUN_INTERNAL_H
+#include "base/hash.h"
+#include "base/table.h"
+#include "codec/pb.h"
+#include "codec/pb_time.h"
+#include "mcp/run.h"
+
+struct runs {
+    struct backend *backend;
+    struct table    watches; /* by ref */
+    size_t          watch_count, watcher_count;
+    /* The newest answer of an approval's query for a run, so that it is asked once per workflow task. A ring: an old one is asked again. */
+    struct approval_memo {
+        uint64_t key; /* of run and query; 0: none */
+        int64_t  history_length;
+        bool     holds;
+    } approvals[1024];
+};
+
+/* What a view is made of. */
+struct run_facts {
+    const struct workflowservice_DescribeWorkflowExecutionResponse *description;
+    bool                                                            asks; /* the approval's condition holds */
+    int64_t timer_due_ns; /* of the soonest open timer; 0: none known */
+};
+
+/* --- view.c: pure --- */
+void        view_of_facts(const struct run_facts *facts, const struct tool *tool, struct run_view *ret_view);
+bool        view_same(const struct run_view *a, const struct run_view *b); /* but for its times */
+bool        status_is_open(int32_t status);
+const char *status_words(int32_t status); /* "running", "completed", ... */
+/* The key under which the approval of this run is asked: one per run of a chain. */
+void approval_key(struct bytes run_id, char ret_key[32]);
+
+/* --- look.c --- */
+/* Describes the newest run of the ref's chain, and finds out what else its view needs. `facts` NULL: with an error. */
+struct look;
+typedef void look_done(void *context, const struct run_facts *facts, const struct error *error,
+                       struct arena *arena);
+struct look *look_begin(struct runs *runs, const struct run_ref *ref, const struct tool *tool,
+                        look_done *done, void *context);
+void         look_cancel(struct look *look); /* NULL is fine */
+/* The run that follows the one that ended with this event; empty: none. */
+struct bytes close_successor(const struct history_HistoryEvent *event);
+/* The first event of a page, decoded into the arena; NULL: there is none, or it does not decode. */
+struct history_HistoryEvent *page_event(
+    const struct workflowservice_GetWorkflowExecutionHistoryResponse *page, size_t index,
+    struct arena *arena);
+
+char *text_copy(struct bytes text); /* NUL-terminated; the caller frees */
+#endif
