@@ -108,7 +108,6 @@ struct run_action;
 struct run_action *run_cancel(struct runs *runs, const struct run_ref *ref, run_acted *acted, void *context);
 /* `response` is {action: "accept"|"decline"|"cancel", content?} as elicitation has it. */
 struct run_action *run_answer(struct runs *runs, const struct run_ref *ref, const struct tool *tool,
-                              struct bytes caller, const char *key, const json_t *response, run_acted *acted,
-                              void *context);
+                              const char *key, const json_t *response, run_acted *acted, void *context);
 void               run_action_cancel(struct run_action *action); /* forgets it; NULL is fine */
 #endif
