@@ -14,6 +14,7 @@ struct run_action {
     run_acted           *acted;
     void                *context;
     char                *key;
+    struct bytes         caller; /* who answers */
     json_t              *response;
     struct arena         arena;
     struct backend_call *call;
@@ -147,7 +148,6 @@ static enum status rule_args(struct run_action *self, const struct answer_rule *
                              struct error *error)
 {
     JSON_CLEANUP json_t *arguments = memo_json(info->memo, MEMO_ARGUMENTS, &self->arena);
-    JSON_CLEANUP json_t *caller = memo_json(info->memo, MEMO_CALLER, &self->arena);
     json_t              *value = NULL, *content = json_object_get(self->response, "content");
     if (rule->args == NULL)
         return ST_OK;
@@ -159,7 +159,7 @@ static enum status rule_args(struct run_action *self, const struct answer_rule *
         json_object_set(arguments, TEMPLATE_ANSWER_NAME, content);
     struct template_values values = { .arguments = arguments,
                                       .tool = bytes_of_text(self->tool->name),
-                                      .caller = json_text(caller) };
+                                      .caller = self->caller };
     enum status            status = template_value(rule->args, &values, &value, error);
     if (status == ST_OK)
         *ret_payloads = payloads_of_array(value, &self->arena);
@@ -224,11 +224,13 @@ static void question_looked(void *context, const struct run_facts *facts, const 
 }
 
 struct run_action *run_answer(struct runs *runs, const struct run_ref *ref, const struct tool *tool,
-                              const char *key, const json_t *response, run_acted *acted, void *context)
+                              struct bytes caller, const char *key, const json_t *response, run_acted *acted,
+                              void *context)
 {
     struct run_action *self = action_new(runs, ref, acted, context);
     self->tool = tool;
     self->key = text_copy(bytes_of_text(key));
+    self->caller = arena_copy(&self->arena, caller);
     self->response = json_deep_copy(response);
     self->look = look_begin(runs, ref, tool, question_looked, self);
     return self;

@@ -108,6 +108,7 @@ struct run_action;
 struct run_action *run_cancel(struct runs *runs, const struct run_ref *ref, run_acted *acted, void *context);
 /* `response` is {action: "accept"|"decline"|"cancel", content?} as elicitation has it. */
 struct run_action *run_answer(struct runs *runs, const struct run_ref *ref, const struct tool *tool,
-                              const char *key, const json_t *response, run_acted *acted, void *context);
+                              struct bytes caller, const char *key, const json_t *response, run_acted *acted,
+                              void *context);
 void               run_action_cancel(struct run_action *action); /* forgets it; NULL is fine */
 #endif
