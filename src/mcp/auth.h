@@ -12,6 +12,7 @@
 #ifndef MCP_AUTH_H
 #define MCP_AUTH_H
 #include "base/base.h"
+#include "mcp/config.h" /* enum auth_mode */
 #include "web/http.h"
 
 #define AUTH_NAME_MAX    256   /* of a caller, in bytes */
@@ -23,8 +24,7 @@
 #define AUTH_CALLERS_MAX 16384 /* whose rate is remembered; the one that was seen longest ago is forgotten */
 #define AUTH_ANONYMOUS   "anonymous" /* the caller of mode none */
 
-enum auth_mode { AUTH_NONE, AUTH_TOKENS, AUTH_JWT };
-struct auth_options {
+struct auth_rules {
     enum auth_mode     mode;
     const char        *tokens_file;              /* AUTH_TOKENS */
     const char        *issuer, *audience, *jwks; /* AUTH_JWT; jwks is a file's path or an http(s) URL */
@@ -51,7 +51,7 @@ bool caller_has_scope(const struct caller *caller, const char *scope);
 struct auth;
 /* Everything is copied. INVALID_ARGUMENT, with words for the operator: mode none without loopback, a file that cannot be read or has a
  * wrong line (which is named), an origin that is none. */
-enum status auth_new(const struct auth_options *options, struct loop *loop, struct auth **ret_auth,
+enum status auth_new(const struct auth_rules *options, struct loop *loop, struct auth **ret_auth,
                      struct error *error) MUST_USE;
 /* Checks that wait are dropped: their exchanges are closed by whoever owns them. NULL is fine. */
 void auth_free(struct auth *auth);

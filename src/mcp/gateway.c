@@ -1,0 +1,125 @@
+/* gateway.c: the gateway's lifetime, its routes and its catalog. */
+#include "mcp/gateway.h"
+
+#include "mcp/gateway_internal.h"
+
+static void catalog_changed(void *context, struct catalog *catalog)
+{
+    struct gateway *gateway = context;
+    struct catalog *before = gateway->catalog;
+    gateway->catalog = catalog_ref(catalog);
+    if (before != NULL)
+        listen_catalog_changed(gateway, before, catalog);
+    catalog_unref(before);
+}
+
+enum status gateway_new(const struct gateway_options *options, struct gateway **ret_gateway,
+                        struct error *error)
+{
+    struct gateway *gateway = xcalloc(1, sizeof *gateway);
+    gateway->loop = options->loop;
+    gateway->seal = options->seal;
+    gateway->version = options->version;
+    list_init(&gateway->requests);
+    list_init(&gateway->listeners);
+    backend_init(&gateway->backend, options->client, options->loop);
+    gateway->runs = runs_new(&gateway->backend);
+    enum status status = config_watch_new(options->loop, options->config_path, catalog_changed, gateway,
+                                          &gateway->watch, error);
+    if (status != ST_OK) {
+        gateway_free(gateway);
+        return status;
+    }
+    *ret_gateway = gateway;
+    return ST_OK;
+}
+
+void gateway_free(struct gateway *gateway)
+{
+    if (gateway == NULL)
+        return;
+    assert(list_empty(&gateway->requests)); /* their exchanges were closed first */
+    auth_free(gateway->auth);
+    config_watch_free(gateway->watch);
+    runs_free(gateway->runs);
+    catalog_unref(gateway->catalog);
+    free(gateway);
+}
+
+void gateway_reload(struct gateway *gateway)
+{
+    config_watch_reload(gateway->watch);
+}
+
+/* --- routes --- */
+
+static void allowed(void *context, struct http_exchange *exchange, const struct caller *caller)
+{
+    rpc_handle(context, exchange, caller);
+}
+
+static void handle_mcp(void *context, struct http_exchange *exchange)
+{
+    struct gateway *gateway = context;
+    if (exchange->method == HTTP_OPTIONS)
+        auth_answer_preflight(gateway->auth, exchange);
+    else
+        auth_check(gateway->auth, exchange, NULL, allowed, gateway);
+}
+
+static void handle_metadata(void *context, struct http_exchange *exchange)
+{
+    struct gateway            *gateway = context;
+    const struct auth_options *options = &gateway->catalog->auth;
+    auth_answer_metadata(gateway->auth, exchange, options->scopes, options->scope_count);
+}
+
+/* Whoever waits gets what can be said now: a handle, a task, a state to come again with; and streams end. */
+static void drain(void *context)
+{
+    struct gateway *gateway = context;
+    gateway->draining = true;
+    listen_drain(gateway);
+    for (struct list *link = gateway->requests.next, *next; link != &gateway->requests; link = next) {
+        struct request *request = CONTAINER_OF(link, struct request, link);
+        next = link->next;
+        if (request->drain != NULL)
+            request->drain(request);
+    }
+}
+
+enum status gateway_serve(struct gateway *gateway, struct http_server *http, struct error *error)
+{
+    const struct auth_options *declared = &gateway->catalog->auth;
+    uint32_t                   rate = gateway->catalog->calls_per_minute / 60;
+    struct auth_rules          rules = { .mode = declared->mode,
+                                         .tokens_file = declared->tokens_file,
+                                         .issuer = declared->issuer,
+                                         .audience = declared->audience,
+                                         .jwks = declared->jwks,
+                                         .origins = gateway->catalog->origins,
+                                         .origin_count = gateway->catalog->origin_count,
+                                         .resource = declared->resource,
+                                         .rate = MAX(rate, gateway->catalog->calls_per_minute != 0 ? 1U : 0U),
+                                         .burst = gateway->catalog->calls_burst,
+                                         .tasks_open_max = gateway->catalog->open_tasks_per_caller,
+                                         .leeway_ns = declared->leeway_ns,
+                                         .loopback = http_server_is_loopback(http) };
+    enum status                status = auth_new(&rules, gateway->loop, &gateway->auth, error);
+    if (status != ST_OK)
+        return status;
+    http_server_route(http,
+                      &(struct http_route){ .path = "/mcp",
+                                            .below = true,
+                                            .methods = HTTP_GET | HTTP_POST | HTTP_DELETE | HTTP_OPTIONS,
+                                            .body_size_max = GATEWAY_BODY_MAX,
+                                            .handle = handle_mcp,
+                                            .drain = drain,
+                                            .context = gateway });
+    http_server_route(http, &(struct http_route){ .path = "/.well-known/oauth-protected-resource",
+                                                  .below = true,
+                                                  .methods = HTTP_GET,
+                                                  .handle = handle_metadata,
+                                                  .context = gateway });
+    return ST_OK;
+}

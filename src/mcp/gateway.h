@@ -1,0 +1,38 @@
+/* gateway.h: MCP on an HTTP server: /mcp for all toolsets, /mcp/NAME for one.
+ *
+ * Two generations of the protocol are served at the same paths. 2026-07-28: each request stands alone. 2025-03-26 to 2025-11-25:
+ * there is a session, but it is a sealed token that says all there is to know, so none is kept and none dies with the server.
+ * What a request waits for is a run (run.h): the request may go, the run goes on.
+ *
+ * Owns:    the requests that are under way, and nothing that outlives them.
+ * Thread:  the loop's; gateway_new and gateway_free also when it does not run.
+ * Survives a crash: nothing here. Task ids, sessions, requestState and event ids are sealed with a durable key (seal.h).
+ * Limits:  GATEWAY_REQUESTS_MAX requests under way, the sizes of json.h, the rates and counts of the configuration.
+ */
+#ifndef MCP_GATEWAY_H
+#define MCP_GATEWAY_H
+#include "base/local_call.h"
+#include "mcp/seal.h"
+#include "web/http.h"
+
+#define GATEWAY_REQUESTS_MAX 20000 /* listening streams among them */
+#define GATEWAY_BODY_MAX     ((size_t)4 << 20)
+
+struct gateway;
+struct gateway_options {
+    struct loop        *loop;
+    struct local_client client;
+    const struct seal  *seal;        /* borrowed */
+    const char         *config_path; /* mcp.json */
+    const char         *version;     /* of the server, as told to clients */
+};
+/* INVALID_ARGUMENT: the configuration cannot be read; the words say where. */
+enum status gateway_new(const struct gateway_options *options, struct gateway **ret_gateway,
+                        struct error *error) MUST_USE;
+/* Adds the paths to a server. INVALID_ARGUMENT: without tokens it may only be reached by the loopback. */
+enum status gateway_serve(struct gateway *gateway, struct http_server *http, struct error *error) MUST_USE;
+/* Looks at the configuration now. */
+void gateway_reload(struct gateway *gateway);
+/* Requests that are under way are forgotten; whoever closes their exchanges does it before. NULL is fine. */
+void gateway_free(struct gateway *gateway);
+#endif

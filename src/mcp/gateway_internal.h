@@ -1,0 +1,180 @@
+/* gateway_internal.h: what the files of the protocol share: a request, its answer, and the tables of methods. */
+#ifndef MCP_GATEWAY_INTERNAL_H
+#define MCP_GATEWAY_INTERNAL_H
+#include "mcp/auth.h"
+#include "mcp/gateway.h"
+#include "mcp/run.h"
+
+enum rpc_code {
+    RPC_PARSE_ERROR = -32700,
+    RPC_INVALID_REQUEST = -32600,
+    RPC_METHOD_NOT_FOUND = -32601,
+    RPC_INVALID_PARAMS = -32602,
+    RPC_INTERNAL_ERROR = -32603,
+    RPC_RESOURCE_NOT_FOUND = -32002, /* until 2025-11-25; later it is RPC_INVALID_PARAMS */
+    RPC_HEADER_MISMATCH = -32020,
+    RPC_MISSING_CAPABILITY = -32021,
+    RPC_UNSUPPORTED_VERSION = -32022,
+};
+#define TASKS_EXTENSION  "io.modelcontextprotocol/tasks"
+#define META_VERSION     "io.modelcontextprotocol/protocolVersion"
+#define META_CLIENT      "io.modelcontextprotocol/clientInfo"
+#define META_CAPABILITY  "io.modelcontextprotocol/clientCapabilities"
+#define META_SUBSCRIBED  "io.modelcontextprotocol/subscriptionId"
+#define META_SERVER      "io.modelcontextprotocol/serverInfo"
+#define KEEP_ALIVE_NS    (15 * NS_PER_S)
+#define POLL_INTERVAL_MS 1000
+#define LIST_TTL_MS      60000
+#define REQUEST_STATE_NS (600 * NS_PER_S)
+#define SESSION_NS       (INT64_C(30) * 24 * 3600 * NS_PER_S)
+
+/* What differs from one revision to the next. */
+struct revision {
+    const char *name;
+    bool        modern;      /* each request stands alone */
+    bool        structured;  /* structuredContent, outputSchema, titles, links to resources, elicitation */
+    bool        input_tasks; /* the tasks of 2025-11-25, and icons */
+};
+extern const struct revision revisions[];
+extern const size_t          revision_count;
+const struct revision       *revision_find(struct bytes name);
+#define REVISION_NEWEST        (&revisions[0])
+#define REVISION_NEWEST_LEGACY (&revisions[1])
+#define REVISION_OLDEST        (&revisions[revision_count - 1])
+
+struct gateway {
+    struct loop         *loop;
+    const struct seal   *seal;
+    const char          *version;
+    struct backend       backend;
+    struct runs         *runs;
+    struct config_watch *watch;
+    struct catalog      *catalog; /* with a reference */
+    struct auth         *auth;    /* of the catalog's options, made with the first server */
+    struct list          requests, listeners;
+    size_t               request_count;
+    bool                 draining;
+};
+
+/* One JSON-RPC request, from the dispatch to its answer. */
+struct request {
+    struct list            link;
+    struct gateway        *gateway;
+    struct http_exchange  *exchange;
+    struct catalog        *catalog; /* with a reference */
+    const struct toolset  *toolset; /* NULL: every one */
+    const struct revision *revision;
+    struct caller          caller;
+    json_t                *message, *session; /* session: what its token says; NULL without one */
+    const json_t          *id, *params, *meta;
+    const json_t          *capabilities; /* of the client; NULL: unknown, so none */
+    bool                   streaming;
+    bool     needs_400; /* an error of this one is a status, too: set while headers and params are read */
+    char    *event_id;  /* of the stream's events; NULL: they cannot be taken up again */
+    uint64_t event_count;
+    struct loop_timer  keep_alive;
+    struct http_header cors[AUTH_CORS_HEADERS];
+    /* Lets go of all it waits for, because the peer went or the gateway ends; the request is freed afterwards. May be NULL. */
+    void (*gone)(struct request *request);
+    /* The server stops: answers with what can be said now. NULL: it has an answer soon. */
+    void (*drain)(struct request *request);
+    void         *work;
+    const json_t *related_task; /* of 2025-11-25: said in the answer's _meta; NULL: none */
+};
+struct method {
+    const char *name;
+    enum { IN_LEGACY = 1, IN_MODERN = 2 } generations;
+    void (*handle)(struct request *request);
+    const char *name_header; /* the field of params that Mcp-Name repeats; NULL: none */
+};
+const struct method *method_find(const char *name);
+
+/* --- rpc.c: answers. Each of the two ends the request; `result` and `data` are taken. --- */
+void request_result(struct request *request, json_t *result);
+void request_error(struct request *request, int code, json_t *data, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void request_missing_capability(struct request *request, const char *name, bool is_extension);
+/* A message before the answer, on the request's stream, which begins with the first one. `params` is taken. */
+void request_notify(struct request *request, const char *method, json_t *params);
+void request_send(struct request *request, json_t *message);
+void request_stream(struct request *request);
+/* An answer to a post that expects none, or one without JSON-RPC. Ends it. */
+void request_status(struct request *request, int status);
+/* Ends a stream without an answer. */
+void request_end(struct request *request);
+/* Whether the client has declared the capability, e.g. "elicitation", or the extension. */
+bool request_can(const struct request *request, const char *capability);
+bool request_can_extension(const struct request *request, const char *name);
+/* A string parameter; false and answered when it is not there. */
+bool request_text_param(struct request *request, const char *name, struct bytes *ret_value);
+void rpc_handle(struct gateway *gateway, struct http_exchange *exchange, const struct caller *caller);
+
+/* --- token.c: JSON under seal --- */
+char *token_make(const struct request *request, enum seal_purpose purpose, int64_t lifetime_ns,
+                 const json_t *value);
+/* NULL: not one of ours and this caller's, or expired. */
+json_t *token_open(const struct gateway *gateway, const struct caller *caller, enum seal_purpose purpose,
+                   struct bytes text);
+/* What names a call that is waited for: its run and tool. */
+json_t *ref_to_json(const struct run_ref *ref, const struct tool *tool);
+/* The strings are borrowed from `value`. NULL: the tool is gone, or is not for this path. */
+const struct tool *ref_from_json(const struct request *request, const json_t *value, struct run_ref *ret_ref);
+
+/* --- list.c, discover.c --- */
+/* Exposed tools by the name that this path gives them. */
+const struct tool *tool_find(const struct request *request, struct bytes name);
+void               handle_tools_list(struct request *request);
+void               handle_initialize(struct request *request);
+void               handle_discover(struct request *request);
+void               handle_empty(struct request *request);
+json_t            *server_info(const struct gateway *gateway);
+/* A page of `items` (taken) under `name`, as the request's cursor says. */
+void list_answer(struct request *request, const char *name, json_t *items);
+/* ttlMs and cacheScope, on the wire that has them. */
+void add_cache_hints(const struct request *request, json_t *result, int64_t ttl_ms);
+/* Walks the toolsets of the request's path. */
+size_t                request_toolset_count(const struct request *request);
+const struct toolset *request_toolset(const struct request *request, size_t index);
+
+/* --- call.c --- */
+void handle_tools_call(struct request *request);
+/* Waits for a run on behalf of the request: what task_result and a stream that is taken up again do. `state` is a ref's JSON. */
+void call_wait(struct request *request, const json_t *state, bool to_the_end);
+/* Calls a tool for something else than tools/call; `finish` ends the request. The catalog is the request's. */
+void call_begin(struct request *request, const struct tool *tool, const json_t *arguments,
+                void (*finish)(struct request *request, const struct outcome *outcome));
+/* GET with Last-Event-ID: false when that is no id of ours. */
+bool call_resume(struct request *request, struct bytes event_id);
+/* A response of the client's to a question that was put on a stream. */
+void call_take_response(struct request *request);
+/* An outcome as the result of tools/call, of this revision. A new reference. */
+json_t *content_result(const struct request *request, const struct outcome *outcome);
+/* Ends the request with an outcome. */
+void content_answer(struct request *request, const struct outcome *outcome);
+
+/* --- task.c --- */
+json_t *task_json(const struct request *request, const char *task_id, const struct run_view *view);
+char   *task_id_make(const struct request *request, const struct run_ref *ref, const struct tool *tool);
+void    handle_task_get(struct request *request);
+void    handle_task_update(struct request *request);
+void    handle_task_cancel(struct request *request);
+void    handle_task_result(struct request *request);
+/* The built-in tools task_result, task_status and task_cancel: false when the name is none of them. */
+bool builtin_call(struct request *request, struct bytes name, const json_t *arguments);
+void builtin_list(json_t *tools, const struct revision *revision);
+
+/* --- listen.c --- */
+void handle_listen(struct request *request);
+void listen_legacy(struct request *request); /* a GET without Last-Event-ID */
+void listen_catalog_changed(struct gateway *gateway, const struct catalog *before,
+                            const struct catalog *after);
+void listen_drain(struct gateway *gateway);
+
+/* --- resource.c, prompt.c --- */
+void handle_resources_list(struct request *request);
+void handle_resource_templates_list(struct request *request);
+void handle_resources_read(struct request *request);
+void handle_prompts_list(struct request *request);
+void handle_prompts_get(struct request *request);
+void handle_complete(struct request *request);
+#endif
