@@ -26,10 +26,11 @@ static enum store_task_kind kind_of(int32_t type)
 
 /* The types that are asked about, one after the other: each needs a read. */
 struct described {
-    int32_t                  type;
-    struct queue_name        name;
-    struct queue_description queue;
-    struct store_ready_count counts[MATCHING_PRIORITIES];
+    int32_t                      type;
+    struct queue_name            name;
+    struct queue_description     queue;   /* its pollers' texts are matching's, and good for this turn only */
+    struct taskqueue_PollerInfo *pollers; /* so they are copied at once */
+    struct store_ready_count     counts[MATCHING_PRIORITIES];
 };
 struct rpc_describe {
     struct described                 *types;
@@ -117,7 +118,7 @@ static void answer_usual(struct rpc *rpc, const struct described *described)
     const struct workflowservice_DescribeTaskQueueRequest *request = rpc->request;
     struct workflowservice_DescribeTaskQueueResponse      *response =
         ARENA_NEW(&rpc->arena, struct workflowservice_DescribeTaskQueueResponse);
-    response->pollers = pollers_of(rpc, &described->queue);
+    response->pollers = described->pollers;
     response->pollers_count = described->queue.poller_count;
     response->versioning_info = ARENA_NEW(&rpc->arena, struct taskqueue_TaskQueueVersioningInfo);
     response->versioning_info->current_version = BYTES("__unversioned__");
@@ -161,7 +162,7 @@ static void answer_enhanced(struct rpc *rpc, const struct rpc_describe *self)
         const struct described             *described = &self->types[i];
         struct taskqueue_TaskQueueTypeInfo *type = ARENA_NEW(&rpc->arena, struct taskqueue_TaskQueueTypeInfo);
         if (request->report_pollers) {
-            type->pollers = pollers_of(rpc, &described->queue);
+            type->pollers = described->pollers;
             type->pollers_count = described->queue.poller_count;
         }
         if (request->report_stats)
@@ -301,6 +302,7 @@ static void describe_here(struct rpc *rpc)
             .kind = kind_of(types[i]),
         };
         matching_describe(rpc_at(rpc)->matching, &described->name, &described->queue);
+        described->pollers = pollers_of(rpc, &described->queue);
     }
     rpc->list = (struct rpc_list){ .describe = self };
     /* Also for a queue that nobody polls, of which matching knows nothing. */

@@ -227,7 +227,7 @@ static bool ask(struct lane *lane, struct chain *chain, struct entity *entity, s
             env.entropy[i] = random_next(&lane->random);
         struct entity *other = request->other == 0 ? NULL : entity_find(lane, request->other);
         env.other = other == NULL || other->chain != chain ? NULL : other->state;
-        env.fork = fork_view(request->fork);
+        env.fork = fork_view(chain, request);
         *decision = (struct decision){ 0 };
         error_clear(&request->error);
         kind->decide(state, request, &env, decision);

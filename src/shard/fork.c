@@ -31,15 +31,11 @@ struct fork {
     size_t                  segment_count, segment;
     int64_t                 cut; /* the first event that is not folded, of the run that is read now */
     struct fork_view        view;
-    size_t                  capacity, kept_size;
-    unsigned                runs;
-    struct error            error;
+    bool         is_current; /* the run that was read last was the current one then, and may have gone on */
+    size_t       capacity, kept_size;
+    unsigned     runs;
+    struct error error;
 };
-
-const struct fork_view *fork_view(const struct fork *fork)
-{
-    return fork == NULL ? NULL : &fork->view;
-}
 
 static void fork_release(struct fork *fork)
 {
@@ -55,6 +51,20 @@ void fork_free(struct request *request)
 {
     assert(!request->fork->reading);
     fork_release(TAKE_PTR(request->fork));
+}
+
+/* What the current run wrote behind the rows that were read, a decision asks for as events. When another run has taken its place
+ * meanwhile, nobody could: all is read again. */
+const struct fork_view *fork_view(const struct chain *chain, struct request *request)
+{
+    struct fork *fork = request->fork;
+    if (fork == NULL)
+        return NULL;
+    if (fork->is_current && (chain->current == NULL || chain->current->number != fork->view.last_run)) {
+        fork_free(request);
+        return NULL;
+    }
+    return &fork->view;
 }
 
 /* --- pages --- */
@@ -254,6 +264,7 @@ void fork_for_request(struct lane *lane, struct chain *chain, struct request *re
     }
     set_segments(fork, base, decision->fork_run);
     fork->view.last_run = decision->fork_run;
+    fork->is_current = chain->current != NULL && chain->current->number == decision->fork_run;
     fork->reading = true;
     lane->waiting++;
     cold_begin(lane, &fork->cold);

@@ -186,6 +186,33 @@ TEST(a_run_that_is_written_to_all_the_time_can_be_forked)
     fixture_release(&fixture);
 }
 
+/* Two forks of the current run meet. The second one has read it when the first one ends it, but not what it wrote last. */
+TEST(a_fork_of_a_run_that_ends_while_it_is_read_has_all_its_events)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, true, 1);
+    for (int i = 1; i <= 5; i++)
+        ask_run(&fixture, "a", NULL, i == 1 ? LEDGER_START : LEDGER_ADD, i);
+    struct ledger_request  base = ask_run(&fixture, "a", NULL, LEDGER_READ, 0);
+    struct ledger_request *first = fixture_submit(&fixture, "a", LEDGER_FORK, 1, 3);
+    struct ledger_request *second = fixture_submit(&fixture, "a", LEDGER_FORK, 2, 4);
+    first->to_run = second->to_run = true;
+    first->target_run = second->target_run = base.run_id;
+    fixture_turn(&fixture);
+    struct ledger_request *add = fixture_submit(&fixture, "a", LEDGER_ADD, 3, 100);
+    fixture_settle(&fixture);
+    CHECK_INT(first->base.error.code, ST_OK);
+    CHECK_INT(second->base.error.code, ST_OK);
+    CHECK_INT(add->base.error.code, ST_OK);
+    CHECK_EQ(ask_run(&fixture, "a", &base.run_id, LEDGER_SUM, 0).sum, base.total + 100);
+    CHECK_EQ(ask_run(&fixture, "a", &first->run_id, LEDGER_SUM, 0).sum, base.total + 100);
+    CHECK_EQ(ask_run(&fixture, "a", &second->run_id, LEDGER_SUM, 0).sum, base.total + 100);
+    fixture_forget(first);
+    fixture_forget(second);
+    fixture_forget(add);
+    fixture_release(&fixture);
+}
+
 TEST(rows_go_when_nobody_needs_them)
 {
     struct fixture fixture;
