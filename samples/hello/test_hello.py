@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "weather"))
+sys.path.insert(0, str(HERE.parent / "support"))
 
 from processes import Server, free_ports  # noqa: E402, the path has to be known first
 

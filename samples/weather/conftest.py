@@ -1,12 +1,15 @@
 """Server, fake service and worker for the tests: one of each, ended by pid when the tests are over."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from processes import FakeNws, Server, Worker, free_ports
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
+
+from processes import PythonWorker, Server, Service, free_ports  # noqa: E402, the path has to be known first
 
 
 @pytest.fixture(scope="session")
@@ -25,14 +28,14 @@ def address(directory: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def nws(directory: Path) -> Iterator[FakeNws]:
-    service = FakeNws(directory)
+def nws(directory: Path) -> Iterator[Service]:
+    service = Service("fake-nws", directory, "weather/fake_nws.py")
     yield service
     service.kill()
 
 
 @pytest.fixture(scope="session")
-def worker(directory: Path, address: str, nws: FakeNws) -> Iterator[Worker]:
-    process = Worker(directory, address, nws.base)
+def worker(directory: Path, address: str, nws: Service) -> Iterator[PythonWorker]:
+    process = PythonWorker("weather", directory, address, NWS_BASE=nws.base)
     yield process
     assert process.stop() == 0, process.tail()

@@ -21,8 +21,10 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
 from temporalio.client import Client, WorkflowHandle
 
-from processes import FakeNws, Server, Worker, free_ports
-from workflows import TASK_QUEUE, ForecastRequest, GetAlerts, GetForecast
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
+
+from processes import PythonWorker, Server, Service, free_ports  # noqa: E402, the path has to be known first
+from workflows import TASK_QUEUE, ForecastRequest, GetAlerts, GetForecast  # noqa: E402
 
 ALERTS_PATH, POINTS_PATH, FORECAST_PATH = "/alerts/", "/points/", "/gridpoints/"
 RESULT_SECONDS_MAX = 60
@@ -53,7 +55,7 @@ class Stage:
         return self.foreign or f"127.0.0.1:{self.ports[0]}"
 
     @property
-    def nws(self) -> FakeNws:
+    def nws(self) -> Service:
         return self.children["fake-nws"]
 
     def start_server(self) -> None:
@@ -65,7 +67,7 @@ class Stage:
         say(f"server {self.children['server'].pid} serves {self.address} after {took_ms:.0f} ms")
 
     def start_worker(self) -> None:
-        self.children["worker"] = Worker(self.directory, self.address, self.nws.base)
+        self.children["worker"] = PythonWorker("weather", self.directory, self.address, NWS_BASE=self.nws.base)
         say(f"worker {self.children['worker'].pid} polls {TASK_QUEUE}")
 
     def kill(self, name: str) -> None:
@@ -163,7 +165,7 @@ async def show_history(
 
 
 async def play(stage: Stage) -> None:
-    stage.children["fake-nws"] = FakeNws(stage.directory)
+    stage.children["fake-nws"] = Service("fake-nws", stage.directory, "weather/fake_nws.py")
     stage.nws.control("set", path=ALERTS_PATH, fail="503:2", gate="alerts")
     stage.nws.control("set", path=FORECAST_PATH, gate="forecast")
     say(f"fake weather service at {stage.nws.base}: alerts fail twice, then both services hang")

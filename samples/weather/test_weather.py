@@ -20,7 +20,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ActivityError, ApplicationError
 
-from processes import HERE, FakeNws, Worker
+from processes import PythonWorker, Service
 from workflows import TASK_QUEUE, ForecastRequest, GetAlerts, GetForecast
 
 SAN_FRANCISCO = ForecastRequest(37.7749, -122.4194)
@@ -76,7 +76,7 @@ def demo(directory: Path) -> Iterator[subprocess.Popen[str]]:
     environment = {name: value for name, value in os.environ.items() if name != "PERDURE_ADDRESS"}
     process = subprocess.Popen(
         [sys.executable, "demo.py"],
-        cwd=HERE,
+        cwd=Path(__file__).parent,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -89,7 +89,7 @@ def demo(directory: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.fixture(scope="session")
-def lookups(demo: object, address: str, nws: FakeNws, worker: Worker) -> Iterator[Lookups]:
+def lookups(demo: object, address: str, nws: Service, worker: PythonWorker) -> Iterator[Lookups]:
     nws.control("set", path="/alerts/active/area/TX", fail="500:2")
     nws.control("set", path="/alerts/active/area/FL", fail="500")
     nws.control("set", path="/alerts/active/area/OR", garble=1)
@@ -108,7 +108,7 @@ def activity_event(lookups: Lookups, name: str, field: str) -> Any:
     return getattr(found[0], field)
 
 
-def test_alerts(lookups: Lookups, nws: FakeNws) -> None:
+def test_alerts(lookups: Lookups, nws: Service) -> None:
     text = lookups.result("CA")
     assert "Event: Flood Watch" in text and "Event: Wind Advisory" in text
     assert nws.hits("/alerts/active/area/CA") == 1
@@ -131,7 +131,7 @@ def test_no_alerts(lookups: Lookups) -> None:
     assert lookups.result("VT") == "No active alerts for VT."
 
 
-def test_forecast_takes_two_requests(lookups: Lookups, nws: FakeNws) -> None:
+def test_forecast_takes_two_requests(lookups: Lookups, nws: Service) -> None:
     text = lookups.result("San Francisco")
     assert text.splitlines()[0] == "Tonight: 51 F, wind 5 mph NW. Clear."
     assert len(text.splitlines()) == 5
@@ -153,7 +153,7 @@ def test_a_wrong_state_is_refused_without_a_request(lookups: Lookups) -> None:
     assert lookups.kinds("California") == ["WORKFLOW_EXECUTION_STARTED", *TASK, "WORKFLOW_EXECUTION_FAILED"]
 
 
-def test_a_point_the_service_does_not_know_is_not_retried(lookups: Lookups, nws: FakeNws) -> None:
+def test_a_point_the_service_does_not_know_is_not_retried(lookups: Lookups, nws: Service) -> None:
     failure = lookups.failure("Paris")
     assert isinstance(failure, ActivityError) and isinstance(failure.cause, ApplicationError)
     assert failure.cause.type == "Http404"
@@ -162,12 +162,12 @@ def test_a_point_the_service_does_not_know_is_not_retried(lookups: Lookups, nws:
     assert failed.retry_state == RetryState.RETRY_STATE_NON_RETRYABLE_FAILURE
 
 
-def test_an_answer_that_is_no_json_is_asked_for_again(lookups: Lookups, nws: FakeNws) -> None:
+def test_an_answer_that_is_no_json_is_asked_for_again(lookups: Lookups, nws: Service) -> None:
     assert "Flood Watch" in lookups.result("OR")
     assert nws.hits("/alerts/active/area/OR") == 2
 
 
-def test_a_service_that_recovers_is_tried_until_then(lookups: Lookups, nws: FakeNws) -> None:
+def test_a_service_that_recovers_is_tried_until_then(lookups: Lookups, nws: Service) -> None:
     assert "Flood Watch" in lookups.result("TX")
     assert nws.hits("/alerts/active/area/TX") == 3
     started = activity_event(lookups, "TX", "activity_task_started_event_attributes")
@@ -178,7 +178,7 @@ def test_a_service_that_recovers_is_tried_until_then(lookups: Lookups, nws: Fake
     assert waited >= 6.0  # backoffs of 2 s and 4 s, never early
 
 
-def test_a_service_that_stays_broken_fails_the_lookup_in_time(lookups: Lookups, nws: FakeNws) -> None:
+def test_a_service_that_stays_broken_fails_the_lookup_in_time(lookups: Lookups, nws: Service) -> None:
     failure = lookups.failure("FL")
     assert isinstance(failure, ActivityError) and "HTTP 500" in str(failure.cause)
     # Attempts at 0, 2, 6, 14 and 30 s; the sixth would come at 46 s, and the caller waits 40.

@@ -1,4 +1,4 @@
-"""The demo's and the test's processes: server, fake service and worker. Each is ended by its own pid."""
+"""The processes of demos and tests: server, stand-ins for services, workers. Each is ended by its own pid."""
 
 import json
 import os
@@ -9,10 +9,11 @@ import sys
 import threading
 import urllib.request
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
-HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parent.parent
+SAMPLES = Path(__file__).resolve().parent.parent
+REPOSITORY = SAMPLES.parent
 READY_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 30
 LOG_TAIL_LINES = 20
@@ -45,7 +46,12 @@ class Child:
     """A process that says a line with "ready" on stdout when it can be used."""
 
     def __init__(
-        self, name: str, command: list[str], log: Path, environment: dict[str, str] | None = None
+        self,
+        name: str,
+        command: list[str],
+        log: Path,
+        environment: dict[str, str] | None = None,
+        cwd: Path = SAMPLES,
     ) -> None:
         self.name = name
         self.log = log
@@ -54,7 +60,7 @@ class Child:
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
                 command,
-                cwd=HERE,
+                cwd=cwd,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env={**os.environ, **(environment or {})},
@@ -109,21 +115,24 @@ class Child:
 
 
 class Server(Child):
-    def __init__(self, directory: Path, ports: list[int]) -> None:
+    """gRPC on ports[0], HTTP on ports[1]; `arguments`: further flags of `perdure server`."""
+
+    def __init__(self, directory: Path, ports: list[int], *arguments: str) -> None:
         self.address = f"127.0.0.1:{ports[0]}"
+        self.http = f"http://127.0.0.1:{ports[1]}"
         command = [str(server_binary()), "server", "--grpc", self.address, "--http", f"127.0.0.1:{ports[1]}"]
-        command += ["--store", f"sqlite:{directory / 'perdure.db'}"]
+        command += ["--store", f"sqlite:{directory / 'perdure.db'}", *arguments]
         super().__init__("server", command, directory / "server.log")
 
 
-class FakeNws(Child):
-    def __init__(self, directory: Path) -> None:
-        super().__init__(
-            "fake-nws", [sys.executable, "fake_nws.py", "--port", "0"], directory / "fake_nws.log"
-        )
+class Service(Child):
+    """A stand-in (see scripted_service.py), which is `script`, below samples/."""
+
+    def __init__(self, name: str, directory: Path, script: str) -> None:
+        super().__init__(name, [sys.executable, script, "--port", "0"], directory / f"{name}.log")
         self.base = self.ready_line.split()[-1]
 
-    def control(self, action: str, **query: object) -> dict[str, int]:
+    def control(self, action: str, **query: object) -> Any:
         target = f"{self.base}/_{action}" + (f"?{urlencode(query)}" if query else "")
         with urllib.request.urlopen(target, timeout=90) as response:
             return json.load(response)
@@ -132,7 +141,11 @@ class FakeNws(Child):
         return sum(count for path, count in self.control("hits").items() if path.startswith(prefix))
 
 
-class Worker(Child):
-    def __init__(self, directory: Path, address: str, nws_base: str) -> None:
-        environment = {"TEMPORAL_ADDRESS": address, "NWS_BASE": nws_base, "PYTHONUNBUFFERED": "1"}
-        super().__init__("worker", [sys.executable, "worker.py"], directory / "worker.log", environment)
+class PythonWorker(Child):
+    """samples/{sample}/worker.py; `variables`: of its environment, besides the server's address."""
+
+    def __init__(self, sample: str, directory: Path, address: str, **variables: str) -> None:
+        environment = {"TEMPORAL_ADDRESS": address, "PYTHONUNBUFFERED": "1", **variables}
+        super().__init__(
+            "worker", [sys.executable, f"{sample}/worker.py"], directory / "worker.log", environment
+        )
