@@ -68,7 +68,8 @@ struct tool {
     const json_t         *input, *output;      /* as published; output NULL: none declared */
     const struct schema  *input_schema, *output_schema;
     const json_t         *annotations, *icons, *meta; /* objects/array as published; NULL: none */
-    bool                  read_only;                  /* annotations.readOnlyHint, and every query */
+    bool                  shared;    /* its runs are those of all callers on purpose: no lint */
+    bool                  read_only; /* annotations.readOnlyHint, and every query */
     bool exposed; /* false: not listed and not callable from outside (a prompt or resource may use it) */
     const char *const *scopes; /* which the caller must all have; the toolset's own added */
     size_t             scope_count;
@@ -123,8 +124,8 @@ struct resource {
     const char            *uri, *name, *title, *description, *mime_type;
     const json_t          *annotations;
     bool                   is_template;
-    const struct template *text; /* NULL: see blob and tool; paths are the names in the URI */
-    struct bytes           blob; /* base64, as sent */
+    struct bytes           text, blob; /* of a static one: exactly one is not NULL; blob is base64, as sent */
+    const struct template *text_template; /* of a template: paths are the names in the URI; NULL: see tool */
     const struct tool     *tool; /* called with the names in the URI as arguments; its text is the content */
     const json_t          *completions; /* {name: [value...]}; NULL: none */
 };
@@ -191,7 +192,9 @@ struct config_report {
     struct arena          arena;
     struct config_finding findings[CONFIG_FINDINGS_MAX];
     size_t                count, error_count;
-    size_t                left_out; /* findings that did not fit */
+    const char *files[CONFIG_FILES_MAX]; /* that were looked for besides the sources, found or not */
+    size_t      file_count;
+    size_t      left_out; /* findings that did not fit */
 };
 void config_report_init(struct config_report *report);
 void config_report_release(struct config_report *report);
