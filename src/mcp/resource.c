@@ -105,15 +105,17 @@ void handle_resources_read(struct request *request)
         return;
     }
     json_t *content = content_of(request, resource);
-    if (resource->text == NULL) {
-        json_object_set_new(content, "blob",
-                            json_stringn((const char *)resource->blob.base, resource->blob.size));
+    if (resource->text_template == NULL) {
+        bool         binary = resource->blob.base != NULL;
+        struct bytes bytes = binary ? resource->blob : resource->text;
+        json_object_set_new(content, binary ? "blob" : "text",
+                            json_stringn((const char *)bytes.base, bytes.size));
         answer_contents(request, content);
         return;
     }
     struct buffer          CLEANUP(buffer_release) text = { 0 };
     struct template_values values = { .arguments = arguments, .caller = bytes_of_text(request->caller.name) };
-    if (template_text(resource->text, &values, &text, &error) != ST_OK) {
+    if (template_text(resource->text_template, &values, &text, &error) != ST_OK) {
         json_decref(content);
         request_error(request, RPC_INVALID_PARAMS, NULL, "%s", error.message);
         return;
