@@ -230,7 +230,7 @@ static bool end_process(struct sim *sim)
         api_drain(runtime_lane(sim->runtime, i));
     runtime_settle(sim->runtime);
     /* What queues read is nobody's who is waited for, nor is what is late. */
-    while (api_reads(sim->api) || sim_store_due(&sim->store) != TIME_NEVER) {
+    while (!sim->fatal && (api_reads(sim->api) || sim_store_due(&sim->store) != TIME_NEVER)) {
         wait_for_store(sim);
         runtime_settle(sim->runtime);
     }
