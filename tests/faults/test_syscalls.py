@@ -32,17 +32,18 @@ SEED = int(os.environ.get("PERDURE_SEED") or random.SystemRandom().randrange(1 <
 # codes the server may end. One that has not come as far as to listen may also refuse to start; one that the moment
 # does not come to goes on.
 ENDS = {70, 1}
+GOES_ON: set[int] = set()  # a full disk, a quota that is used up, an interrupted write
 FAULTS = [
     ("error=EIO", "fdatasync", 16, ENDS),
     ("error=EIO", "pwrite64", 50, ENDS),
     ("error=EIO", "pread64", 60, ENDS),
     ("error=EIO", "ftruncate", 2, ENDS),
     ("error=EIO", "unlink", 2, ENDS),
-    ("error=ENOSPC", "pwrite64", 50, ENDS),
+    ("error=ENOSPC", "pwrite64", 50, GOES_ON),
     ("error=ENOSPC", "fallocate", 2, ENDS),
-    ("error=EDQUOT", "pwrite64", 50, ENDS),
+    ("error=EDQUOT", "pwrite64", 50, GOES_ON),
     ("error=EINTR", "fdatasync", 16, ENDS),
-    ("error=EINTR", "pwrite64", 50, ENDS),
+    ("error=EINTR", "pwrite64", 50, GOES_ON),
     ("signal=KILL", "fdatasync", 16, {-9}),
     ("signal=KILL", "pwrite64", 50, {-9}),
     ("signal=KILL", "ftruncate", 2, {-9}),

@@ -8,9 +8,14 @@
  * Needs synchronous=FULL: there each commit is flushed before other connections are told of it, and they read the file
  * through handles of their own.
  *
+ * A quota that is used up (EDQUOT) is a full disk to those who are told: SQLite would take it for a failing one. So the
+ * call by which SQLite's Unix file system writes, to all of its files, says ENOSPC then.
+ *
  * Thread:  a file's is its connection's.
  * Limits:  PENDING_SIZE_MAX bytes per file; a transaction that is larger is written in pieces of that size.
  */
+#include <errno.h>
+
 #include "store/sqlite/sqlite_internal.h"
 
 /* SQLite's Unix file system takes a write of more than 128 KiB less one for one of its lowest 17 bits. */
@@ -166,12 +171,42 @@ static int system_open(sqlite3_vfs *system UNUSED, const char *path, sqlite3_fil
     return code;
 }
 
+/* --- a quota --- */
+
+typedef ssize_t (*write_call)(int file, const void *data, size_t size, off_t offset);
+
+static write_call real_write;
+
+static ssize_t write_or_full(int file, const void *data, size_t size, off_t offset)
+{
+    ssize_t written = real_write(file, data, size, offset);
+    if (written < 0 && errno == EDQUOT)
+        errno = ENOSPC;
+    return written;
+}
+
+/* Under which name SQLite writes depends on how it was built. */
+static void translate_quota(void)
+{
+    static const char *const names[] = { "pwrite64", "pwrite" };
+    for (size_t i = 0; real_system->iVersion >= 3 && i < ARRAY_COUNT(names); i++) {
+        sqlite3_syscall_ptr found = real_system->xGetSystemCall(real_system, names[i]);
+        if (found == NULL)
+            continue;
+        real_write = (write_call)(void (*)(void))found;
+        (void)real_system->xSetSystemCall(real_system, names[i],
+                                          (sqlite3_syscall_ptr)(void (*)(void))write_or_full);
+        return;
+    }
+}
+
 void sqlite_log_system_register(void)
 {
     static sqlite3_vfs system;
     real_system = sqlite3_vfs_find(NULL);
     if (real_system == NULL)
         panic("SQLite has no file system");
+    translate_quota();
     system = *real_system;
     system.pNext = NULL;
     system.zName = SQLITE_LOG_SYSTEM;
