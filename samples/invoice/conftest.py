@@ -11,7 +11,7 @@ from temporalio.client import Client
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
 from async_tests import *  # noqa: E402, F403, the path has to be known first
-from processes import PythonWorker, Server, Service, free_ports  # noqa: E402
+from processes import Child, PythonWorker, Server, Service, TypeScriptWorker, free_ports  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -33,13 +33,20 @@ def office(directory: Path) -> Iterator[Service]:
     service.kill()
 
 
+@pytest.fixture(scope="session", params=["python", "typescript"])
+def language(request: pytest.FixtureRequest) -> str:
+    """Of the worker: no test can tell which it is."""
+    return request.param
+
+
 @pytest.fixture(scope="session")
-def worker(directory: Path, server: Server, office: Service) -> Iterator[PythonWorker]:
-    process = PythonWorker("invoice", directory, server.address, OFFICE_BASE=office.base)
+def worker(language: str, directory: Path, server: Server, office: Service) -> Iterator[Child]:
+    make = {"python": PythonWorker, "typescript": TypeScriptWorker}[language]
+    process = make("invoice", directory, server.address, OFFICE_BASE=office.base)
     yield process
     assert process.stop() == 0, process.tail()
 
 
 @pytest.fixture(scope="session")
-def client(loop: asyncio.AbstractEventLoop, server: Server, worker: PythonWorker) -> Client:
+def client(loop: asyncio.AbstractEventLoop, server: Server, worker: Child) -> Client:
     return loop.run_until_complete(Client.connect(server.address))

@@ -21,7 +21,8 @@ def line(description: str, amount: float = 10.0, due_in: float = -1) -> dict[str
     return {"description": description, "amount": amount, "due_date": due.isoformat()}
 
 
-async def start(client: Client, number: str, *lines: dict[str, Any], **more: Any) -> WorkflowHandle[Any, Any]:
+async def start(client: Client, language: str, number: str, *lines: dict[str, Any], **more: Any) -> WorkflowHandle[Any, Any]:
+    number += f"-{language}"
     invoice = {"invoice_id": number, "customer": "Miller", "lines": list(lines), **more}
     return await client.start_workflow(
         InvoiceWorkflow.run, invoice, id=f"invoice-{number}", task_queue=TASK_QUEUE
@@ -47,29 +48,29 @@ async def result(handle: WorkflowHandle[Any, Any]) -> Any:
     return await asyncio.wait_for(handle.result(), SECONDS_MAX)
 
 
-async def test_an_approved_invoice_is_paid_line_by_line(client: Client, office: Service) -> None:
-    handle = await start(client, "A1", line("desk"), line("chair", 20.5))
+async def test_an_approved_invoice_is_paid_line_by_line(client: Client, language: str, office: Service) -> None:
+    handle = await start(client, language, "A1", line("desk"), line("chair", 20.5))
     asked = await question(handle)
-    assert b"Approve invoice A1 of Miller for 30.50?" in asked.data
+    assert f"Approve invoice A1-{language} of Miller for 30.50?".encode() in asked.data
     await handle.signal("mcp.input", args=["approval", {"action": "accept", "content": {"approve": True}}])
     done = await result(handle)
     assert done["status"] == "PAID" and [each["status"] for each in done["lines"]] == ["PAID", "PAID"]
-    assert len(payments(office, "A1")) == 2
+    assert len(payments(office, f"A1-{language}")) == 2
     memo = (await handle.describe()).raw_description.workflow_execution_info.memo.fields
     assert "mcp.input" not in memo or memo["mcp.input"].data == b"null"
 
 
-async def test_the_first_decision_stands(client: Client, office: Service) -> None:
-    handle = await start(client, "A2", line("desk"))
+async def test_the_first_decision_stands(client: Client, language: str, office: Service) -> None:
+    handle = await start(client, language, "A2", line("desk"))
     await question(handle)
     await handle.signal("RejectInvoice")
     await handle.signal("ApproveInvoice")
     done = await result(handle)
-    assert done["status"] == "REJECTED" and payments(office, "A2") == []
+    assert done["status"] == "REJECTED" and payments(office, f"A2-{language}") == []
 
 
-async def test_failed_payments_fail_the_invoice_with_each_reason(client: Client, office: Service) -> None:
-    handle = await start(client, "A3", line("broke one"), line("good"), line("broke two", 7))
+async def test_failed_payments_fail_the_invoice_with_each_reason(client: Client, language: str, office: Service) -> None:
+    handle = await start(client, language, "A3", line("broke one"), line("good"), line("broke two", 7))
     await question(handle)
     await handle.signal("ApproveInvoice")
     with pytest.raises(WorkflowFailureError) as caught:
@@ -78,33 +79,33 @@ async def test_failed_payments_fail_the_invoice_with_each_reason(client: Client,
     assert isinstance(cause, ApplicationError) and cause.type == "InvoiceFailed"
     assert "2 of 3 payments failed" in cause.message and "broke two: INSUFFICIENT_FUNDS for 7" in cause.message
     assert [each["status"] for each in cause.details[0]["lines"]] == ["FAILED", "PAID", "FAILED"]
-    assert len(payments(office, "A3")) == 1
+    assert len(payments(office, f"A3-{language}")) == 1
 
 
-async def test_a_line_is_not_paid_before_it_is_due(client: Client, office: Service) -> None:
+async def test_a_line_is_not_paid_before_it_is_due(client: Client, language: str, office: Service) -> None:
     later = line("later", due_in=3)
-    handle = await start(client, "A4", later, line("now"))
+    handle = await start(client, language, "A4", later, line("now"))
     await question(handle)
     await handle.signal("ApproveInvoice")
     await result(handle)
-    child = client.get_workflow_handle("invoice-A4-line-1")
+    child = client.get_workflow_handle(f"invoice-A4-{language}-line-1")
     events = [event async for event in child.fetch_history_events()]
     scheduled = [e for e in events if e.HasField("activity_task_scheduled_event_attributes")]
     assert len(scheduled) == 1
     assert scheduled[0].event_time.ToDatetime(timezone.utc) >= datetime.fromisoformat(later["due_date"])
 
 
-async def test_an_invoice_that_nobody_decides_fails_and_says_so(client: Client) -> None:
-    handle = await start(client, "A5", line("desk"), approve_within_s=0.5)
+async def test_an_invoice_that_nobody_decides_fails_and_says_so(client: Client, language: str) -> None:
+    handle = await start(client, language, "A5", line("desk"), approve_within_s=0.5)
     with pytest.raises(WorkflowFailureError) as caught:
         await result(handle)
     assert isinstance(caught.value.cause, ApplicationError) and caught.value.cause.type == "ApprovalTimeout"
 
 
-async def test_a_payment_whose_answer_was_lost_is_made_once(client: Client, office: Service) -> None:
+async def test_a_payment_whose_answer_was_lost_is_made_once(client: Client, language: str, office: Service) -> None:
     office.control("set", path="/payments", garble=1)
-    handle = await start(client, "A6", line("desk"))
+    handle = await start(client, language, "A6", line("desk"))
     await question(handle)
     await handle.signal("ApproveInvoice")
     assert (await result(handle))["status"] == "PAID"
-    assert len(payments(office, "A6")) == 1
+    assert len(payments(office, f"A6-{language}")) == 1

@@ -149,3 +149,15 @@ class PythonWorker(Child):
         super().__init__(
             "worker", [sys.executable, f"{sample}/worker.py"], directory / "worker.log", environment
         )
+
+
+class TypeScriptWorker(Child):
+    """samples/{sample}/typescript/worker.ts; its packages are installed when they are not there."""
+
+    def __init__(self, sample: str, directory: Path, address: str, **variables: str) -> None:
+        home = SAMPLES / sample / "typescript"
+        if not (home / "node_modules").exists():
+            subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=home, check=True)
+        environment = {"TEMPORAL_ADDRESS": address, **variables}
+        command = ["node", "--import", "tsx", "worker.ts"]
+        super().__init__("worker", command, directory / "worker.log", environment, cwd=home)
