@@ -1,7 +1,7 @@
 """The server is killed with SIGKILL again and again under load; nothing that it acknowledged may be lost or done twice.
 
 A driver starts workflows, signals, updates, queries and resets them and completes some of their activities by hand. Every
-call that was acknowledged is in its journal, on disk, before the driver goes on. Workers of three SDKs run the rest (activities that
+call that was acknowledged is in its journal, on disk, before the driver goes on. Workers of four SDKs run the rest (activities that
 beat, local ones, timers, children that continue as new) and keep journals of their own. At the end each journal is compared with the
 histories, and the store with itself (`perdure store verify`):
 
@@ -396,6 +396,15 @@ def read_journal(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def java_command(directory: Path) -> list[str]:
+    java = Path(__file__).resolve().parent.parent / "java"
+    packages = directory / "java.classpath"
+    goals = ["test-compile", "dependency:build-classpath", f"-Dmdep.outputFile={packages}"]
+    subprocess.run(["mvn", "-B", "-q", "-ntp", "-Dstyle.color=never", *goals], cwd=java, check=True)
+    classes = f"{java / 'target' / 'test-classes'}:{packages.read_text().strip()}"
+    return ["java", "-Xmx256m", "-cp", classes, "perdure.crash.CrashWorker"]
+
+
 def worker_commands(directory: Path) -> dict[str, list[str]]:
     """The workers, prepared: each takes an address, a task queue and a journal."""
     here = Path(__file__).resolve().parent
@@ -410,6 +419,7 @@ def worker_commands(directory: Path) -> dict[str, list[str]]:
         "python": [sys.executable, str(here / "crash_worker.py")],
         "go": [str(go_worker)],
         "typescript": ["node", str(typescript / "crash_worker.js")],
+        "java": java_command(directory),
     }
 
 
@@ -442,7 +452,7 @@ def survive(directory: Path, times: int, seed: int, end_of) -> None:
         print(dict(kinds))
         for kind in ("updated", "queried", "completed"):
             assert kinds[kind], f"nothing was {kind}"
-        assert all(path.exists() for path in journals.values()), "all SDKs and the hand worker took part"
+        assert all(read_journal(path) for path in journals.values()), "all SDKs took part"
         server.stop()
         command = [str(server_module.server_binary()), "store", "verify", str(server.store)]
         verified = subprocess.run(command, capture_output=True, text=True)
