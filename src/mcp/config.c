@@ -374,7 +374,13 @@ uint64_t config_hash(const json_t *value)
 
 /* --- files beside the document --- */
 
-static bool read_whole(const char *path, size_t size_max, struct arena *arena, struct bytes *ret_text,
+static uint64_t combine(uint64_t hash, uint64_t with)
+{
+    uint64_t both[2] = { hash, with };
+    return hash_stable(bytes_of(both, sizeof both));
+}
+
+bool config_read_whole(const char *path, size_t size_max, struct arena *arena, struct bytes *ret_text,
                        struct error *error)
 {
     int         file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -416,20 +422,16 @@ bool config_file(struct reader *reader, const char *name, size_t size_max, struc
         (const char *)arena_printf(&report->arena, "%.*s%s%c", base, reader->source->file, name, 0).base;
     report->files[report->file_count++] = path;
     *ret_text = (struct config_text){ .file = path };
-    if (!read_whole(path, size_max, &reader->catalog->private->arena, &ret_text->text, &error)) {
+    if (!config_read_whole(path, size_max, &reader->catalog->private->arena, &ret_text->text, &error)) {
         config_error(reader, NULL, "%s: %s", path, error.message);
         return false;
     }
+    reader->catalog->private->texts_hash = combine(reader->catalog->private->texts_hash,
+                                                   hash_stable(ret_text->text));
     return true;
 }
 
 /* --- toolsets and the document --- */
-
-static uint64_t combine(uint64_t hash, uint64_t with)
-{
-    uint64_t both[2] = { hash, with };
-    return hash_stable(bytes_of(both, sizeof both));
-}
 
 static void read_toolset(struct reader *reader, const char *name, const json_t *object,
                          const struct tool *defaults)
@@ -536,6 +538,8 @@ static void read_source(struct reader *reader, struct tool *defaults)
     unsigned                    flags = source->toolset == NULL ? JSON_WITH_COMMENTS : 0;
     reader->text = (struct config_text){ source->file, source->text, source->toolset == NULL };
     buffer_clear(&reader->pointer);
+    reader->catalog->private->texts_hash = combine(reader->catalog->private->texts_hash,
+                                                   hash_stable(source->text));
     if (json_read(source->text, CONFIG_SIZE_MAX, flags, &document, &where, &error) != ST_OK) {
         size_t index = reader->report->count;
         config_error(reader, NULL, "%s", error.message);

@@ -13,6 +13,7 @@ struct owned {
 struct catalog_private {
     struct arena  arena; /* structs and texts */
     struct owned *owned;
+    uint64_t      texts_hash; /* of all that was read */
 };
 /* A text that findings speak of: a source, or a file that one names. */
 struct config_text {
@@ -56,6 +57,10 @@ json_t *config_member(struct reader *reader, const json_t *object, const struct 
 const struct schema *config_names_schema(struct reader *reader, const struct bytes *names, size_t count);
 /* The text of a file beside the source, at most `size_max`; false with a finding. */
 bool config_file(struct reader *reader, const char *name, size_t size_max, struct config_text *ret_text);
+
+/* A file's bytes, in the arena. */
+bool config_read_whole(const char *path, size_t size_max, struct arena *arena, struct bytes *ret_text,
+                       struct error *error) MUST_USE;
 
 /* --- config_tool.c --- */
 void config_read_tools(struct reader *reader, const json_t *tools, struct toolset *toolset,
