@@ -80,7 +80,7 @@ struct work *work_of(struct sim *sim, struct bytes workflow_id)
 
 bool has_feature(const struct sim *sim, enum sim_feature feature)
 {
-    return (sim->actors->features & (UINT64_C(1) << feature)) != 0;
+    return (sim->actors->features & (UINT64_C(1) << feature)) != 0 && !sim->options->without_feature[feature];
 }
 
 /* The attribute that workflows set has to be known before the first of them runs. */
@@ -117,6 +117,7 @@ void actors_start(struct sim *sim)
     actors->sim = sim;
     arena_init(&actors->arena, SIZE_MAX);
     actors->features = random_next(&sim->random);
+    sim->patient = has_feature(sim, FEATURE_PATIENCE) && sim->options->disk == NULL;
     actors->work_count = sim->configuration.workflows;
     actors->works = xcalloc(actors->work_count, sizeof(struct work));
     for (unsigned i = 0; i < actors->work_count; i++)

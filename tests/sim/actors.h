@@ -12,44 +12,6 @@
 #define PROGRAM_MESSAGES_MAX 64
 #define SIM_UPDATES_MAX      3
 
-/* --- what a seed may have: each is drawn by itself --- */
-/* X(identifier, name) */
-#define SIM_FEATURES(X)                                                                                      \
-    X(RIVALS, "rivals")                                                                                      \
-    X(VISITS, "visits")                                                                                      \
-    X(EAGER, "eager")                                                                                        \
-    X(INLINE, "inline-tasks")                                                                                \
-    X(HEARTBEATS, "task-heartbeats")                                                                         \
-    X(UPDATES, "updates")                                                                                    \
-    X(MARKERS, "markers")                                                                                    \
-    X(UPSERTS, "upserts")                                                                                    \
-    X(RACES, "races")                                                                                        \
-    X(CANCELLED_ACTIVITIES, "cancelled-activities")                                                          \
-    X(FAILING_ACTIVITIES, "failing-activities")                                                              \
-    X(SIGNALS_OUT, "signals-out")                                                                            \
-    X(CHILDREN, "children")                                                                                  \
-    X(CANCELLED_CHILDREN, "cancelled-children")                                                              \
-    X(LEFT_CHILDREN, "left-children")                                                                        \
-    X(SIGNAL_WITH_START, "signal-with-start")                                                                \
-    X(UPDATE_WITH_START, "update-with-start")                                                                \
-    X(RETRIES, "retries")                                                                                    \
-    X(CRON, "cron")                                                                                          \
-    X(TIMEOUTS, "timeouts")                                                                                  \
-    X(CANCELS, "cancels")                                                                                    \
-    X(TERMINATIONS, "terminations")                                                                          \
-    X(DELETIONS, "deletions")                                                                                \
-    X(RESETS, "resets")                                                                                      \
-    X(OPTIONS, "options")                                                                                    \
-    X(BAD_TOKENS, "bad-tokens")                                                                              \
-    X(BAD_COMMANDS, "bad-commands")
-
-enum sim_feature {
-#define X(identifier, name) FEATURE_##identifier,
-    SIM_FEATURES(X)
-#undef X
-        FEATURE_COUNT
-};
-
 enum operation_kind {
     OPERATION_ACTIVITIES,
     OPERATION_TIMER,

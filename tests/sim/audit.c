@@ -70,7 +70,7 @@ static void page_listed(struct sim *sim, void *context, const struct error *erro
     if (audit->by_status[enums_WORKFLOW_EXECUTION_STATUS_RUNNING] +
             audit->by_status[enums_WORKFLOW_EXECUTION_STATUS_PAUSED] !=
         0) {
-        sim_later(sim, 5 * NS_PER_S, list_all, audit); /* children that were left behind */
+        sim_later_routine(sim, 5 * NS_PER_S, list_all, audit); /* children that were left behind */
         return;
     }
     check_list(audit);

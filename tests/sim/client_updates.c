@@ -27,7 +27,8 @@ void client_updated(struct update *update, const struct update_Outcome *outcome,
     } else if (stage == STAGE(COMPLETED)) {
         sim_fail(sim, "update %s is complete without an outcome", update->id);
     } else {
-        sim_later(sim, sim_backoff(sim), stage >= STAGE(ACCEPTED) ? poll_update : client_update, update);
+        sim_later_routine(sim, sim_backoff(sim), stage >= STAGE(ACCEPTED) ? poll_update : client_update,
+                          update);
     }
 }
 
@@ -37,8 +38,8 @@ static void refused(struct update *update, const struct error *error)
     if (error->code == ST_NOT_FOUND && update->work->interventions == 0)
         settle(update);
     else
-        sim_later(update->work->sim, sim_between(update->work->sim, NS_PER_S, 3 * NS_PER_S), client_update,
-                  update);
+        sim_later_routine(update->work->sim, sim_between(update->work->sim, NS_PER_S, 3 * NS_PER_S),
+                          client_update, update);
 }
 
 static void updated(struct sim *sim UNUSED, void *context, const struct error *error, const void *answer)

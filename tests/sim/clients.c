@@ -13,6 +13,14 @@ static void watch(struct sim *sim, void *context);
 
 /* --- start --- */
 
+/* When a client has something to say to a workflow that has started. */
+static int64_t soon(struct sim *sim)
+{
+    return sim->patient && sim_chance(sim, 0.3)
+               ? sim_span(sim)
+               : sim_between(sim, 0, sim->configuration.busy ? NS_PER_S : 20 * NS_PER_S);
+}
+
 static void is_started(struct work *work)
 {
     struct sim *sim = work->sim;
@@ -23,13 +31,11 @@ static void is_started(struct work *work)
             continue;
         struct signal_errand *errand = NEW(sim, struct signal_errand);
         *errand = (struct signal_errand){ work, i };
-        sim_later(sim, sim_between(sim, 0, sim->configuration.busy ? NS_PER_S : 20 * NS_PER_S), signal_one,
-                  errand);
+        sim_later(sim, soon(sim), signal_one, errand);
     }
     for (unsigned i = 0; i < work->update_count; i++) {
         if (!work->updates[i].settled)
-            sim_later(sim, sim_between(sim, 0, sim->configuration.busy ? NS_PER_S : 20 * NS_PER_S),
-                      client_update, &work->updates[i]);
+            sim_later(sim, soon(sim), client_update, &work->updates[i]);
     }
     interventions_start(work);
     client_watch(work);
@@ -86,10 +92,38 @@ static struct bytes draw_priority(struct sim *sim)
     return pb_encode_arena(&pb_common_Priority, &priority, &sim->actors->arena);
 }
 
+static struct bytes draw_cron(struct sim *sim)
+{
+    static const struct bytes often[] = { BYTES("@every 10s"), BYTES("* * * * *") };
+    static const struct bytes rarely[] = { BYTES("@every 240h"), BYTES("0 0 * * 1"), BYTES("30 4 1 * *") };
+    return sim->patient ? rarely[sim_between(sim, 0, 2)] : often[!sim_chance(sim, 0.5)];
+}
+
+static void set_times(struct work *work, struct workflowservice_StartWorkflowExecutionRequest *request)
+{
+    struct sim   *sim = work->sim;
+    struct arena *arena = &actors_of(sim)->arena;
+    if (work->failures != 0) {
+        request->retry_policy = NEW(sim, struct common_RetryPolicy);
+        request->retry_policy->initial_interval = duration_of_ns(arena,
+                                                                 sim->patient ? sim_span(sim) : NS_PER_S);
+        request->retry_policy->backoff_coefficient = 2;
+    }
+    if (work->fate == FATE_CRON)
+        request->cron_schedule = draw_cron(sim);
+    if (work->fate == FATE_TIMED_OUT)
+        request->workflow_run_timeout = duration_of_ns(arena, sim->patient ? sim_span(sim)
+                                                                           : sim_between(sim, NS_PER_S,
+                                                                                         30 * NS_PER_S));
+    else if (work->fate != FATE_CRON && work->with_start == WITH_NOTHING && sim_chance(sim, 0.2))
+        request->workflow_start_delay = duration_of_ns(arena, sim->patient
+                                                                  ? sim_span(sim)
+                                                                  : sim_between(sim, 1, 5 * NS_PER_S));
+}
+
 static const struct workflowservice_StartWorkflowExecutionRequest *start_request(struct work *work)
 {
     struct sim                                           *sim = work->sim;
-    struct arena                                         *arena = &actors_of(sim)->arena;
     struct workflowservice_StartWorkflowExecutionRequest *request =
         NEW(sim, struct workflowservice_StartWorkflowExecutionRequest);
     request->namespace = BYTES("default");
@@ -101,17 +135,7 @@ static const struct workflowservice_StartWorkflowExecutionRequest *start_request
     request->request_id = bytes_of_text(work->id);
     request->workflow_id_reuse_policy = enums_WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE;
     request->priority = sim->configuration.fair ? draw_priority(sim) : BYTES_EMPTY;
-    if (work->failures != 0) {
-        request->retry_policy = NEW(sim, struct common_RetryPolicy);
-        request->retry_policy->initial_interval = duration_of_ns(arena, NS_PER_S);
-        request->retry_policy->backoff_coefficient = 2;
-    }
-    if (work->fate == FATE_CRON)
-        request->cron_schedule = sim_chance(sim, 0.5) ? BYTES("@every 10s") : BYTES("* * * * *");
-    if (work->fate == FATE_TIMED_OUT)
-        request->workflow_run_timeout = duration_of_ns(arena, sim_between(sim, NS_PER_S, 30 * NS_PER_S));
-    else if (work->fate != FATE_CRON && work->with_start == WITH_NOTHING && sim_chance(sim, 0.2))
-        request->workflow_start_delay = duration_of_ns(arena, sim_between(sim, 1, 5 * NS_PER_S));
+    set_times(work, request);
     return request;
 }
 
@@ -218,7 +242,7 @@ static void watched(struct sim *sim, void *context, const struct error *error, c
     if (status == enums_WORKFLOW_EXECUTION_STATUS_PAUSED && operators_finished(sim))
         ERRAND(sim, UnpauseWorkflowExecution, CODE(ST_NOT_FOUND) | CODE(ST_FAILED_PRECONDITION), NULL, NULL,
                .workflow_id = bytes_of_text(work->id));
-    sim_later(sim, sim_between(sim, NS_PER_S, 3 * NS_PER_S), watch, work);
+    sim_later_routine(sim, sim_between(sim, NS_PER_S, 3 * NS_PER_S), watch, work);
 }
 
 /* The end of a long poll, whatever it is; Describe has the last word. */
@@ -230,7 +254,7 @@ static void long_polled(struct sim *sim, void *context, const struct error *erro
     if (error->code == ST_OK && pb_decode(&pb_workflowservice_GetWorkflowExecutionHistoryResponse, reply,
                                           arena, &response, &bad) != ST_OK)
         sim_fail(sim, "history does not decode: %s", bad.message);
-    sim_later(sim, sim_backoff(sim), watch, context);
+    sim_later_routine(sim, sim_backoff(sim), watch, context);
 }
 
 static void query(struct work *work)
@@ -271,5 +295,5 @@ void client_watch(struct work *work)
     if (work->is_watched)
         return;
     work->is_watched = true;
-    sim_later(work->sim, sim_between(work->sim, 0, NS_PER_S), watch, work);
+    sim_later_routine(work->sim, sim_between(work->sim, 0, NS_PER_S), watch, work);
 }

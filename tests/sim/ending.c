@@ -31,8 +31,8 @@ static bool read_page(struct sim *sim, struct store_read *read, struct arena *ar
 
 static bool is_quiet(struct sim *sim)
 {
-    if (heap_first(&sim->actions) != NULL || !sim_network_is_empty(sim) || !list_empty(&sim->store.pending) ||
-        !list_empty(&sim->store.done))
+    if (heap_first(&sim->actions) != NULL || heap_first(&sim->routines) != NULL ||
+        !sim_network_is_empty(sim) || !list_empty(&sim->store.pending) || !list_empty(&sim->store.done))
         return false;
     for (unsigned i = 0; i < sim->configuration.lanes; i++)
         if (sim->lanes[i].woken || !lane_idle(runtime_lane(sim->runtime, i)) ||

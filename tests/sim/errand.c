@@ -22,7 +22,11 @@ static void errand_answered(struct sim *sim, void *context, const struct error *
     struct error            bad;
     void                   *response = NULL;
     if (sim_try_again(error) && (self->codes & CODE(error->code)) == 0) {
-        sim_later(sim, sim_backoff(sim), errand_send, self);
+        /* What took so long is waited for. */
+        if (error->code == ST_DEADLINE_EXCEEDED)
+            sim_later_routine(sim, sim_backoff(sim), errand_send, self);
+        else
+            sim_later(sim, sim_backoff(sim), errand_send, self);
         return;
     }
     if (error->code == ST_OK) {

@@ -126,8 +126,10 @@ static void begin(struct intervention *self)
     if (acts[self->work->fate] == NULL)
         return;
     self->work->interventions++;
-    sim_later(sim, sim_between(sim, 0, self->work->fate == FATE_CRON ? 200 * NS_PER_S : 20 * NS_PER_S),
-              acts[self->work->fate], self);
+    int64_t delay = sim_between(sim, 0, self->work->fate == FATE_CRON ? 200 * NS_PER_S : 20 * NS_PER_S);
+    if (sim->patient && sim_chance(sim, 0.5))
+        delay = sim_span(sim);
+    sim_later(sim, delay, acts[self->work->fate], self);
 }
 
 void interventions_start(struct work *work)

@@ -16,7 +16,9 @@ static const char usage[] =
     "  --verbose          every event of one seed, on the standard error\n"
     "  --shrink           the least of a failing seed that fails in the same way, and the command that plays "
     "it\n"
-    "  --without KIND,..  these kinds of faults do not strike; `--without help` lists them\n"
+    "  --without KIND,..  these kinds of faults do not strike, and these features (of clients, workers, "
+    "programs) "
+    "are not there; `--without help` lists them\n"
     "  --only KIND,..     no others do\n"
     "  --workflows N      at most N workflows\n"
     "  --strikes N        faults end after N have struck\n";
@@ -36,19 +38,30 @@ static uint64_t number(const char *text)
     return value;
 }
 
+static void print_names(void)
+{
+    for (int kind = 0; kind < SIM_FAULT_COUNT; kind++)
+        printf("%s\n", sim_fault_name((enum sim_fault)kind));
+    printf("\nfeatures\n");
+    for (int feature = 0; feature < SIM_FEATURE_COUNT; feature++)
+        printf("%s\n", sim_feature_name((enum sim_feature)feature));
+    exit(0);
+}
+
 static void set_kinds(const char *list, bool value, struct sim_options *options)
 {
-    if (strcmp(list, "help") == 0) {
-        for (int kind = 0; kind < SIM_FAULT_COUNT; kind++)
-            printf("%s\n", sim_fault_name((enum sim_fault)kind));
-        exit(0);
-    }
+    if (strcmp(list, "help") == 0)
+        print_names();
     for (const char *at = list; *at != '\0';) {
-        size_t         size = strcspn(at, ",");
-        enum sim_fault kind = sim_fault_named(at, size);
-        if (kind == SIM_FAULT_COUNT)
-            refuse("no kind of fault", at);
-        options->without[kind] = value;
+        size_t           size = strcspn(at, ",");
+        enum sim_fault   kind = sim_fault_named(at, size);
+        enum sim_feature feature = sim_feature_named(at, size);
+        if (kind != SIM_FAULT_COUNT)
+            options->without[kind] = value;
+        else if (feature != SIM_FEATURE_COUNT && value)
+            options->without_feature[feature] = true;
+        else
+            refuse("no kind of fault, and no feature to leave out", at);
         at += size + (at[size] == ',');
     }
 }

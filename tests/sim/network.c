@@ -406,6 +406,22 @@ bool sim_network_serves(const struct sim *sim)
     return !list_empty(&sim->network.served);
 }
 
+static bool is_long_poll(const struct sim_call *self)
+{
+    return is_poll(self->method) || self->method == PB_METHOD_WorkflowService_GetWorkflowExecutionHistory ||
+           self->method == PB_METHOD_WorkflowService_UpdateWorkflowExecution ||
+           self->method == PB_METHOD_WorkflowService_PollWorkflowExecutionUpdate;
+}
+
+bool sim_network_only_polls(const struct sim *sim)
+{
+    LIST_FOR_EACH (self, &sim->network.served, struct sim_call, link)
+        if (!is_long_poll(self))
+            return false;
+    return list_empty(&sim->network.answered) && sim->network.travelling.count == 0 &&
+           sim->network.returning.count == 0;
+}
+
 bool sim_network_is_empty(const struct sim *sim)
 {
     const struct sim_network *network = &sim->network;

@@ -3,7 +3,8 @@
 
 #include "program.h"
 
-#define LONG_NS (86400 * NS_PER_S)
+#define LONG_NS    (86400 * NS_PER_S)
+#define PATIENT_NS (60 * NS_PER_S) /* an operation that is longer takes its time in all that it does */
 
 /* --- commands --- */
 
@@ -42,11 +43,11 @@ static struct command_ScheduleActivityTaskCommandAttributes *schedule_activity(s
     return attributes;
 }
 
-static void retries(struct sim *sim, struct common_RetryPolicy **policy, int32_t attempts)
+static void retries(struct sim *sim, struct common_RetryPolicy **policy, int32_t attempts, int64_t interval)
 {
     struct arena *arena = &actors_of(sim)->arena;
     *policy = NEW(sim, struct common_RetryPolicy);
-    (*policy)->initial_interval = duration_of_ns(arena, NS_PER_S);
+    (*policy)->initial_interval = duration_of_ns(arena, interval);
     (*policy)->backoff_coefficient = 2;
     (*policy)->maximum_attempts = attempts;
 }
@@ -196,13 +197,15 @@ static bool race_passes(struct program *program, size_t index, const struct oper
     snprintf(tortoise, sizeof(tortoise), "tortoise%zu", index);
     int64_t started = find_event(program, enums_EVENT_TYPE_TIMER_STARTED, hare);
     if (started == 0) {
-        start_timer(program, tortoise, LONG_NS);
+        start_timer(program, tortoise, MAX(LONG_NS, operation->duration));
         start_timer(program, hare, MIN(operation->duration, NS_PER_S));
         return false;
     }
     if (!is_over(program, started))
         return false;
-    if (find_event(program, enums_EVENT_TYPE_TIMER_CANCELED, tortoise) == 0)
+    /* In a run that was reset it may have had all the time it wanted. */
+    int64_t slow = find_event(program, enums_EVENT_TYPE_TIMER_STARTED, tortoise);
+    if (!is_over(program, slow))
         cancel_timer(program, tortoise);
     return true;
 }
@@ -257,17 +260,20 @@ static bool failing_activity_passes(struct program *program, size_t index, const
     if (scheduled != 0)
         return is_over(program, scheduled);
     int64_t                                               how = operation->duration % 5;
+    bool                                                  patient = operation->duration > PATIENT_NS;
     struct command_ScheduleActivityTaskCommandAttributes *attributes = schedule_activity(program, name,
                                                                                          how == 4 ? "fails"
                                                                                                   : "silent");
-    retries(sim, &attributes->retry_policy, (int32_t)operation->count);
+    retries(sim, &attributes->retry_policy, (int32_t)operation->count,
+            patient ? operation->duration / 4 : NS_PER_S);
     attributes->start_to_close_timeout = duration_of_ns(arena, 2 * NS_PER_S);
     if (how == 0) {
         attributes->task_queue = sim_queue(sim, "nobody", false);
         attributes->schedule_to_start_timeout = duration_of_ns(arena, 3 * NS_PER_S);
     } else if (how == 1) {
-        retries(sim, &attributes->retry_policy, 0);
-        attributes->schedule_to_close_timeout = duration_of_ns(arena, 7 * NS_PER_S);
+        retries(sim, &attributes->retry_policy, 0, patient ? operation->duration / 8 : NS_PER_S);
+        attributes->schedule_to_close_timeout = duration_of_ns(arena,
+                                                               patient ? operation->duration : 7 * NS_PER_S);
     } else if (how == 2) {
         attributes->start_to_close_timeout = duration_of_ns(arena, 20 * NS_PER_S);
         attributes->heartbeat_timeout = duration_of_ns(arena, 2 * NS_PER_S);

@@ -57,6 +57,7 @@ static void step_clock(struct sim *sim, enum sim_fault kind, int64_t low, int64_
         return;
     sim->forward += by;
     sim->wall += by;
+    sim_wake(sim);
     /* The event loops' timers know nothing of it, but look again within a minute. */
     for (unsigned i = 0; i < sim->configuration.lanes; i++)
         sim->lanes[i].due = MIN(sim->lanes[i].due, sim->now + 60 * NS_PER_S);
@@ -78,6 +79,7 @@ static void turn_clocks(struct sim *sim)
         int64_t slept = sim_fault_between(sim, FAULT_SUSPEND, NS_PER_MS, 600 * NS_PER_S);
         sim_pass(sim, slept);
         sim->monotonic -= slept;
+        sim_wake(sim);
         for (unsigned i = 0; i < sim->configuration.lanes; i++)
             sim->lanes[i].due = MIN(time_add(sim->lanes[i].due, slept), sim->now + 60 * NS_PER_S);
     }

@@ -123,6 +123,13 @@ static void print_kinds(const struct sim_options *options)
     }
     if (without == SIM_FAULT_COUNT)
         fprintf(stderr, " --only \"\"");
+    separator = " --without ";
+    for (int feature = 0; feature < SIM_FEATURE_COUNT; feature++) {
+        if (!options->without_feature[feature])
+            continue;
+        fprintf(stderr, "%s%s", separator, sim_feature_name((enum sim_feature)feature));
+        separator = ",";
+    }
 }
 
 void runner_print_command(const struct sim_options *options)

@@ -41,6 +41,20 @@ static bool shrink_kinds(struct shrinking *self)
     return changed;
 }
 
+/* What clients, workers and programs need not do. */
+static bool shrink_features(struct shrinking *self)
+{
+    bool changed = false;
+    for (int feature = 0; feature < SIM_FEATURE_COUNT; feature++) {
+        struct sim_options less = *self->options;
+        if (less.without_feature[feature])
+            continue;
+        less.without_feature[feature] = true;
+        changed |= still_fails(self, &less);
+    }
+    return changed;
+}
+
 static bool shrink_workflows(struct shrinking *self)
 {
     unsigned most = self->options->workflows_max == 0 ? 30 : self->options->workflows_max;
@@ -82,6 +96,7 @@ bool shrink(struct sim_options *options)
     for (int round = 0; round < ROUNDS_MAX; round++) {
         bool changed = shrink_kinds(&self);
         changed |= shrink_strikes(&self);
+        changed |= shrink_features(&self);
         changed |= shrink_workflows(&self);
         fprintf(stderr, "%u tries, %" PRIu64 " steps, %" PRIu64 " strikes\n", self.tries, self.outcome.steps,
                 self.outcome.strikes);

@@ -3,6 +3,6 @@
 #define SIM_SHRINK_H
 #include "sim.h"
 
-/* Leaves out kinds of faults, workflows and late strikes while the same invariant is violated. False: it is clean. */
+/* Leaves out kinds of faults, features, workflows and late strikes while the same invariant is violated. False: it is clean. */
 bool shrink(struct sim_options *options);
 #endif

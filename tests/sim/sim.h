@@ -17,6 +17,7 @@
 #include "codec/pb.h"
 #include "codec/pb_time.h"
 #include "faults.h"
+#include "features.h"
 #include "oracle/oracle.h"
 #include "pb/all.pb.h"
 #include "statistics.h"
@@ -46,8 +47,9 @@ struct sim_options {
     uint64_t               seed;
     const struct sim_disk *disk;                     /* NULL: memory */
     bool                   without[SIM_FAULT_COUNT]; /* kinds of faults that do not strike */
-    unsigned               workflows_max;            /* 0: as drawn */
-    uint64_t               strikes_max;              /* faults end after as many; UINT64_MAX: they go on */
+    bool                   without_feature[SIM_FEATURE_COUNT];
+    unsigned               workflows_max; /* 0: as drawn */
+    uint64_t               strikes_max;   /* faults end after as many; UINT64_MAX: they go on */
 };
 #define SIM_LINES     200
 #define SIM_LINE_SIZE 240
@@ -119,7 +121,8 @@ void    sim_network_turn(struct sim *sim);    /* what may happen to it at any st
 bool    sim_network_arrives(const struct sim *sim);
 bool    sim_network_returns(const struct sim *sim);
 bool    sim_network_serves(const struct sim *sim);
-bool    sim_network_is_empty(const struct sim *sim); /* no call is under way anywhere */
+bool    sim_network_only_polls(const struct sim *sim); /* no call that ends by itself is under way */
+bool    sim_network_is_empty(const struct sim *sim);   /* no call is under way anywhere */
 int64_t sim_network_due(const struct sim *sim);
 /* The process died: what it was at work on, whose callers see their connections break when a new one serves. */
 void sim_network_crash(struct sim *sim, struct list *ret_broken);
@@ -170,12 +173,14 @@ struct sim {
     struct runtime           *runtime;
     struct api               *api;
     struct sim_lane           lanes[SIM_LANES_MAX];
-    struct heap               actions;
+    struct heap               actions, routines;
     uint64_t                  action_count;
     int64_t                   forward; /* how far the wall clock was put forward in all */
     bool                      faulty, fatal, namespace_ready;
     bool                      starting, draining, settling;
-    bool                      closing; /* workers go: nobody polls any more */
+    bool                      patient;
+    int64_t                   doze_until, dozed; /* dozed: how much of the time in all */
+    bool                      closing;           /* workers go: nobody polls any more */
     int64_t                   drain_until;
     int               leaves; /* so many things more leave the server before it dies; negative: it does not */
     uint64_t          crash_at;                  /* the step; 0: not planned */
@@ -199,11 +204,22 @@ void    sim_log(struct sim *sim, const char *format, ...) __attribute__((format(
 bool    sim_chance(struct sim *sim, double probability);
 int64_t sim_between(struct sim *sim, int64_t low, int64_t high);
 void    sim_later(struct sim *sim, int64_t delay, void (*run)(struct sim *sim, void *context), void *context);
-void    sim_trace(struct sim *sim, uint64_t value);
-void    sim_pass(struct sim *sim, int64_t duration); /* time goes on, for all clocks */
-void    sim_turn(struct sim *sim, unsigned lane);
+/* What is done again and again while something is waited for: it waits while nothing else happens (patience.c). */
+void sim_later_routine(struct sim *sim, int64_t delay, void (*run)(struct sim *sim, void *context),
+                       void *context);
+void sim_trace(struct sim *sim, uint64_t value);
+void sim_pass(struct sim *sim, int64_t duration); /* time goes on, for all clocks */
+void sim_turn(struct sim *sim, unsigned lane);
 /* Until `done` says so, or for `limit`; false: something was violated, by this name if it took too long. */
 bool sim_run_until(struct sim *sim, bool (*done)(struct sim *sim), int64_t limit, const char *what);
+
+/* --- patience.c: long spans in which nothing happens --- */
+/* Nothing happens now: if that is so for long, time may jump. */
+void sim_doze(struct sim *sim);
+/* The jump ends early: clocks were changed. */
+void sim_wake(struct sim *sim);
+/* Minutes to two months. */
+int64_t sim_span(struct sim *sim);
 
 /* --- ending.c: when all was read: once more after a crash, and then nothing may be left over --- */
 void sim_end(struct sim *sim);

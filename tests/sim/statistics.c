@@ -22,8 +22,14 @@ void statistics_add(struct sim_statistics *to, const struct sim_statistics *from
     to->boots += from->boots;
     to->batches += from->batches;
     to->transitions += from->transitions;
+    to->dozes += from->dozes;
     to->simulated_ns += from->simulated_ns;
     to->cpu_ns += from->cpu_ns;
+    to->simulated_max = MAX(to->simulated_max, from->simulated_max);
+    if (from->steps_max > to->steps_max) {
+        to->steps_max = from->steps_max;
+        to->steps_max_seed = from->steps_max_seed;
+    }
     for (size_t method = 0; method < PB_METHOD_COUNT; method++) {
         for (size_t code = 0; code < API_CODE_COUNT; code++)
             to->answers[method][code] += from->answers[method][code];
@@ -97,6 +103,12 @@ void statistics_print(const struct sim_statistics *statistics, bool tables)
            " calls, %" PRIu64 " batches, %" PRIu64 " starts of the server, %" PRIu64 " faults of %u kinds\n",
            simulated / SECONDS_PER_YEAR, cpu, cpu > 0 ? simulated / cpu : 0, statistics->steps, calls,
            statistics->batches, statistics->boots, strikes, kinds);
+    uint64_t runs = MAX(statistics->runs, UINT64_C(1));
+    printf("per seed: %.1f ms of CPU, %" PRIu64 " steps (most: %" PRIu64 ", seed %" PRIu64
+           "), %.1f days (longest: %.1f), %.1f spans of nothing but time\n",
+           cpu * 1e3 / (double)runs, statistics->steps / runs, statistics->steps_max,
+           statistics->steps_max_seed, simulated / 86400 / (double)runs,
+           (double)statistics->simulated_max / 86400e9, (double)statistics->dozes / (double)runs);
     if (!tables)
         return;
     printf("\nfaults\n");

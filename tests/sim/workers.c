@@ -69,7 +69,7 @@ static void worker_poll(struct sim *sim, void *context)
 void worker_next(struct worker *worker, int64_t delay)
 {
     if (!worker->is_once && !worker->sim->closing)
-        sim_later(worker->sim, delay, worker_poll, worker);
+        sim_later_routine(worker->sim, delay, worker_poll, worker);
 }
 
 void new_worker(struct sim *sim, const char *queue_name, bool sticky, bool activities)

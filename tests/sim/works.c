@@ -5,10 +5,10 @@
 
 #define END(status) (UINT32_C(1) << enums_WORKFLOW_EXECUTION_STATUS_##status)
 
-/* Which features a seed must have for an operation; FEATURE_COUNT: none. */
+/* Which features a seed must have for an operation; SIM_FEATURE_COUNT: none. */
 static const enum sim_feature operation_features[OPERATION_COUNT] = {
-    [OPERATION_ACTIVITIES] = FEATURE_COUNT,
-    [OPERATION_TIMER] = FEATURE_COUNT,
+    [OPERATION_ACTIVITIES] = SIM_FEATURE_COUNT,
+    [OPERATION_TIMER] = SIM_FEATURE_COUNT,
     [OPERATION_CHILDREN] = FEATURE_CHILDREN,
     [OPERATION_MARKER] = FEATURE_MARKERS,
     [OPERATION_UPSERT] = FEATURE_UPSERTS,
@@ -18,14 +18,14 @@ static const enum sim_feature operation_features[OPERATION_COUNT] = {
     [OPERATION_SIGNAL_OUT] = FEATURE_SIGNALS_OUT,
     [OPERATION_CANCELLED_CHILD] = FEATURE_CANCELLED_CHILDREN,
     [OPERATION_LEFT_CHILD] = FEATURE_LEFT_CHILDREN,
-    [OPERATION_SIGNALS] = FEATURE_COUNT,
+    [OPERATION_SIGNALS] = SIM_FEATURE_COUNT,
 };
 
 static const struct {
     enum sim_feature feature;
     uint32_t         ends;
 } fates[FATE_COUNT] = {
-    [FATE_COMPLETES] = { FEATURE_COUNT, END(COMPLETED) },
+    [FATE_COMPLETES] = { SIM_FEATURE_COUNT, END(COMPLETED) },
     [FATE_RETRIED] = { FEATURE_RETRIES, END(COMPLETED) },
     [FATE_CRON] = { FEATURE_CRON, END(CANCELED) },
     [FATE_TIMED_OUT] = { FEATURE_TIMEOUTS, END(COMPLETED) | END(TIMED_OUT) },
@@ -37,7 +37,7 @@ static const struct {
 
 static bool may(const struct sim *sim, enum sim_feature feature)
 {
-    return feature == FEATURE_COUNT || has_feature(sim, feature);
+    return feature == SIM_FEATURE_COUNT || has_feature(sim, feature);
 }
 
 static enum operation_kind draw_kind(struct sim *sim, bool takes_signals)
@@ -59,6 +59,8 @@ static void draw_operations(struct sim *sim, struct work *work)
                                                                 : sim_between(sim, 1, 3);
         operation->duration = sim_chance(sim, 0.5) ? sim_between(sim, 1, NS_PER_S)
                                                    : sim_between(sim, NS_PER_S, 30 * NS_PER_S);
+        if (sim->patient && sim_chance(sim, 0.4))
+            operation->duration = sim_span(sim);
     }
 }
 

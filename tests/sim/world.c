@@ -73,13 +73,25 @@ int64_t sim_between(struct sim *sim, int64_t low, int64_t high)
     return low + (int64_t)random_below(&sim->random, (uint64_t)(high - low) + 1);
 }
 
-void sim_later(struct sim *sim, int64_t delay, void (*run)(struct sim *sim, void *context), void *context)
+static void later(struct sim *sim, struct heap *heap, int64_t delay,
+                  void (*run)(struct sim *sim, void *context), void *context)
 {
     struct sim_action *action = xcalloc(1, sizeof(*action));
     action->run = run;
     action->context = context;
     heap_link_init(&action->link);
-    heap_push(&sim->actions, &action->link, sim->now + delay, sim->action_count++);
+    heap_push(heap, &action->link, sim->now + delay, sim->action_count++);
+}
+
+void sim_later(struct sim *sim, int64_t delay, void (*run)(struct sim *sim, void *context), void *context)
+{
+    later(sim, &sim->actions, delay, run, context);
+}
+
+void sim_later_routine(struct sim *sim, int64_t delay, void (*run)(struct sim *sim, void *context),
+                       void *context)
+{
+    later(sim, sim->patient ? &sim->routines : &sim->actions, delay, run, context);
 }
 
 void sim_pass(struct sim *sim, int64_t duration)
@@ -131,27 +143,43 @@ static void disturb_lanes(struct sim *sim)
     }
 }
 
-static bool action_due(const struct sim *sim)
+/* The heap of the action that is due first, and when that is. */
+static struct heap *next_actions(struct sim *sim, int64_t *ret_due)
 {
-    const struct heap_link *first = heap_first(&sim->actions);
-    return first != NULL && first->due <= sim->now && sim->namespace_ready;
+    const struct heap_link *action = heap_first(&sim->actions), *routine = heap_first(&sim->routines);
+    int64_t                 due = action == NULL ? TIME_NEVER : action->due;
+    int64_t                 routine_due = routine == NULL ? TIME_NEVER : MAX(routine->due, sim->doze_until);
+    *ret_due = MIN(due, routine_due);
+    return routine_due < due ? &sim->routines : &sim->actions;
+}
+
+static bool action_due(struct sim *sim)
+{
+    int64_t due;
+    (void)next_actions(sim, &due);
+    return due <= sim->now && sim->namespace_ready;
 }
 
 static void run_action(struct sim *sim)
 {
-    struct sim_action *action = CONTAINER_OF(heap_first(&sim->actions), struct sim_action, link);
-    heap_remove(&sim->actions, &action->link);
+    int64_t            due;
+    struct heap       *heap = next_actions(sim, &due);
+    struct sim_action *action = CONTAINER_OF(heap_first(heap), struct sim_action, link);
+    heap_remove(heap, &action->link);
     action->run(sim, action->context);
     free(action);
 }
 
 static void advance(struct sim *sim)
 {
-    int64_t due = sim_store_due(&sim->store);
+    int64_t due, actions_due;
+    sim_doze(sim);
+    due = sim_store_due(&sim->store);
     for (unsigned i = 0; i < sim->configuration.lanes; i++)
         due = MIN(due, lane_due(sim, i));
-    if (heap_first(&sim->actions) != NULL && sim->namespace_ready)
-        due = MIN(due, heap_first(&sim->actions)->due);
+    (void)next_actions(sim, &actions_due);
+    if (sim->namespace_ready)
+        due = MIN(due, actions_due);
     due = MIN(due, sim_network_due(sim));
     if (due == TIME_NEVER) {
         sim_violated(sim, "standstill", "nothing will ever happen again");
@@ -229,6 +257,19 @@ static bool step(struct sim *sim)
     return true;
 }
 
+/* What was drawn is not there when it is to be left out. */
+static void leave_out(struct sim *sim)
+{
+    struct sim_configuration *c = &sim->configuration;
+    const bool               *without = sim->options->without_feature;
+    c->busy = c->busy && !without[FEATURE_BUSY];
+    c->sticky_workers = without[FEATURE_STICKY] ? 0 : c->sticky_workers;
+    c->sticky = c->sticky_workers != 0;
+    c->queries = c->queries && !without[FEATURE_QUERIES];
+    c->fair = c->fair && !without[FEATURE_FAIR];
+    c->operators = c->operators && !without[FEATURE_OPERATORS];
+}
+
 static void configure(struct sim *sim)
 {
     struct sim_configuration *c = &sim->configuration;
@@ -247,10 +288,10 @@ static void configure(struct sim *sim)
     c->second_after = sim_chance(sim, 0.7) ? (size_t)sim_between(sim, 1, 3) : 0;
     c->snapshot_after = sim_may_strike(sim, FAULT_SNAPSHOTS_OFTEN) ? (size_t)sim_between(sim, 1, 4000) : 0;
     c->store_delay_max = 3 * NS_PER_MS;
-    c->sticky = c->sticky_workers != 0;
     c->queries = sim_chance(sim, 0.5);
     c->fair = sim_chance(sim, 0.5);
     c->operators = sim_chance(sim, 0.3);
+    leave_out(sim);
     if (c->busy) {
         c->workflows *= 2;
         c->workflow_workers += 4;
@@ -275,7 +316,7 @@ static void record_step(struct sim *sim)
 
 bool sim_run_until(struct sim *sim, bool (*done)(struct sim *sim), int64_t limit, const char *what)
 {
-    int64_t  end = sim->now + limit, last = sim->now;
+    int64_t  end = sim->now - sim->dozed + limit, last = sim->now;
     uint64_t same = 0;
     while (!done(sim) && !sim_failed(sim)) {
         sim_process_turn(sim);
@@ -288,7 +329,7 @@ bool sim_run_until(struct sim *sim, bool (*done)(struct sim *sim), int64_t limit
         record_step(sim);
         same = sim->now == last ? same + 1 : 0;
         last = sim->now;
-        if (++sim->steps > STEPS_MAX || same > SAME_TIME_MAX || sim->now > end) {
+        if (++sim->steps > STEPS_MAX || same > SAME_TIME_MAX || sim->now - sim->dozed > end) {
             (void)actors_finished(sim, true);
             sim_violated(sim, what, "no end after %" PRIu64 " steps and %.0f s", sim->steps,
                          (double)(sim->now - START_NS) / 1e9);
@@ -299,7 +340,7 @@ bool sim_run_until(struct sim *sim, bool (*done)(struct sim *sim), int64_t limit
 
 static bool faults_over(struct sim *sim)
 {
-    return sim->now >= START_NS + FAULTY_NS || actors_finished(sim, false);
+    return sim->now - sim->dozed >= START_NS + FAULTY_NS || actors_finished(sim, false);
 }
 
 static bool work_over(struct sim *sim)
@@ -330,6 +371,11 @@ static void count_run(struct sim *sim, const struct timespec *began)
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
     statistics->cpu_ns += (ended.tv_sec - began->tv_sec) * NS_PER_S + ended.tv_nsec - began->tv_nsec;
     statistics->simulated_ns += sim->now - START_NS;
+    statistics->simulated_max = MAX(statistics->simulated_max, sim->now - START_NS);
+    if (sim->steps > statistics->steps_max) {
+        statistics->steps_max = sim->steps;
+        statistics->steps_max_seed = sim->options->seed;
+    }
     statistics->runs++;
     statistics->failed += sim_failed(sim);
     statistics->steps += sim->steps;
@@ -339,17 +385,22 @@ static void count_run(struct sim *sim, const struct timespec *began)
     sim->outcome->strikes = sim->faults.strikes;
 }
 
+static void release_actions(struct heap *heap)
+{
+    for (struct heap_link *first; (first = heap_first(heap)) != NULL;) {
+        heap_remove(heap, first);
+        free(CONTAINER_OF(first, struct sim_action, link));
+    }
+    heap_release(heap);
+}
+
 /* What is under way at the end is abandoned like at a crash. */
 static void release(struct sim *sim)
 {
     sim_process_release(sim);
     sim_network_release(&sim->network);
-    while (heap_first(&sim->actions) != NULL) {
-        struct sim_action *action = CONTAINER_OF(heap_first(&sim->actions), struct sim_action, link);
-        heap_remove(&sim->actions, &action->link);
-        free(action);
-    }
-    heap_release(&sim->actions);
+    release_actions(&sim->actions);
+    release_actions(&sim->routines);
     operators_free(sim);
     actors_free(sim);
     journal_free(sim->journal);
@@ -372,6 +423,7 @@ void sim_run(const struct sim_options *options, struct sim_statistics *statistic
     sim->now = sim->wall = START_NS;
     sim->monotonic = NS_PER_S;
     heap_init(&sim->actions);
+    heap_init(&sim->routines);
     sim_network_init(&sim->network);
     configure(sim);
     sim_store_init(&sim->store, sim, options->disk);
