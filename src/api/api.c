@@ -173,6 +173,8 @@ struct api *api_new(struct runtime *runtime, const struct api_options *options)
     api->limits = options->limits != NULL ? *options->limits : limits_default;
     api->cluster_name = options->cluster_name != NULL ? options->cluster_name : "active";
     api->sender = options->sender;
+    api->toolsets_changed = options->toolsets_changed;
+    api->toolsets_context = options->toolsets_context;
     api->callback_rules = options->callback_rules;
     api->callback_rule_count = options->callback_rule_count;
     api->store_name = options->store_name != NULL ? options->store_name : "";
@@ -234,7 +236,8 @@ void api_call(struct lane *lane, struct call *call)
 bool api_is_method(struct bytes path)
 {
     return bytes_starts_with(path, BYTES("/temporal.api.workflowservice.v1.WorkflowService/")) ||
-           bytes_starts_with(path, BYTES("/temporal.api.operatorservice.v1.OperatorService/"));
+           bytes_starts_with(path, BYTES("/temporal.api.operatorservice.v1.OperatorService/")) ||
+           bytes_starts_with(path, BYTES("/perdure.api.v1.ToolService/"));
 }
 
 void api_lane_turn(struct lane *lane)

@@ -34,7 +34,10 @@ struct api_options {
     /* Where callbacks may go: hosts with their port, * stands for any text; none: nowhere. Live as long as the api. */
     const struct callback_rule *callback_rules;
     size_t                      callback_rule_count;
-    uint64_t                    seed; /* of ids that never reach the disk; 0: from the system */
+    /* A toolset was applied or deleted, and that is durable: on a lane's thread. NULL: nobody listens. */
+    void (*toolsets_changed)(void *context);
+    void    *toolsets_context;
+    uint64_t seed; /* of ids that never reach the disk; 0: from the system */
 };
 struct api *api_new(struct runtime *runtime, const struct api_options *options);
 /* Every call answered and every lane idle. */
@@ -49,10 +52,12 @@ struct lane_hooks api_hooks(void);
 extern const struct entity_kind namespaces_kind;
 /* The kind that holds what operators have set for task queues. */
 extern const struct entity_kind task_queue_kind;
+/* The kind that holds the toolsets that were declared through the API, and the gateway's key. */
+extern const struct entity_kind tools_kind;
 
 /* wire's on_call: on the lane's thread. */
 void api_call(struct lane *lane, struct call *call);
-/* wire's is_method: both services, whether implemented or not. */
+/* wire's is_method: all services, whether implemented or not. */
 bool api_is_method(struct bytes path);
 /* After every lane_turn: timers of long polls and queries, refills of queues. Bounded. */
 void api_lane_turn(struct lane *lane);
@@ -68,6 +73,12 @@ bool api_idle(struct lane *lane);
 /* Registers a namespace unless it exists; for the server's start. `done` runs on this lane's thread. */
 void api_ensure_namespace(struct lane *lane, struct bytes name, int64_t retention_ns,
                           void (*done)(void *context, const struct error *error), void *context);
+
+/* The 32 bytes that the gateway seals with: made with the store, the same ever after, told to nobody outside the process. `done`
+ * runs on this lane's thread; `key` is NULL with an error, and lives for as long as it runs. */
+void api_ensure_sealing_key(struct lane *lane,
+                            void (*done)(void *context, const uint8_t *key, const struct error *error),
+                            void *context);
 
 /* --- the table of RPCs: what is answered how; `perdure compat` prints it --- */
 enum api_support {

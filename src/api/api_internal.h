@@ -12,6 +12,7 @@
 
 #include "api/api.h"
 #include "api/namespace_kind.h"
+#include "api/tools_kind.h"
 #include "base/heap.h"
 #include "base/random.h"
 #include "base/table.h"
@@ -173,6 +174,7 @@ struct rpc {
         struct rpc_list           list;
         struct rpc_update         update;
         struct namespaces_request namespaces;
+        struct tools_request      tools;
     };
 };
 
@@ -231,6 +233,8 @@ struct api {
     struct outbound_sender      sender;
     const struct callback_rule *callback_rules;
     size_t                      callback_rule_count;
+    void (*toolsets_changed)(void *context);
+    void *toolsets_context;
 };
 
 static inline struct api_lane *api_lane_of(struct lane *lane)
@@ -522,4 +526,8 @@ void deprecate_namespace(struct rpc *rpc);
 void add_search_attributes(struct rpc *rpc);
 void remove_search_attributes(struct rpc *rpc);
 void list_search_attributes(struct rpc *rpc);
+void apply_toolset(struct rpc *rpc);
+void get_toolset(struct rpc *rpc);
+void list_toolsets(struct rpc *rpc);
+void delete_toolset(struct rpc *rpc);
 #endif

@@ -1,4 +1,4 @@
-/* methods.c: every RPC of both services in one table: who handles it, what it needs, and what `perdure compat` says. */
+/* methods.c: every RPC of all services in one table: who handles it, what it needs, and what `perdure compat` says. */
 #include "api/api_internal.h"
 
 #define WORKFLOW(method, handler, needs, supported, remark)                                                  \
@@ -7,6 +7,10 @@
     }
 #define OPERATOR(method, handler, needs, supported, remark)                                                  \
     [PB_METHOD_OperatorService_##method] = {                                                                 \
+        .handle = handler, .need = NAMESPACE_##needs, .support = API_##supported, .note = remark             \
+    }
+#define TOOLS(method, handler, needs, supported, remark)                                                     \
+    [PB_METHOD_ToolService_##method] = {                                                                     \
         .handle = handler, .need = NAMESPACE_##needs, .support = API_##supported, .note = remark             \
     }
 
@@ -86,6 +90,10 @@ static const struct rpc_entry entries[PB_METHOD_COUNT] = {
     OPERATOR(RemoveSearchAttributes, remove_search_attributes, REQUIRED, COMPLETE, ""),
     OPERATOR(ListSearchAttributes, list_search_attributes, REQUIRED, COMPLETE, ""),
     OPERATOR(ListClusters, list_clusters, NONE, COMPLETE, "this cluster"),
+    TOOLS(ApplyToolset, apply_toolset, NONE, COMPLETE, "of this server"),
+    TOOLS(GetToolset, get_toolset, NONE, COMPLETE, "of this server"),
+    TOOLS(ListToolsets, list_toolsets, NONE, COMPLETE, "of this server"),
+    TOOLS(DeleteToolset, delete_toolset, NONE, COMPLETE, "of this server"),
 };
 
 const struct rpc_entry *rpc_entry(uint16_t method)

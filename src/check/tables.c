@@ -171,7 +171,8 @@ static void look_at_record(struct check *check, const struct store_entity *row)
     if (kind->restore(state, row->state, &error) != ST_OK)
         check_found(check, "entity", NULL, "the row of %s %.*s cannot be restored: %s", kind->name,
                     BYTES_FMT(identity.business_id), error.message);
-    else if (check_namespace(check, identity.namespace_number) == NULL)
+    else if (identity.namespace_number != 0 && /* 0: the cluster itself */
+             check_namespace(check, identity.namespace_number) == NULL)
         check_found(check, "entity", NULL, "%s %.*s is of namespace %" PRId64 ", which does not exist",
                     kind->name, BYTES_FMT(identity.business_id), identity.namespace_number);
     kind->state_free(state);

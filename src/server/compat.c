@@ -90,8 +90,8 @@ int compat_main(int argc, char **argv)
     else if (argc == 1 && strcmp(format, "--markdown") == 0)
         print_markdown();
     else if (argc == 1 && (strcmp(format, "--help") == 0 || strcmp(format, "-h") == 0))
-        printf("perdure compat [--text | --markdown | --output json]\n\nPrints every RPC of WorkflowService "
-               "and OperatorService, "
+        printf("perdure compat [--text | --markdown | --output json]\n\nPrints every RPC of WorkflowService, "
+               "OperatorService and this server's own ToolService, "
                "and how far this server serves it.\n");
     else {
         fprintf(stderr, "perdure: compat takes --text, --markdown or --output json\n");

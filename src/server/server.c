@@ -125,7 +125,8 @@ static void lane_start_drain(struct message *message)
 static enum status start_lane(struct server *server, uint32_t index, struct error *error)
 {
     static const char *const services[] = { "", "temporal.api.workflowservice.v1.WorkflowService",
-                                            "temporal.api.operatorservice.v1.OperatorService" };
+                                            "temporal.api.operatorservice.v1.OperatorService",
+                                            "perdure.api.v1.ToolService" };
     struct server_lane      *self = &server->lanes[index];
     self->server = server;
     self->lane = runtime_lane(server->runtime, index);
@@ -296,7 +297,8 @@ static void cancel_outbound(void *context, struct lane *lane, struct outbound *o
 
 static enum status start_runtime(struct server *server, const struct options *options, struct error *error)
 {
-    static const struct entity_kind *const kinds[] = { &workflow_kind, &namespaces_kind, &task_queue_kind };
+    static const struct entity_kind *const kinds[] = { &workflow_kind, &namespaces_kind, &task_queue_kind,
+                                                       &tools_kind };
     bool                                   in_memory = strncmp(options->store_url, "memory:", 7) == 0;
     struct runtime_options                 runtime_options = {
                         .store = server->store,

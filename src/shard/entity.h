@@ -28,6 +28,7 @@ enum entity_kind_id {
         4, /* the runtime's: that a run's history begins with events of another run's branch, see deletion.c */
     ENTITY_DELETION = 5,   /* the runtime's: runs that are gone, whose history is not yet */
     ENTITY_TASK_QUEUE = 6, /* settings of a task queue, one per namespace and name */
+    ENTITY_TOOLS = 7,      /* toolsets that were declared through the API; one for the cluster */
     ENTITY_TEST = 100,
 };
 

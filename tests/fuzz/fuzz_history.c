@@ -146,6 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     else
         check_entity(choice < 24   ? &namespaces_kind
                      : choice < 32 ? &task_queue_kind
+                     : choice < 40 ? &tools_kind
                                    : &workflow_kind,
                      &input);
     return 0;

@@ -134,10 +134,11 @@ static void plan_crash(struct sim *sim)
 
 const struct entity_kind **sim_kinds(size_t *ret_count)
 {
-    static const struct entity_kind *kinds[3];
+    static const struct entity_kind *kinds[4];
     kinds[0] = &workflow_kind;
     kinds[1] = &namespaces_kind;
     kinds[2] = &task_queue_kind;
+    kinds[3] = &tools_kind;
     *ret_count = ARRAY_COUNT(kinds);
     return kinds;
 }
