@@ -22,7 +22,8 @@ struct outbound {
     struct bytes                  url;
     const struct outbound_header *headers;
     size_t                        header_count;
-    struct bytes                  body; /* it is always a POST */
+    struct bytes                  body;   /* of a POST */
+    bool                          is_get; /* without a body */
     int64_t                       timeout_ns;
     void (*done)(struct outbound *outbound);
     /* answer */

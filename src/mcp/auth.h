@@ -28,15 +28,22 @@ struct auth_rules {
     enum auth_mode     mode;
     const char        *tokens_file;              /* AUTH_TOKENS */
     const char        *issuer, *audience, *jwks; /* AUTH_JWT; jwks is a file's path or an http(s) URL */
-    const char *const *origins;                  /* "https://host", "http://localhost:*" */
+    const char        *caller_claim;             /* NULL: "sub" */
+    const char        *scope_claim;              /* NULL: "scope", and "scp" when that is missing */
+    const char *const *authorization_servers;    /* of the metadata; none: the issuer */
+    size_t             authorization_server_count;
+    const char *const *origins; /* "https://host", "http://localhost:*" */
     size_t             origin_count;
-    const char *
-        resource; /* our own URL as clients know it, "https://tools.example/mcp"; NULL: from the Host header */
-    uint32_t rate;           /* requests per second and caller; 0: 50 */
-    uint32_t burst;          /* 0: twice the rate */
-    uint32_t tasks_open_max; /* per caller; 0: 1000 */
-    int64_t  leeway_ns;      /* of exp and nbf; 0: 60 s */
-    bool     loopback;       /* the listener's: mode none is refused without it, Host checked with it */
+    const char *const *
+        hosts; /* names allowed in Host besides those of the loopback; "*": any. None: any, unless `loopback` */
+    size_t      host_count;
+    const char *resource;        /* the URL of /mcp as clients know it; NULL: from the Host header */
+    uint32_t    rate;            /* requests per second and caller; 0: no bound */
+    uint32_t    burst;           /* 0: twice the rate */
+    uint32_t    tasks_open_max;  /* per caller; 0: no bound */
+    int64_t     leeway_ns;       /* of exp and nbf; 0: 60 s */
+    int64_t     jwks_refresh_ns; /* 0: 10 min */
+    bool        loopback;        /* the listener's: mode none is refused without it, Host checked with it */
 };
 
 /* Who calls. A copy may be kept. */
@@ -51,15 +58,15 @@ bool caller_has_scope(const struct caller *caller, const char *scope);
 struct auth;
 /* Everything is copied. INVALID_ARGUMENT, with words for the operator: mode none without loopback, a file that cannot be read or has a
  * wrong line (which is named), an origin that is none. */
-enum status auth_new(const struct auth_rules *options, struct loop *loop, struct auth **ret_auth,
+enum status auth_new(const struct auth_rules *rules, struct loop *loop, struct auth **ret_auth,
                      struct error *error) MUST_USE;
-/* Checks that wait are dropped: their exchanges are closed by whoever owns them. NULL is fine. */
+/* Nothing may wait any more: exchanges are closed first (web_stop). NULL is fine. */
 void auth_free(struct auth *auth);
 
 /* Checks Host, Origin, the bearer token and the caller's rate. When all is well `allowed` is called, at once or later, on the same
  * thread; `caller` lives during the call. Otherwise the exchange is answered here (400, 401, 403, 429, 503) and `allowed` is not
  * called. Until then the exchange is auth's (it uses on_close and user).
- * `scope` (may be NULL) is what the caller must have: 401 and 403 name it. */
+ * `scope` (may be NULL; lives until then) is what the caller must have: 401 and 403 name it. */
 void auth_check(struct auth *auth, struct http_exchange *exchange, const char *scope,
                 void (*allowed)(void *context, struct http_exchange *exchange, const struct caller *caller),
                 void *context);
@@ -73,8 +80,7 @@ size_t auth_cors_headers(struct auth *auth, const struct http_exchange *exchange
                          struct http_header ret_headers[AUTH_CORS_HEADERS]);
 /* Answers OPTIONS, the question browsers ask first. */
 void auth_answer_preflight(struct auth *auth, struct http_exchange *exchange);
-/* GET /.well-known/oauth-protected-resource and what is below it (RFC 9728); 404 unless the mode is jwt. `scopes` are all that tools ask
- * for. */
+/* GET /.well-known/oauth-protected-resource and what is below it (RFC 9728); 404 unless the mode is jwt. `scopes` are all that tools ask for. */
 void auth_answer_metadata(struct auth *auth, struct http_exchange *exchange, const char *const *scopes,
                           size_t scope_count);
 

@@ -284,10 +284,14 @@ static void transfer_begin(struct outbound_client *client, struct transfer *tran
     curl.easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl.easy_setopt(easy, CURLOPT_USERAGENT, USER_AGENT);
-    curl.easy_setopt(easy, CURLOPT_POST, 1L);
-    curl.easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)outbound->body.size);
-    curl.easy_setopt(easy, CURLOPT_POSTFIELDS,
-                     outbound->body.size == 0 ? "" : (const char *)outbound->body.base);
+    if (outbound->is_get) {
+        curl.easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+    } else {
+        curl.easy_setopt(easy, CURLOPT_POST, 1L);
+        curl.easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)outbound->body.size);
+        curl.easy_setopt(easy, CURLOPT_POSTFIELDS,
+                         outbound->body.size == 0 ? "" : (const char *)outbound->body.base);
+    }
     curl.easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
     curl.easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(outbound->timeout_ns / NS_PER_MS));
     curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);

@@ -39,6 +39,7 @@ struct http_server;
 struct http_exchange {
     /* The request. Its slices live until the answer begins (http_answer, http_stream_begin) or on_close has returned. */
     struct http_server *server;
+    struct bytes        host; /* of an absolute target, else of the header; with its port; may be empty */
     enum http_method    method;
     struct bytes        path,
         query; /* as sent, still percent-encoded; the path begins with '/'; the query without '?' */
@@ -56,6 +57,7 @@ struct http_route {
     bool        below;         /* the longest match of all routes counts */
     unsigned    methods;       /* of http_method; others get 405. HTTP_GET brings HEAD along */
     size_t      body_size_max; /* more gets 413 before it is read */
+    bool checks_host; /* the handler looks at Host itself; otherwise only names of the loopback pass there */
     void (*handle)(void *context, struct http_exchange *exchange);
     /* The server is about to stop: streams are to be given a last word and ended, pending answers given soon. May be NULL. */
     void (*drain)(void *context);
@@ -131,4 +133,6 @@ void http_stream_write(struct http_exchange *exchange, struct bytes piece);
 size_t http_stream_pending(const struct http_exchange *exchange);
 void   http_stream_end(struct http_exchange *exchange);
 bool   http_header_value_is_safe(struct bytes value);
+/* Whether a Host header names this machine to itself, with or without a port. */
+bool http_host_is_loopback(struct bytes host);
 #endif

@@ -82,7 +82,7 @@ void http_request_release(struct http_connection *connection)
     connection->headers = NULL;
     exchange->headers = NULL;
     exchange->header_count = 0;
-    exchange->path = exchange->query = exchange->body = BYTES_EMPTY;
+    exchange->host = exchange->path = exchange->query = exchange->body = BYTES_EMPTY;
 }
 
 /* --- the end --- */
@@ -195,10 +195,10 @@ static bool may_ask(const struct http_server *server, const struct http1_head *h
         struct bytes host = head->headers[i].value;
         if (head->headers[i].name.size == 4 &&
             strncasecmp((const char *)head->headers[i].name.base, "host", 4) == 0 && host.size != 0 &&
-            !host_and_port_is_loopback(host))
+            !http_host_is_loopback(host))
             return false;
     }
-    return head->host.size == 0 || host_and_port_is_loopback(head->host);
+    return head->host.size == 0 || http_host_is_loopback(head->host);
 }
 
 static void print_allowed(unsigned methods, char *text, size_t size)
@@ -218,7 +218,7 @@ static bool check_request(struct http_connection *connection, const struct http1
     struct http_server *server = connection->server;
     char                allowed[64];
     connection->route = find_route(server, head->path);
-    if (!may_ask(server, head)) {
+    if (!may_ask(server, head) && (connection->route == NULL || !connection->route->checks_host)) {
         http_refuse(connection, 403, "this port answers to names of the loopback only", NULL);
     } else if (connection->route == NULL) {
         http_refuse(connection, 404, "there is nothing here; see /", NULL);
@@ -250,6 +250,7 @@ static void keep_head(struct http_connection *connection, const struct http1_hea
     connection->headers = xcalloc(head->header_count + 1, sizeof *connection->headers);
     memcpy(connection->headers, head->headers, head->header_count * sizeof *head->headers);
     exchange->method = head->method;
+    exchange->host = head->host;
     exchange->path = head->path;
     exchange->query = head->query;
     exchange->headers = connection->headers;

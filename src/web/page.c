@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <strings.h>
 
+#include "web/http.h"
 #include "web/web_internal.h"
 
 const char *const page_style =
@@ -69,7 +70,7 @@ bool host_is_loopback(const char *host)
     return inet_pton(AF_INET6, text, &six) == 1 && memcmp(&six, &in6addr_loopback, sizeof six) == 0;
 }
 
-bool host_and_port_is_loopback(struct bytes host)
+bool http_host_is_loopback(struct bytes host)
 {
     char   name[256];
     size_t size = host.size;

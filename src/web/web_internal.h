@@ -8,6 +8,4 @@ extern const char *const page_style;
 void page_print_landing(struct buffer *buffer, const char *version, const char *grpc_address);
 /* Whether a Host header's value without its port names this machine to itself. */
 bool host_is_loopback(const char *host);
-/* The same of a whole Host header. */
-bool host_and_port_is_loopback(struct bytes host);
 #endif
