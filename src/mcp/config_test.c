@@ -271,3 +271,25 @@ TEST(durations_are_numbers_with_units)
     CHECK(!config_duration("", &ns) && !config_duration("5", &ns) && !config_duration("-5s", &ns));
     CHECK(!config_duration("1y", &ns) && !config_duration("999999999999d", &ns));
 }
+
+/* What the parser takes an editor must not mark as wrong. */
+TEST(the_published_schema_says_what_the_parser_does)
+{
+    CLEANUP(buffer_release) struct buffer text = { 0 }, words = { 0 }, reference = { 0 };
+    JSON_CLEANUP json_t                  *published = config_json_schema(), *document = NULL;
+    struct schema                        *schema = NULL;
+    struct error                          error = { 0 };
+    CHECK_EQ(schema_compile(published, NULL, &schema, NULL, &error), ST_OK);
+    CHECK_EQ(json_read(file_text(FIXTURE, &text), CONFIG_SIZE_MAX, JSON_WITH_COMMENTS, &document, NULL,
+                       &error),
+             ST_OK);
+    if (schema_check(schema, document, &words) != ST_OK)
+        print_message("%.*s\n", BYTES_FMT(buffer_bytes(&words)));
+    CHECK_INT(words.size, 0);
+    CHECK_EQ(json_object_set_new(document, "listne", json_true()), 0);
+    CHECK_EQ(schema_check(schema, document, &words), ST_INVALID_ARGUMENT);
+    schema_free(schema);
+    config_print_reference(&reference);
+    buffer_append_byte(&reference, 0);
+    CHECK(strstr((const char *)reference.base, "| `sync_wait` | duration | `25s` |") != NULL);
+}

@@ -6,6 +6,7 @@
 
 #include "base/mutant.h"
 #include "cli/cli.h"
+#include "mcp/config.h"
 #include "server/compat.h"
 #include "server/server.h"
 #include "server/store_command.h"
@@ -15,7 +16,7 @@ static void print_usage(void)
     printf("perdure %s: durable execution in one binary\n\n"
            "  perdure server                            runs the server\n"
            "  perdure compat                            the table of RPCs and how far each is served\n"
-           "  perdure reference NAME                    cli, configuration or limits, as Markdown\n"
+           "  perdure reference NAME                    cli, configuration, limits, mcp or mcp-schema\n"
            "  perdure version                           prints the version\n",
            PERDURE_VERSION);
     store_command_print_summary();
@@ -85,6 +86,20 @@ static void print_commands(void)
     cli_print_reference();
 }
 
+static void print_mcp_reference(void)
+{
+    CLEANUP(buffer_release) struct buffer text = { 0 };
+    config_print_reference(&text);
+    fwrite(text.base, 1, text.size, stdout);
+}
+
+static void print_mcp_schema(void)
+{
+    JSON_CLEANUP json_t *schema = config_json_schema();
+    if (json_dumpf(schema, stdout, JSON_INDENT(2)) == 0)
+        putchar('\n');
+}
+
 static int run_reference(int argc, char **argv)
 {
     if (argc == 1 && strcmp(argv[0], "cli") == 0)
@@ -93,8 +108,12 @@ static int run_reference(int argc, char **argv)
         options_print_reference();
     else if (argc == 1 && strcmp(argv[0], "limits") == 0)
         options_print_limits();
+    else if (argc == 1 && strcmp(argv[0], "mcp") == 0)
+        print_mcp_reference();
+    else if (argc == 1 && strcmp(argv[0], "mcp-schema") == 0)
+        print_mcp_schema();
     else {
-        fprintf(stderr, "perdure: reference of what? cli, configuration or limits\n");
+        fprintf(stderr, "perdure: reference of what? cli, configuration, limits, mcp or mcp-schema\n");
         return 2;
     }
     return 0;
