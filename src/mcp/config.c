@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "base/hash.h"
-#include "io/listener.h"
 #include "mcp/config_internal.h"
 
 static_assert(sizeof(enum tool_kind) == sizeof(int), "a choice is stored as an int");
@@ -492,12 +491,8 @@ static void read_document(struct reader *reader, const json_t *document, struct 
     struct catalog *catalog = reader->catalog;
     const char     *name;
     json_t         *member, *toolset;
-    char            host[256];
-    uint16_t        port;
     if (!config_read_fields(reader, document, &table_document, catalog))
         return;
-    if (catalog->listen != NULL && !address_parse(catalog->listen, host, sizeof host, &port))
-        config_error(reader, "listen", "must be an address, as \"127.0.0.1:7280\"");
     for (size_t i = 0; i < catalog->origin_count; i++)
         if (strncmp(catalog->origins[i], "http://", 7) != 0 &&
             strncmp(catalog->origins[i], "https://", 8) != 0)

@@ -100,10 +100,7 @@ struct tool {
     int64_t        sync_wait_ns, task_after_ns, max_stream_ns, hold_ns;
     uint32_t       legs; /* how often a client without tasks is asked to come again; 0: hand-off at once */
     enum disconnect_policy on_disconnect;
-    bool                   hand_off;     /* whether task_result and its like are offered for it */
-    const struct template *running_text; /* what a hand-off says besides; NULL: nothing */
-    const struct template
-        *resource; /* of a query: the path under which its answer is a resource too; NULL: none */
+    bool                   hand_off; /* whether task_result and its like are offered for it */
     const struct approval *approval; /* NULL: none */
     enum result_form       result;
 };
@@ -159,17 +156,17 @@ struct auth_options {
     size_t             scope_count;
 };
 struct catalog {
-    uint32_t    references; /* atomic; by catalog_ref and catalog_unref only */
-    uint64_t    version;    /* 1, 2, ... as the watch made them */
-    const char *listen;     /* an address of its own, "host:port"; NULL: only the server's HTTP listener */
+    uint32_t            references; /* atomic; by catalog_ref and catalog_unref only */
+    uint64_t            version;    /* 1, 2, ... as the watch made them */
     struct auth_options auth;
     const char *const  *origins; /* patterns; "http://localhost:*" */
     size_t              origin_count;
     const char *const  *hosts; /* names in Host besides the loopback ones; "*" for any */
     size_t              host_count;
-    uint32_t         open_tasks_per_caller, calls_per_minute, calls_burst; /* calls_per_minute 0: no bound */
-    struct toolset **toolsets; /* in the order of the documents, files first */
-    size_t           toolset_count;
+    uint32_t            open_tasks_per_caller;
+    uint32_t            calls_per_second, calls_burst; /* of one caller; 0: no bound, and twice as many */
+    struct toolset    **toolsets;                      /* in the order of the documents, files first */
+    size_t              toolset_count;
     struct catalog_private *private;
 };
 

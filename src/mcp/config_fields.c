@@ -42,8 +42,8 @@ static const struct config_field auth_fields[] = {
          .help = "The URL under which clients know this server; else from the Host header."),
     TEXT("caller_claim", auth_options, caller_claim, .fallback = "sub",
          .help = "The claim that names the caller."),
-    TEXT("scope_claim", auth_options, scope_claim, .fallback = "scope",
-         .help = "The claim that names the scopes."),
+    TEXT("scope_claim", auth_options, scope_claim,
+         .help = "The claim that names the scopes; else `scope`, or `scp`."),
     TIME("leeway", auth_options, leeway_ns, 0, 3600 * NS_PER_S, .fallback = "30s",
          .help = "By how much clocks may differ."),
     TIME("jwks_refresh", auth_options, jwks_refresh_ns, NS_PER_S, DAYS(30), .fallback = "10m",
@@ -214,9 +214,6 @@ static const struct config_field tool_fields[] = {
          .help = "`{QUERY: VALUE}`: the call is refused unless the query answers so."),
     HAND("approval", FIELD_OBJECT, .table = &table_approval,
          .help = "Turns a state of the workflow into a question."),
-    HAND("resource", FIELD_TEMPLATE,
-         .help = "Of a query: the path under which its answer is a resource too."),
-    HAND("running_text", FIELD_TEMPLATE, .help = "What the model is told besides when the run takes long."),
 };
 TABLE(tool, "A tool", "", &table_waiting);
 
@@ -269,24 +266,26 @@ TABLE(toolset, "A toolset",
 
 static const struct config_field document_fields[] = {
     HAND("$schema", FIELD_TEXT, .help = "For editors."),
-    TEXT("listen", catalog, listen,
-         .help = "An address of its own, `host:port`, besides the server's HTTP listener."),
     HAND("auth", FIELD_OBJECT, .table = &table_auth, .help = "Who may call."),
     TEXTS("origins", catalog, origins,
           .help = "Origins of web pages that may call; `*` for any port. Else only loopback ones."),
     TEXTS("hosts", catalog, hosts, .help = "Names of this server in the Host header besides loopback ones."),
     COUNT("open_tasks_per_caller", catalog, open_tasks_per_caller, 1, 1000000, .fallback = "1000",
           .help = "How many runs of one caller may be open."),
-    COUNT("calls_per_minute", catalog, calls_per_minute, 0, 1000000, .fallback = "0",
+    COUNT("calls_per_second", catalog, calls_per_second, 0, 1000000, .fallback = "0",
           .help = "Of one caller; 0: no bound."),
-    COUNT("calls_burst", catalog, calls_burst, 1, 100000, .fallback = "100",
-          .help = "How many of them at once."),
+    COUNT("calls_burst", catalog, calls_burst, 0, 100000, .fallback = "0",
+          .help = "How many of them at once; 0: twice as many."),
     HAND("defaults", FIELD_OBJECT, .table = &table_defaults,
          .help = "What tools have that say nothing else."),
     HAND("toolsets", FIELD_MAP, .table = &table_toolset, .needed = true,
          .help = "By name: 1 to 64 of `a-z 0-9 _ -`."),
 };
-TABLE(document, "mcp.json", "JSON, with `//` and `/* */` comments.", NULL);
+TABLE(document, "mcp.json",
+      "JSON, with `//` and `/* */` comments. `auth`, `origins`, `hosts` and the numbers here are read when "
+      "the server starts; "
+      "`defaults` and `toolsets`\nwhenever the file changes.",
+      NULL);
 
 const struct config_table *const config_tables[] = {
     &table_document, &table_auth,   &table_toolset,  &table_defaults,          &table_tool,

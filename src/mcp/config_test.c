@@ -53,12 +53,11 @@ static const struct tool *tool_of(const struct catalog *catalog, const char *too
 TEST(a_document_with_one_of_everything_is_read)
 {
     struct catalog *catalog = fixture();
-    CHECK_TEXT(catalog->listen, "127.0.0.1:7280");
     CHECK_INT(catalog->auth.mode, AUTH_JWT);
     CHECK_TEXT(catalog->auth.caller_claim, "sub");
     CHECK_INT(catalog->auth.leeway_ns, 30 * NS_PER_S);
     CHECK_INT(catalog->open_tasks_per_caller, 50);
-    CHECK_INT(catalog->calls_burst, 100);
+    CHECK_INT(catalog->calls_burst, 0);
     CHECK_INT(catalog->toolset_count, 3);
 
     const struct tool *alerts = tool_of(catalog, "weather", "get_alerts");
@@ -165,14 +164,13 @@ TEST(every_mistake_is_named_with_its_place)
         { "[]", "mcp.json:1:1: must be an object" },
         { "{}", "mcp.json:1:1: \"toolsets\" is missing" },
         { "{\"toolsets\":{},\n \"liste\":1}",
-          "mcp.json:2:2: /liste: no such field; there are $schema, listen, auth" },
-        { "{\"toolsets\":{},\"listen\":\"7280\"}", "/listen: must be an address" },
+          "mcp.json:2:2: /liste: no such field; there are $schema, auth" },
         { "{\"toolsets\":{},\"auth\":{\"mode\":\"open\"}}", "/auth/mode: must be one of none|tokens|jwt" },
         { "{\"toolsets\":{},\"auth\":{\"mode\":\"tokens\"}}", "/auth: \"tokens_file\" is missing" },
         { "{\"toolsets\":{},\"auth\":{\"mode\":\"jwt\"}}", "/auth: mode jwt needs" },
         { "{\"toolsets\":{},\"origins\":[\"x\"]}", "/origins: x: must begin with http" },
         { "{\"toolsets\":{},\"hosts\":\"x\"}", "/hosts: must be an array of strings" },
-        { "{\"toolsets\":{},\"calls_burst\":0}", "/calls_burst: must be a whole number from 1 to" },
+        { "{\"toolsets\":{},\"calls_burst\":-1}", "/calls_burst: must be a whole number from 0 to" },
         { "{\"toolsets\":{\"A b\":{}}}", "/toolsets/A b: a toolset's name" },
         { "{\"toolsets\":{\"a\":{\"defaults\":{\"sync_wait\":\"25\"}}}}", "/sync_wait: must be a duration" },
         { "{\"toolsets\":{\"a\":{\"defaults\":{\"sync_wait\":\"51s\"}}}}",
@@ -190,7 +188,6 @@ TEST(every_mistake_is_named_with_its_place)
         { TOOL(START ",\"input\":\"@y\""), "/x/input: @y: no tool of this toolset" },
         { TOOL(START ",\"input\":\"@x\""), "/x/input: @x: no tool of this toolset" },
         { TOOL(START ",\"input\":{\"$ref\":\"nothing.json\"}"), "/x/input: nothing.json: No such file" },
-        { TOOL(START ",\"resource\":\"a\""), "/x/resource: only the answer of a query" },
         { TOOL(START ",\"annotations\":[]"), "/x/annotations: must be an object" },
         { TOOL(START ",\"approval\":{\"when\":{\"query\":\"Q\"},\"message\":\"m\",\"form\":{\"properties\":{"
                      "\"o\":{\"type\":"

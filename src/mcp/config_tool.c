@@ -301,10 +301,15 @@ static const char *version_of(struct reader *reader, const json_t *object, const
 
 static void read_scopes(struct reader *reader, const struct toolset *toolset, struct tool *tool)
 {
-    size_t       count = toolset->scope_count + tool->scope_count;
-    const char **scopes = config_alloc(reader, count, sizeof *scopes);
-    for (size_t i = 0; i < count; i++)
-        scopes[i] = i < toolset->scope_count ? toolset->scopes[i] : tool->scopes[i - toolset->scope_count];
+    const struct auth_options *auth = &reader->catalog->auth;
+    size_t                     count = auth->scope_count + toolset->scope_count + tool->scope_count, at = 0;
+    const char               **scopes = config_alloc(reader, count, sizeof *scopes);
+    for (size_t i = 0; i < auth->scope_count; i++)
+        scopes[at++] = auth->scopes[i];
+    for (size_t i = 0; i < toolset->scope_count; i++)
+        scopes[at++] = toolset->scopes[i];
+    for (size_t i = 0; i < tool->scope_count; i++)
+        scopes[at++] = tool->scopes[i];
     tool->scopes = scopes;
     tool->scope_count = count;
 }
@@ -327,10 +332,6 @@ static void read_tool(struct reader *reader, const json_t *tools, const json_t *
                       json_is_true(json_object_get(tool->annotations, "readOnlyHint"));
     read_require_query(reader, object, tool);
     read_approval(reader, object, tool);
-    tool->resource = config_template(reader, object, "resource", TEMPLATE_ID, tool->input_schema);
-    if (tool->resource != NULL && tool->kind != TOOL_QUERY)
-        config_error(reader, "resource", "only the answer of a query is a resource");
-    tool->running_text = config_template(reader, object, "running_text", TEMPLATE_TEXT, tool->input_schema);
     tool->version = version_of(reader, object, tool);
     lint(reader, tool);
 }

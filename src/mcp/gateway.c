@@ -91,7 +91,6 @@ static void drain(void *context)
 enum status gateway_serve(struct gateway *gateway, struct http_server *http, struct error *error)
 {
     const struct auth_options *declared = &gateway->catalog->auth;
-    uint32_t                   rate = gateway->catalog->calls_per_minute / 60;
     struct auth_rules          rules = { .mode = declared->mode,
                                          .tokens_file = declared->tokens_file,
                                          .issuer = declared->issuer,
@@ -100,7 +99,7 @@ enum status gateway_serve(struct gateway *gateway, struct http_server *http, str
                                          .origins = gateway->catalog->origins,
                                          .origin_count = gateway->catalog->origin_count,
                                          .resource = declared->resource,
-                                         .rate = MAX(rate, gateway->catalog->calls_per_minute != 0 ? 1U : 0U),
+                                         .rate = gateway->catalog->calls_per_second,
                                          .burst = gateway->catalog->calls_burst,
                                          .tasks_open_max = gateway->catalog->open_tasks_per_caller,
                                          .leeway_ns = declared->leeway_ns,
