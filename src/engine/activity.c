@@ -113,6 +113,18 @@ enum status activity_schedule(struct draft                                      
     return ST_OK;
 }
 
+static void offer(struct draft *draft, const struct activity *activity, bool returned)
+{
+    int64_t             scheduled_event_id = activity->scheduled_event_id;
+    struct store_ready *row = draft_ready(draft, STORE_TASK_ACTIVITY, activity->queue);
+    row->scheduled_event_id = scheduled_event_id;
+    row->stamp = activity->stamp + (returned ? 1 : 0);
+    draft_row_priority(row, draft->state->priority, activity->priority, draft->arena);
+    DRAFT_CHANGE(draft, CHANGE_ACTIVITY_READY, activity_ready, state_ActivityReady,
+                 .scheduled_event_id = scheduled_event_id, .sequence = row->sequence, .stamp = row->stamp,
+                 .returned = returned);
+}
+
 void activity_ready(struct draft *draft, int64_t scheduled_event_id, bool returned)
 {
     const struct activity *activity = execution_activity(draft->state, scheduled_event_id);
@@ -124,13 +136,14 @@ void activity_ready(struct draft *draft, int64_t scheduled_event_id, bool return
                          .returned = true);
         return; /* the end of the pause makes the row */
     }
-    struct store_ready *row = draft_ready(draft, STORE_TASK_ACTIVITY, activity->queue);
-    row->scheduled_event_id = scheduled_event_id;
-    row->stamp = activity->stamp + (returned ? 1 : 0);
-    draft_row_priority(row, draft->state->priority, activity->priority, draft->arena);
-    DRAFT_CHANGE(draft, CHANGE_ACTIVITY_READY, activity_ready, state_ActivityReady,
-                 .scheduled_event_id = scheduled_event_id, .sequence = row->sequence, .stamp = row->stamp,
-                 .returned = returned);
+    offer(draft, activity, returned);
+}
+
+void activity_offer_again(struct draft *draft, const struct activity *activity)
+{
+    assert(activity->sequence != 0);
+    draft_unready(draft, activity->sequence);
+    offer(draft, activity, false);
 }
 
 /* --- start --- */

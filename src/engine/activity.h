@@ -21,6 +21,8 @@ enum status activity_timeouts_complete(const struct execution *state, struct byt
                                        struct activity_timeouts *timeouts, struct error *error) MUST_USE;
 /* Makes a row for matching: the activity waits for a poller from now on, unless it is held back by a pause. */
 void activity_ready(struct draft *draft, int64_t scheduled_event_id, bool returned);
+/* One that waits for a poller does so anew: what its row says of its priority has changed. */
+void activity_offer_again(struct draft *draft, const struct activity *activity);
 /* Starts it; the answer is complete but for input and header, which come with the Scheduled event's attributes. */
 struct workflowservice_PollActivityTaskQueueResponse *activity_start(
     struct draft *draft, int64_t scheduled_event_id, struct bytes identity, struct bytes request_id,

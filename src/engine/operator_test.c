@@ -235,6 +235,36 @@ TEST(options_of_a_paused_activity_do_not_hand_it_out)
     world_free(w);
 }
 
+/* Found by power cuts: the row kept the run's old priority, and `store verify` took it for damage. */
+TEST(an_activity_that_waits_does_so_by_its_runs_new_priority)
+{
+    struct world                *w = with_activity(1);
+    const struct common_Priority priority = { .priority_key = 1, .fairness_key = BYTES("tenant") };
+    struct bytes                 path = BYTES("priority");
+    struct google_FieldMask      mask = { .paths = &path, .paths_count = 1 };
+    struct store_ready           before = *world_find_ready(w, STORE_TASK_ACTIVITY);
+    struct workflow_WorkflowExecutionOptions options = { .priority = pb_encode_arena(&pb_common_Priority,
+                                                                                     &priority, &w->arena) };
+    struct workflow_request                 *request = world_request(w, WORKFLOW_UPDATE_OPTIONS);
+    struct workflowservice_UpdateWorkflowExecutionOptionsRequest *input =
+        ARENA_NEW(&w->arena, struct workflowservice_UpdateWorkflowExecutionOptionsRequest);
+    input->workflow_execution_options = &options;
+    input->update_mask = &mask;
+    request->input = input;
+    CHECK_INT(world_run_step(w, world_current(w)), ST_OK);
+    const struct store_ready *after = world_find_ready(w, STORE_TASK_ACTIVITY);
+    CHECK(after->sequence > before.sequence);
+    CHECK_INT(before.priority, 3);
+    CHECK_INT(after->priority, 1);
+    CHECK(bytes_equal_text(after->fairness_key, "tenant"));
+    CHECK_INT(after->stamp, before.stamp);
+    struct activity_ref ref = world_poll_activity(w);
+    CHECK_INT(ref.task.attempt, 1);
+    CHECK_PTR(world_find_ready(w, STORE_TASK_ACTIVITY), NULL);
+    CHECK_INT(world_activity_complete(w, ref), ST_OK);
+    world_free(w);
+}
+
 TEST(a_bad_option_changes_none_of_many)
 {
     struct world                   *w = with_activity(1);

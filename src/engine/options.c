@@ -1,6 +1,7 @@
 /* options.c: changing options by field masks. */
 #include "engine/options.h"
 
+#include "engine/activity.h"
 #include "engine/failure.h"
 #include "engine/workflow_task.h"
 
@@ -100,12 +101,17 @@ static struct bytes override_bytes(const struct workflow_VersioningOverride *ove
     return override == NULL ? BYTES_EMPTY : pb_encode_arena(&pb_workflow_VersioningOverride, override, arena);
 }
 
-/* A task that waits does so by its run's priority. */
+/* Tasks that wait do so by their run's priority; an activity's own goes before it, but need not say everything. */
 static void redispatch(struct draft *draft)
 {
     const struct execution *state = draft->state;
     if (state->task.is_pending && state->task.started_time == 0 && state->task.sequence != 0)
         task_offer_again(draft);
+    for (uint32_t i = 0; i < state->activity_count; i++) {
+        const struct activity *activity = state->activities[i].record;
+        if (activity->sequence != 0)
+            activity_offer_again(draft, activity);
+    }
 }
 
 enum status options_change(struct draft *draft, const struct workflow_WorkflowExecutionOptions *given,
