@@ -8,6 +8,7 @@
 #include "mcp/run_internal.h"
 
 struct run_action {
+    struct list          all; /* in runs->actions */
     struct runs         *runs;
     struct run_ref       ref;
     const struct tool   *tool;
@@ -23,6 +24,7 @@ struct run_action {
 
 static void action_free(struct run_action *self)
 {
+    list_remove(&self->all);
     backend_cancel(self->call);
     look_cancel(self->look);
     run_ref_release(&self->ref);
@@ -44,11 +46,18 @@ static struct run_action *action_new(struct runs *runs, const struct run_ref *re
 {
     struct run_action *self = xcalloc(1, sizeof *self);
     self->runs = runs;
+    list_append(&runs->actions, &self->all);
     self->acted = acted;
     self->context = context;
     (void)run_ref_copy(ref, &self->ref);
     arena_init(&self->arena, SIZE_MAX);
     return self;
+}
+
+void actions_forget(struct runs *runs)
+{
+    while (!list_empty(&runs->actions))
+        action_free(LIST_ENTRY(runs->actions.next, struct run_action, all));
 }
 
 void run_action_cancel(struct run_action *action)

@@ -32,7 +32,7 @@
 
 struct runs;
 struct runs *runs_new(struct backend *backend);
-/* Nothing may be under way but what its owners cancelled. NULL is fine. */
+/* No invocation, look or watch may be under way; actions are forgotten. NULL is fine. */
 void runs_free(struct runs *runs);
 
 /* What a call is waited for by; all that a task id has to name besides tool and caller. Strings are the struct's owner's. */

@@ -11,6 +11,7 @@ struct runs {
     struct backend *backend;
     struct table    watches; /* by ref */
     size_t          watch_count, watcher_count;
+    struct list     actions; /* under way, also those that nobody listens to */
     /* The newest answer of an approval's query for a run, so that it is asked once per workflow task. A ring: an old one is asked again. */
     struct approval_memo {
         uint64_t key; /* of run and query; 0: none */
@@ -48,6 +49,8 @@ struct bytes close_successor(const struct history_HistoryEvent *event);
 struct history_HistoryEvent *page_event(
     const struct workflowservice_GetWorkflowExecutionHistoryResponse *page, size_t index,
     struct arena *arena);
+
+void actions_forget(struct runs *runs);
 
 char *text_copy(struct bytes text); /* NUL-terminated; the caller frees */
 #endif

@@ -43,6 +43,7 @@ struct runs *runs_new(struct backend *backend)
 {
     struct runs *runs = xcalloc(1, sizeof *runs);
     runs->backend = backend;
+    list_init(&runs->actions);
     table_init(&runs->watches);
     return runs;
 }
@@ -52,6 +53,7 @@ void runs_free(struct runs *runs)
     if (runs == NULL)
         return;
     assert(runs->watch_count == 0);
+    actions_forget(runs);
     table_release(&runs->watches);
     free(runs);
 }
