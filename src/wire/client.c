@@ -20,6 +20,7 @@ struct client_connection {
     struct http2        http2;
     struct wire_client *client;
     struct list         link, calls;
+    uint32_t            broken; /* the HTTP/2 error for which we leave; 0: none */
 };
 struct wire_client {
     struct loop               *loop;
@@ -115,6 +116,8 @@ static void conclude(struct wire_client_call *call, uint32_t reset_code)
         if (reset_code != NGHTTP2_NO_ERROR)
             (void)error_set(&call->error, status_of_reset(reset_code), "the server reset the stream: %s",
                             nghttp2_http2_strerror(reset_code));
+        else if (call->http_status == 0)
+            (void)error_set(&call->error, ST_INTERNAL, "the server ended the call without an answer");
         else if (call->http_status != 200)
             (void)error_set(&call->error, status_of_http(call->http_status),
                             "the server answered with HTTP status %d", call->http_status);
@@ -142,8 +145,10 @@ static void conclude(struct wire_client_call *call, uint32_t reset_code)
 static void read_status(struct wire_client_call *call, struct bytes value)
 {
     unsigned code = 0;
-    for (size_t i = 0; i < value.size && code < 100; i++)
-        code = code * 10 + (unsigned)(value.base[i] - '0');
+    for (size_t i = 0; i < value.size && code <= ST_UNAUTHENTICATED; i++) {
+        bool digit = value.base[i] >= '0' && value.base[i] <= '9';
+        code = digit ? code * 10 + (unsigned)(value.base[i] - '0') : ST_UNAUTHENTICATED + 1;
+    }
     call->error.code = code <= ST_UNAUTHENTICATED ? (enum status)code : ST_UNKNOWN;
     call->status_known = value.size > 0;
 }
@@ -226,6 +231,15 @@ static int on_frame(nghttp2_session *session UNUSED, const nghttp2_frame *frame,
     return 0;
 }
 
+/* We say goodbye only to a server that does not keep to the protocol. */
+static int on_sent(nghttp2_session *session UNUSED, const nghttp2_frame *frame, void *context)
+{
+    struct client_connection *connection = context;
+    if (frame->hd.type == NGHTTP2_GOAWAY)
+        connection->broken = frame->goaway.error_code;
+    return 0;
+}
+
 /* A request that never made it out of the queue: its HEADERS could not be sent (after GOAWAY). */
 static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int code UNUSED,
                        void *context UNUSED)
@@ -263,6 +277,7 @@ static nghttp2_session_callbacks *callbacks_new(void)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_sent);
     nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_not_sent);
     return callbacks;
 }
@@ -273,14 +288,19 @@ static void over(struct http2 *http2)
 {
     struct client_connection *connection = CONTAINER_OF(http2, struct client_connection, http2);
     struct wire_client       *client = connection->client;
+    const char               *reason = "the server closed it";
+    if (http2->transport.reason != 0)
+        reason = strerror(http2->transport.reason);
+    else if (connection->broken != NGHTTP2_NO_ERROR)
+        reason = nghttp2_http2_strerror(connection->broken);
     retire(connection);
     while (!list_empty(&connection->calls)) {
         struct wire_client_call *call = LIST_ENTRY(connection->calls.next, struct wire_client_call, link);
         nghttp2_session_set_stream_user_data(http2->session, call->stream_id, NULL);
-        int reason = http2->transport.reason;
-        (void)error_set(&call->error, ST_UNAVAILABLE, "%s %s:%u: %s",
+        (void)error_set(&call->error, ST_UNAVAILABLE, "%s %s:%u: %s%s",
                         http2->last_read_ns == 0 ? "cannot reach" : "lost the connection to", client->host,
-                        client->port, reason == 0 ? "the server closed it" : strerror(reason));
+                        client->port,
+                        connection->broken == NGHTTP2_NO_ERROR ? "" : "what answers breaks HTTP/2: ", reason);
         finish(call, ST_UNAVAILABLE, BYTES_EMPTY);
     }
 }

@@ -399,10 +399,10 @@ async def test_heartbeat_timeout(env):
 
 
 async def test_heartbeats_keep_an_activity_alive(env):
-    hand = await begin(env, heartbeat_timeout=1, retry_policy=retry_policy(maximum_attempts=1))
+    hand = await begin(env, heartbeat_timeout=3, retry_policy=retry_policy(maximum_attempts=1))
     task = await hand.poll_activity()
     begun = time.monotonic()
-    while time.monotonic() - begun < 2.5:
+    while time.monotonic() - begun < 7:
         await hand.heartbeat(task, "alive")
         await asyncio.sleep(0.2)  # the pace of the heartbeats is the subject here
     await hand.complete_activity(task, "done")
@@ -797,7 +797,7 @@ async def test_an_activity_id_may_be_used_again(env):
 async def test_twenty_activities_come_once_each(env):
     hand = Hand(env)
     await hand.start()
-    await hand.step(*[hand.activity(f"a{number}") for number in range(20)])
+    await hand.step(*[hand.activity(f"a{number}", start_to_close_timeout=60) for number in range(20)])
     tasks = [await hand.poll_activity() for _ in range(20)]
     assert len({task.activity_id for task in tasks}) == 20
     for task in tasks:

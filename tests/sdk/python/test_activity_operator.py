@@ -314,11 +314,11 @@ async def test_a_parked_activity_does_not_time_out(env):
 
 @pytest.mark.ours("a paused attempt never times out there")
 async def test_a_paused_attempt_that_times_out_is_parked(env):
-    hand = await begin(env, start_to_close_timeout=1, retry_policy=retry_policy(initial_interval=0.1))
+    hand = await begin(env, start_to_close_timeout=3, retry_policy=retry_policy(initial_interval=0.1))
     task = await hand.poll_activity()
     await pause(hand)
     await hand.signal("s")
-    await hand.step(start_timer("t", 1.5))
+    await hand.step(start_timer("t", 3.5))
     await hand.history_with("TimerFired")
     expect(await pending(hand), state="PAUSED", attempt=2, last_failure=PRESENT)
     with rejects(Code.NOT_FOUND):

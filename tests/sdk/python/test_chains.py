@@ -233,7 +233,7 @@ async def test_a_run_timeout_is_retried(env):
     hand = Hand(env)
     first = (
         await hand.start(
-            workflow_run_timeout=1, retry_policy=retry_policy(initial_interval=0.1, maximum_attempts=2)
+            workflow_run_timeout=4, retry_policy=retry_policy(initial_interval=0.1, maximum_attempts=2)
         )
     ).run_id
     old = await hand.history_with("TimedOut")
