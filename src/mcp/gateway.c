@@ -30,6 +30,7 @@ enum status gateway_new(const struct gateway_options *options, struct gateway **
         gateway_free(gateway);
         return status;
     }
+    gateway->registry = registry_new(&gateway->backend, gateway->watch);
     *ret_gateway = gateway;
     return ST_OK;
 }
@@ -40,6 +41,7 @@ void gateway_free(struct gateway *gateway)
         return;
     assert(list_empty(&gateway->requests)); /* their exchanges were closed first */
     auth_free(gateway->auth);
+    registry_free(gateway->registry);
     config_watch_free(gateway->watch);
     runs_free(gateway->runs);
     catalog_unref(gateway->catalog);
@@ -49,6 +51,11 @@ void gateway_free(struct gateway *gateway)
 void gateway_reload(struct gateway *gateway)
 {
     config_watch_reload(gateway->watch);
+}
+
+void gateway_registry_changed(struct gateway *gateway)
+{
+    registry_changed(gateway->registry);
 }
 
 /* --- routes --- */

@@ -33,6 +33,8 @@ enum status gateway_new(const struct gateway_options *options, struct gateway **
 enum status gateway_serve(struct gateway *gateway, struct http_server *http, struct error *error) MUST_USE;
 /* Looks at the configuration now. */
 void gateway_reload(struct gateway *gateway);
+/* A toolset was applied or deleted through the API. */
+void gateway_registry_changed(struct gateway *gateway);
 /* Requests that are under way are forgotten; whoever closes their exchanges does it before. NULL is fine. */
 void gateway_free(struct gateway *gateway);
 #endif

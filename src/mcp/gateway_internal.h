@@ -3,6 +3,7 @@
 #define MCP_GATEWAY_INTERNAL_H
 #include "mcp/auth.h"
 #include "mcp/gateway.h"
+#include "mcp/registry.h"
 #include "mcp/run.h"
 
 enum rpc_code {
@@ -49,6 +50,7 @@ struct gateway {
     struct backend       backend;
     struct runs         *runs;
     struct config_watch *watch;
+    struct registry     *registry; /* what was declared through the API, for the watch */
     struct catalog      *catalog; /* with a reference */
     struct auth         *auth;    /* of the catalog's options, made with the first server */
     struct list          requests, listeners;
