@@ -371,10 +371,14 @@ static void advance(struct http_connection *connection)
         else
             moved = false;
     }
-    /* Whoever sends no more while a request is not complete will not get it answered. */
-    if (connection->ended && (connection->stage == STAGE_HEAD || connection->stage == STAGE_BODY)) {
+    if (connection->ended && connection->stage == STAGE_HEAD && connection->in.size == 0) {
         http_connection_close(connection);
         return;
+    }
+    /* Whoever sends no more while a request is not complete can only be told so. */
+    if (connection->ended && (connection->stage == STAGE_HEAD || connection->stage == STAGE_BODY)) {
+        connection->keep = false;
+        http_refuse(connection, 400, "the request is not complete", NULL);
     }
     rearm(connection);
 }

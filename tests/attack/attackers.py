@@ -389,6 +389,25 @@ def http_slow(stage: Stage) -> None:
         connection.close()
 
 
+def http_never_reads(stage: Stage) -> None:
+    """Requests one behind the other on many connections, and no answer is ever read."""
+    opened = [stage.plain(http=True) for _ in range(200)]
+    requests = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000
+    for connection in opened:
+        connection.setblocking(False)
+    while stage.open():
+        for connection in opened:
+            try:
+                connection.send(requests)
+            except BlockingIOError:
+                stage.note("stopped")
+            except OSError:
+                stage.note("stopped, and cut")
+        select.select([], [], [], 0.05)
+    for connection in opened:
+        connection.close()
+
+
 def always(path: str, body: bytes, *more: tuple[str, str]) -> Callable[[int], tuple[str, bytes, tuple[tuple[str, str], ...]]]:
     return lambda _: (path, body, more)
 
@@ -425,6 +444,7 @@ ATTACKERS: dict[str, Callable[[Stage], None]] = {
     "many polls": many_polls,
     "http requests": http_requests,
     "http slowly": http_slow,
+    "http never reads": http_never_reads,
 }
 
 

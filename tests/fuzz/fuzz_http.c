@@ -1,5 +1,5 @@
 /* fuzz_http.c: what is ours of HTTP: whose Host is this machine, and Nexus: payloads, failures, links and times as messages.
- * (The parser of requests is libevent's, and libcurl's is that of answers.)
+ * (The parser of requests is in fuzz_http1.c, libcurl's is that of answers.)
  *
  * Input: a byte chooses, the rest is the name, or the encoded message.
  * What must hold: only names of the loopback are taken for it; a header is printable text of one line; a failure's body is
