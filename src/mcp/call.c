@@ -31,7 +31,9 @@ struct tool_call {
     const json_t *progress_token; /* NULL: progress is not told */
     double        progress;
     char          told[1024]; /* the words told last */
-    json_t       *answers;    /* {key: response} still to be brought to the workflow; NULL: none */
+    json_t       *answers;    /* {key: response} that came with the request; NULL: none */
+    json_t       *ready;      /* those whose questions are there: on their way to the workflow */
+    char         *bringing;   /* the key of the one that is */
     json_t       *asked;      /* {key: true}: asked on this stream, or answered */
     char     digest[2 * JSON_DIGEST_SIZE + 1]; /* of name and arguments: a requestState is for one call */
     uint32_t legs;
@@ -55,6 +57,8 @@ static void call_free(struct tool_call *call)
     if (call->ref.namespace_name != NULL)
         run_ref_release(&call->ref);
     json_decref(call->answers);
+    json_decref(call->ready);
+    free(call->bringing);
     json_decref(call->asked);
     free(call);
 }
@@ -128,7 +132,7 @@ static void answer_task(struct tool_call *call, const struct run_view *view)
     int64_t         now = clock_wall_ns(&clock_system);
     struct run_view fresh = { .state = RUN_WORKING, .created_ns = now, .updated_ns = now };
     char           *id = task_id_make(request, &call->ref, call->tool);
-    json_t         *task = task_json(request, id, view != NULL ? view : &fresh);
+    json_t         *task = task_json(request, id, &call->ref, view != NULL ? view : &fresh);
     bool            modern = request->revision->modern;
     free(id);
     if (modern)
@@ -196,16 +200,40 @@ static const char *capability_of(const char *method)
     return NULL;
 }
 
+static void call_bring_answers(struct tool_call *call);
+
+/* Answers that came with the request, to questions that are there now. True: they are on their way. */
+static bool take_answers(struct tool_call *call, const struct run_view *view)
+{
+    const char *key;
+    json_t     *question;
+    json_object_foreach(view->questions, key, question)
+    {
+        json_t *response = json_object_get(call->answers, key);
+        if (response != NULL && json_object_get(call->asked, key) == NULL)
+            json_object_set(call->ready, key, response);
+    }
+    if (json_object_size(call->ready) == 0)
+        return false;
+    run_watch_end(&call->watcher);
+    call_bring_answers(call);
+    return true;
+}
+
 /* What people or the model are to be asked now: questions that were not asked yet. True: the request has been answered. */
 static bool ask_modern(struct tool_call *call, const struct run_view *view)
 {
+    if (take_answers(call, view))
+        return true;
+
     json_t     *ask = json_object();
     const char *key, *missing = NULL;
     json_t     *question;
     json_object_foreach(view->questions, key, question)
     {
         const char *capability = capability_of(json_string_value(json_object_get(question, "method")));
-        if (capability == NULL || json_object_get(call->asked, key) != NULL)
+        if (capability == NULL || json_object_get(call->asked, key) != NULL ||
+            question_is_answered(call->request->gateway, &call->ref, key))
             continue;
         if (request_can(call->request, capability))
             json_object_set(ask, key, question);
@@ -254,14 +282,27 @@ static void ask_legacy(struct tool_call *call, const struct run_view *view)
 
 /* --- progress --- */
 
+/* Who gave no token, in the revisions that have a log, reads there what the workflow says of itself. */
+static void tell_log(struct tool_call *call, const json_t *words)
+{
+    const char *text = json_string_value(words);
+    if (call->request->revision->modern || text == NULL || strcmp(text, call->told) == 0)
+        return;
+    snprintf(call->told, sizeof call->told, "%s", text);
+    request_notify(call->request, "notifications/message",
+                   json_pack("{s:s, s:s, s:O}", "level", "info", "logger", call->tool->name, "data", words));
+}
+
 static void tell_progress(struct tool_call *call, const struct run_view *view)
 {
     const json_t *given = view->progress;
     const json_t *number = json_object_get(given, "progress");
     const json_t *words = json_object_get(given, "message");
     const char   *message = json_is_string(words) ? json_string_value(words) : view->message;
-    if (call->progress_token == NULL)
+    if (call->progress_token == NULL) {
+        tell_log(call, words);
         return;
+    }
     if (json_is_number(number) && json_number_value(number) > call->progress)
         call->progress = json_number_value(number);
     else if (json_is_number(number) || strcmp(message, call->told) == 0)
@@ -339,12 +380,10 @@ static void call_watch(struct tool_call *call)
     struct loop    *loop = request->gateway->loop;
     struct error    error;
     int64_t         patience = call_patience(call);
-    bool            can_ask = request_can(request, "elicitation") || request_can(request, "sampling") ||
-                   request_can(request, "roots") || request->revision->modern;
     call->watcher.viewed = call_viewed;
     call->watcher.closed = call_closed;
     call->watcher.context = call;
-    call->watcher.wants_views = can_ask || call->progress_token != NULL;
+    call->watcher.wants_views = true;
     if (patience == 0) { /* a task at once: it is durable, and tells the rest itself */
         answer_task(call, NULL);
         return;
@@ -363,14 +402,13 @@ static void call_watch(struct tool_call *call)
 
 /* --- answers on their way to the workflow, one after the other --- */
 
-static void call_bring_answers(struct tool_call *call);
-
 static void call_acted(void *context, const struct error *error, const char *words UNUSED)
 {
     struct tool_call *call = context;
     struct request   *request = call->request;
     call->action = NULL;
     if (error->code == ST_OK) {
+        question_answered(request->gateway, &call->ref, call->bringing);
         call_bring_answers(call);
         return;
     }
@@ -382,19 +420,20 @@ static void call_acted(void *context, const struct error *error, const char *wor
 static void call_bring_answers(struct tool_call *call)
 {
     struct request *request = call->request;
-    void           *first = json_object_iter(call->answers);
+    void           *first = json_object_iter(call->ready);
     if (first == NULL) {
         call_watch(call);
         return;
     }
-    char   *key = strdup(json_object_iter_key(first));
+    char *key = strdup(json_object_iter_key(first));
+    free(call->bringing);
+    call->bringing = key;
     json_t *response = json_incref(json_object_iter_value(first));
-    json_object_del(call->answers, key);
+    json_object_del(call->ready, key);
     json_object_set_new(call->asked, key, json_true());
     call->action = run_answer(request->gateway->runs, &call->ref, call->tool,
                               bytes_of_text(request->caller.name), key, response, call_acted, call);
     json_decref(response);
-    free(key);
 }
 
 /* --- the beginning --- */
@@ -457,6 +496,7 @@ static struct tool_call *call_new(struct request *request, const struct tool *to
                                 .progress = -1,
                                 .legs = tool->legs,
                                 .finish = content_answer,
+                                .ready = json_object(),
                                 .asked = json_object() };
     loop_timer_init(&call->due, call_due);
     loop_timer_init(&call->tick, call_tick);
@@ -495,19 +535,15 @@ static bool digest_call(struct tool_call *call, const json_t *arguments)
 static void call_continue(struct tool_call *call, const json_t *token)
 {
     struct request      *request = call->request;
-    json_t              *answers = json_object_get(request->params, "inputResponses");
     json_t JSON_CLEANUP *state = token_open(request->gateway, &request->caller, SEAL_REQUEST_STATE,
                                             json_text(token));
     if (state == NULL || strcmp(call->digest, json_string_value(json_object_get(state, "d")) ?: "") != 0 ||
-        !take_state(call, state) ||
-        (answers != NULL && (!json_is_object(answers) || json_object_size(answers) > ANSWERS_MAX))) {
+        !take_state(call, state)) {
         call_free(call);
-        request_error(request, RPC_INVALID_PARAMS, NULL,
-                      "requestState or inputResponses are none of this call, or too old");
+        request_error(request, RPC_INVALID_PARAMS, NULL, "requestState is none of this call, or too old");
         return;
     }
-    call->answers = answers == NULL ? NULL : json_deep_copy(answers);
-    call_bring_answers(call);
+    call_watch(call);
 }
 
 void call_begin(struct request *request, const struct tool *tool, const json_t *arguments,
@@ -523,6 +559,14 @@ void call_begin(struct request *request, const struct tool *tool, const json_t *
         request_error(request, RPC_INVALID_PARAMS, NULL, "params.arguments is too deep");
         return;
     }
+    json_t *answers = json_object_get(request->params, "inputResponses");
+    if (answers != NULL && (!json_is_object(answers) || json_object_size(answers) > ANSWERS_MAX)) {
+        call_free(call);
+        request_error(request, RPC_INVALID_PARAMS, NULL,
+                      "params.inputResponses must be an object of at most %d answers", ANSWERS_MAX);
+        return;
+    }
+    call->answers = request->revision->modern ? json_incref(answers) : NULL;
     if (state != NULL) {
         call_continue(call, state);
         return;
@@ -533,6 +577,31 @@ void call_begin(struct request *request, const struct tool *tool, const json_t *
                                      .traceparent = json_text(json_object_get(request->meta, "traceparent")),
                                      .tracestate = json_text(json_object_get(request->meta, "tracestate")) };
     call->invocation = run_invoke(request->gateway->runs, &invoke, call_invoked, call);
+}
+
+/* x-mcp-header: an argument that the client repeats as Mcp-Param-NAME, so that what stands between can route by it. */
+static bool check_param_headers(struct request *request, const struct tool *tool, const json_t *arguments)
+{
+    const char *name;
+    json_t     *property;
+    if (!request->revision->modern)
+        return true;
+    json_object_foreach(json_object_get(tool->input, "properties"), name, property)
+    {
+        const char   *suffix = json_string_value(json_object_get(property, "x-mcp-header"));
+        const json_t *argument = json_object_get(arguments, name);
+        char          header[160];
+        if (suffix == NULL || argument == NULL || json_is_null(argument))
+            continue;
+        snprintf(header, sizeof header, "Mcp-Param-%s", suffix);
+        char *text = json_is_string(argument) ? NULL : json_dumps(argument, JSON_ENCODE_ANY | JSON_COMPACT);
+        bool  fine = request_check_header(request, header,
+                                         text == NULL ? json_text(argument) : bytes_of_text(text), true);
+        free(text);
+        if (!fine)
+            return false;
+    }
+    return true;
 }
 
 void handle_tools_call(struct request *request)
@@ -567,7 +636,8 @@ void handle_tools_call(struct request *request)
         request_missing_capability(request, TASKS_EXTENSION, true);
         return;
     }
-    call_begin(request, tool, arguments, content_answer);
+    if (check_param_headers(request, tool, arguments))
+        call_begin(request, tool, arguments, content_answer);
 }
 
 void call_wait(struct request *request, const json_t *state, bool to_the_end)

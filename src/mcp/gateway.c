@@ -3,6 +3,20 @@
 
 #include "mcp/gateway_internal.h"
 
+void recent_add(struct recent *recent, uint64_t hash)
+{
+    recent->hashes[recent->next++ % RECENT_MAX] = hash;
+}
+
+bool recent_has(const struct recent *recent, uint64_t hash)
+{
+    for (size_t i = 0; i < MIN(recent->next, (size_t)RECENT_MAX); i++) {
+        if (recent->hashes[i] == hash)
+            return true;
+    }
+    return false;
+}
+
 static void catalog_changed(void *context, struct catalog *catalog)
 {
     struct gateway *gateway = context;
@@ -103,6 +117,13 @@ enum status gateway_serve(struct gateway *gateway, struct http_server *http, str
                                          .issuer = declared->issuer,
                                          .audience = declared->audience,
                                          .jwks = declared->jwks,
+                                         .caller_claim = declared->caller_claim,
+                                         .scope_claim = declared->scope_claim,
+                                         .authorization_servers = declared->authorization_servers,
+                                         .authorization_server_count = declared->authorization_server_count,
+                                         .hosts = gateway->catalog->hosts,
+                                         .host_count = gateway->catalog->host_count,
+                                         .jwks_refresh_ns = declared->jwks_refresh_ns,
                                          .origins = gateway->catalog->origins,
                                          .origin_count = gateway->catalog->origin_count,
                                          .resource = declared->resource,

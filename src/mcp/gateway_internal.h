@@ -43,6 +43,15 @@ const struct revision       *revision_find(struct bytes name);
 #define REVISION_NEWEST_LEGACY (&revisions[1])
 #define REVISION_OLDEST        (&revisions[revision_count - 1])
 
+/* Hashes of what was seen lately; the oldest is forgotten. What it keeps is a courtesy, never what correctness rests on. */
+#define RECENT_MAX 4096
+struct recent {
+    uint64_t hashes[RECENT_MAX];
+    size_t   next;
+};
+void recent_add(struct recent *recent, uint64_t hash);
+bool recent_has(const struct recent *recent, uint64_t hash);
+
 struct gateway {
     struct loop         *loop;
     const struct seal   *seal;
@@ -55,7 +64,10 @@ struct gateway {
     struct auth         *auth;    /* of the catalog's options, made with the first server */
     struct list          requests, listeners;
     size_t               request_count;
-    bool                 draining;
+    struct recent        ended; /* sessions that their clients ended */
+    struct recent
+         answered; /* questions whose answers are on their way, though the workflow has not taken note yet */
+    bool draining;
 };
 
 /* One JSON-RPC request, from the dispatch to its answer. */
@@ -108,6 +120,8 @@ void request_end(struct request *request);
 bool request_can(const struct request *request, const char *capability);
 bool request_can_extension(const struct request *request, const char *name);
 /* A string parameter; false and answered when it is not there. */
+/* The header is there once (or not at all, unless required) and says `expected`; false and answered otherwise. */
+bool request_check_header(struct request *request, const char *header, struct bytes expected, bool required);
 bool request_text_param(struct request *request, const char *name, struct bytes *ret_value);
 void rpc_handle(struct gateway *gateway, struct http_exchange *exchange, const struct caller *caller);
 
@@ -122,7 +136,11 @@ json_t *ref_to_json(const struct run_ref *ref, const struct tool *tool);
 /* The strings are borrowed from `value`. NULL: the tool is gone, or is not for this path. */
 const struct tool *ref_from_json(const struct request *request, const json_t *value, struct run_ref *ret_ref);
 
-/* --- list.c, discover.c --- */
+/* A question was answered through this server. */
+void question_answered(struct gateway *gateway, const struct run_ref *ref, const char *key);
+bool question_is_answered(const struct gateway *gateway, const struct run_ref *ref, const char *key);
+
+/* --- list.c --- */
 /* Exposed tools by the name that this path gives them. */
 const struct tool *tool_find(const struct request *request, struct bytes name);
 void               handle_tools_list(struct request *request);
@@ -155,7 +173,8 @@ json_t *content_result(const struct request *request, const struct outcome *outc
 void content_answer(struct request *request, const struct outcome *outcome);
 
 /* --- task.c --- */
-json_t *task_json(const struct request *request, const char *task_id, const struct run_view *view);
+json_t *task_json(const struct request *request, const char *task_id, const struct run_ref *ref,
+                  const struct run_view *view);
 char   *task_id_make(const struct request *request, const struct run_ref *ref, const struct tool *tool);
 void    handle_task_get(struct request *request);
 void    handle_task_update(struct request *request);

@@ -7,6 +7,7 @@ struct listen;
 struct listen_task {
     struct listen     *listen;
     struct run_watcher watcher;
+    struct run_ref     ref; /* a copy */
     char              *id;
     json_t            *last; /* what was told last */
 };
@@ -24,6 +25,7 @@ static void listen_free(struct listen *listen)
     for (size_t i = 0; i < listen->task_count; i++) {
         run_watch_end(&listen->tasks[i].watcher);
         free(listen->tasks[i].id);
+        run_ref_release(&listen->tasks[i].ref);
         json_decref(listen->tasks[i].last);
     }
     list_remove(&listen->link);
@@ -59,7 +61,7 @@ static struct listen *listen_new(struct request *request, size_t task_count)
 static void task_viewed(struct run_watcher *watcher, const struct run_view *view)
 {
     struct listen_task *task = watcher->context;
-    json_t             *now = task_json(task->listen->request, task->id, view);
+    json_t             *now = task_json(task->listen->request, task->id, &task->ref, view);
     if (task->last != NULL && json_equal(task->last, now)) {
         json_decref(now);
         return;
@@ -81,7 +83,7 @@ static void task_closed(struct run_watcher *watcher, const struct outcome *outco
                                                                            : RUN_FAILED,
                              .created_ns = clock_wall_ns(&clock_system),
                              .updated_ns = clock_wall_ns(&clock_system) };
-    json_t         *now = task_json(request, task->id, &view);
+    json_t         *now = task_json(request, task->id, &task->ref, &view);
     if (task->last != NULL)
         json_object_set(now, "createdAt", json_object_get(task->last, "createdAt"));
     if (outcome->kind == OUTCOME_RESULT) {
@@ -111,6 +113,7 @@ static void add_task(struct listen *listen, const json_t *id, json_t *accepted)
         .viewed = task_viewed, .closed = task_closed, .wants_views = true, .context = task
     };
     list_init(&task->watcher.link);
+    (void)run_ref_copy(&ref, &task->ref);
     listen->task_count++;
     if (run_watch_begin(request->gateway->runs, &ref, tool, &task->watcher, &error) == ST_OK)
         json_array_append(accepted, (json_t *)id);

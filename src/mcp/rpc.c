@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/hash.h"
 #include "mcp/gateway_internal.h"
 
 const struct revision revisions[] = {
@@ -261,25 +262,39 @@ bool request_text_param(struct request *request, const char *name, struct bytes 
 
 /* --- which request it is --- */
 
-/* Mcp-Name may be written as "=?base64?...?=" when the name has letters that headers cannot carry. */
-static bool name_header_is(struct bytes header, struct bytes name)
+/* Base64 as headers carry it: with its padding, no other letters. */
+static bool base64_decode(struct bytes text, struct buffer *ret_plain)
 {
-    struct bytes start = BYTES("=?base64?");
-    if (!bytes_starts_with(header, start) || header.size < start.size + 2 ||
-        memcmp(header.base + header.size - 2, "?=", 2) != 0)
-        return bytes_equal(header, name);
-    struct buffer CLEANUP(buffer_release) plain = { 0 };
-    struct buffer CLEANUP(buffer_release) text = { 0 };
-    for (size_t i = start.size; i < header.size - 2 && header.base[i] != '='; i++)
-        buffer_append_byte(&text, header.base[i] == '+' ? '-' : header.base[i] == '/' ? '_' : header.base[i]);
-    return base64url_decode(buffer_bytes(&text), &plain) && bytes_equal(buffer_bytes(&plain), name);
+    struct buffer CLEANUP(buffer_release) letters = { 0 };
+    size_t        padding = 0;
+    while (padding < 2 && padding < text.size && text.base[text.size - 1 - padding] == '=')
+        padding++;
+    for (size_t i = 0; i < text.size - padding; i++) {
+        uint8_t letter = text.base[i];
+        if (letter == '-' || letter == '_')
+            return false;
+        buffer_append_byte(&letters, letter == '+' ? '-' : letter == '/' ? '_' : letter);
+    }
+    return text.size % 4 == 0 && base64url_decode(buffer_bytes(&letters), ret_plain);
 }
 
-static bool check_header(struct request *request, const char *header, struct bytes expected, bool required)
+/* A value may be written as "=?base64?...?=" when it has letters that headers cannot carry. */
+static bool header_says(struct bytes header, struct bytes expected)
+{
+    struct buffer CLEANUP(buffer_release) plain = { 0 };
+    struct bytes  start = BYTES("=?base64?");
+    if (!bytes_starts_with(header, start) || header.size < start.size + 2 ||
+        memcmp(header.base + header.size - 2, "?=", 2) != 0)
+        return bytes_equal(header, expected);
+    return base64_decode(bytes_of(header.base + start.size, header.size - start.size - 2), &plain) &&
+           bytes_equal(buffer_bytes(&plain), expected);
+}
+
+bool request_check_header(struct request *request, const char *header, struct bytes expected, bool required)
 {
     struct bytes value;
     if (!http_header_single(request->exchange, header, &value) || (value.size == 0 && required) ||
-        (value.size != 0 && !name_header_is(value, expected))) {
+        (value.size != 0 && !header_says(value, expected))) {
         request_error(request, RPC_HEADER_MISMATCH, NULL,
                       "the header %s must be there once and say what the body says", header);
         return false;
@@ -299,7 +314,7 @@ static bool read_modern(struct request *request, const char *method)
                       META_CAPABILITY);
         return false;
     }
-    if (!check_header(request, "MCP-Protocol-Version", json_text(version), true))
+    if (!request_check_header(request, "MCP-Protocol-Version", json_text(version), true))
         return false;
     const struct revision *revision = revision_find(json_text(version));
     if (revision == NULL || !revision->modern) {
@@ -307,17 +322,17 @@ static bool read_modern(struct request *request, const char *method)
         request_error(request, RPC_UNSUPPORTED_VERSION, data, "unsupported protocol version");
         return false;
     }
-    if (!check_header(request, "Mcp-Method", bytes_of_text(method), true))
+    if (!request_check_header(request, "Mcp-Method", bytes_of_text(method), true))
         return false;
     const struct method *known = method_find(method);
     if (known != NULL && known->name_header != NULL && strncmp(method, "tasks/", 6) != 0 &&
-        !check_header(request, "Mcp-Name", json_text(json_object_get(request->params, known->name_header)),
-                      true))
+        !request_check_header(request, "Mcp-Name",
+                              json_text(json_object_get(request->params, known->name_header)), true))
         return false;
     /* The official Python client leaves it out for tasks: so only a wrong one is refused there. */
     if (known != NULL && known->name_header != NULL && strncmp(method, "tasks/", 6) == 0 &&
-        !check_header(request, "Mcp-Name", json_text(json_object_get(request->params, known->name_header)),
-                      false))
+        !request_check_header(request, "Mcp-Name",
+                              json_text(json_object_get(request->params, known->name_header)), false))
         return false;
     request->needs_400 = false;
     return true;
@@ -342,7 +357,7 @@ static bool read_legacy(struct request *request, const char *method)
         request->session = token_open(request->gateway, &request->caller, SEAL_SESSION, token);
         const struct revision *agreed = revision_find(
             json_text(json_object_get(request->session, "version")));
-        if (agreed == NULL) {
+        if (agreed == NULL || recent_has(&request->gateway->ended, hash_bytes(token))) {
             request_status(request, 404); /* the client begins a new one */
             return false;
         }
@@ -460,9 +475,11 @@ void rpc_handle(struct gateway *gateway, struct http_exchange *exchange, const s
         handle_get(request);
         return;
     }
-    if (exchange->method == HTTP_DELETE) { /* nothing is kept of a session, so there is nothing to end */
-        if (read_legacy(request, NULL))
+    if (exchange->method == HTTP_DELETE) {
+        if (read_legacy(request, NULL)) {
+            recent_add(&gateway->ended, hash_bytes(http_header_first(exchange, "Mcp-Session-Id")));
             request_status(request, 200);
+        }
         return;
     }
     struct error      error;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/hash.h"
 #include "mcp/gateway_internal.h"
 
 #define UPDATES_MAX 64
@@ -19,7 +20,8 @@ struct task_work {
     struct run_action *action;
     struct run_watcher watcher;
     json_t            *task, *answers;
-    bool               as_tool; /* asked by a built-in tool: the answer is a tool's result */
+    char              *bringing; /* the key whose answer is on its way */
+    bool               as_tool;  /* asked by a built-in tool: the answer is a tool's result */
 };
 
 char *task_id_make(const struct request *request, const struct run_ref *ref, const struct tool *tool)
@@ -51,18 +53,54 @@ static const char *status_text(enum run_state state)
     return names[state];
 }
 
-json_t *task_json(const struct request *request, const char *task_id, const struct run_view *view)
+static uint64_t question_hash(const struct run_ref *ref, const char *key)
 {
-    bool    modern = request->revision->modern;
-    json_t *task = json_pack("{s:s, s:s, s:o, s:o}", "taskId", task_id, "status", status_text(view->state),
-                             "createdAt", time_json(view->created_ns), "lastUpdatedAt",
-                             time_json(view->updated_ns));
+    return hash_combine(hash_bytes(bytes_of_text(ref->first_run_id)), hash_bytes(bytes_of_text(key)));
+}
+
+void question_answered(struct gateway *gateway, const struct run_ref *ref, const char *key)
+{
+    recent_add(&gateway->answered, question_hash(ref, key));
+}
+
+bool question_is_answered(const struct gateway *gateway, const struct run_ref *ref, const char *key)
+{
+    return recent_has(&gateway->answered, question_hash(ref, key));
+}
+
+/* The questions that are still to be answered; NULL when there is none. */
+static json_t *open_questions(const struct request *request, const struct run_ref *ref,
+                              const struct run_view *view)
+{
+    const char *key;
+    json_t     *question, *open = json_object();
+    json_object_foreach(view->questions, key, question)
+    {
+        if (!question_is_answered(request->gateway, ref, key))
+            json_object_set(open, key, question);
+    }
+    if (json_object_size(open) != 0)
+        return open;
+    json_decref(open);
+    return NULL;
+}
+
+json_t *task_json(const struct request *request, const char *task_id, const struct run_ref *ref,
+                  const struct run_view *view)
+{
+    bool           modern = request->revision->modern;
+    json_t        *questions = open_questions(request, ref, view);
+    enum run_state state = view->state == RUN_INPUT_REQUIRED && questions == NULL ? RUN_WORKING : view->state;
+    json_t        *task = json_pack("{s:s, s:s, s:o, s:o}", "taskId", task_id, "status", status_text(state),
+                                    "createdAt", time_json(view->created_ns), "lastUpdatedAt",
+                                    time_json(view->updated_ns));
     json_object_set_new(task, modern ? "ttlMs" : "ttl", json_null()); /* as long as the run is kept */
     json_object_set_new(task, modern ? "pollIntervalMs" : "pollInterval", json_integer(POLL_INTERVAL_MS));
     if (view->message[0] != 0)
         json_object_set_new(task, "statusMessage", json_string(view->message));
-    if (modern && view->state == RUN_INPUT_REQUIRED && view->questions != NULL)
-        json_object_set(task, "inputRequests", view->questions);
+    if (modern && questions != NULL)
+        json_object_set(task, "inputRequests", questions);
+    json_decref(questions);
     return task;
 }
 
@@ -76,6 +114,7 @@ static void work_free(struct task_work *work)
     json_decref(work->task);
     json_decref(work->answers);
     free(work->id);
+    free(work->bringing);
     free(work);
 }
 
@@ -158,7 +197,7 @@ static void work_looked(void *context, const struct run_view *view, const struct
         fail_work(work, error);
         return;
     }
-    work->task = task_json(work->request, work->id, view);
+    work->task = task_json(work->request, work->id, &work->ref, view);
     if (view->state == RUN_WORKING || view->state == RUN_INPUT_REQUIRED) {
         answer_task(work);
         return;
@@ -266,10 +305,12 @@ static void brought(void *context, const struct error *error, const char *words 
 {
     struct task_work *work = context;
     work->action = NULL;
-    if (error->code != ST_OK)
+    if (error->code != ST_OK) {
         fail_work(work, error);
-    else
-        bring_next(work);
+        return;
+    }
+    question_answered(work->request->gateway, &work->ref, work->bringing);
+    bring_next(work);
 }
 
 static void bring_next(struct task_work *work)
@@ -281,13 +322,14 @@ static void bring_next(struct task_work *work)
         request_result(request, json_object());
         return;
     }
-    char   *key = strdup(json_object_iter_key(first));
+    char *key = strdup(json_object_iter_key(first));
+    free(work->bringing);
+    work->bringing = key;
     json_t *response = json_incref(json_object_iter_value(first));
     json_object_del(work->answers, key);
     work->action = run_answer(request->gateway->runs, &work->ref, work->tool,
                               bytes_of_text(request->caller.name), key, response, brought, work);
     json_decref(response);
-    free(key);
 }
 
 void handle_task_update(struct request *request)

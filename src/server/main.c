@@ -25,12 +25,14 @@ static void print_usage(void)
 }
 
 /* Blocked here, before any thread exists, so that only the main thread takes them, by sigwait. */
-static void prepare_signals(void)
+static void prepare_signals(bool reloads)
 {
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    if (reloads)
+        sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN); /* a closed peer is an error of the write, not the end of the process */
 }
@@ -69,7 +71,7 @@ static int run_server(int argc, char **argv)
     }
     log_set_level(options.log_level);
     prepare_memory();
-    prepare_signals();
+    prepare_signals(options.mcp_config != NULL);
     raise_descriptor_limit();
     if (server_new(&options, &server, &error) != ST_OK) {
         fprintf(stderr, "perdure: %s\n", error.message);

@@ -74,6 +74,12 @@ static bool set_lanes(struct options *options, const char *value)
     return *value != '\0' && *end == '\0' && number >= 0 && number <= 64;
 }
 
+static bool set_mcp_config(struct options *options, const char *value)
+{
+    options->mcp_config = value;
+    return *value != '\0';
+}
+
 static bool set_log_level(struct options *options, const char *value)
 {
     return log_level_parse(value, &options->log_level);
@@ -120,6 +126,10 @@ static const struct flag flags[] = {
       "completion callbacks may go there, by https, or also by http; * stands for any text; repeat for more; "
       "none: nowhere",
       set_callback },
+    { "mcp-config", "FILE", NULL,
+      "workflows as tools of AI agents: declared in this file (docs/mcp.md), served at /mcp of the HTTP "
+      "address",
+      set_mcp_config },
     { "log-level", "LEVEL", "info", "debug, info, warn, error or off", set_log_level },
 };
 

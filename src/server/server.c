@@ -15,6 +15,7 @@
 #include "io/listener.h"
 #include "io/loop.h"
 #include "outbound/outbound.h"
+#include "server/tools.h"
 #include "shard/lane.h"
 #include "store/store.h"
 #include "web/web.h"
@@ -44,6 +45,7 @@ struct server {
     struct api          *api;
     struct listener     *listener;
     struct web          *web;
+    struct tools        *tools; /* NULL: no gateway */
     struct server_lane  *lanes;
     uint32_t             lane_count;
     struct callback_rule callback_rules[OPTIONS_CALLBACKS_MAX];
@@ -257,19 +259,63 @@ static bool web_ready(void *context)
     return !atomic_load(&((struct server *)context)->stopping);
 }
 
-static enum status start_web(struct server *server, const char *address, struct error *error)
+struct key_errand {
+    struct errand errand;
+    uint8_t       key[SEAL_KEY_SIZE];
+};
+
+static void key_end(void *context, const uint8_t *key, const struct error *error)
+{
+    struct key_errand *errand = context;
+    errand->errand.error = *error;
+    if (key != NULL)
+        memcpy(errand->key, key, sizeof errand->key);
+    errand_done(&errand->errand);
+}
+
+static void key_start(struct message *message)
+{
+    struct key_errand *errand = CONTAINER_OF(message, struct key_errand, errand.message);
+    api_ensure_sealing_key(errand->errand.server->lanes[0].lane, key_end, errand);
+}
+
+static enum status start_tools(struct server *server, const char *config_path, struct error *error)
+{
+    struct local_lane lanes[64];
+    struct key_errand key = { .errand.message.run = key_start };
+    enum status       status = errand_run(&key.errand, &server->lanes[0], error);
+    if (status != ST_OK)
+        return status;
+    for (uint32_t i = 0; i < server->lane_count; i++)
+        lanes[i] = (struct local_lane){ .mailbox = loop_mailbox(server->lanes[i].loop),
+                                        .call = on_call,
+                                        .context = &server->lanes[i],
+                                        .home = server->lanes[i].lane };
+    status = tools_new(&(struct tools_options){ .web = server->web,
+                                                .lanes = lanes,
+                                                .lane_count = server->lane_count,
+                                                .config_path = config_path,
+                                                .key = key.key },
+                       &server->tools, error);
+    explicit_bzero(key.key, sizeof key.key);
+    return status;
+}
+
+static enum status start_web(struct server *server, const struct options *options, struct error *error)
 {
     char        host[256];
     uint16_t    port;
-    enum status status = web_new(&(struct web_options){ .address = address,
+    enum status status = web_new(&(struct web_options){ .address = options->http_address,
                                                         .grpc_address = server->grpc_address,
                                                         .version = PERDURE_VERSION,
                                                         .ready = web_ready,
                                                         .context = server },
                                  &server->web, error);
+    if (status == ST_OK && options->mcp_config != NULL)
+        status = start_tools(server, options->mcp_config, error);
     if (status == ST_OK)
         status = web_start(server->web, error);
-    if (status == ST_OK && address_parse(address, host, sizeof host, &port))
+    if (status == ST_OK && address_parse(options->http_address, host, sizeof host, &port))
         snprintf(server->http_address, sizeof server->http_address, "%s:%u", host, web_port(server->web));
     return status;
 }
@@ -356,7 +402,7 @@ enum status server_new(const struct options *options, struct server **ret_server
     if (status == ST_OK)
         status = start_listener(server, options->grpc_address, error);
     if (status == ST_OK)
-        status = start_web(server, options->http_address, error);
+        status = start_web(server, options, error);
     if (status != ST_OK) {
         server_free(server);
         return status;
@@ -393,9 +439,14 @@ void server_run(struct server *server)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
-    sigwait(&signals, &signal_number);
+    if (server->tools != NULL)
+        sigaddset(&signals, SIGHUP);
+    while (sigwait(&signals, &signal_number) == 0 && signal_number == SIGHUP)
+        tools_reload(server->tools);
     log_info("server.stopping", "signal=%d", signal_number);
     atomic_store(&server->stopping, true);
+    if (server->tools != NULL)
+        web_stop(server->web); /* while the lanes still answer: who waits for a run gets a last word */
     stop_listener(server);
     for (uint32_t i = 0; i < server->lane_count; i++) {
         server->lanes[i].drain.run = lane_start_drain;
@@ -419,7 +470,8 @@ static void settle(struct server *server)
 
 void server_free(struct server *server)
 {
-    web_free(server->web);
+    web_stop(server->web);
+    tools_close(server->tools);
     stop_listener(server);
     for (uint32_t i = 0; i < server->lane_count; i++) {
         if (server->lanes[i].running) {
@@ -433,6 +485,8 @@ void server_free(struct server *server)
             wire_server_close_all(server->lanes[i].wire);
     }
     settle(server);
+    tools_free(server->tools);
+    web_free(server->web); /* its loop took the lanes' last answers to the gateway */
     for (uint32_t i = 0; i < server->lane_count; i++) {
         if (server->lanes[i].wire != NULL)
             wire_server_free(server->lanes[i].wire);
