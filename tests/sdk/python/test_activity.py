@@ -59,7 +59,7 @@ async def test_success(env):
             task_queue=hand.queue,
             input=["x", 1],
             header={"h": "v"},
-            start_to_close_timeout=10,
+            start_to_close_timeout=60,
             schedule_to_close_timeout=0,
             schedule_to_start_timeout=0,
             heartbeat_timeout=0,
@@ -231,9 +231,9 @@ async def test_unlimited_attempts_and_backoff(env):
 
 async def test_next_retry_delay_overrides_the_policy(env):
     hand = await begin(env, retry_policy=retry_policy(initial_interval=60, maximum_interval=60))
-    await hand.fail_activity(await hand.poll_activity(), failure("soon", next_retry_delay=0.2))
+    await hand.fail_activity(await hand.poll_activity(), failure("soon", next_retry_delay=2))
     [info] = await pending(hand)
-    assert abs(seconds_of(info.current_retry_interval) - 0.2) < 0.01
+    assert abs(seconds_of(info.current_retry_interval) - 2) < 0.01
     task = await hand.poll_activity()
     assert task.attempt == 2
     other = await begin(env, retry_policy=retry_policy(initial_interval=0.1, maximum_interval=0.1))
