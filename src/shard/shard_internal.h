@@ -351,8 +351,8 @@ void load_free_all(struct lane *lane);
 
 /* --- fork.c --- */
 /* The request waits for what `decision` asks of a run, and is processed again with it. False: it was answered. */
-void                    fork_for_request(struct lane *lane, struct chain *chain, struct request *request,
-                                         const struct decision *decision);
+void fork_for_request(struct lane *lane, struct chain *chain, struct request *request,
+                      const struct decision *decision);
 /* What was read for the request; NULL: nothing, or it does not hold any more. */
 const struct fork_view *fork_view(const struct chain *chain, struct request *request);
 /* The state of the created run, as it begins: the fork's, under its own name. */
