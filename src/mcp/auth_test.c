@@ -225,6 +225,16 @@ TEST(tokens_are_known_by_their_hash)
     expect("/mcp/write", header, 403,
            "error=\"insufficient_scope\", error_description=\"the token lacks a scope\", scope=\"write\"");
     stop();
+    /* A scope that everybody needs. */
+    started((struct auth_rules){ .mode = AUTH_TOKENS,
+                                 .tokens_file = path,
+                                 .scopes = (const char *const[]){ "write" },
+                                 .scope_count = 1 });
+    expect("/mcp", header, 403, "scope=\"write\"");
+    expect("/mcp", "", 401, "scope=\"write\"");
+    snprintf(header, sizeof header, "Authorization: Bearer %s\r\n", token);
+    expect("/mcp", header, 200, "ann");
+    stop();
     unlink(path);
     buffer_release(&line);
 }
