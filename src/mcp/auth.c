@@ -130,6 +130,18 @@ static bool is_own(const struct auth *auth, struct bytes origin, struct bytes ho
     return false;
 }
 
+/* A page that this machine serves to itself, from whatever port. */
+static bool is_of_loopback(struct bytes origin)
+{
+    static const char *const schemes[] = { "http://", "https://" };
+    for (size_t i = 0; i < ARRAY_COUNT(schemes); i++) {
+        size_t size = strlen(schemes[i]);
+        if (origin.size > size && strncasecmp((const char *)origin.base, schemes[i], size) == 0)
+            return http_host_is_loopback(bytes_of(origin.base + size, origin.size - size));
+    }
+    return false;
+}
+
 static bool is_origin_allowed(const struct auth *auth, const struct http_exchange *exchange)
 {
     struct bytes origin;
@@ -137,7 +149,8 @@ static bool is_origin_allowed(const struct auth *auth, const struct http_exchang
         return false;
     if (http_header_count(exchange, "Origin") == 0)
         return true; /* no browser */
-    bool allowed = is_own(auth, origin, exchange->host);
+    bool allowed = is_own(auth, origin, exchange->host) ||
+                   (auth->origins.count == 0 && auth->loopback && is_of_loopback(origin));
     for (size_t i = 0; i < auth->origins.count; i++)
         allowed |= fits_pattern(origin, auth->origins.text[i]);
     return allowed && origin.size <= ORIGIN_SIZE_MAX;

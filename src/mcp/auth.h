@@ -34,8 +34,9 @@ struct auth_rules {
     size_t             authorization_server_count;
     const char *const *scopes; /* that every caller must have */
     size_t             scope_count;
-    const char *const *origins; /* "https://host", "http://localhost:*" */
-    size_t             origin_count;
+    const char *const *
+        origins; /* "https://host", "http://localhost:*"; none: those of the loopback, on a loopback listener */
+    size_t origin_count;
     const char *const *
         hosts; /* names allowed in Host besides those of the loopback; "*": any. None: any, unless `loopback` */
     size_t      host_count;
