@@ -10,6 +10,7 @@
 #include "server/compat.h"
 #include "server/server.h"
 #include "server/store_command.h"
+#include "server/token_command.h"
 
 static void print_usage(void)
 {
@@ -20,6 +21,7 @@ static void print_usage(void)
            "  perdure version                           prints the version\n",
            PERDURE_VERSION);
     store_command_print_summary();
+    token_command_print_summary();
     cli_print_summary();
     printf("\nEach command explains itself with --help.\n");
 }
@@ -85,6 +87,7 @@ static int run_server(int argc, char **argv)
 static void print_commands(void)
 {
     store_command_print_reference();
+    token_command_print_reference();
     cli_print_reference();
 }
 
@@ -131,6 +134,8 @@ int main(int argc, char **argv)
         return compat_main(argc - 2, argv + 2);
     if (strcmp(command, "store") == 0)
         return store_command_main(argc - 2, argv + 2);
+    if (strcmp(command, "mcp") == 0 && argc > 2 && strcmp(argv[2], "token") == 0)
+        return token_command_main(argc - 3, argv + 3);
     if (strcmp(command, "reference") == 0)
         return run_reference(argc - 2, argv + 2);
     if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {

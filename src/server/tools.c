@@ -37,6 +37,7 @@ enum status tools_new(const struct tools_options *options, struct tools **ret_to
     struct http_server *http = web_http(options->web);
     struct tools       *tools = xcalloc(1, sizeof *tools);
     struct seal_key     key = { .version = 1 };
+    *ret_tools = tools;
     memcpy(key.byte, options->key, SEAL_KEY_SIZE);
     tools->loop = http_server_loop(http);
     tools->reload.run = reload_now;
@@ -55,14 +56,7 @@ enum status tools_new(const struct tools_options *options, struct tools **ret_to
                                                         .config_path = options->config_path,
                                                         .version = PERDURE_VERSION },
                              &tools->gateway, error);
-    if (status == ST_OK)
-        status = gateway_serve(tools->gateway, http, error);
-    if (status != ST_OK) {
-        tools_free(tools);
-        return status;
-    }
-    *ret_tools = tools;
-    return ST_OK;
+    return status == ST_OK ? gateway_serve(tools->gateway, http, error) : status;
 }
 
 void tools_reload(struct tools *tools)

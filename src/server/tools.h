@@ -20,6 +20,7 @@ struct tools_options {
         *key; /* of SEAL_KEY_SIZE bytes: the store's, so that what was given out outlives the process */
 };
 struct tools;
+/* `ret_tools` is set also when it fails: lanes may still have its calls, so it is freed by tools_free when they have ended. */
 enum status tools_new(const struct tools_options *options, struct tools **ret_tools,
                       struct error *error) MUST_USE;
 /* Looks at the configuration now; from the main thread, while the web's runs. */
