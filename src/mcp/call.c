@@ -575,7 +575,8 @@ void call_begin(struct request *request, const struct tool *tool, const json_t *
                                      .caller = bytes_of_text(request->caller.name),
                                      .arguments = arguments,
                                      .traceparent = json_text(json_object_get(request->meta, "traceparent")),
-                                     .tracestate = json_text(json_object_get(request->meta, "tracestate")) };
+                                     .tracestate = json_text(json_object_get(request->meta, "tracestate")),
+                                     .attempt = http_header_first(request->exchange, HEADER_ATTEMPT) };
     call->invocation = run_invoke(request->gateway->runs, &invoke, call_invoked, call);
 }
 

@@ -18,6 +18,9 @@
 #define GATEWAY_REQUESTS_MAX 20000 /* listening streams among them */
 #define GATEWAY_BODY_MAX     ((size_t)4 << 20)
 
+/* A UUID that names a call and its repetitions, which then happen once: what `perdure mcp stdio` and others who ask again send. */
+#define HEADER_ATTEMPT "Perdure-Attempt-Id"
+
 struct gateway;
 struct gateway_options {
     struct loop        *loop;

@@ -150,13 +150,34 @@ static enum status make_id(struct invocation            *self, const struct temp
     return status;
 }
 
+/* The caller's own UUID for this attempt, mixed with who calls, so that nobody meets another's; else a fresh one. */
+static struct bytes attempt_of(struct invocation *self, const struct invoke_request *request)
+{
+    struct uuid attempt;
+    uint8_t     digest[JSON_DIGEST_SIZE];
+    char        text[UUID_TEXT_SIZE];
+    json_t     *pair;
+    if (!uuid_parse(request->attempt, &attempt))
+        return backend_new_id(self->runs->backend, &self->arena);
+    uuid_print(&attempt, text);
+    pair = json_pack("[s%, s%]", text, (size_t)UUID_TEXT_SIZE, (const char *)self->caller.base,
+                     self->caller.size);
+    bool mixed = pair != NULL && json_digest(pair, digest);
+    json_decref(pair);
+    if (!mixed) /* a caller whose name is no text */
+        return backend_new_id(self->runs->backend, &self->arena);
+    memcpy(attempt.byte, digest, sizeof attempt.byte);
+    uuid_print(&attempt, text);
+    return arena_copy(&self->arena, bytes_of(text, sizeof text));
+}
+
 /* Everything that is derived from the arguments; words for who made them when it cannot be. */
 static enum status make_parts(struct invocation *self, const struct invoke_request *request,
                               struct error *error)
 {
     const struct tool     *tool = self->tool;
     uint8_t                digest[JSON_DIGEST_SIZE];
-    struct bytes           uuid = backend_new_id(self->runs->backend, &self->arena);
+    struct bytes           uuid = attempt_of(self, request);
     char                  *uuid_text = NULL;
     struct template_values values = {
         .arguments = self->arguments, .caller = self->caller, .tool = bytes_of_text(tool->name), .uuid = uuid
@@ -166,7 +187,7 @@ static enum status make_parts(struct invocation *self, const struct invoke_reque
     for (size_t i = 0; i < sizeof digest; i++)
         snprintf(self->hash + 2 * i, 3, "%02x", digest[i]);
     values.hash = bytes_of_text(self->hash);
-    self->request_id = backend_new_id(self->runs->backend, &self->arena);
+    self->request_id = uuid;
     if (tool->kind == TOOL_START && tool->running == RUNNING_NEW)
         uuid_text = text_copy(uuid);
     enum status status = make_id(self, tool->id, &values, uuid_text, &self->workflow_id, error);

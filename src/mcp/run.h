@@ -50,6 +50,9 @@ struct invoke_request {
     struct bytes       caller;
     const json_t      *arguments; /* an object; NULL is {} */
     struct bytes       traceparent, tracestate;
+    /* A UUID that a repetition of the same call carries again: it starts, signals and updates nothing a second time, also
+     * where ids are made of {uuid}. Empty: the call is one of its own. */
+    struct bytes attempt;
 };
 struct invoke_answer {
     bool           has_ref;  /* there is something to wait for: `ref`; else `outcome` is the answer */
@@ -72,7 +75,7 @@ struct run_view {
     char    message[1024];
     json_t *progress;               /* {progress, total?, message?} or NULL */
     json_t *questions;              /* {key: {method, params}}; NULL when there are none */
-    int64_t created_ns, updated_ns; /* wall; updated: the newest change that the description tells */
+    int64_t created_ns, updated_ns; /* wall; updated: of the newest event */
     int64_t history_length;
 };
 void run_view_release(struct run_view *view);

@@ -1,48 +1,14 @@
-/* outbound.c: libcurl's multi interface on a loop: it tells which sockets and which timer it waits for, and is told of both.
- *
- * libcurl brings forty libraries along, which are half of what an idle server takes of memory and of time to start, and most
- * servers never send anything. So it is loaded when it is needed first.
- */
+/* outbound.c: libcurl's multi interface on a loop: it tells which sockets and which timer it waits for, and is told of both. */
 #include "outbound/outbound.h"
 
-#define CURL_DISABLE_TYPECHECK /* its macros would name the functions */
-#include <curl/curl.h>
-#include <dlfcn.h>
-#include <pthread.h>
 #include <stdio.h>
 
 #include "base/buffer.h"
+#include "outbound/curl_library.h"
 
 #define USER_AGENT "perdure/" PERDURE_VERSION
 /* Idle connections that are kept for the next request. */
 #define CONNECTIONS_IDLE_MAX 16L
-
-#define LIBRARY "libcurl.so.4"
-#define FUNCTIONS(X)                                                                                         \
-    X(global_init)                                                                                           \
-    X(easy_init)                                                                                             \
-    X(easy_cleanup)                                                                                          \
-    X(easy_setopt)                                                                                           \
-    X(easy_getinfo)                                                                                          \
-    X(easy_header)                                                                                           \
-    X(easy_strerror)                                                                                         \
-    X(multi_init)                                                                                            \
-    X(multi_cleanup)                                                                                         \
-    X(multi_setopt)                                                                                          \
-    X(multi_assign)                                                                                          \
-    X(multi_add_handle)                                                                                      \
-    X(multi_remove_handle)                                                                                   \
-    X(multi_info_read)                                                                                       \
-    X(multi_socket_action)                                                                                   \
-    X(slist_append)                                                                                          \
-    X(slist_free_all)
-#define MEMBER(name) __typeof__(curl_##name) *name;
-static struct {
-    FUNCTIONS(MEMBER)
-} curl;
-static pthread_once_t loading = PTHREAD_ONCE_INIT;
-static bool           loaded;
-static char           problem[256]; /* when it was not */
 
 struct outbound_client {
     struct loop         *loop;
@@ -68,35 +34,9 @@ struct socket {
     curl_socket_t           fd;
 };
 
-/* --- the library --- */
-
-static bool find(void *library, const char *name, void *ret_function)
-{
-    void *symbol = dlsym(library, name);
-    memcpy(ret_function, &symbol, sizeof symbol);
-    return symbol != NULL;
-}
-
-static void load(void)
-{
-    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    bool  complete = library != NULL;
-#define FIND(name) complete = complete && find(library, "curl_" #name, &curl.name);
-    FUNCTIONS(FIND)
-    if (!complete) {
-        const char *why = dlerror();
-        snprintf(problem, sizeof problem, LIBRARY " cannot be loaded: %s", why == NULL ? "?" : why);
-        return;
-    }
-    loaded = curl.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-    if (!loaded)
-        snprintf(problem, sizeof problem, LIBRARY " does not start");
-}
-
 enum status outbound_prepare(struct error *error)
 {
-    pthread_once(&loading, load);
-    return loaded ? ST_OK : error_set(error, ST_UNAVAILABLE, "%s", problem);
+    return curl_library_load(error);
 }
 
 /* --- what libcurl waits for --- */

@@ -5,12 +5,12 @@
 #include <sys/resource.h>
 
 #include "base/mutant.h"
+#include "bridge/bridge.h"
 #include "cli/cli.h"
 #include "mcp/config.h"
 #include "server/compat.h"
 #include "server/server.h"
 #include "server/store_command.h"
-#include "server/token_command.h"
 
 static void print_usage(void)
 {
@@ -21,7 +21,7 @@ static void print_usage(void)
            "  perdure version                           prints the version\n",
            PERDURE_VERSION);
     store_command_print_summary();
-    token_command_print_summary();
+    bridge_print_summary();
     cli_print_summary();
     printf("\nEach command explains itself with --help.\n");
 }
@@ -87,7 +87,7 @@ static int run_server(int argc, char **argv)
 static void print_commands(void)
 {
     store_command_print_reference();
-    token_command_print_reference();
+    bridge_print_reference();
     cli_print_reference();
 }
 
@@ -134,8 +134,8 @@ int main(int argc, char **argv)
         return compat_main(argc - 2, argv + 2);
     if (strcmp(command, "store") == 0)
         return store_command_main(argc - 2, argv + 2);
-    if (strcmp(command, "mcp") == 0 && argc > 2 && strcmp(argv[2], "token") == 0)
-        return token_command_main(argc - 3, argv + 3);
+    if (strcmp(command, "mcp") == 0 && argc > 2 && strcmp(argv[2], "stdio") == 0)
+        return bridge_main(argc - 3, argv + 3);
     if (strcmp(command, "reference") == 0)
         return run_reference(argc - 2, argv + 2);
     if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {

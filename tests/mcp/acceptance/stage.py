@@ -1,0 +1,244 @@
+"""One server with its tools, a worker, a stand-in, and the clients that look at them."""
+
+import contextlib
+import json
+import re
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Literal
+
+import mcp_types as types
+from mcp.client import Client
+from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
+from processes import PythonWorker, SAMPLES, Server, Service, free_ports, server_binary
+from temporalio.client import Client as WorkflowClient
+
+MODERN = "2026-07-28"
+TASKS = "io.modelcontextprotocol/tasks"
+STANDINS = {
+    "weather": ("fake-nws", "weather/fake_nws.py", "NWS_BASE", ""),
+    "invoice": ("fake-office", "invoice/fake_office.py", "OFFICE_BASE", ""),
+    "chat": ("scripted-model", "chat/scripted_llm.py", "OPENAI_BASE_URL", "/v1"),
+}
+
+
+class Task(types.Result):
+    result_type: Literal["task"] = "task"
+    task_id: str
+    status: str
+
+
+class Tasks(ClientExtension):
+    """The Tasks extension for the official client: asks until the task is done, and answers its questions."""
+
+    identifier = TASKS
+
+    def __init__(self, answer: dict[str, Any] | None = None) -> None:
+        self.answer = answer
+        self.ids: list[str] = []
+        self.seen: list[dict[str, Any]] = []  # each status once
+
+    def claims(self) -> list[ResultClaim[Task]]:
+        return [ResultClaim(result_type="task", model=Task, resolve=self.resolve)]
+
+    async def resolve(self, task: Task, context: ClaimContext) -> types.CallToolResult:
+        import anyio
+
+        self.ids.append(task.task_id)
+        answered: set[str] = set()
+        while True:
+            now = await ask(context.session, "tasks/get", taskId=task.task_id)
+            if not self.seen or self.seen[-1]["status"] != now["status"]:
+                self.seen.append(now)
+            questions = set(now.get("inputRequests") or {}) - answered
+            if questions and self.answer is not None:
+                answered |= questions
+                responses = {key: self.answer for key in questions}
+                await ask(context.session, "tasks/update", taskId=task.task_id, inputResponses=responses)
+            if now["status"] == "completed":
+                return types.CallToolResult.model_validate(now["result"])
+            if now["status"] in ("failed", "cancelled"):
+                raise RuntimeError(json.dumps(now))
+            await anyio.sleep(now.get("pollIntervalMs", 100) / 10_000)
+
+
+class Raw(types.Result):
+    model_config = {"extra": "allow"}
+
+
+async def ask(session: Any, method: str, **params: Any) -> dict[str, Any]:
+    request = types.Request[Any, Any](method=method, params=params)
+    result = await session.send_request(request, Raw)
+    return result.model_dump(by_alias=True, exclude_none=True)
+
+
+class RpcError(Exception):
+    def __init__(self, status: int, error: dict[str, Any]) -> None:
+        super().__init__(f"HTTP {status}: {error}")
+        self.status, self.code, self.error = status, error.get("code"), error
+
+
+class Stage:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.ports = free_ports(2)
+        self.config = directory / "mcp.json"
+        self.children: dict[str, Any] = {}
+        self.client_of_workflows: WorkflowClient | None = None
+
+    # --- processes ---
+
+    def start_server(self, *arguments: str) -> Server:
+        self.children["server"] = Server(
+            self.directory, self.ports, "--mcp-config", str(self.config), *arguments
+        )
+        return self.children["server"]
+
+    def use_tools(self, sample: str, change: Any = None) -> None:
+        """The sample's mcp.json; `change` is called with its toolset, to make times short."""
+        text = re.sub(r"^\s*//.*$|\s//[^\"\n]*$", "", (SAMPLES / sample / "mcp.json").read_text(), flags=re.M)
+        document = json.loads(text)
+        document.pop("$schema", None)
+        if change is not None:
+            for toolset in document["toolsets"].values():
+                change(toolset)
+        self.config.write_text(json.dumps(document))
+
+    def start_standin(self, sample: str) -> Service:
+        name, script, _, _ = STANDINS[sample]
+        self.children[sample] = Service(name, self.directory, script)
+        return self.children[sample]
+
+    def start_worker(self, sample: str) -> PythonWorker:
+        _, _, variable, path = STANDINS[sample]
+        variables = {variable: self.children[sample].base + path}
+        if sample == "chat":
+            variables["MCP_URL"] = f"{self.url}/weather"
+        self.children["worker"] = PythonWorker(sample, self.directory, self.address, **variables)
+        return self.children["worker"]
+
+    def start_all(self, sample: str, change: Any = None) -> None:
+        self.use_tools(sample, change)
+        self.start_server()
+        self.start_standin(sample)
+        self.start_worker(sample)
+
+    def kill(self, name: str) -> None:
+        self.children.pop(name).kill()
+
+    def close(self) -> None:
+        problems = []
+        for name in sorted(self.children, key=lambda name: name != "worker"):
+            child = self.children[name]
+            if isinstance(child, Service):
+                child.kill()  # it has nothing to save
+            elif status := child.stop():
+                problems.append(f"{name} ended with status {status}\n{child.tail()}")
+        assert not problems, "\n".join(problems)
+
+    # --- addresses ---
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.ports[0]}"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports[1]}/mcp"
+
+    # --- clients ---
+
+    @contextlib.asynccontextmanager
+    async def client(self, **options: Any) -> AsyncIterator[Client]:
+        async with Client(self.url, **options) as client:
+            yield client
+
+    @contextlib.asynccontextmanager
+    async def stdio(self, **options: Any) -> AsyncIterator[Client]:
+        from mcp.client.stdio import StdioServerParameters
+
+        parameters = StdioServerParameters(command=str(server_binary()), args=["mcp", "stdio", "--url", self.url])
+        async with Client(parameters, **options) as client:
+            yield client
+
+    def open(self, method: str, params: dict[str, Any] | None = None, timeout: float = 60, **options: Any) -> Any:
+        """Posts one request of 2026-07-28; the response, to be read or closed. `capabilities`, `headers`, `meta`: on top."""
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": MODERN,
+            "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": options.get("capabilities", {}),
+            **options.get("meta", {}),
+        }
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**(params or {}), "_meta": meta}}
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": MODERN,
+            "Mcp-Method": method,
+        }
+        for name in ("name", "uri", "taskId"):
+            if params and name in params:
+                headers["Mcp-Name"] = str(params[name])
+                break
+        headers.update(options.get("headers", {}))
+        target = options.get("url", self.url)
+        request = urllib.request.Request(target, data=json.dumps(body).encode(), headers=headers)
+        return urllib.request.urlopen(request, timeout=timeout)
+
+    def rpc(self, method: str, params: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+        """The result of one request; RpcError otherwise. Blocks: call it by asyncio.to_thread."""
+        try:
+            with self.open(method, params, **options) as response:
+                status, body = response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            status, body = error.code, error.read().decode()
+        if "data:" in body and not body.startswith("{"):
+            body = [line[5:] for line in body.splitlines() if line.startswith("data:") and '"id"' in line][-1]
+        try:
+            answer = json.loads(body)
+        except ValueError:
+            raise RpcError(status, {"message": body}) from None
+        if "error" in answer:  # of JSON-RPC an object, of HTTP a text
+            error = answer["error"]
+            raise RpcError(status, error if isinstance(error, dict) else {"message": error})
+        return answer["result"]
+
+    async def workflows(self) -> WorkflowClient:
+        if self.client_of_workflows is None:
+            self.client_of_workflows = await WorkflowClient.connect(self.address)
+        return self.client_of_workflows
+
+    async def runs(self, workflow_id: str) -> int:
+        client = await self.workflows()
+        return len([run async for run in client.list_workflows(f"WorkflowId = '{workflow_id}'")])
+
+    async def kinds(self, workflow_id: str) -> list[str]:
+        handle = (await self.workflows()).get_workflow_handle(workflow_id)
+        return [
+            types_name(event.event_type).removeprefix("EVENT_TYPE_")
+            async for event in handle.fetch_history_events()
+        ]
+
+    def json(self, sample: str, path: str) -> Any:
+        """What a stand-in says of itself."""
+        with urllib.request.urlopen(self.children[sample].base + path, timeout=10) as response:
+            return json.load(response)
+
+
+def types_name(number: int) -> str:
+    from temporalio.api.enums.v1 import EventType
+
+    return EventType.Name(number)  # type: ignore[arg-type]
+
+
+def text_of(result: types.CallToolResult) -> str:
+    return "\n".join(item.text for item in result.content if item.type == "text")
+
+
+def in_background(function: Any, *arguments: Any) -> threading.Thread:
+    thread = threading.Thread(target=function, args=arguments, daemon=True)
+    thread.start()
+    return thread
