@@ -102,6 +102,24 @@ def test_a_store_has_one_server(start_server, tmp_path):
     assert server.start() < 30, "a lock does not outlive its holder"
 
 
+def test_without_libcurl_there_are_no_callbacks(tmp_path):
+    """It is loaded only where callbacks are allowed; what is missing is said at the start and not at the first of them."""
+    libraries = tmp_path / "libraries"
+    libraries.mkdir()
+    (libraries / "libcurl.so.4").write_text("no library")
+    missing = {"LD_LIBRARY_PATH": str(libraries)}
+    code, text = refused(
+        "--grpc", ANY, "--http", ANY, "--store", "memory:", "--callback-url", "127.0.0.1:*,insecure", environment=missing
+    )
+    assert code == 1 and "libcurl.so.4 cannot be loaded" in text and str(libraries) in text
+    server = Server(tmp_path, environment=missing)
+    try:
+        assert client_run(server, "workflow", "start", *IDLE).code == 0
+        assert server.stop() == 0
+    finally:
+        server.kill()
+
+
 def in_namespaces(script: str) -> list[str]:
     """A command that may mount; what it mounts goes with it."""
     ours = [] if os.geteuid() == 0 else ["--map-root-user"]
