@@ -93,6 +93,26 @@ func (r *crashRig) wantFlow(run client.WorkflowRun, want string) {
 	}
 }
 
+// A client's calls that wait go on over deaths of the server, and those made right after one are answered.
+func TestCallsOverCrashes(t *testing.T) {
+	r := newCrashRig(t)
+	r.work(Gated)
+	run := r.start(client.StartWorkflowOptions{}, Gated, "child")
+	r.waitEvent(run.GetID(), "", enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+	var out string
+	waiting := make(chan error, 1)
+	go func() { waiting <- run.Get(r.ctx, &out) }()
+	for i := 0; i < 3; i++ {
+		r.crash()
+		r.signal(run, "unheard", i)
+	}
+	r.signal(run, "go", nil)
+	if err := <-waiting; err != nil || out != "child done" {
+		t.Fatal(out, err)
+	}
+	r.wantFlow(run, "WorkflowExecutionStarted"+strings.Repeat(" WorkflowExecutionSignaled", 4)+" WorkflowExecutionCompleted")
+}
+
 func TestCrashAroundAChild(t *testing.T) {
 	r := newCrashRig(t)
 	child := r.id()

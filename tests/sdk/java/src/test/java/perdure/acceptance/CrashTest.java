@@ -26,6 +26,24 @@ final class CrashTest {
         return new Harness();
     }
 
+    /** A client's calls that wait go on over deaths of the server, and those made right after one are answered. */
+    @Test
+    void callsOverKills() throws Exception {
+        try (Harness harness = ownHarness()) {
+            harness.work();
+            WorkflowStub stub = harness.start("Gated", "child");
+            harness.untilEvent(stub, EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED);
+            var waiting = stub.getResultAsync(String.class);
+            for (int i = 0; i < 3; i++) {
+                harness.crash(stub);
+                stub.signal("unheard", "nothing");
+            }
+            stub.signal("go", "on");
+            assertEquals("child done", waiting.get());
+            assertEquals(sequence(STARTED, SIGNAL, SIGNAL, SIGNAL, SIGNAL, COMPLETED), harness.flow(stub));
+        }
+    }
+
     @Test
     void aKillAroundAChild() throws Exception {
         try (Harness harness = ownHarness()) {

@@ -96,6 +96,8 @@ final class Harness implements AutoCloseable {
     void crash(WorkflowStub... runs) throws Exception {
         List<List<HistoryEvent>> before = Stream.of(runs).map(run -> written(history(run))).toList();
         server.restart();
+        // A channel that saw the old server die refuses calls until its next try to connect.
+        stubs.connect(Duration.ofSeconds(30));
         for (int i = 0; i < runs.length; i++) {
             List<HistoryEvent> after = history(runs[i]);
             assertEquals(before.get(i), after.subList(0, Math.min(before.get(i).size(), after.size())));
