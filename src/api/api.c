@@ -221,6 +221,7 @@ void api_abandon(struct api *api)
 {
     for (uint32_t i = 0; i < api->lane_count; i++) {
         abandon_mail(&api->lanes[i]);
+        callbacks_free(&api->lanes[i]);
         matching_abandon(api->lanes[i].matching);
     }
     for (uint32_t i = 0; i < api->lane_count; i++)
@@ -280,7 +281,7 @@ bool api_idle(struct lane *lane)
 {
     const struct api_lane *self = api_lane_of(lane);
     return self->rpc_count == 0 && self->callback_busy == 0 && list_empty(&self->errands) &&
-           matching_idle(self->matching);
+           !matching_reads(self->matching);
 }
 
 void api_lane_counts(struct lane *lane, size_t method, uint64_t ret_counts[API_CODE_COUNT])

@@ -11,6 +11,7 @@
 
 #include "api/api_internal.h"
 #include "api/nexus_http.h"
+#include "base/mutant.h"
 
 /* At most so many are under way for the destinations that share a queue. */
 #define CALLBACK_WORKERS    16
@@ -285,7 +286,7 @@ static void set_outcome(struct nexus_message *message, const struct history_Hist
         nexus_set_failure(message, close->workflow_execution_failed_event_attributes->failure, arena);
         break;
     case enums_EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED:
-        state = BYTES("canceled");
+        state = MUTANT(callback_of_cancel_failed) ? BYTES("failed") : BYTES("canceled");
         nexus_set_failure(message,
                           failure_of_cancel(arena,
                                             close->workflow_execution_canceled_event_attributes->details),
@@ -460,4 +461,6 @@ void callbacks_free(struct api_lane *lane)
         arena_release(&lane->callback_workers[i].arena);
     }
     free(lane->callback_workers);
+    lane->callback_workers = NULL;
+    lane->callback_worker_count = 0;
 }

@@ -2,6 +2,7 @@
 #include "engine/callback.h"
 
 #include "base/hash.h"
+#include "base/mutant.h"
 #include "engine/close.h"
 #include "engine/execution.h"
 #include "engine/workflow_task.h"
@@ -64,7 +65,7 @@ static bool carried_on(const struct history_HistoryEvent *close)
 
 void callbacks_trigger(struct draft *draft, const struct history_HistoryEvent *close)
 {
-    if (draft->state->callback_count == 0 || carried_on(close))
+    if (draft->state->callback_count == 0 || carried_on(close) || MUTANT(callback_not_scheduled))
         return;
     for (uint32_t i = 0; i < draft->state->callback_count; i++)
         if (draft->state->callbacks[i].state == enums_CALLBACK_STATE_STANDBY)
@@ -179,7 +180,9 @@ void decide_callback_report(const struct execution *live, struct workflow_reques
     if (request->payload.size != 0) {
         state = request->callback_retry ? enums_CALLBACK_STATE_BACKING_OFF : enums_CALLBACK_STATE_FAILED;
         if (request->callback_retry)
-            next_time = time_add(env->now, backoff(&draft, callback->attempt + 1));
+            next_time = time_add(env->now, MUTANT(callback_retried_at_once)
+                                               ? 1
+                                               : backoff(&draft, callback->attempt + 1));
     }
     callback_attempted(&draft, (uint32_t)request->task.scheduled_event_id, state, request->payload,
                        next_time);

@@ -117,7 +117,8 @@ void actors_start(struct sim *sim)
     actors->sim = sim;
     arena_init(&actors->arena, SIZE_MAX);
     actors->features = random_next(&sim->random);
-    sim->patient = has_feature(sim, FEATURE_PATIENCE) && sim->options->disk == NULL;
+    /* Who delivers callbacks looks for them every few seconds. */
+    sim->patient = has_feature(sim, FEATURE_PATIENCE) && sim->options->disk == NULL && !sim->callbacks;
     actors->work_count = sim->configuration.workflows;
     actors->works = xcalloc(actors->work_count, sizeof(struct work));
     for (unsigned i = 0; i < actors->work_count; i++)
@@ -141,14 +142,15 @@ bool actors_finished(struct sim *sim, bool explain)
                     rivals_finished(sim);
     for (size_t i = 0; i < actors->work_count; i++) {
         struct work *work = &actors->works[i];
-        bool         settled = work->closed && work->interventions == 0;
+        bool         settled = work->closed && work->interventions == 0 &&
+                       (!work->callback.is_wanted || work->callback.is_over);
         for (unsigned at = 0; at < work->signals; at++)
             settled = settled && (work->signal[at].acknowledged || work->signal[at].refused);
         for (unsigned at = 0; at < work->update_count; at++)
             settled = settled && work->updates[at].settled;
         if (explain && !settled)
-            sim_log(sim, "%s: fate %d, started=%d closed=%d interventions=%u", work->id, work->fate,
-                    work->started, work->closed, work->interventions);
+            sim_log(sim, "%s: fate %d, started=%d closed=%d interventions=%u callback=%d", work->id,
+                    work->fate, work->started, work->closed, work->interventions, work->callback.is_over);
         finished = finished && settled;
     }
     return finished;

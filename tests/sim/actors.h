@@ -50,6 +50,14 @@ struct update {
     bool         waits_for_end, settled;
     bool         accepted, completed; /* a client was told so */
 };
+/* What the receiver of a workflow's callback has heard. */
+struct callback {
+    bool         is_wanted, is_over, taken_calmly;
+    unsigned     arrivals;
+    struct bytes state;
+    uint64_t     content, boots;
+    int64_t      refused_at, forward;
+};
 struct work {
     struct sim      *sim;
     unsigned         number;
@@ -68,12 +76,13 @@ struct work {
         char request_id[40];
         bool acknowledged, refused;
     } signal[SIM_SIGNALS_MAX];
-    struct update updates[SIM_UPDATES_MAX];
-    unsigned      update_count;
-    unsigned      interventions; /* that are still to come, or under way */
-    unsigned      resets;        /* acknowledged */
-    bool          started, closed, deleted, is_watched;
-    struct bytes  run_id; /* of the last task that a worker had; empty: none yet. In the actors' arena */
+    struct callback callback;
+    struct update   updates[SIM_UPDATES_MAX];
+    unsigned        update_count;
+    unsigned        interventions; /* that are still to come, or under way */
+    unsigned        resets;        /* acknowledged */
+    bool            started, closed, deleted, is_watched;
+    struct bytes    run_id; /* of the last task that a worker had; empty: none yet. In the actors' arena */
     /* what the audit found, over all runs */
     unsigned audit_runs, audit_resets, audit_signals[SIM_SIGNALS_MAX], audit_updates[SIM_UPDATES_MAX];
 };
@@ -187,6 +196,12 @@ void                                                   client_update(struct sim 
 struct workflowservice_UpdateWorkflowExecutionRequest *client_update_request(struct update *update);
 /* What an answer to the update says, whichever call it is of. */
 void client_updated(struct update *update, const struct update_Outcome *outcome, int32_t stage);
+
+/* --- receiver.c --- */
+struct bytes callback_url(struct sim *sim, const struct work *work);
+struct bytes callback_encoded(struct sim *sim, const struct work *work);
+/* How its last run ended, as history says. */
+void callback_check(struct sim *sim, const struct work *work, int32_t status);
 
 /* --- interventions.c: what befalls a workflow --- */
 void interventions_start(struct work *work);

@@ -175,8 +175,12 @@ static void check_history(struct audit *audit, const struct listed_run *run)
                      "run %.*s is listed with status %d and %" PRId64 " events, has status %d and %" PRId64,
                      BYTES_FMT(run->run_id), run->status, run->history_length, status, last);
     replay_run(sim, run->workflow_id, run->run_id, last);
-    if (work != NULL)
-        count_operations(sim, work, run->run_id, last);
+    if (work == NULL)
+        return;
+    count_operations(sim, work, run->run_id, last);
+    if (status != enums_WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW &&
+        !(work->fate == FATE_RETRIED && status == enums_WORKFLOW_EXECUTION_STATUS_FAILED))
+        callback_check(sim, work, status);
 }
 
 static void read_more(struct reading *reading);

@@ -136,6 +136,11 @@ static const struct workflowservice_StartWorkflowExecutionRequest *start_request
     request->workflow_id_reuse_policy = enums_WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE;
     request->priority = sim->configuration.fair ? draw_priority(sim) : BYTES_EMPTY;
     set_times(work, request);
+    if (work->callback.is_wanted) {
+        request->completion_callbacks = NEW(sim, struct bytes);
+        request->completion_callbacks[0] = callback_encoded(sim, work);
+        request->completion_callbacks_count = 1;
+    }
     return request;
 }
 

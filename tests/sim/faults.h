@@ -77,7 +77,13 @@ struct sim_options;
     X(CONNECTIONS_CUT, "connections-cut", 0.2, 0.0005)                                                       \
     /* workers, per task */                                                                                  \
     X(WORKER_DIES, "worker-dies", 0.3, 0.05)                                                                 \
-    X(TASK_FAILS, "task-fails", 0.3, 0.05)
+    X(TASK_FAILS, "task-fails", 0.3, 0.05)                                                                   \
+    /* who takes callbacks, per request */                                                                   \
+    X(CALLBACK_LOST, "callback-lost", 0.4, 0.2)                                                              \
+    X(CALLBACK_SLOW, "callback-slow", 0.3, 0.1)                                                              \
+    X(CALLBACK_REFUSED, "callback-refused", 0.4, 0.3)                                                        \
+    X(CALLBACK_REFUSED_FOR_GOOD, "callback-refused-for-good", 0.15, 0.05)                                    \
+    X(CALLBACK_ANSWER_LOST, "callback-answer-lost", 0.4, 0.2)
 
 enum sim_fault {
 #define X(identifier, name, chance, rate) FAULT_##identifier,

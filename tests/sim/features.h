@@ -34,6 +34,7 @@
     X(BAD_COMMANDS, "bad-commands")                                                                          \
     X(PATIENCE, "patience") /* timers, delays and back-offs of minutes to months */                          \
     /* drawn with the configuration, not by a bit of their own */                                            \
+    X(CALLBACKS, "callbacks")                                                                                \
     X(BUSY, "busy")                                                                                          \
     X(STICKY, "sticky")                                                                                      \
     X(QUERIES, "queries")                                                                                    \

@@ -172,7 +172,11 @@ void sim_start(struct sim *sim)
     while (runtime_new(&options, &sim->runtime, &error) != ST_OK)
         sim_log(sim, "start failed: %s", error.message);
     sim->starting = false;
+    static const struct callback_rule anywhere = { BYTES("receiver.test"), true };
     sim->api = api_new(sim->runtime, &(struct api_options){ .window_size = sim->configuration.window_size,
+                                                            .sender = receiver_sender(sim),
+                                                            .callback_rules = &anywhere,
+                                                            .callback_rule_count = 1,
                                                             .seed = random_next(&sim->random) | 1 });
     for (unsigned i = 0; i < sim->configuration.lanes; i++) {
         sim->lanes[i] = (struct sim_lane){ .sim = sim, .woken = true };
@@ -187,6 +191,7 @@ void sim_start(struct sim *sim)
 void sim_process_release(struct sim *sim)
 {
     sim_store_crash(&sim->store);
+    receiver_crash(sim);
     if (sim->runtime == NULL)
         return;
     api_abandon(sim->api);

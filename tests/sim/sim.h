@@ -178,7 +178,8 @@ struct sim {
     int64_t                   forward; /* how far the wall clock was put forward in all */
     bool                      faulty, fatal, namespace_ready;
     bool                      starting, draining, settling;
-    bool                      patient;
+    bool                      patient, callbacks;
+    struct list               deliveries;        /* callbacks that the server waits for, see receiver.c */
     int64_t                   doze_until, dozed; /* dozed: how much of the time in all */
     bool                      closing;           /* workers go: nobody polls any more */
     int64_t                   drain_until;
@@ -256,6 +257,10 @@ bool actors_audited(struct sim *sim);
 void actors_delete_all(struct sim *sim);
 bool actors_deleted(struct sim *sim);
 void actors_free(struct sim *sim);
+
+/* --- receiver.c: who takes completion callbacks --- */
+struct outbound_sender receiver_sender(struct sim *sim);
+void                   receiver_crash(struct sim *sim); /* nobody waits for answers any more */
 
 /* --- operators.c: pauses, and their ends --- */
 void operators_start(struct sim *sim);

@@ -103,4 +103,8 @@ void work_draw(struct sim *sim, struct work *work, unsigned number)
                        : work->update_count != 0 && one_run && has_feature(sim, FEATURE_UPDATE_WITH_START)
                            ? WITH_UPDATE
                            : WITH_NOTHING;
+    bool ends_once = work->fate == FATE_COMPLETES || work->fate == FATE_RETRIED ||
+                     work->fate == FATE_TIMED_OUT || work->fate == FATE_CANCELLED ||
+                     work->fate == FATE_TERMINATED;
+    work->callback.is_wanted = sim->callbacks && ends_once && work->with_start == WITH_NOTHING;
 }

@@ -268,6 +268,7 @@ static void leave_out(struct sim *sim)
     c->queries = c->queries && !without[FEATURE_QUERIES];
     c->fair = c->fair && !without[FEATURE_FAIR];
     c->operators = c->operators && !without[FEATURE_OPERATORS];
+    sim->callbacks = sim->callbacks && !without[FEATURE_CALLBACKS];
 }
 
 static void configure(struct sim *sim)
@@ -291,6 +292,9 @@ static void configure(struct sim *sim)
     c->queries = sim_chance(sim, 0.5);
     c->fair = sim_chance(sim, 0.5);
     c->operators = sim_chance(sim, 0.3);
+    struct random random;
+    random_seed(&random, hash_combine(sim->options->seed, 1000));
+    sim->callbacks = random_below(&random, 10) < 3 && sim->options->disk == NULL;
     leave_out(sim);
     if (c->busy) {
         c->workflows *= 2;
@@ -424,6 +428,7 @@ void sim_run(const struct sim_options *options, struct sim_statistics *statistic
     sim->monotonic = NS_PER_S;
     heap_init(&sim->actions);
     heap_init(&sim->routines);
+    list_init(&sim->deliveries);
     sim_network_init(&sim->network);
     configure(sim);
     sim_store_init(&sim->store, sim, options->disk);
