@@ -219,8 +219,9 @@ static void abandon_mail(struct api_lane *lane)
 
 void api_abandon(struct api *api)
 {
+    for (uint32_t i = 0; i < api->lane_count; i++)
+        abandon_mail(&api->lanes[i]); /* it names what other lanes have, too */
     for (uint32_t i = 0; i < api->lane_count; i++) {
-        abandon_mail(&api->lanes[i]);
         callbacks_free(&api->lanes[i]);
         matching_abandon(api->lanes[i].matching);
     }

@@ -1,5 +1,5 @@
 /* callback_test.c: completion callbacks: when they fall due, what is told, and what becomes of them. */
-#include "engine/engine_harness.h"
+#include "engine/update_harness.h"
 
 /* Callbacks as a client's request carries them. */
 static struct bytes *callbacks_of(struct world *w, const char *const *urls, size_t count)
@@ -192,6 +192,20 @@ TEST(a_new_run_of_the_id_leaves_those_of_the_old_one_alone)
     CHECK(load(w, world_current(w), row_of(old, 0)) == NULL);
     CHECK(report(w, old, row_of(old, 0), NULL, false));
     CHECK_INT(state_of(old, 0), enums_CALLBACK_STATE_SUCCEEDED);
+    world_free(w);
+}
+
+/* The task for the update is not in the history, and is not wanted there any more. */
+TEST(a_run_that_closes_beside_an_update_leaves_no_task_behind)
+{
+    struct world *w = started(1);
+    (void)world_completion(w, world_poll(w));
+    CHECK_INT(world_send(w), ST_OK);
+    CHECK_INT(world_update(w, "u"), ST_OK);
+    CHECK_INT(world_terminate(w), ST_OK);
+    CHECK_INT(world_news(w, "u"), UPDATE_CLOSED);
+    CHECK_INT(world_current(w)->ready_count, 1);
+    (void)row_of(world_current(w), 0);
     world_free(w);
 }
 

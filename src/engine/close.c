@@ -4,6 +4,7 @@
 #include "engine/callback.h"
 #include "engine/child.h"
 #include "engine/update.h"
+#include "engine/workflow_task.h"
 
 bool close_continues(const struct history_HistoryEvent *event)
 {
@@ -37,6 +38,9 @@ static void drop_rows(struct draft *draft)
 void close_effects(struct draft *draft, const struct history_HistoryEvent *event)
 {
     drop_rows(draft);
+    if (draft->state->task
+            .is_speculative) /* what follows would write its events, and a row, for a run that is closed */
+        task_drop_speculative(draft);
     updates_close(draft, event);
     if (draft->is_reset)
         return;

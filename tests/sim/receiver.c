@@ -88,7 +88,7 @@ static void arrive(struct sim *sim, void *context)
     callback->refused_at = 0;
     if (sim_strikes(sim, FAULT_CALLBACK_REFUSED)) {
         self->status = sim_fault_between(sim, FAULT_CALLBACK_REFUSED, 0, 1) == 0 ? 500 : 503;
-        callback->refused_at = sim->now;
+        callback->refused_at = self->outbound != NULL ? sim->now : 0; /* else nobody hears of it */
         callback->forward = sim->forward;
         callback->boots = sim->statistics->boots;
     } else if (sim_strikes(sim, FAULT_CALLBACK_REFUSED_FOR_GOOD)) {
