@@ -60,18 +60,11 @@ static void note(struct change *change, enum entity_kind_id kind, struct bytes k
     change->batch->size += key.size + state.size;
 }
 
-static size_t prefix_of(const struct entity *entity, const struct history_segment **ret_segments)
-{
-    if (entity->kind->history_prefix == NULL)
-        return 0;
-    return entity->kind->history_prefix(entity->state, ret_segments);
-}
-
 void deletion_note_uses(struct change *change)
 {
     struct arena                 *arena = &change->batch->arena;
     const struct history_segment *segments;
-    size_t                        count = prefix_of(change->entity, &segments);
+    size_t count = change->entity->kind->history_prefix(change->entity->state, &segments);
     for (size_t i = 0; i < count; i++) {
         uint8_t *last = arena_must(arena_alloc(arena, ROW_NUMBER_SIZE));
         row_put_number(last, segments[i].last_event_id);
@@ -87,7 +80,7 @@ void deletion_join(struct entity *entity)
     struct arena                 *arena = &batch->arena;
     struct chain                 *chain = entity->chain;
     const struct history_segment *segments;
-    size_t                        count = prefix_of(entity, &segments);
+    size_t                        count = entity->kind->history_prefix(entity->state, &segments);
     uint8_t                      *branches = arena_must(arena_alloc(arena, (count + 1) * ROW_NUMBER_SIZE));
     uint8_t                      *at = branches;
     for (size_t i = 0; i < count; i++) {

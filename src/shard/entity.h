@@ -263,7 +263,7 @@ struct entity_kind {
     int64_t (*last_event_time)(const void *state); /* wall ns; env.now is never before it */
     /* Optional: whether a later run took its place, so that it is not the current one, not even when that one is deleted. */
     bool (*is_superseded)(const void *state);
-    /* Optional: what its history begins with that is not in its own branch. Valid as long as the state. */
+    /* Runs must have it, records do not: what its history begins with that is not in its own branch. Valid as long as the state. */
     size_t (*history_prefix)(const void *state, const struct history_segment **ret_segments);
     bool (*is_open)(const void *state);
     /* Whether a worker has one of its tasks, or is about to, so that something may come any moment: such entities are worth

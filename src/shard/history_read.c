@@ -113,7 +113,7 @@ static void set_segments(struct scan *scan, const struct entity *entity, const s
 {
     const struct history_segment *prefix = page == NULL ? NULL : page->prefix;
     size_t                        count = page == NULL ? 0 : page->prefix_count;
-    if (entity != NULL && entity->kind->history_prefix != NULL)
+    if (entity != NULL)
         count = entity->kind->history_prefix(entity->state, &prefix);
     scan->segments = ARENA_NEW_ARRAY(&scan->arena, struct history_segment, count + 1);
     if (count != 0)

@@ -264,8 +264,7 @@ static void start_anew(struct load *load)
     struct entity *entity = load->entity;
     entity->wakeup = entity->kind->next_due(entity->state);
     entity->wakeup_guessed = true;
-    if (entity->kind->loaded != NULL)
-        entity->kind->loaded(entity->state, load->lane->now);
+    entity->kind->loaded(entity->state, load->lane->now);
     entity_resize(entity);
 }
 

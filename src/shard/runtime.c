@@ -153,8 +153,6 @@ void runtime_abandon(struct runtime *runtime)
 
 void runtime_free(struct runtime *runtime)
 {
-    if (runtime == NULL)
-        return;
     for (uint32_t i = 0; i < runtime->lane_count; i++)
         assert(lane_idle(runtime->lanes[i]));
     runtime_abandon(runtime);

@@ -79,6 +79,35 @@ TEST(each_fault_is_answered_once_and_done_or_not_as_it_says)
     }
 }
 
+TEST(what_the_store_inside_refuses_stays_refused)
+{
+    static const struct {
+        enum store_fault   fault;
+        enum store_outcome outcome;
+    } cases[] = {
+        { STORE_FAULT_NONE, STORE_REFUSED },
+        { STORE_FAULT_REFUSED, STORE_REFUSED },
+        { STORE_FAULT_ABORTED_DONE, STORE_ABORTED },
+    };
+    enum { GROUPS = 8 };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct fixture   f;
+        struct operation operation;
+        fixture_init(&f, &passthrough_state);
+        operation_init(&operation, &f);
+        operation_insert_run(&operation, 0, 1, "workflow");
+        operation_must_commit(&operation);
+        store_faulty_set_always(f.store, cases[i].fault);
+        for (uint32_t group = 0; group < GROUPS; group++) /* the first is there already */
+            operation_insert_run(&operation, group, group + 1, "workflow");
+        CHECK_EQ(operation_commit(&operation), cases[i].outcome);
+        for (uint32_t group = 1; group < GROUPS && cases[i].outcome == STORE_REFUSED; group++)
+            CHECK_EQ(fixture_load(&f, group + 1).found, !operation.batch.refused[group]);
+        store_batch_release(&operation.batch);
+        fixture_release(&f);
+    }
+}
+
 TEST(refusals_are_of_some_groups_and_the_others_are_done)
 {
     enum { GROUPS = 6 };

@@ -189,7 +189,7 @@ static ssize_t write_or_full(int file, const void *data, size_t size, off_t offs
 static void translate_quota(void)
 {
     static const char *const names[] = { "pwrite64", "pwrite" };
-    for (size_t i = 0; real_system->iVersion >= 3 && i < ARRAY_COUNT(names); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         sqlite3_syscall_ptr found = real_system->xGetSystemCall(real_system, names[i]);
         if (found == NULL)
             continue;
@@ -204,14 +204,12 @@ void sqlite_log_system_register(void)
 {
     static sqlite3_vfs system;
     real_system = sqlite3_vfs_find(NULL);
-    if (real_system == NULL)
-        panic("SQLite has no file system");
+    assert(real_system != NULL && real_system->iVersion >= 3);
     translate_quota();
     system = *real_system;
     system.pNext = NULL;
     system.zName = SQLITE_LOG_SYSTEM;
     system.szOsFile = (int)log_file_space() + real_system->szOsFile;
     system.xOpen = system_open;
-    if (sqlite3_vfs_register(&system, 0) != SQLITE_OK)
-        panic("SQLite takes no further file system");
+    (void)sqlite3_vfs_register(&system, 0); /* if it is not there no store is opened */
 }

@@ -32,15 +32,10 @@ static void is_probe(struct message *message UNUSED) {}
 static enum store_outcome outcome_of(int code)
 {
     switch (code & 0xFF) {
-    case SQLITE_OK:
-    case SQLITE_DONE:
-        return STORE_DURABLE;
     case SQLITE_BUSY:
-    case SQLITE_LOCKED:
         return STORE_ABORTED;
     case SQLITE_CONSTRAINT:
     case SQLITE_TOOBIG:
-    case SQLITE_MISMATCH:
         return STORE_REFUSED;
     case SQLITE_FULL:
         return MUTANT(full_disk_is_abort) ? STORE_ABORTED : STORE_FULL;
@@ -71,8 +66,8 @@ static enum status status_of(enum store_outcome outcome)
 static enum store_outcome failed(struct sqlite_writer *writer, int code, const char *what,
                                  struct error *error)
 {
+    assert(code != SQLITE_OK && code != SQLITE_DONE);
     enum store_outcome outcome = outcome_of(code);
-    assert(outcome != STORE_DURABLE);
     if (error->code == ST_OK)
         (void)sqlite_error(&writer->connection, status_of(outcome), what, error);
     return outcome;
