@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "mcp/auth_internal.h"
+#include "mcp/crypto.h"
 #include "outbound/outbound.h"
 
 #define WELL_KNOWN       "/.well-known/oauth-protected-resource"
@@ -604,7 +605,8 @@ static enum status start(struct auth *auth, const struct auth_rules *rules, stru
         if (rules->tokens_file == NULL)
             return error_set(error, ST_INVALID_ARGUMENT, "auth by tokens needs a tokens_file");
         auth->file.path = copy_text(rules->tokens_file);
-        return read_file(auth, error);
+        enum status status = crypto_prepare(error);
+        return status == ST_OK ? read_file(auth, error) : status;
     }
     if (!rules->loopback)
         return error_set(

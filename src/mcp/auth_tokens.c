@@ -1,14 +1,13 @@
 /* auth_tokens.c: the file of hashed tokens, and how one is made. */
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <unistd.h>
 
 #include "mcp/auth_internal.h"
+#include "mcp/crypto.h"
 #include "mcp/seal.h"
 
-#define DIGEST_SIZE  32
+#define DIGEST_SIZE  CRYPTO_DIGEST_SIZE
 #define TOKEN_PREFIX "pdt_"
 #define LOOK_NS      NS_PER_S
 
@@ -59,12 +58,6 @@ struct tokens {
     size_t       count;
     struct token token[];
 };
-
-static void digest_of(struct bytes text, uint8_t ret_digest[DIGEST_SIZE])
-{
-    if (EVP_Digest(text.base, text.size, ret_digest, NULL, EVP_sha256(), NULL) != 1)
-        panic("libcrypto has no SHA-256");
-}
 
 static bool is_scope_byte(uint8_t byte)
 {
@@ -216,10 +209,10 @@ bool tokens_find(const struct tokens *tokens, struct bytes bearer, struct caller
 {
     uint8_t digest[DIGEST_SIZE];
     size_t  found = SIZE_MAX;
-    digest_of(bearer, digest);
+    crypto_sha256(bearer, digest);
     /* All are compared, whatever the first ones say. */
     for (size_t i = 0; i < tokens->count; i++) {
-        if (CRYPTO_memcmp(tokens->token[i].digest, digest, DIGEST_SIZE) == 0)
+        if (crypto_equal(tokens->token[i].digest, digest, DIGEST_SIZE))
             found = i;
     }
     if (found == SIZE_MAX)
@@ -246,15 +239,18 @@ enum status auth_token_make(const char *name, const char *scopes, char ret_token
     if (scopes != NULL &&
         (strchr(scopes, ' ') != NULL || !caller_add_scopes(&trial, bytes_of_text(scopes), ",")))
         return error_set(error, ST_INVALID_ARGUMENT, "scopes are words with commas between them");
+    enum status status = crypto_prepare(error);
+    if (status != ST_OK)
+        return status;
     seal_key_make(raw);
     buffer_append_text(&text, TOKEN_PREFIX);
     base64url_encode(bytes_of(raw, sizeof raw), &text);
-    digest_of(buffer_bytes(&text), digest);
+    crypto_sha256(buffer_bytes(&text), digest);
     buffer_append_byte(&text, '\0');
     static_assert(sizeof TOKEN_PREFIX + (SEAL_KEY_SIZE + 2) / 3 * 4 <= AUTH_TOKEN_SIZE, "a token fits");
     memcpy(ret_token, text.base, text.size);
-    OPENSSL_cleanse(text.base, text.size);
-    OPENSSL_cleanse(raw, sizeof raw);
+    explicit_bzero(text.base, text.size);
+    explicit_bzero(raw, sizeof raw);
     buffer_release(&text);
     buffer_printf(ret_line, "%s ", name);
     for (size_t i = 0; i < DIGEST_SIZE; i++)

@@ -2,8 +2,9 @@
 #include "mcp/json.h"
 
 #include <math.h>
-#include <openssl/evp.h>
 #include <stdio.h>
+
+#include "mcp/crypto.h"
 
 /* The end of the string that begins at `at` (which holds its quote): behind its closing quote, or the end of the text. */
 static size_t string_end(struct bytes text, size_t at)
@@ -435,8 +436,7 @@ bool json_digest(const json_t *value, uint8_t ret_digest[JSON_DIGEST_SIZE])
     CLEANUP(buffer_release) struct buffer text = { 0 };
     if (!json_canonical(value, &text))
         return false;
-    if (EVP_Digest(text.base, text.size, ret_digest, NULL, EVP_sha256(), NULL) != 1)
-        panic("no SHA-256");
+    crypto_sha256(buffer_bytes(&text), ret_digest);
     return true;
 }
 

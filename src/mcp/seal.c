@@ -1,13 +1,13 @@
-/* seal.c: AES-256-GCM by OpenSSL, and base64url. */
+/* seal.c: the form of a token, and base64url. */
 #include "mcp/seal.h"
 
 #include <errno.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <sys/random.h>
 
-#define NONCE_SIZE  12
-#define TAG_SIZE    16
+#include "mcp/crypto.h"
+
+#define NONCE_SIZE  CRYPTO_NONCE_SIZE
+#define TAG_SIZE    CRYPTO_TAG_SIZE
 #define EXPIRY_SIZE 8
 static_assert(SEAL_OVERHEAD == 1 + NONCE_SIZE + EXPIRY_SIZE + TAG_SIZE, "what a token adds");
 
@@ -45,6 +45,9 @@ enum status seal_new(const struct seal_key *keys, size_t key_count, struct seal 
                                  keys[i].version);
         }
     }
+    enum status status = crypto_prepare(error);
+    if (status != ST_OK)
+        return status;
     struct seal *seal = xcalloc(1, sizeof *seal);
     memcpy(seal->keys, keys, key_count * sizeof *keys);
     seal->key_count = key_count;
@@ -56,62 +59,43 @@ void seal_free(struct seal *seal)
 {
     if (seal == NULL)
         return;
-    OPENSSL_cleanse(seal, sizeof *seal);
+    explicit_bzero(seal, sizeof *seal);
     free(seal);
 }
 
-/* --- the cipher --- */
+/* --- tokens --- */
 
 /* What is authenticated beside the token's own bytes: a label, the version and the purpose, and then the caller, which is last, so its
  * length needs no saying. */
-static bool add_context(EVP_CIPHER_CTX *cipher, uint8_t version, enum seal_purpose purpose,
-                        struct bytes caller)
+#define LABEL_SIZE 15
+static void print_label(uint8_t label[LABEL_SIZE], uint8_t version, enum seal_purpose purpose)
 {
-    uint8_t label[] = { 'p', 'e', 'r', 'd',     'u',
-                        'r', 'e', '.', 's',     'e',
-                        'a', 'l', 1,   version, (uint8_t)purpose };
-    int     ignored;
-    return EVP_CipherUpdate(cipher, NULL, &ignored, label, sizeof label) == 1 &&
-           (caller.size == 0 || EVP_CipherUpdate(cipher, NULL, &ignored, caller.base, (int)caller.size) == 1);
-}
-
-static EVP_CIPHER_CTX *cipher_new(const struct seal_key *key, const uint8_t *nonce, bool seals)
-{
-    EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
-    if (cipher == NULL || EVP_CipherInit_ex(cipher, EVP_aes_256_gcm(), NULL, key->byte, nonce, seals) != 1)
-        panic("libcrypto has no AES-256-GCM");
-    return cipher;
+    memcpy(label, "perdure.seal\1", LABEL_SIZE - 2);
+    label[LABEL_SIZE - 2] = version;
+    label[LABEL_SIZE - 1] = (uint8_t)purpose;
 }
 
 enum status seal_close(const struct seal *seal, enum seal_purpose purpose, struct bytes caller,
                        int64_t expires_ns, struct bytes payload, struct buffer *ret_text, struct error *error)
 {
     const struct seal_key *key = &seal->keys[0];
+    uint8_t                label[LABEL_SIZE];
     if (payload.size > SEAL_PAYLOAD_MAX || caller.size > SEAL_CALLER_MAX)
         return error_set(error, ST_INVALID_ARGUMENT, "what is to be sealed is too large");
-    uint8_t expiry[EXPIRY_SIZE];
+    struct buffer raw = { 0 }, plain = { 0 };
     for (size_t i = 0; i < EXPIRY_SIZE; i++)
-        expiry[i] = (uint8_t)((uint64_t)expires_ns >> (8 * i));
-    struct buffer raw = { 0 };
-    uint8_t      *to = buffer_reserve(&raw, SEAL_OVERHEAD + payload.size);
+        buffer_append_byte(&plain, (uint8_t)((uint64_t)expires_ns >> (8 * i)));
+    buffer_append(&plain, payload);
+    uint8_t *to = buffer_reserve(&raw, SEAL_OVERHEAD + payload.size);
     to[0] = key->version;
     random_bytes(to + 1, NONCE_SIZE);
-    EVP_CIPHER_CTX *cipher = cipher_new(key, to + 1, true);
-    uint8_t        *out = to + 1 + NONCE_SIZE, last[TAG_SIZE];
-    int             first_size = 0, size = 0, last_size = 0;
-    bool            done = add_context(cipher, key->version, purpose, caller) &&
-                EVP_CipherUpdate(cipher, out, &first_size, expiry, EXPIRY_SIZE) == 1 &&
-                (payload.size == 0 ||
-                 EVP_CipherUpdate(cipher, out + EXPIRY_SIZE, &size, payload.base, (int)payload.size) == 1) &&
-                EVP_CipherFinal_ex(cipher, last, &last_size) == 1 &&
-                EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE,
-                                    out + EXPIRY_SIZE + payload.size) == 1;
-    EVP_CIPHER_CTX_free(cipher);
-    if (!done || first_size != EXPIRY_SIZE || (size_t)size != payload.size || last_size != 0)
-        panic("libcrypto does not seal");
+    print_label(label, key->version, purpose);
+    crypto_seal(key->byte, to + 1, (const struct bytes[]){ bytes_of(label, sizeof label), caller }, 2,
+                buffer_bytes(&plain), to + 1 + NONCE_SIZE, to + 1 + NONCE_SIZE + plain.size);
     raw.size = SEAL_OVERHEAD + payload.size;
     base64url_encode(buffer_bytes(&raw), ret_text);
     buffer_release(&raw);
+    buffer_release(&plain);
     return ST_OK;
 }
 
@@ -129,20 +113,15 @@ static bool open_raw(const struct seal *seal, enum seal_purpose purpose, struct 
                      const struct buffer *raw, uint8_t *out, size_t *ret_size)
 {
     const struct seal_key *key = raw->size < SEAL_OVERHEAD ? NULL : find_key(seal, raw->base[0]);
-    uint8_t                last[TAG_SIZE];
-    int                    size = 0, last_size = 0;
+    uint8_t                label[LABEL_SIZE];
     if (key == NULL)
         return false;
-    uint8_t        *in = raw->base + 1 + NONCE_SIZE;
-    size_t          in_size = raw->size - 1 - NONCE_SIZE - TAG_SIZE;
-    EVP_CIPHER_CTX *cipher = cipher_new(key, raw->base + 1, false);
-    bool            done = add_context(cipher, key->version, purpose, caller) &&
-                EVP_CipherUpdate(cipher, out, &size, in, (int)in_size) == 1 &&
-                EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, TAG_SIZE, in + in_size) == 1 &&
-                EVP_CipherFinal_ex(cipher, last, &last_size) == 1;
-    EVP_CIPHER_CTX_free(cipher);
-    *ret_size = (size_t)size;
-    return done && (size_t)size == in_size;
+    const uint8_t *in = raw->base + 1 + NONCE_SIZE;
+    *ret_size = raw->size - 1 - NONCE_SIZE - TAG_SIZE;
+    print_label(label, key->version, purpose);
+    return crypto_open(key->byte, raw->base + 1,
+                       (const struct bytes[]){ bytes_of(label, sizeof label), caller }, 2,
+                       bytes_of(in, *ret_size), out, in + *ret_size);
 }
 
 enum status seal_open(const struct seal *seal, enum seal_purpose purpose, struct bytes caller, int64_t now_ns,
