@@ -811,11 +811,11 @@ async def with_a_timer_in_the_buffer(env):
     """A run whose task is in our hands while timer `t` has fired into the buffer."""
     hand = Hand(env)
     await hand.start()
-    await hand.step(start_timer("t", 1.0))
+    await hand.step(start_timer("t", 3.0))
     await hand.signal("s")
     task = await hand.poll()
     assert "TimerFired" not in types(task.history.events), "the machine was too slow to be ahead of the timer"
-    await after_the_timer(env, task.history.events, 1.3)
+    await after_the_timer(env, task.history.events, 3.3)
     return hand, task
 
 
