@@ -64,9 +64,22 @@ static void answer_later(struct delivery *self)
 
 /* --- the request --- */
 
+/* Whether what the server notes of an attempt may be lost with its row left as it was, which is sent again at once. */
+static bool may_forget(const struct sim *sim)
+{
+    static const enum sim_fault kinds[] = {
+        FAULT_STORE_LOST_FENCE,   FAULT_STORE_REFUSED, FAULT_STORE_REFUSED_GROUP, FAULT_STORE_FULL,
+        FAULT_STORE_FULL_BALLAST, FAULT_READ_ERROR,    FAULT_READ_ERRORS,         FAULT_READ_CORRUPT,
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++)
+        if (sim_may_strike(sim, kinds[i]))
+            return true;
+    return false;
+}
+
 static void check_again(struct sim *sim, const struct callback *callback)
 {
-    if (callback->boots == sim->statistics->boots && callback->refused_at != 0 &&
+    if (callback->boots == sim->statistics->boots && callback->refused_at != 0 && !may_forget(sim) &&
         callback->forward == sim->forward && sim->now < callback->refused_at + FIRST_OFF_NS)
         sim_violated(sim, "E1 callback-soon", "a callback came again %.3f s after it was refused",
                      (double)(sim->now - callback->refused_at) / 1e9);
