@@ -110,7 +110,8 @@ static void world_ensured(void *context, const struct error *error)
 
 static void world_boot(struct world *world)
 {
-    static const struct entity_kind *kinds[] = { &workflow_kind, &namespaces_kind, &task_queue_kind, &tools_kind };
+    static const struct entity_kind *kinds[] = { &workflow_kind, &namespaces_kind, &task_queue_kind,
+                                                 &tools_kind };
     struct runtime_options           options = {
                   .store = world->store,
                   .clock = { world_wall, world_monotonic, world },

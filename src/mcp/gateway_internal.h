@@ -60,8 +60,8 @@ struct gateway {
     struct runs         *runs;
     struct config_watch *watch;
     struct registry     *registry; /* what was declared through the API, for the watch */
-    struct catalog      *catalog; /* with a reference */
-    struct auth         *auth;    /* of the catalog's options, made with the first server */
+    struct catalog      *catalog;  /* with a reference */
+    struct auth         *auth;     /* of the catalog's options, made with the first server */
     struct list          requests, listeners;
     size_t               request_count;
     struct recent        ended; /* sessions that their clients ended */

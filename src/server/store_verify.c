@@ -129,7 +129,8 @@ static void print_result(const struct verify *verify, const char *path, const st
 static enum status verify_view(struct verify *verify, const char *path, uint64_t *ret_findings,
                                struct error *error)
 {
-    static const struct entity_kind *const kinds[] = { &workflow_kind, &namespaces_kind, &task_queue_kind, &tools_kind };
+    static const struct entity_kind *const kinds[] = { &workflow_kind, &namespaces_kind, &task_queue_kind,
+                                                       &tools_kind };
     struct check_counts                    counts = { 0 };
     struct check_options                   options = { .store = verify->view,
                                                        .kinds = kinds,

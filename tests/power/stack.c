@@ -137,7 +137,8 @@ static void need_not_wait(void *context UNUSED) {}
 /* All of it, as `perdure store verify` would. Reads that are to fail would be findings, too. */
 static void verify(struct stack *stack)
 {
-    static const struct entity_kind *const kinds[] = { &workflow_kind, &namespaces_kind, &task_queue_kind, &tools_kind };
+    static const struct entity_kind *const kinds[] = { &workflow_kind, &namespaces_kind, &task_queue_kind,
+                                                       &tools_kind };
     const struct check_options             options = { .store = &stack->store,
                                                        .kinds = kinds,
                                                        .kind_count = ARRAY_COUNT(kinds),
