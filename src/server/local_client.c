@@ -17,10 +17,10 @@ struct local_server_client {
     const char       *name, *version;
     struct list       transits;
     struct mailbox    mailbox; /* its own: lanes answer into it also when the loop is gone */
-    pthread_mutex_t
-         mutex; /* `open`, for those who wake; a leaf: only the loop's mailbox is posted to under it */
-    bool open;
-    struct message drain; /* in the loop's mailbox while there is something in ours */
+    /* The two flags, for those who wake; a leaf: only the loop's mailbox is posted to under it. */
+    pthread_mutex_t mutex;
+    bool            open, drain_posted;
+    struct message  drain; /* in the loop's mailbox while there is something in ours */
 };
 struct transit {
     struct list                 all;
@@ -90,6 +90,9 @@ static void gone_returned(struct message *message)
 static void drain(struct message *message)
 {
     struct local_server_client *client = CONTAINER_OF(message, struct local_server_client, drain);
+    pthread_mutex_lock(&client->mutex);
+    client->drain_posted = false; /* before the box is looked at: what comes later posts it again */
+    pthread_mutex_unlock(&client->mutex);
     for (struct message *at = mailbox_take(&client->mailbox), *next; at != NULL; at = next) {
         next = at->next;
         at->run(at);
@@ -100,8 +103,11 @@ static void wake(void *context)
 {
     struct local_server_client *client = context;
     pthread_mutex_lock(&client->mutex);
-    if (client->open)
+    /* Who posted into an empty box may come here late, when another has done so since. */
+    if (client->open && !client->drain_posted) {
+        client->drain_posted = true;
         mailbox_post(loop_mailbox(client->loop), &client->drain);
+    }
     pthread_mutex_unlock(&client->mutex);
 }
 
