@@ -333,7 +333,7 @@ bool config_read_fields(struct reader *reader, const json_t *object, const struc
     return true;
 }
 
-void config_set_defaults(const struct config_table *table, void *base)
+void config_set_defaults(struct reader *reader, const struct config_table *table, void *base)
 {
     for (size_t i = 0; i < table->count; i++) {
         const struct config_field *field = &table->fields[i];
@@ -346,11 +346,10 @@ void config_set_defaults(const struct config_table *table, void *base)
         if (field->kind == FIELD_TEXT) /* the table's text lives for ever */
             memcpy((char *)base + field->offset, &field->fallback, sizeof field->fallback);
         else
-            read_field(NULL, field, value,
-                       base); /* a default that finds something would be a bug: it has no reader */
+            read_field(reader, field, value, base);
     }
     for (size_t i = 0; i < ARRAY_COUNT(table->also) && table->also[i] != NULL; i++)
-        config_set_defaults(table->also[i], base); /* these have none besides */
+        config_set_defaults(reader, table->also[i], base); /* these have none besides */
 }
 
 bool config_is_name(const char *name, size_t size_max, bool tool)
@@ -445,7 +444,7 @@ static void read_toolset(struct reader *reader, const char *name, const json_t *
                     name);
         return;
     }
-    config_set_defaults(&table_toolset, toolset);
+    config_set_defaults(reader, &table_toolset, toolset);
     toolset->name = config_text(reader, "%.64s", name);
     toolset->from_registry = reader->source->toolset != NULL;
     toolset->version = reader->source->version;
@@ -561,11 +560,11 @@ enum status config_build(const struct config_source *sources, size_t count, stru
     catalog->private = xcalloc(1, sizeof *catalog->private);
     arena_init(&catalog->private->arena, SIZE_MAX);
     catalog->toolsets = xcalloc(CONFIG_TOOLSETS_MAX, sizeof(struct toolset *));
-    config_set_defaults(&table_document, catalog);
-    config_set_defaults(&table_auth, &catalog->auth);
-    config_set_defaults(&table_defaults, &defaults);
-    config_set_defaults(&table_query, &defaults);
-    config_set_defaults(&table_tool, &defaults);
+    config_set_defaults(&reader, &table_document, catalog);
+    config_set_defaults(&reader, &table_auth, &catalog->auth);
+    config_set_defaults(&reader, &table_defaults, &defaults);
+    config_set_defaults(&reader, &table_query, &defaults);
+    config_set_defaults(&reader, &table_tool, &defaults);
     for (size_t i = 0; i < count; i++) {
         reader.source = &sources[i];
         read_source(&reader, &defaults);

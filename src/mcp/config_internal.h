@@ -42,7 +42,7 @@ void   config_leave(struct reader *reader, size_t before);
 bool config_read_fields(struct reader *reader, const json_t *object, const struct config_table *table,
                         void *base);
 /* Sets every field with a default (and a place) to it. */
-void        config_set_defaults(const struct config_table *table, void *base);
+void        config_set_defaults(struct reader *reader, const struct config_table *table, void *base);
 void       *config_alloc(struct reader *reader, size_t count, size_t size);
 const char *config_text(struct reader *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
 json_t     *config_own(struct reader *reader, json_t *value); /* takes the reference */

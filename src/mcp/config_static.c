@@ -246,7 +246,9 @@ static json_t *match_uri(const char *form, struct bytes uri)
     bool    fits = true;
     while (fits && *form != '\0') {
         if (*form != '{') {
-            fits = at < uri.size && uri.base[at++] == (uint8_t)*form++;
+            fits = at < uri.size && uri.base[at] == (uint8_t)*form;
+            at++;
+            form++;
             continue;
         }
         const char *name = form + 1, *end = strchr(form, '}');

@@ -149,9 +149,14 @@ enum status json_read(struct bytes text, size_t size_max, unsigned flags, json_t
 
 /* --- places --- */
 
+static bool is_space(uint8_t byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n';
+}
+
 static size_t skip_space(struct bytes text, size_t at)
 {
-    while (at < text.size && memchr(" \t\r\n", text.base[at], 4) != NULL)
+    while (at < text.size && is_space(text.base[at]))
         at++;
     return at;
 }
@@ -172,7 +177,7 @@ static size_t skip_value(struct bytes text, size_t at)
                 return at;
             depth--;
             at++;
-        } else if (depth == 0 && (byte == ',' || memchr(" \t\r\n", byte, 4) != NULL)) {
+        } else if (depth == 0 && (byte == ',' || is_space(byte))) {
             return at;
         } else {
             at++;

@@ -206,8 +206,8 @@ static enum status members(struct compiler *compiler, const json_t *value, bool 
 
 static enum status keyword_properties(struct compiler *compiler, const json_t *value, size_t offset UNUSED)
 {
-    struct node_member *list;
-    size_t              count;
+    struct node_member *list = NULL;
+    size_t              count = 0;
     enum status         status = members(compiler, value, false, &list, &count);
     if (status == ST_OK) {
         node_of(compiler)->properties = list;
@@ -219,8 +219,8 @@ static enum status keyword_properties(struct compiler *compiler, const json_t *v
 static enum status keyword_dependent_schemas(struct compiler *compiler, const json_t *value,
                                              size_t offset UNUSED)
 {
-    struct node_member *list;
-    size_t              count;
+    struct node_member *list = NULL;
+    size_t              count = 0;
     enum status         status = members(compiler, value, true, &list, &count);
     if (status == ST_OK) {
         node_of(compiler)->dependent_schemas = list;
@@ -232,8 +232,8 @@ static enum status keyword_dependent_schemas(struct compiler *compiler, const js
 /* Compiled whether somebody refers to them or not, so that a mistake in them is seen. */
 static enum status keyword_definitions(struct compiler *compiler, const json_t *value, size_t offset UNUSED)
 {
-    struct node_member *list;
-    size_t              count;
+    struct node_member *list = NULL;
+    size_t              count = 0;
     return members(compiler, value, false, &list, &count);
 }
 
@@ -277,8 +277,8 @@ static enum status keyword_pattern(struct compiler *compiler, const json_t *valu
 static enum status keyword_pattern_properties(struct compiler *compiler, const json_t *value,
                                               size_t offset UNUSED)
 {
-    struct node_member *list;
-    size_t              count;
+    struct node_member *list = NULL;
+    size_t              count = 0;
     enum status         status = members(compiler, value, false, &list, &count);
     if (status != ST_OK)
         return status;
