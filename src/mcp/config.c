@@ -468,9 +468,13 @@ static void read_toolset(struct reader *reader, const char *name, const json_t *
     before = config_enter(reader, "resources");
     config_read_resources(reader, config_member(reader, object, &table_toolset, "resources"), toolset);
     config_leave(reader, before);
-    for (size_t i = 0; i < toolset->tool_count; i++)
+    for (size_t i = 0; i < toolset->tool_count;
+         i++) { /* a version says nothing of the name: it is not part of it */
+        toolset->tools_hash = combine(toolset->tools_hash,
+                                      hash_stable(bytes_of_text(toolset->tools[i].name)));
         toolset->tools_hash = combine(toolset->tools_hash,
                                       hash_stable(bytes_of_text(toolset->tools[i].version)));
+    }
     toolset->prompts_hash = config_hash(json_object_get(object, "prompts"));
     toolset->resources_hash = combine(toolset->resources_hash,
                                       config_hash(json_object_get(object, "resources")));

@@ -80,6 +80,7 @@ struct request {
     const struct revision *revision;
     struct caller          caller;
     json_t                *message, *session; /* session: what its token says; NULL without one */
+    uint64_t               session_hash;      /* 0: none */
     const json_t          *id, *params, *meta;
     const json_t          *capabilities; /* of the client; NULL: unknown, so none */
     bool                   streaming;

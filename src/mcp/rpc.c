@@ -362,24 +362,46 @@ static bool read_legacy(struct request *request, const char *method)
             return false;
         }
         request->revision = agreed;
+        request->session_hash = hash_bytes(token);
         request->capabilities = json_object_get(request->session, "capabilities");
     }
     request->needs_400 = false;
     return true;
 }
 
+/* Only _meta makes a request a modern one beyond doubt; without it a known old version in the header says the contrary. */
 static bool is_modern(const struct request *request, const char *method)
 {
-    struct bytes version = http_header_first(request->exchange, "MCP-Protocol-Version");
+    struct bytes           version = http_header_first(request->exchange, "MCP-Protocol-Version");
+    const struct revision *known = revision_find(version);
     if (json_object_get(request->meta, META_VERSION) != NULL ||
         json_object_get(request->meta, META_CAPABILITY) != NULL)
         return true;
-    if (http_header_first(request->exchange, "Mcp-Method").size != 0 ||
-        strcmp(method, "server/discover") == 0)
-        return true;
-    /* A version that is none of the old ones: whoever says it stands on newer rules. */
-    const struct revision *known = revision_find(version);
-    return version.size != 0 && strcmp(method, "initialize") != 0 && (known == NULL || known->modern);
+    if (strcmp(method, "initialize") == 0 || (known != NULL && !known->modern))
+        return false;
+    return version.size != 0 || http_header_first(request->exchange, "Mcp-Method").size != 0 ||
+           strcmp(method, "server/discover") == 0;
+}
+
+/* notifications/cancelled: as if the client had closed the connection of that request. */
+static void take_cancellation(struct request *request)
+{
+    const json_t *id = json_object_get(request->params, "requestId");
+    struct list  *all = &request->gateway->requests;
+    for (struct list *link = all->next; link != all; link = link->next) {
+        struct request *other = CONTAINER_OF(link, struct request, link);
+        if (other == request || other->id == NULL || other->gone == NULL || other->revision->modern ||
+            other->session_hash != request->session_hash || !json_equal(other->id, id) ||
+            strcmp(other->caller.name, request->caller.name) != 0)
+            continue;
+        other->gone(other);
+        other->gone = NULL;
+        if (other->streaming)
+            request_end(other);
+        else
+            request_status(other, 202);
+        return;
+    }
 }
 
 static void handle_message(struct request *request)
@@ -408,9 +430,12 @@ static void handle_message(struct request *request)
     }
     const char *name = json_string_value(method);
     bool        modern = is_modern(request, name);
-    if (id == NULL) { /* a notification: nothing of a client's needs more than to be taken */
-        if (modern || read_legacy(request, name))
-            request_status(request, 202);
+    if (id == NULL) { /* a notification: only one does anything */
+        if (!modern && !read_legacy(request, name))
+            return;
+        if (!modern && strcmp(name, "notifications/cancelled") == 0)
+            take_cancellation(request);
+        request_status(request, 202);
         return;
     }
     if (!(modern ? read_modern(request, name) : read_legacy(request, name)))
