@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,8 @@ from temporalio.exceptions import ApplicationError
 from processes import PythonWorker, Server, Service
 from workflows import TASK_QUEUE, TURNS_PER_RUN, ChatWorkflow
 
+
+DEMO_SECONDS_MAX = 120
 
 
 async def send(client: Client, chat: str, text: str, message_id: str | None = None) -> str:
@@ -104,3 +109,11 @@ async def test_an_ended_conversation_takes_no_more(client: Client) -> None:
     handle = client.get_workflow_handle("chat-B8")
     await handle.signal("end")
     assert await asyncio.wait_for(handle.result(), 30) == 2
+
+
+def test_the_demo_holds_what_it_claims() -> None:
+    """It has a server and a worker of its own, which it kills."""
+    demo = Path(__file__).parent / "demo.py"
+    done = subprocess.run([sys.executable, str(demo)], capture_output=True, text=True, timeout=DEMO_SECONDS_MAX)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all processes have ended" in done.stdout

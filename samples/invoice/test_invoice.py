@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import urllib.request
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from processes import PythonWorker, Server, Service
 from workflows import TASK_QUEUE, InvoiceWorkflow
 
 SECONDS_MAX = 60
+DEMO_SECONDS_MAX = 120
 
 
 def line(description: str, amount: float = 10.0, due_in: float = -1) -> dict[str, Any]:
@@ -109,3 +113,11 @@ async def test_a_payment_whose_answer_was_lost_is_made_once(client: Client, lang
     await handle.signal("ApproveInvoice")
     assert (await result(handle))["status"] == "PAID"
     assert len(payments(office, f"A6-{language}")) == 1
+
+
+def test_the_demo_holds_what_it_claims() -> None:
+    """It has a server and a worker of its own, which it kills."""
+    demo = Path(__file__).parent / "demo.py"
+    done = subprocess.run([sys.executable, str(demo)], capture_output=True, text=True, timeout=DEMO_SECONDS_MAX)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all processes have ended" in done.stdout

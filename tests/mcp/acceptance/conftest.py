@@ -12,21 +12,21 @@ SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 sys.path.insert(0, str(SAMPLES / "support"))
 
 from async_tests import *  # noqa: E402, F403, the path has to be known first
-from stage import Stage  # noqa: E402
+from rig import Rig  # noqa: E402
 
 
 @pytest.fixture
-def stage(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Stage]:
+def stage(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Rig]:
     """A test's own processes, for those that kill."""
-    stage = Stage(tmp_path)
+    stage = Rig(tmp_path)
     yield stage
     stage.close()
 
 
 def shared(sample: str) -> Any:
     @pytest.fixture(scope="module")
-    def fixture(tmp_path_factory: pytest.TempPathFactory, loop: asyncio.AbstractEventLoop) -> Iterator[Stage]:
-        stage = Stage(tmp_path_factory.mktemp(sample))
+    def fixture(tmp_path_factory: pytest.TempPathFactory, loop: asyncio.AbstractEventLoop) -> Iterator[Rig]:
+        stage = Rig(tmp_path_factory.mktemp(sample))
         stage.start_all(sample)
         yield stage
         stage.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from processes import free_ports, server_binary
-from stage import Stage
+from rig import Rig
 
 
 def bridge(url: str, text: str, *arguments: str) -> tuple[int, list[dict[str, object]]]:
@@ -21,13 +21,13 @@ def bridge(url: str, text: str, *arguments: str) -> tuple[int, list[dict[str, ob
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
 
-async def test_lines_that_are_no_messages_are_refused_and_the_next_one_is_taken(stage: Stage) -> None:
+async def test_lines_that_are_no_messages_are_refused_and_the_next_one_is_taken(stage: Rig) -> None:
     url = f"http://127.0.0.1:{free_ports(1)[0]}/mcp"
     code, said = bridge(url, 'x\n[]\n\n{"a":1,"a":2}\n', "--reconnect", "0")
     assert code == 0 and [each["error"]["code"] for each in said] == [-32700, -32600, -32700]  # type: ignore[index]
 
 
-async def test_a_line_that_is_too_long_is_refused_and_the_next_one_is_taken(stage: Stage) -> None:
+async def test_a_line_that_is_too_long_is_refused_and_the_next_one_is_taken(stage: Rig) -> None:
     url = f"http://127.0.0.1:{free_ports(1)[0]}/mcp"
     _, said = bridge(url, '"' + "x" * (5 << 20) + '"\n[]\n', "--reconnect", "0")
     assert [each["error"]["code"] for each in said] == [-32600, -32600]  # type: ignore[index]

@@ -6,10 +6,10 @@ from typing import Any
 
 import mcp_types as types
 import pytest
-from stage import Stage, Tasks, text_of
+from rig import Rig, Tasks, text_of
 
 
-async def say(stage: Stage, chat: str, text: str, **more: Any) -> dict[str, Any]:
+async def say(stage: Rig, chat: str, text: str, **more: Any) -> dict[str, Any]:
     arguments = {"conversation": chat, "text": text, **more}
     params: dict[str, Any] = {"name": "send_message", "arguments": arguments}
     result = await asyncio.to_thread(stage.rpc, "tools/call", params)
@@ -18,7 +18,7 @@ async def say(stage: Stage, chat: str, text: str, **more: Any) -> dict[str, Any]
     return result
 
 
-async def history(stage: Stage, chat: str) -> list[dict[str, Any]]:
+async def history(stage: Rig, chat: str) -> list[dict[str, Any]]:
     params = {"name": "history", "arguments": {"conversation": chat}}
     result = await asyncio.to_thread(stage.rpc, "tools/call", params)
     return json.loads(result["content"][0]["text"])
@@ -28,11 +28,11 @@ def said(result: dict[str, Any]) -> str:
     return result["content"][0]["text"]
 
 
-def asked(stage: Stage, text: str) -> int:
+def asked(stage: Rig, text: str) -> int:
     return sum(entry["last"] == text for entry in stage.json("chat", "/log"))
 
 
-async def test_three_turns(chat: Stage) -> None:
+async def test_three_turns(chat: Rig) -> None:
     assert said(await say(chat, "C1", "my name is Ada")) == "Nice to meet you, Ada."
     assert said(await say(chat, "C1", "one two")) == "You said: one two"
     assert said(await say(chat, "C1", "what is my name?")) == "Your name is Ada."
@@ -40,7 +40,7 @@ async def test_three_turns(chat: Stage) -> None:
     assert asked(chat, "one two") == 1
 
 
-async def test_a_client_that_went_finds_its_conversation(chat: Stage) -> None:
+async def test_a_client_that_went_finds_its_conversation(chat: Rig) -> None:
     async with chat.client() as client:
         await client.call_tool("send_message", {"conversation": "C2", "text": "my name is Bob"})
     async with chat.client(mode="legacy") as client:
@@ -49,7 +49,7 @@ async def test_a_client_that_went_finds_its_conversation(chat: Stage) -> None:
 
 
 @pytest.mark.parametrize("victims", [["worker"], ["server"], ["server", "worker"]])
-async def test_a_turn_survives_kills_while_the_model_thinks(stage: Stage, victims: list[str]) -> None:
+async def test_a_turn_survives_kills_while_the_model_thinks(stage: Rig, victims: list[str]) -> None:
     stage.start_all("chat")
     stage.children["chat"].control("set", path="/v1", gate="think")
     async with stage.stdio() as client:
@@ -70,7 +70,7 @@ async def test_a_turn_survives_kills_while_the_model_thinks(stage: Stage, victim
     assert asked(stage, "think") <= 2
 
 
-async def test_a_tool_that_a_person_allows_is_called_once(chat: Stage) -> None:
+async def test_a_tool_that_a_person_allows_is_called_once(chat: Rig) -> None:
     async def ask(_: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
         assert "get_alerts" in params.message
         return types.ElicitResult(action="decline")
@@ -80,7 +80,7 @@ async def test_a_tool_that_a_person_allows_is_called_once(chat: Stage) -> None:
     assert text_of(result) == "The tool says: The person declined this call."
 
 
-async def test_a_busy_model_is_asked_again_and_a_refused_key_is_an_error(chat: Stage) -> None:
+async def test_a_busy_model_is_asked_again_and_a_refused_key_is_an_error(chat: Rig) -> None:
     chat.children["chat"].control("set", path="/v1", fail="429:2")
     assert said(await say(chat, "C7", "hello")) == "You said: hello"
     chat.children["chat"].control("set", path="/v1", fail="401:1")
@@ -88,7 +88,7 @@ async def test_a_busy_model_is_asked_again_and_a_refused_key_is_an_error(chat: S
     assert refused["isError"] and "401" in json.dumps(refused)
 
 
-async def test_a_message_sent_again_is_one_turn_and_two_at_once_are_two(chat: Stage) -> None:
+async def test_a_message_sent_again_is_one_turn_and_two_at_once_are_two(chat: Rig) -> None:
     replies = await asyncio.gather(*(say(chat, "C8", "once", message_id="m1") for _ in range(3)))
     assert {said(each) for each in replies} == {"You said: once"} and len(await history(chat, "C8")) == 2
     both = await asyncio.gather(say(chat, "C8", "a"), say(chat, "C8", "b"))
@@ -96,7 +96,7 @@ async def test_a_message_sent_again_is_one_turn_and_two_at_once_are_two(chat: St
     assert len(await history(chat, "C8")) == 6
 
 
-async def test_an_ended_conversation_begins_anew(chat: Stage) -> None:
+async def test_an_ended_conversation_begins_anew(chat: Rig) -> None:
     await say(chat, "C11", "my name is Eve")
     await asyncio.to_thread(chat.rpc, "tools/call", {"name": "end_chat", "arguments": {"conversation": "C11"}})
     client = await chat.workflows()

@@ -7,7 +7,7 @@ from typing import Any
 
 import mcp_types as types
 import pytest
-from stage import TASKS, RpcError, Stage, Tasks, text_of
+from rig import TASKS, RpcError, Rig, Tasks, text_of
 
 CAPABLE = {"extensions": {TASKS: {}}, "elicitation": {"form": {}}}
 YES = {"action": "accept", "content": {"approve": True}}
@@ -23,17 +23,17 @@ def an_invoice(number: str, *lines: dict[str, Any], **more: Any) -> dict[str, An
     return {"invoice_id": number, "customer": "Miller", "lines": list(lines) or [line("desk")], **more}
 
 
-def paid(stage: Stage, number: str) -> list[str]:
+def paid(stage: Rig, number: str) -> list[str]:
     return [key for key in stage.json("invoice", "/ledger")["paid"] if f"-{number}-" in key]
 
 
-async def workflow_id(stage: Stage, number: str) -> str:
+async def workflow_id(stage: Rig, number: str) -> str:
     client = await stage.workflows()
     ids = {run.id async for run in client.list_workflows("WorkflowType = 'InvoiceWorkflow'")}
     return next(each for each in ids if each.endswith(f"-{number}"))
 
 
-async def begin(stage: Stage, arguments: dict[str, Any]) -> str:
+async def begin(stage: Rig, arguments: dict[str, Any]) -> str:
     """Its task's id."""
     params = {"name": "process_invoice", "arguments": arguments}
     task = await asyncio.to_thread(stage.rpc, "tools/call", params, capabilities=CAPABLE)
@@ -41,7 +41,7 @@ async def begin(stage: Stage, arguments: dict[str, Any]) -> str:
     return task["taskId"]
 
 
-async def look(stage: Stage, task: str, *until: str) -> dict[str, Any]:
+async def look(stage: Rig, task: str, *until: str) -> dict[str, Any]:
     """The task, once it is in one of these states."""
     while True:
         now = await asyncio.to_thread(stage.rpc, "tasks/get", {"taskId": task}, capabilities=CAPABLE)
@@ -50,16 +50,16 @@ async def look(stage: Stage, task: str, *until: str) -> dict[str, Any]:
         await asyncio.sleep(0.02)
 
 
-async def answer(stage: Stage, task: str, responses: dict[str, Any]) -> None:
+async def answer(stage: Rig, task: str, responses: dict[str, Any]) -> None:
     params = {"taskId": task, "inputResponses": responses}
     await asyncio.to_thread(stage.rpc, "tasks/update", params, capabilities=CAPABLE)
 
 
-async def call(stage: Stage, name: str, **arguments: Any) -> dict[str, Any]:
+async def call(stage: Rig, name: str, **arguments: Any) -> dict[str, Any]:
     return await asyncio.to_thread(stage.rpc, "tools/call", {"name": name, "arguments": arguments})
 
 
-async def test_a_client_with_tasks_answers_and_has_it_paid(invoice: Stage) -> None:
+async def test_a_client_with_tasks_answers_and_has_it_paid(invoice: Rig) -> None:
     tasks = Tasks(answer=YES)
 
     async def never(*_: Any) -> types.ElicitResult:
@@ -77,7 +77,7 @@ async def test_a_client_with_tasks_answers_and_has_it_paid(invoice: Stage) -> No
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_a_client_without_tasks_is_asked_by_elicitation(invoice: Stage, mode: str) -> None:
+async def test_a_client_without_tasks_is_asked_by_elicitation(invoice: Rig, mode: str) -> None:
     asked: list[str] = []
 
     async def ask(_: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
@@ -89,7 +89,7 @@ async def test_a_client_without_tasks_is_asked_by_elicitation(invoice: Stage, mo
     assert "PAID" in text_of(result) and len(asked) == 1 and len(paid(invoice, f"I1{mode}")) == 1
 
 
-async def test_who_declines_rejects_and_nothing_is_paid(invoice: Stage) -> None:
+async def test_who_declines_rejects_and_nothing_is_paid(invoice: Rig) -> None:
     tasks = Tasks(answer=NO)
     async with invoice.client(extensions=[tasks]) as client:
         result = await client.call_tool("process_invoice", an_invoice("I2"))
@@ -99,7 +99,7 @@ async def test_who_declines_rejects_and_nothing_is_paid(invoice: Stage) -> None:
     assert kinds.count("WORKFLOW_EXECUTION_SIGNALED") == 1
 
 
-async def test_a_second_and_an_unknown_answer_change_nothing(invoice: Stage) -> None:
+async def test_a_second_and_an_unknown_answer_change_nothing(invoice: Rig) -> None:
     task = await begin(invoice, an_invoice("I3"))
     key = next(iter((await look(invoice, task, "input_required"))["inputRequests"]))
     await answer(invoice, task, {"what": YES})
@@ -112,7 +112,7 @@ async def test_a_second_and_an_unknown_answer_change_nothing(invoice: Stage) -> 
     assert kinds.count("WORKFLOW_EXECUTION_SIGNALED") == 1
 
 
-async def test_failed_payments_are_a_failure_with_each_reason(invoice: Stage) -> None:
+async def test_failed_payments_are_a_failure_with_each_reason(invoice: Rig) -> None:
     tasks = Tasks(answer=YES)
     async with invoice.client(extensions=[tasks]) as client:
         result = await client.call_tool("process_invoice", an_invoice("I4", line("broke a"), line("broke b", 7)))
@@ -121,7 +121,7 @@ async def test_failed_payments_are_a_failure_with_each_reason(invoice: Stage) ->
     assert tasks.seen[-1]["status"] == "completed" and paid(invoice, "I4") == []
 
 
-async def test_approval_by_tool_is_for_who_waits_for_one(invoice: Stage) -> None:
+async def test_approval_by_tool_is_for_who_waits_for_one(invoice: Rig) -> None:
     invoice.children["invoice"].control("set", path="/erp", gate="i5")
     task = await begin(invoice, an_invoice("I5"))
     await asyncio.to_thread(invoice.children["invoice"].control, "wait", gate="i5")
@@ -137,7 +137,7 @@ async def test_approval_by_tool_is_for_who_waits_for_one(invoice: Stage) -> None
     assert nobody["isError"]
 
 
-async def test_the_same_invoice_again_is_the_same_run_and_a_changed_one_is_refused(invoice: Stage) -> None:
+async def test_the_same_invoice_again_is_the_same_run_and_a_changed_one_is_refused(invoice: Rig) -> None:
     arguments = an_invoice("I6")
     first, second = await begin(invoice, arguments), await begin(invoice, arguments)
     changed = {**arguments, "customer": "Smith"}
@@ -151,7 +151,7 @@ async def test_the_same_invoice_again_is_the_same_run_and_a_changed_one_is_refus
     assert await invoice.runs(await workflow_id(invoice, "I6")) == 1 and len(paid(invoice, "I6")) == 1
 
 
-async def test_the_status_needs_no_worker(stage: Stage) -> None:
+async def test_the_status_needs_no_worker(stage: Rig) -> None:
     stage.start_all("invoice")
     task = await begin(stage, an_invoice("I7"))
     await look(stage, task, "input_required")
@@ -168,7 +168,7 @@ async def test_the_status_needs_no_worker(stage: Stage) -> None:
     assert "waits for an answer" in words, words
 
 
-async def test_an_approval_outlives_every_process(stage: Stage) -> None:
+async def test_an_approval_outlives_every_process(stage: Rig) -> None:
     stage.start_all("invoice")
     task = await begin(stage, an_invoice("I8"))
     before = await look(stage, task, "input_required")
@@ -183,7 +183,7 @@ async def test_an_approval_outlives_every_process(stage: Stage) -> None:
     assert await stage.runs(await workflow_id(stage, "I8")) == 1 and len(paid(stage, "I8")) == 1
 
 
-async def test_a_line_waits_for_its_date_over_a_kill(stage: Stage) -> None:
+async def test_a_line_waits_for_its_date_over_a_kill(stage: Rig) -> None:
     stage.start_all("invoice")
     due = line("later", due_in=4)
     task = await begin(stage, an_invoice("I9", due))
@@ -199,13 +199,13 @@ async def test_a_line_waits_for_its_date_over_a_kill(stage: Stage) -> None:
     assert len(at) == 1 and at[0].ToDatetime(timezone.utc) >= datetime.fromisoformat(due["due_date"])
 
 
-async def test_an_approval_that_nobody_gives_ends_in_an_error_that_says_so(invoice: Stage) -> None:
+async def test_an_approval_that_nobody_gives_ends_in_an_error_that_says_so(invoice: Rig) -> None:
     async with invoice.client(extensions=[Tasks()]) as client:
         result = await client.call_tool("process_invoice", an_invoice("I10", approve_within_s=0.3))
     assert result.is_error and "nobody approved or rejected it" in text_of(result)
 
 
-async def test_a_task_of_somebody_else_is_unknown(invoice: Stage) -> None:
+async def test_a_task_of_somebody_else_is_unknown(invoice: Rig) -> None:
     task = await begin(invoice, an_invoice("I11"))
     for method in ("tasks/get", "tasks/cancel"):
         with pytest.raises(RpcError) as caught:
@@ -216,7 +216,7 @@ async def test_a_task_of_somebody_else_is_unknown(invoice: Stage) -> None:
     assert caught.value.code == -32021
 
 
-async def test_a_payment_that_is_repeated_is_paid_once_over_a_kill(stage: Stage) -> None:
+async def test_a_payment_that_is_repeated_is_paid_once_over_a_kill(stage: Rig) -> None:
     stage.start_all("invoice")
     stage.children["invoice"].control("set", path="/payments", gate="pay")
     task = await begin(stage, an_invoice("I12"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from stage import MODERN, TASKS, RpcError, Stage, Tasks, text_of
+from rig import MODERN, TASKS, RpcError, Rig, Tasks, text_of
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import CancelledError
 
@@ -17,12 +17,12 @@ MODES = pytest.mark.parametrize("mode", ["auto", "legacy"])
 CAPABLE = {"extensions": {TASKS: {}}}
 
 
-def hits(stage: Stage, path: str) -> int:
+def hits(stage: Rig, path: str) -> int:
     return stage.children["weather"].hits(path)
 
 
 @MODES
-async def test_the_list_is_what_the_file_declares(weather: Stage, mode: str) -> None:
+async def test_the_list_is_what_the_file_declares(weather: Rig, mode: str) -> None:
     async with weather.client(mode=mode, cache=None) as client:
         first, second = await client.list_tools(), await client.list_tools()
         assert (client.protocol_version == MODERN) == (mode == "auto")
@@ -33,13 +33,13 @@ async def test_the_list_is_what_the_file_declares(weather: Stage, mode: str) -> 
     assert declared[0].annotations is not None and declared[0].annotations.read_only_hint
 
 
-async def test_only_the_newer_generation_is_told_how_long_a_list_holds(weather: Stage) -> None:
+async def test_only_the_newer_generation_is_told_how_long_a_list_holds(weather: Rig) -> None:
     result = await asyncio.to_thread(weather.rpc, "tools/list")
     assert "ttlMs" in result and "cacheScope" in result and result["resultType"] == "complete"
 
 
 @MODES
-async def test_an_answer(weather: Stage, mode: str) -> None:
+async def test_an_answer(weather: Rig, mode: str) -> None:
     state = {"auto": "CA", "legacy": "NV"}[mode]
     async with weather.client(mode=mode) as client:
         result = await client.call_tool("get_alerts", {"state": state})
@@ -51,7 +51,7 @@ async def test_an_answer(weather: Stage, mode: str) -> None:
     assert description.workflow_type == "GetAlerts" and description.task_queue == "weather-task-queue"
 
 
-async def test_what_fails_at_first_is_told_and_done_again(weather: Stage) -> None:
+async def test_what_fails_at_first_is_told_and_done_again(weather: Rig) -> None:
     weather.children["weather"].control("set", path="/alerts/active/area/TX", fail="500:2")
     progress: list[tuple[float, str]] = []
 
@@ -66,7 +66,7 @@ async def test_what_fails_at_first_is_told_and_done_again(weather: Stage) -> Non
     assert any("make_nws_request" in words and "attempt" in words and "500" in words for _, words in progress)
 
 
-async def test_what_keeps_failing_is_an_error_that_says_why(weather: Stage) -> None:
+async def test_what_keeps_failing_is_an_error_that_says_why(weather: Rig) -> None:
     weather.children["weather"].control("set", path="/alerts/active/area/FL", fail="500")
     tasks = Tasks()
     begun = asyncio.get_running_loop().time()
@@ -82,7 +82,7 @@ async def test_what_keeps_failing_is_an_error_that_says_why(weather: Stage) -> N
     assert await weather.runs("alerts-fl") == 1 and hits(weather, "/alerts/active/area/FL") == 5
 
 
-async def test_wrong_arguments_start_nothing(weather: Stage) -> None:
+async def test_wrong_arguments_start_nothing(weather: Rig) -> None:
     async with weather.client() as client:
         result = await client.call_tool("get_alerts", {"state": "California"})
         other = await client.call_tool("get_forecast", {"latitude": "x", "longitude": 1})
@@ -94,7 +94,7 @@ async def test_wrong_arguments_start_nothing(weather: Stage) -> None:
     assert caught.value.code == -32602
 
 
-async def test_many_who_ask_the_same_are_one_run(stage: Stage) -> None:
+async def test_many_who_ask_the_same_are_one_run(stage: Rig) -> None:
     def keep(toolset: dict[str, Any]) -> None:  # so that who comes after the answer gets the same one
         toolset["tools"]["get_alerts"]["start"].update(closed="return", window="1h")
 
@@ -114,7 +114,7 @@ async def test_many_who_ask_the_same_are_one_run(stage: Stage) -> None:
     assert await stage.runs("alerts-or") == 1 and stage.children["weather"].hits("/alerts") == 1
 
 
-async def test_fifty_questions_are_fifty_runs(weather: Stage) -> None:
+async def test_fifty_questions_are_fifty_runs(weather: Rig) -> None:
     async with weather.client() as client:
         results = await asyncio.gather(
             *(
@@ -125,7 +125,7 @@ async def test_fifty_questions_are_fifty_runs(weather: Stage) -> None:
     assert all("Flood Watch" in text_of(result) for result in results)
 
 
-async def test_a_client_that_dies_leaves_the_run_to_the_next_one(weather: Stage) -> None:
+async def test_a_client_that_dies_leaves_the_run_to_the_next_one(weather: Rig) -> None:
     weather.children["weather"].control("set", path="/alerts/active/area/UT", gate="ut")
     script = (
         "import asyncio, sys\nfrom mcp.client import Client\nasync def main():\n"
@@ -144,7 +144,7 @@ async def test_a_client_that_dies_leaves_the_run_to_the_next_one(weather: Stage)
     assert "WORKFLOW_EXECUTION_CANCEL_REQUESTED" not in await weather.kinds("alerts-ut")
 
 
-async def test_a_task_is_cancelled_by_request_only(weather: Stage) -> None:
+async def test_a_task_is_cancelled_by_request_only(weather: Rig) -> None:
     weather.children["weather"].control("set", path="/alerts/active/area/WA", fail="500")
     params = {"name": "get_alerts", "arguments": {"state": "WA"}}
     task = await asyncio.to_thread(weather.rpc, "tools/call", params, capabilities=CAPABLE)
@@ -162,7 +162,7 @@ async def test_a_task_is_cancelled_by_request_only(weather: Stage) -> None:
     assert caught.value.code == -32602
 
 
-async def test_without_a_worker_a_task_says_so_and_is_done_when_one_comes(stage: Stage) -> None:
+async def test_without_a_worker_a_task_says_so_and_is_done_when_one_comes(stage: Rig) -> None:
     stage.use_tools("weather")
     stage.start_server()
     stage.start_standin("weather")
@@ -181,7 +181,7 @@ async def test_without_a_worker_a_task_says_so_and_is_done_when_one_comes(stage:
     assert await stage.runs("alerts-ca") == 1 and stage.children["weather"].hits("/alerts") == 1
 
 
-async def test_a_client_without_tasks_gets_a_handle_before_it_gives_up(stage: Stage) -> None:
+async def test_a_client_without_tasks_gets_a_handle_before_it_gives_up(stage: Rig) -> None:
     def short(toolset: dict[str, Any]) -> None:
         toolset["defaults"] = {"hold": "1s", "sync_wait": "1s"}
 
@@ -202,7 +202,7 @@ async def test_a_client_without_tasks_gets_a_handle_before_it_gives_up(stage: St
 
 
 @MODES
-async def test_a_server_that_is_killed_is_a_pause_to_a_host_on_stdio(stage: Stage, mode: str) -> None:
+async def test_a_server_that_is_killed_is_a_pause_to_a_host_on_stdio(stage: Rig, mode: str) -> None:
     stage.start_all("weather")
     stage.children["weather"].control("set", path="/alerts/active/area/CA", gate="kill")
     async with stage.stdio(mode=mode) as client:
@@ -216,7 +216,7 @@ async def test_a_server_that_is_killed_is_a_pause_to_a_host_on_stdio(stage: Stag
     assert await stage.runs("alerts-ca") == 1 and stage.children["weather"].hits("/alerts") == 1
 
 
-async def test_a_client_over_http_asks_again_after_the_kill(stage: Stage) -> None:
+async def test_a_client_over_http_asks_again_after_the_kill(stage: Rig) -> None:
     stage.start_all("weather")
     stage.children["weather"].control("set", path="/alerts/active/area/CA", gate="kill")
     params = {"name": "get_alerts", "arguments": {"state": "CA"}}
@@ -232,7 +232,7 @@ async def test_a_client_over_http_asks_again_after_the_kill(stage: Stage) -> Non
     assert await stage.runs("alerts-ca") == 1 and stage.children["weather"].hits("/alerts") == 1
 
 
-async def test_a_worker_that_dies_between_two_calls_repeats_only_the_second(stage: Stage) -> None:
+async def test_a_worker_that_dies_between_two_calls_repeats_only_the_second(stage: Rig) -> None:
     stage.start_all("weather")
     stage.children["weather"].control("set", path="/gridpoints/", gate="second")
     params = {"name": "get_forecast", "arguments": {"latitude": 37.7749, "longitude": -122.4194}}
@@ -250,7 +250,7 @@ async def test_a_worker_that_dies_between_two_calls_repeats_only_the_second(stag
     assert await stage.runs("forecast-37.7749_-122.4194") == 1
 
 
-async def test_a_file_that_changes_is_told_once_and_a_broken_one_changes_nothing(stage: Stage) -> None:
+async def test_a_file_that_changes_is_told_once_and_a_broken_one_changes_nothing(stage: Rig) -> None:
     stage.start_all("weather")
     params = {"notifications": {"toolsListChanged": True}}
     with await asyncio.to_thread(stage.open, "subscriptions/listen", params) as stream:
@@ -277,7 +277,7 @@ async def test_a_file_that_changes_is_told_once_and_a_broken_one_changes_nothing
             assert "more" in [tool.name for tool in (await client.list_tools()).tools]
 
 
-async def test_a_foreign_page_is_refused(weather: Stage) -> None:
+async def test_a_foreign_page_is_refused(weather: Rig) -> None:
     for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
         with pytest.raises(RpcError) as caught:
             await asyncio.to_thread(weather.rpc, "tools/list", headers=headers)

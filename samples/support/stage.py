@@ -1,22 +1,21 @@
-"""One server with its tools, a worker, a stand-in, and the clients that look at them."""
+"""What a sample runs on: a server with its tools, a worker, a stand-in for what is outside, and clients of the tools."""
 
 import contextlib
 import json
 import re
-import threading
-import urllib.error
-import urllib.request
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Literal
 
+import anyio
 import mcp_types as types
 from mcp.client import Client
 from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
-from processes import PythonWorker, SAMPLES, Server, Service, free_ports, server_binary
+from mcp.client.stdio import StdioServerParameters
+from processes import SAMPLES, PythonWorker, Server, Service, free_ports, server_binary
 from temporalio.client import Client as WorkflowClient
 
-MODERN = "2026-07-28"
 TASKS = "io.modelcontextprotocol/tasks"
 STANDINS = {
     "weather": ("fake-nws", "weather/fake_nws.py", "NWS_BASE", ""),
@@ -45,8 +44,6 @@ class Tasks(ClientExtension):
         return [ResultClaim(result_type="task", model=Task, resolve=self.resolve)]
 
     async def resolve(self, task: Task, context: ClaimContext) -> types.CallToolResult:
-        import anyio
-
         self.ids.append(task.task_id)
         answered: set[str] = set()
         while True:
@@ -73,12 +70,6 @@ async def ask(session: Any, method: str, **params: Any) -> dict[str, Any]:
     request = types.Request[Any, Any](method=method, params=params)
     result = await session.send_request(request, Raw)
     return result.model_dump(by_alias=True, exclude_none=True)
-
-
-class RpcError(Exception):
-    def __init__(self, status: int, error: dict[str, Any]) -> None:
-        super().__init__(f"HTTP {status}: {error}")
-        self.status, self.code, self.error = status, error.get("code"), error
 
 
 class Stage:
@@ -158,53 +149,9 @@ class Stage:
 
     @contextlib.asynccontextmanager
     async def stdio(self, **options: Any) -> AsyncIterator[Client]:
-        from mcp.client.stdio import StdioServerParameters
-
         parameters = StdioServerParameters(command=str(server_binary()), args=["mcp", "stdio", "--url", self.url])
         async with Client(parameters, **options) as client:
             yield client
-
-    def open(self, method: str, params: dict[str, Any] | None = None, timeout: float = 60, **options: Any) -> Any:
-        """Posts one request of 2026-07-28; the response, to be read or closed. `capabilities`, `headers`, `meta`: on top."""
-        meta = {
-            "io.modelcontextprotocol/protocolVersion": MODERN,
-            "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": options.get("capabilities", {}),
-            **options.get("meta", {}),
-        }
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**(params or {}), "_meta": meta}}
-        headers = {
-            "Content-Type": "application/json",
-            "Accept": "application/json, text/event-stream",
-            "MCP-Protocol-Version": MODERN,
-            "Mcp-Method": method,
-        }
-        for name in ("name", "uri", "taskId"):
-            if params and name in params:
-                headers["Mcp-Name"] = str(params[name])
-                break
-        headers.update(options.get("headers", {}))
-        target = options.get("url", self.url)
-        request = urllib.request.Request(target, data=json.dumps(body).encode(), headers=headers)
-        return urllib.request.urlopen(request, timeout=timeout)
-
-    def rpc(self, method: str, params: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
-        """The result of one request; RpcError otherwise. Blocks: call it by asyncio.to_thread."""
-        try:
-            with self.open(method, params, **options) as response:
-                status, body = response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            status, body = error.code, error.read().decode()
-        if "data:" in body and not body.startswith("{"):
-            body = [line[5:] for line in body.splitlines() if line.startswith("data:") and '"id"' in line][-1]
-        try:
-            answer = json.loads(body)
-        except ValueError:
-            raise RpcError(status, {"message": body}) from None
-        if "error" in answer:  # of JSON-RPC an object, of HTTP a text
-            error = answer["error"]
-            raise RpcError(status, error if isinstance(error, dict) else {"message": error})
-        return answer["result"]
 
     async def workflows(self) -> WorkflowClient:
         if self.client_of_workflows is None:
@@ -215,30 +162,21 @@ class Stage:
         client = await self.workflows()
         return len([run async for run in client.list_workflows(f"WorkflowId = '{workflow_id}'")])
 
-    async def kinds(self, workflow_id: str) -> list[str]:
-        handle = (await self.workflows()).get_workflow_handle(workflow_id)
-        return [
-            types_name(event.event_type).removeprefix("EVENT_TYPE_")
-            async for event in handle.fetch_history_events()
-        ]
-
-    def json(self, sample: str, path: str) -> Any:
-        """What a stand-in says of itself."""
-        with urllib.request.urlopen(self.children[sample].base + path, timeout=10) as response:
-            return json.load(response)
-
-
-def types_name(number: int) -> str:
-    from temporalio.api.enums.v1 import EventType
-
-    return EventType.Name(number)  # type: ignore[arg-type]
-
 
 def text_of(result: types.CallToolResult) -> str:
     return "\n".join(item.text for item in result.content if item.type == "text")
 
 
-def in_background(function: Any, *arguments: Any) -> threading.Thread:
-    thread = threading.Thread(target=function, args=arguments, daemon=True)
-    thread.start()
-    return thread
+STARTED = time.monotonic()
+
+
+def say(text: str) -> None:
+    """A line of a demo's story."""
+    print(f"[{time.monotonic() - STARTED:5.1f} s] {text}", flush=True)
+
+
+def check(claim: str, seen: object, expected: object) -> None:
+    """A demo's word, which it holds or ends."""
+    if seen != expected:
+        raise SystemExit(f"FAILED  {claim}: expected {expected!r}, saw {seen!r}")
+    print(f"   ok   {claim}: {seen}", flush=True)
