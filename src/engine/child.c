@@ -302,29 +302,51 @@ static void record_failed(struct draft *draft, const struct child *child, int32_
     draft_arrive(draft, &event);
 }
 
+void child_apply_answer(struct draft *draft, const struct state_ChildAnswer *answer)
+{
+    const struct child *child = execution_child(draft->state, answer->initiated_event_id);
+    struct uuid         run_id;
+    if (child == NULL || child->is_started)
+        return;
+    if (uuid_of_bytes(answer->run_id, &run_id))
+        record_started(draft, child, &run_id, answer->header);
+    else
+        record_failed(draft, child, answer->cause);
+}
+
+static void release_send(struct draft *draft, const struct state_ChildAnswer *answer, bool is_orphan)
+{
+    struct state_ChildRelease release = { .is_orphan = is_orphan };
+    struct state_Message      message = { .kind_case = MESSAGE_CHILD_RELEASE, .child_release = &release };
+    struct uuid               run_id;
+    if (uuid_of_bytes(answer->run_id, &run_id))
+        draft_send(draft, answer->workflow_id, &run_id, &message);
+}
+
+void child_answer_orphan(struct draft *draft, const struct state_ChildAnswer *answer)
+{
+    if (!MUTANT(orphan_runs_on))
+        release_send(draft, answer, true);
+}
+
 void child_arrive_answer(const struct arrival *arrival, const struct state_ChildAnswer *answer)
 {
     const struct execution   *live = arrival->live;
     const struct child       *child = live == NULL || !execution_is_open(live)
                                           ? NULL
                                           : execution_child(live, answer->initiated_event_id);
-    struct state_ChildRelease release = { .is_orphan = child == NULL || child->is_started };
+    struct state_ChildRelease release = { .is_orphan = true };
     struct state_Message      message = { .kind_case = MESSAGE_CHILD_RELEASE, .child_release = &release };
     struct uuid               run_id;
-    bool                      is_started = uuid_of_bytes(answer->run_id, &run_id);
-    if (release.is_orphan) {
-        if (is_started && !MUTANT(orphan_runs_on))
+    if (child == NULL || child->is_started) {
+        if (uuid_of_bytes(answer->run_id, &run_id) && !MUTANT(orphan_runs_on))
             arrival_answer(arrival, answer->workflow_id, &run_id, &message);
         return;
     }
     struct draft draft;
     draft_begin(&draft, live, arrival->env, arrival->arena);
-    if (is_started) {
-        record_started(&draft, child, &run_id, answer->header);
-        draft_send(&draft, child->workflow_id, &run_id, &message);
-    } else {
-        record_failed(&draft, child, answer->cause);
-    }
+    child_apply_answer(&draft, answer);
+    release_send(&draft, answer, false);
     draft_settle(&draft, false);
     decision_finish(&draft, arrival->decision);
 }
@@ -443,22 +465,22 @@ void child_close_effects(struct draft *draft, const struct history_HistoryEvent 
 /* --- at the parent: a child has ended --- */
 
 /* All of these attributes but one end alike; the compiler is told once. */
-#define END_COMMON(arrival, child, end_execution)                                                            \
-    .namespace = (arrival)->env->namespace->name, .namespace_id = (arrival)->env->namespace->id,             \
-    .workflow_execution = (end_execution), .workflow_type = type_of((arrival)->arena, (child)),              \
+#define END_COMMON(draft, child, end_execution)                                                              \
+    .namespace = (draft)->env->namespace->name, .namespace_id = (draft)->env->namespace->id,                 \
+    .workflow_execution = (end_execution), .workflow_type = type_of((draft)->arena, (child)),                \
     .initiated_event_id = (child)->initiated_event_id, .started_event_id = (child)->started_event_id
 
 #define END_EVENT(NAME, Name, ...)                                                                           \
     do {                                                                                                     \
         struct history_ChildWorkflowExecution##Name##EventAttributes *ended =                                \
-            ARENA_NEW(arrival->arena, struct history_ChildWorkflowExecution##Name##EventAttributes);         \
+            ARENA_NEW(draft->arena, struct history_ChildWorkflowExecution##Name##EventAttributes);           \
         *ended = (struct history_ChildWorkflowExecution##Name##EventAttributes){                             \
-            END_COMMON(arrival, child, execution), __VA_ARGS__                                               \
+            END_COMMON(draft, child, execution), __VA_ARGS__                                                 \
         };                                                                                                   \
         return event_make(enums_EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_##NAME, ended);                          \
     } while (0)
 
-static struct history_HistoryEvent end_event(const struct arrival *arrival, const struct child *child,
+static struct history_HistoryEvent end_event(const struct draft *draft, const struct child *child,
                                              const struct state_ChildEnd     *end,
                                              struct common_WorkflowExecution *execution)
 {
@@ -474,6 +496,30 @@ static struct history_HistoryEvent end_event(const struct arrival *arrival, cons
     default:
         END_EVENT(TERMINATED, Terminated, );
     }
+}
+
+/* Also when the answer to its start has not come: its end says as much. */
+static void record_end(struct draft *draft, const struct child *child, const struct state_ChildEnd *end,
+                       const struct uuid *run_id, const struct uuid *first_run_id)
+{
+    if (!child->is_started) {
+        record_started(draft, child, first_run_id, BYTES_EMPTY);
+        child = execution_child(draft->state, end->initiated_event_id);
+    }
+    struct history_HistoryEvent event = end_event(draft, child, end,
+                                                  execution_of(draft->arena, child->workflow_id, run_id));
+    draft_arrive(draft, &event);
+}
+
+void child_apply_end(struct draft *draft, const struct state_ChildEnd *end)
+{
+    const struct child *child = execution_child(draft->state, end->initiated_event_id);
+    struct uuid         run_id, first_run_id;
+    if (child == NULL || !uuid_of_bytes(end->run_id, &run_id) ||
+        !uuid_of_bytes(end->first_run_id, &first_run_id) ||
+        (child->is_started && memcmp(&child->first_run_id, &first_run_id, sizeof(first_run_id)) != 0))
+        return;
+    record_end(draft, child, end, &run_id, &first_run_id);
 }
 
 void child_arrive_end(const struct arrival *arrival, const struct state_ChildEnd *end)
@@ -492,13 +538,7 @@ void child_arrive_end(const struct arrival *arrival, const struct state_ChildEnd
         return;
     struct draft draft;
     draft_begin(&draft, live, arrival->env, arrival->arena);
-    if (!child->is_started) { /* the answer to its start is late */
-        record_started(&draft, child, &first_run_id, BYTES_EMPTY);
-        child = execution_child(draft.state, end->initiated_event_id);
-    }
-    struct history_HistoryEvent event = end_event(arrival, child, end,
-                                                  execution_of(arrival->arena, child->workflow_id, &run_id));
-    draft_arrive(&draft, &event);
+    record_end(&draft, child, end, &run_id, &first_run_id);
     draft_settle(&draft, false);
     decision_finish(&draft, arrival->decision);
 }

@@ -19,6 +19,11 @@ void child_arrive_parent_end(const struct arrival *arrival, const struct state_P
 /* At the parent. */
 void child_arrive_answer(const struct arrival *arrival, const struct state_ChildAnswer *answer);
 void child_arrive_end(const struct arrival *arrival, const struct state_ChildEnd *end);
+/* What came when the run had closed: the same events, in a run that begins again from it, if that waits for them. */
+void child_apply_answer(struct draft *draft, const struct state_ChildAnswer *answer);
+void child_apply_end(struct draft *draft, const struct state_ChildEnd *end);
+/* Nobody waits for this child any more. */
+void child_answer_orphan(struct draft *draft, const struct state_ChildAnswer *answer);
 
 /* A run closes by this event: its children get what their parent close policies say, and, if the chain ends with it, its
  * parent is told. */

@@ -261,7 +261,64 @@ TEST(a_parent_that_closes_before_it_recorded_the_start_leaves_no_child)
     CHECK_TEXT(world_history(pair.child, 1),
                "1 WORKFLOW_EXECUTION_STARTED\n2 WORKFLOW_EXECUTION_TERMINATED{history-service}");
     deliver(pair, pair.child, MESSAGE_CHILD_END); /* nobody hears it */
-    CHECK(!pair.parent->last_changed);
+    CHECK_TEXT(world_history(pair.parent, 6), "6 WORKFLOW_EXECUTION_TERMINATED{client}");
+    pair_free(pair);
+}
+
+/* What comes of what a run has begun when it has closed already is there for a run that begins again from it, once. */
+TEST(answers_that_came_after_a_run_had_closed_reach_the_run_that_begins_again_from_it)
+{
+    for (int ended = 0; ended < 2; ended++) {
+        struct pair pair = pair_new();
+        initiate(pair, enums_PARENT_CLOSE_POLICY_ABANDON); /* 5 */
+        CHECK_INT(world_signal(pair.parent, "s", ""), ST_OK);
+        world_complete_empty(pair.parent, world_poll(pair.parent)); /* 6 to 9 */
+        if (ended)
+            deliver(pair, pair.parent, MESSAGE_CHILD_START);
+        CHECK_INT(world_reset(pair.parent, -1, 4, "reset-1"), ST_OK); /* it takes the child back */
+        if (!ended)
+            deliver(pair, pair.parent, MESSAGE_CHILD_START);
+        deliver(pair, pair.child, MESSAGE_CHILD_ANSWER);
+        deliver(pair, pair.parent, MESSAGE_CHILD_RELEASE);
+        if (ended)
+            deliver(pair, pair.child, MESSAGE_CHILD_END);
+        CHECK_INT(world_reset(pair.parent, 0, 9, "reset-2"), ST_OK); /* of the run that began it */
+        if (!ended) {
+            CHECK_TEXT(world_history(pair.parent, 9),
+                       "9 WORKFLOW_TASK_FAILED{7,8,RESET_WORKFLOW,history-service,other}\n"
+                       "10 CHILD_WORKFLOW_EXECUTION_STARTED\n11 WORKFLOW_TASK_SCHEDULED{queue,1}");
+            deliver(pair, pair.child, MESSAGE_CHILD_END);  /* to the run that was reset */
+            deliver(pair, pair.parent, MESSAGE_CHILD_END); /* and on */
+            CHECK_TEXT(world_history(pair.parent, 12), "12 CHILD_WORKFLOW_EXECUTION_TERMINATED");
+        } else {
+            CHECK_TEXT(world_history(pair.parent, 9),
+                       "9 WORKFLOW_TASK_FAILED{7,8,RESET_WORKFLOW,history-service,other}\n"
+                       "10 CHILD_WORKFLOW_EXECUTION_STARTED\n11 CHILD_WORKFLOW_EXECUTION_TERMINATED\n"
+                       "12 WORKFLOW_TASK_SCHEDULED{queue,1}");
+        }
+        CHECK_INT(world_state(pair.parent)->child_count, 0);
+        pair_free(pair);
+    }
+}
+
+TEST(a_result_of_a_signal_that_came_after_a_run_had_closed_reaches_the_run_that_begins_again_from_it)
+{
+    struct pair pair = pair_new();
+    world_start(pair.child);
+    struct workflowservice_RespondWorkflowTaskCompletedRequest *input =
+        world_completion(pair.parent, world_poll(pair.parent));
+    command_signal(pair.parent, input, "child"); /* 5 */
+    CHECK_INT(world_send(pair.parent), ST_OK);
+    CHECK_INT(world_signal(pair.parent, "s", ""), ST_OK);
+    world_complete_empty(pair.parent, world_poll(pair.parent)); /* 6 to 9 */
+    CHECK_INT(world_terminate(pair.parent), ST_OK);
+    deliver(pair, pair.parent, MESSAGE_EXTERNAL_SIGNAL);
+    deliver(pair, pair.child, MESSAGE_EXTERNAL_ANSWER);
+    CHECK_INT(world_reset(pair.parent, -1, 9, "reset-1"), ST_OK);
+    CHECK_TEXT(world_history(pair.parent, 9),
+               "9 WORKFLOW_TASK_FAILED{7,8,RESET_WORKFLOW,history-service,other}\n"
+               "10 EXTERNAL_WORKFLOW_EXECUTION_SIGNALED\n11 WORKFLOW_TASK_SCHEDULED{queue,1}");
+    CHECK_INT(world_state(pair.parent)->external_signal_count, 0);
     pair_free(pair);
 }
 

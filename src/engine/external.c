@@ -344,20 +344,25 @@ static bool is_pending(const struct execution *live, bool is_cancel, int64_t ini
     return false;
 }
 
-void external_arrive_answer(const struct arrival *arrival, const struct state_ExternalAnswer *answer)
+void external_apply_answer(struct draft *draft, const struct state_ExternalAnswer *answer)
 {
-    const struct execution *live = arrival->live;
-    if (live == NULL || !execution_is_open(live) ||
-        !is_pending(live, answer->is_cancel, answer->initiated_event_id))
+    if (!is_pending(draft->state, answer->is_cancel, answer->initiated_event_id))
         return;
-    struct common_WorkflowExecution *execution = execution_of(arrival->arena, answer->workflow_id,
+    struct common_WorkflowExecution *execution = execution_of(draft->arena, answer->workflow_id,
                                                               answer->run_id);
     struct history_HistoryEvent      event = (answer->is_cancel ? cancel_result
-                                                                : signal_result)(answer, arrival->env->namespace,
-                                                                            execution, arrival->arena);
-    struct draft                     draft;
-    draft_begin(&draft, live, arrival->env, arrival->arena);
-    draft_arrive(&draft, &event);
+                                                                : signal_result)(answer, draft->env->namespace,
+                                                                            execution, draft->arena);
+    draft_arrive(draft, &event);
+}
+
+void external_arrive_answer(const struct arrival *arrival, const struct state_ExternalAnswer *answer)
+{
+    struct draft draft;
+    if (arrival->live == NULL || !execution_is_open(arrival->live))
+        return;
+    draft_begin(&draft, arrival->live, arrival->env, arrival->arena);
+    external_apply_answer(&draft, answer);
     draft_settle(&draft, false);
     decision_finish(&draft, arrival->decision);
 }

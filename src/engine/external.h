@@ -14,6 +14,8 @@ bool external_cancel(struct draft *draft, const struct command_Command *command,
 void external_arrive_signal(const struct arrival *arrival, const struct state_ExternalSignal *signal);
 void external_arrive_cancel(const struct arrival *arrival, const struct state_ExternalCancel *cancel);
 void external_arrive_answer(const struct arrival *arrival, const struct state_ExternalAnswer *answer);
+/* If the run waits for it. */
+void external_apply_answer(struct draft *draft, const struct state_ExternalAnswer *answer);
 
 /* A result that the base of a reset had, for the new run: if it has begun what this is the result of and waits for it. */
 void external_apply_again(struct draft *draft, const struct history_HistoryEvent *event);

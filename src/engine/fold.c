@@ -677,6 +677,8 @@ enum status fold_change(struct fold *fold, const struct state_Change *change, st
     case CHANGE_RESET_TO:
         fold_reset_to(state, change->reset_to);
         return ST_OK;
+    case CHANGE_LATE_ANSWER:
+        return fold_late_answer(fold, change->late_answer, error);
     case CHANGE_CALLBACK_READY:
     case CHANGE_CALLBACK_ATTEMPTED:
         return change_callback(state, change, error);

@@ -4,6 +4,8 @@
 
 #include "engine/child.h"
 #include "engine/external.h"
+#include "engine/fold.h"
+#include "engine/workflow_task.h"
 
 void arrival_answer(const struct arrival *arrival, struct bytes workflow_id, const struct uuid *run_id,
                     const struct state_Message *message)
@@ -92,13 +94,74 @@ static int64_t initiated_id_of(const struct state_Message *message)
     }
 }
 
-/* Answers to what a run has begun go on to the run that it was reset to, if that one has begun it too: by an event that both
- * have. */
-static bool goes_on(const struct execution *live, const struct state_Message *message)
+/* --- answers to a run that has closed --- */
+
+enum status fold_late_answer(struct fold *fold, struct bytes message, struct error *error)
 {
-    return live != NULL && !execution_is_open(live) &&
-           (initiated_id_of(message) < execution_lineage(live)->reset_event_id ||
-            MUTANT(child_end_applied_to_any));
+    if (!message_is_sound(message))
+        return error_set(error, ST_DATA_LOSS, "a late answer that cannot be decoded");
+    struct lineage          *lineage = execution_lineage_write(fold->state);
+    struct state_LateAnswers one = { .messages = &message, .messages_count = 1 };
+    struct bytes             added = pb_encode_arena(&pb_state_LateAnswers, &one, fold->arena);
+    struct bytes             old = lineage->late_answers;
+    uint8_t                 *all = arena_alloc(fold->arena, old.size + added.size);
+    if (old.size != 0)
+        memcpy(all, old.base, old.size);
+    memcpy(all + old.size, added.base, added.size);
+    execution_set(fold->state, &lineage->late_answers, bytes_of(all, old.size + added.size));
+    return ST_OK;
+}
+
+static void apply_late(struct draft *draft, struct bytes body)
+{
+    struct state_Message message = { 0 };
+    struct error         why = { 0 };
+    if (pb_decode(&pb_state_Message, body, draft->arena, &message, &why) != ST_OK)
+        panic("a late answer that was stored is none: %s", why.message);
+    switch (message.kind_case) {
+    case MESSAGE_CHILD_ANSWER:
+        child_apply_answer(draft, message.child_answer);
+        return;
+    case MESSAGE_CHILD_END:
+        child_apply_end(draft, message.child_end);
+        return;
+    case MESSAGE_EXTERNAL_ANSWER:
+        external_apply_answer(draft, message.external_answer);
+        return;
+    default:
+        return;
+    }
+}
+
+void messages_apply_late(struct draft *draft, struct bytes late_answers)
+{
+    struct state_LateAnswers late = { 0 };
+    struct error             why = { 0 };
+    if (pb_decode(&pb_state_LateAnswers, late_answers, draft->arena, &late, &why) != ST_OK)
+        panic("the late answers that were stored are none: %s", why.message);
+    for (size_t i = 0; i < late.messages_count; i++)
+        apply_late(draft, late.messages[i]);
+}
+
+/* An answer to what a run has begun is kept, for runs that begin again from it after this, and goes on to the run that it was
+ * reset to, if that one has begun it too: by an event that both have. */
+static void arrive_late(const struct arrival *arrival, const struct state_Message *message)
+{
+    const struct execution *live = arrival->live;
+    const struct lineage   *lineage = execution_lineage(live);
+    struct draft            draft;
+    struct uuid             run_id;
+    draft_begin(&draft, live, arrival->env, arrival->arena);
+    if (lineage->late_answers.size + arrival->request->body.size <= LATE_ANSWERS_SIZE_MAX)
+        draft_change(&draft, (struct state_Change){ .kind_case = CHANGE_LATE_ANSWER,
+                                                    .late_answer = arrival->request->body });
+    if (initiated_id_of(message) >= lineage->reset_event_id && !MUTANT(child_end_applied_to_any)) {
+        if (message->kind_case == MESSAGE_CHILD_ANSWER)
+            child_answer_orphan(&draft, message->child_answer);
+    } else if (uuid_parse(lineage->reset_run_id, &run_id)) {
+        draft_send(&draft, live->workflow_id, &run_id, message);
+    }
+    decision_finish(&draft, arrival->decision);
 }
 
 void decide_message(const struct execution *live, struct message_request *request, struct env *env,
@@ -112,10 +175,8 @@ void decide_message(const struct execution *live, struct message_request *reques
         error_set(&request->base.error, ST_DATA_LOSS, "a message that cannot be decoded: %s", why.message);
         return;
     }
-    if (goes_on(live, &message)) {
-        struct uuid run_id;
-        if (uuid_parse(execution_lineage(live)->reset_run_id, &run_id))
-            arrival_answer(&arrival, live->workflow_id, &run_id, &message);
+    if (live != NULL && !execution_is_open(live) && initiated_id_of(&message) != INT64_MAX) {
+        arrive_late(&arrival, &message);
         return;
     }
     switch (message.kind_case) {

@@ -38,6 +38,12 @@ struct arrival {
     struct decision        *decision;
     struct arena           *arena;
 };
+/* Answers that came when the run had closed are kept for a run that may begin again from it; so many bytes at most. */
+#define LATE_ANSWERS_SIZE_MAX (1U << 20)
+enum status fold_late_answer(struct fold *fold, struct bytes message, struct error *error);
+/* To the draft of a run that begins again from one: each one that it waits for. `late_answers` is the run's own. */
+void messages_apply_late(struct draft *draft, struct bytes late_answers);
+
 /* The command ENTITY_COMMAND_MESSAGE. */
 void decide_message(const struct execution *live, struct message_request *request, struct env *env,
                     struct decision *decision);

@@ -8,6 +8,7 @@
 #include "engine/execution.h"
 #include "engine/external.h"
 #include "engine/failure.h"
+#include "engine/message.h"
 #include "engine/options.h"
 #include "engine/run.h"
 #include "engine/workflow_task.h"
@@ -375,6 +376,7 @@ static bool create(struct reset *reset, const struct draft *ended)
     draft_change(draft, (struct state_Change){ .kind_case = CHANGE_FORKED, .forked = forked });
     fail_task(reset);
     apply_all(reset, ended);
+    messages_apply_late(draft, execution_lineage(reset->base)->late_answers);
     if (!operations(reset))
         return false;
     for (uint32_t i = 0; i < draft->state->activity_count; i++)

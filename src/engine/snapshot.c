@@ -80,6 +80,7 @@ static void lineage_to(const struct lineage *lineage, struct state_Execution *to
     to->reset_run_id = lineage->reset_run_id;
     to->reset_request_id = lineage->reset_request_id;
     to->reset_event_id = lineage->reset_event_id;
+    to->late_answers = lineage->late_answers;
     to->original_start_time = lineage->original_start_time;
     to->prefix_count = lineage->prefix_count;
     to->prefix = ARENA_NEW_ARRAY(arena, struct state_HistorySegment, lineage->prefix_count + 1);
@@ -95,13 +96,14 @@ static void lineage_to(const struct lineage *lineage, struct state_Execution *to
 
 static void lineage_from(struct execution *state, const struct state_Execution *from)
 {
-    if (from->reset_run_id.size == 0 && from->original_start_time == 0)
+    if (from->reset_run_id.size == 0 && from->original_start_time == 0 && from->late_answers.size == 0)
         return;
     struct lineage *lineage = execution_lineage_write(state);
     execution_set(state, &lineage->reset_run_id, from->reset_run_id);
     execution_set(state, &lineage->reset_request_id, from->reset_request_id);
     lineage->original_start_time = from->original_start_time;
     lineage->reset_event_id = from->reset_event_id;
+    execution_set(state, &lineage->late_answers, from->late_answers);
     execution_prefix_set(state, from->prefix, from->prefix_count);
     execution_resets_set(state, from->resets, from->resets_count);
 }

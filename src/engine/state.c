@@ -328,6 +328,7 @@ static void lineage_free(struct execution *execution)
     execution_prefix_set(execution, NULL, 0);
     execution_resets_set(execution, NULL, 0);
     text_free(execution, &execution->lineage->reset_run_id);
+    text_free(execution, &execution->lineage->late_answers);
     text_free(execution, &execution->lineage->reset_request_id);
     execution->memory -= sizeof(*execution->lineage);
     free(execution->lineage);

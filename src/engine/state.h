@@ -155,6 +155,7 @@ struct lineage {
     /* Of this run, and of those it follows by resets; oldest first, and the oldest are forgotten. */
     struct known_reset *resets;
     uint32_t            reset_count;
+    struct bytes late_answers; /* encoded: to what the run had begun and had no answer to when it closed */
 };
 
 struct execution {

@@ -27,7 +27,7 @@ struct auth {
     struct outbound_client *client; /* of a key set by URL */
     enum auth_mode          mode;
     bool                    loopback;
-    struct texts            origins, hosts, servers;
+    struct texts            origins, hosts, servers, scopes;
     char                   *resource, *issuer, *audience, *caller_claim, *scope_claim, *jwks_url;
     struct jwt_rules        jwt;
     struct watched_file     file; /* of tokens, or of keys */
@@ -131,6 +131,18 @@ static bool is_own(const struct auth *auth, struct bytes origin, struct bytes ho
     return false;
 }
 
+/* A page that this machine serves to itself, from whatever port. */
+static bool is_of_loopback(struct bytes origin)
+{
+    static const char *const schemes[] = { "http://", "https://" };
+    for (size_t i = 0; i < ARRAY_COUNT(schemes); i++) {
+        size_t size = strlen(schemes[i]);
+        if (origin.size > size && strncasecmp((const char *)origin.base, schemes[i], size) == 0)
+            return http_host_is_loopback(bytes_of(origin.base + size, origin.size - size));
+    }
+    return false;
+}
+
 static bool is_origin_allowed(const struct auth *auth, const struct http_exchange *exchange)
 {
     struct bytes origin;
@@ -138,7 +150,8 @@ static bool is_origin_allowed(const struct auth *auth, const struct http_exchang
         return false;
     if (http_header_count(exchange, "Origin") == 0)
         return true; /* no browser */
-    bool allowed = is_own(auth, origin, exchange->host);
+    bool allowed = is_own(auth, origin, exchange->host) ||
+                   (auth->origins.count == 0 && auth->loopback && is_of_loopback(origin));
     for (size_t i = 0; i < auth->origins.count; i++)
         allowed |= fits_pattern(origin, auth->origins.text[i]);
     return allowed && origin.size <= ORIGIN_SIZE_MAX;
@@ -239,9 +252,14 @@ static void settle(struct check *check, const struct caller *caller)
     if (!rates_take(&auth->rates, caller->name, loop_now(auth->loop), &wait_s)) {
         snprintf(retry_after, sizeof retry_after, "%u", wait_s);
         refuse(auth, exchange, 429, NULL, retry_after, "too many requests");
-    } else if (check->scope == NULL || auth_demand(auth, exchange, caller, check->scope)) {
-        check->allowed(check->context, exchange, caller);
+        return;
     }
+    for (size_t i = 0; i < auth->scopes.count; i++) {
+        if (!auth_demand(auth, exchange, caller, auth->scopes.text[i]))
+            return;
+    }
+    if (check->scope == NULL || auth_demand(auth, exchange, caller, check->scope))
+        check->allowed(check->context, exchange, caller);
 }
 
 bool auth_demand(struct auth *auth, struct http_exchange *exchange, const struct caller *caller,
@@ -376,6 +394,9 @@ static void decide(struct check *check, bool last)
     struct bytes          bearer;
     struct error          error;
     enum status           status = ST_OK;
+    const char           *wanted = check->scope != NULL      ? check->scope
+                                   : auth->scopes.count != 0 ? auth->scopes.text[0]
+                                                             : NULL;
     if (auth->mode == AUTH_NONE) {
         settle(check, &caller);
         return;
@@ -383,7 +404,7 @@ static void decide(struct check *check, bool last)
     if (!find_bearer(auth, exchange, &bearer))
         return;
     if (bearer.size == 0) {
-        challenge(auth, exchange, 401, NULL, check->scope, "a bearer token is needed");
+        challenge(auth, exchange, 401, NULL, wanted, "a bearer token is needed");
         return;
     }
     if (auth->mode == AUTH_TOKENS) {
@@ -401,7 +422,7 @@ static void decide(struct check *check, bool last)
     else if (status == ST_NOT_FOUND && auth->keys == NULL)
         refuse(auth, exchange, 503, NULL, "10", error.message);
     else
-        challenge(auth, exchange, 401, "invalid_token", check->scope, error.message);
+        challenge(auth, exchange, 401, "invalid_token", wanted, error.message);
 }
 
 static void decide_waiting(struct auth *auth)
@@ -627,6 +648,7 @@ enum status auth_new(const struct auth_rules *rules, struct loop *loop, struct a
     rates_init(&auth->rates, rules->rate, rules->burst, rules->tasks_open_max);
     copy_texts(&auth->origins, rules->origins, rules->origin_count);
     copy_texts(&auth->hosts, rules->hosts, rules->host_count);
+    copy_texts(&auth->scopes, rules->scopes, rules->scope_count);
     copy_texts(&auth->servers, rules->authorization_servers, rules->authorization_server_count);
     auth->resource = copy_text(rules->resource);
     enum status status = start(auth, rules, error);
@@ -650,6 +672,7 @@ void auth_free(struct auth *auth)
     release_texts(&auth->origins);
     release_texts(&auth->hosts);
     release_texts(&auth->servers);
+    release_texts(&auth->scopes);
     free(auth->file.path);
     free(auth->resource);
     free(auth->issuer);

@@ -29,11 +29,14 @@ struct auth_rules {
     const char        *tokens_file;              /* AUTH_TOKENS */
     const char        *issuer, *audience, *jwks; /* AUTH_JWT; jwks is a file's path or an http(s) URL */
     const char        *caller_claim;             /* NULL: "sub" */
-    const char        *scope_claim;              /* NULL: "scope", and "scp" when that is missing */
+    const char        *scope_claim;              /* NULL: "scope"; of that, "scp" when it is missing */
     const char *const *authorization_servers;    /* of the metadata; none: the issuer */
     size_t             authorization_server_count;
-    const char *const *origins; /* "https://host", "http://localhost:*" */
-    size_t             origin_count;
+    const char *const *scopes; /* that every caller must have */
+    size_t             scope_count;
+    const char *const *
+        origins; /* "https://host", "http://localhost:*"; none: those of the loopback, on a loopback listener */
+    size_t origin_count;
     const char *const *
         hosts; /* names allowed in Host besides those of the loopback; "*": any. None: any, unless `loopback` */
     size_t      host_count;

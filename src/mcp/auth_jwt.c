@@ -184,7 +184,7 @@ static bool read_scopes(const json_t *claims, const char *claim, struct caller *
     const json_t *scope = json_object_get(claims, claim == NULL ? "scope" : claim);
     size_t        index;
     json_t       *one;
-    if (scope == NULL && claim == NULL)
+    if (scope == NULL && (claim == NULL || strcmp(claim, "scope") == 0))
         scope = json_object_get(claims, "scp");
     if (json_is_string(scope))
         return caller_add_scopes(caller, json_text(scope), " ");

@@ -147,6 +147,11 @@ TEST(without_tokens_only_the_loopback_is_served)
     expect("/mcp", "", 200, AUTH_ANONYMOUS);
     expect("/mcp/write", "", 200, AUTH_ANONYMOUS);
     expect("/mcp", "Host: 127.0.0.1:80\r\n", 200, AUTH_ANONYMOUS);
+    expect("/mcp", "Origin: http://localhost:6274\r\n", 200, AUTH_ANONYMOUS);
+    expect("/mcp", "Origin: https://[::1]\r\n", 200, AUTH_ANONYMOUS);
+    expect("/mcp", "Origin: https://evil.example\r\n", 403, "Origin");
+    expect("/mcp", "Origin: http://localhost.evil.example\r\n", 403, "Origin");
+    expect("/mcp", "Origin: null\r\n", 403, "Origin");
     expect("/mcp", "Host: evil.example\r\n", 403, "Host");
     expect("/mcp", "Host: localhost.evil.example\r\n", 403, "Host");
     expect("/mcp?a=b&access_token=x", "", 400, "URL");
@@ -163,6 +168,7 @@ TEST(pages_of_others_are_kept_out)
     static const char *const bad[] = { "null",
                                        "http://evil.example",
                                        "https://localhost:1",
+                                       "http://127.0.0.1:5",
                                        "http://localhost:",
                                        "http://localhost:1x",
                                        "http://localhost.evil.example",
@@ -224,6 +230,16 @@ TEST(tokens_are_known_by_their_hash)
     expect("/mcp", header, 200, "bob");
     expect("/mcp/write", header, 403,
            "error=\"insufficient_scope\", error_description=\"the token lacks a scope\", scope=\"write\"");
+    stop();
+    /* A scope that everybody needs. */
+    started((struct auth_rules){ .mode = AUTH_TOKENS,
+                                 .tokens_file = path,
+                                 .scopes = (const char *const[]){ "write" },
+                                 .scope_count = 1 });
+    expect("/mcp", header, 403, "scope=\"write\"");
+    expect("/mcp", "", 401, "scope=\"write\"");
+    snprintf(header, sizeof header, "Authorization: Bearer %s\r\n", token);
+    expect("/mcp", header, 200, "ann");
     stop();
     unlink(path);
     buffer_release(&line);

@@ -121,6 +121,8 @@ enum status gateway_serve(struct gateway *gateway, struct http_server *http, str
                                          .scope_claim = declared->scope_claim,
                                          .authorization_servers = declared->authorization_servers,
                                          .authorization_server_count = declared->authorization_server_count,
+                                         .scopes = declared->scopes,
+                                         .scope_count = declared->scope_count,
                                          .hosts = gateway->catalog->hosts,
                                          .host_count = gateway->catalog->host_count,
                                          .jwks_refresh_ns = declared->jwks_refresh_ns,
@@ -140,12 +142,14 @@ enum status gateway_serve(struct gateway *gateway, struct http_server *http, str
                                             .below = true,
                                             .methods = HTTP_GET | HTTP_POST | HTTP_DELETE | HTTP_OPTIONS,
                                             .body_size_max = GATEWAY_BODY_MAX,
+                                            .checks_host = true,
                                             .handle = handle_mcp,
                                             .drain = drain,
                                             .context = gateway });
     http_server_route(http, &(struct http_route){ .path = "/.well-known/oauth-protected-resource",
                                                   .below = true,
                                                   .methods = HTTP_GET,
+                                                  .checks_host = true,
                                                   .handle = handle_metadata,
                                                   .context = gateway });
     return ST_OK;

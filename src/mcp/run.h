@@ -75,7 +75,7 @@ struct run_view {
     char    message[1024];
     json_t *progress;               /* {progress, total?, message?} or NULL */
     json_t *questions;              /* {key: {method, params}}; NULL when there are none */
-    int64_t created_ns, updated_ns; /* wall; updated: of the newest event */
+    int64_t created_ns, updated_ns; /* wall; updated: the newest change that the description tells */
     int64_t history_length;
 };
 void run_view_release(struct run_view *view);

@@ -180,6 +180,23 @@ static int64_t time_of(const struct google_Timestamp *at)
     return at == NULL ? 0 : timestamp_ns(at);
 }
 
+/* The newest of the times that a description knows. */
+static int64_t newest_time(const struct workflowservice_DescribeWorkflowExecutionResponse *it)
+{
+    int64_t newest = MAX(time_of(it->workflow_execution_info->start_time),
+                         time_of(it->workflow_execution_info->close_time));
+    for (size_t i = 0; i < it->pending_activities_count; i++) {
+        const struct workflow_PendingActivityInfo *activity = &it->pending_activities[i];
+        newest = MAX(newest, time_of(activity->scheduled_time));
+        newest = MAX(newest, time_of(activity->last_started_time));
+        newest = MAX(newest, time_of(activity->last_heartbeat_time));
+        newest = MAX(newest, time_of(activity->last_attempt_complete_time));
+    }
+    if (it->pending_workflow_task != NULL)
+        newest = MAX(newest, time_of(it->pending_workflow_task->scheduled_time));
+    return newest;
+}
+
 void view_of_facts(const struct run_facts *facts, const struct tool *tool, struct run_view *ret_view)
 {
     const struct workflowservice_DescribeWorkflowExecutionResponse *it = facts->description;
@@ -189,7 +206,7 @@ void view_of_facts(const struct run_facts *facts, const struct tool *tool, struc
     struct run_view view = { .history_length = info->history_length };
     arena_init(&arena, SIZE_MAX);
     view.created_ns = time_of(info->start_time);
-    view.updated_ns = time_of(info->close_time);
+    view.updated_ns = newest_time(it);
     if (status_is_open(info->status)) {
         view.progress = find_progress(it, &arena);
         view.questions = find_questions(it, tool, facts->asks, &arena);

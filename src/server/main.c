@@ -11,6 +11,7 @@
 #include "server/compat.h"
 #include "server/server.h"
 #include "server/store_command.h"
+#include "server/token_command.h"
 
 static void print_usage(void)
 {
@@ -22,6 +23,7 @@ static void print_usage(void)
            PERDURE_VERSION);
     store_command_print_summary();
     bridge_print_summary();
+    token_command_print_summary();
     cli_print_summary();
     printf("\nEach command explains itself with --help.\n");
 }
@@ -88,6 +90,7 @@ static void print_commands(void)
 {
     store_command_print_reference();
     bridge_print_reference();
+    token_command_print_reference();
     cli_print_reference();
 }
 
@@ -136,6 +139,8 @@ int main(int argc, char **argv)
         return store_command_main(argc - 2, argv + 2);
     if (strcmp(command, "mcp") == 0 && argc > 2 && strcmp(argv[2], "stdio") == 0)
         return bridge_main(argc - 3, argv + 3);
+    if (strcmp(command, "mcp") == 0 && argc > 2 && strcmp(argv[2], "token") == 0)
+        return token_command_main(argc - 3, argv + 3);
     if (strcmp(command, "reference") == 0)
         return run_reference(argc - 2, argv + 2);
     if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {

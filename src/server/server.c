@@ -40,21 +40,22 @@ struct server_lane {
 };
 
 struct server {
-    struct store        *store;
-    struct runtime      *runtime;
-    struct api          *api;
-    struct listener     *listener;
-    struct web          *web;
-    struct tools        *tools; /* NULL: no gateway */
-    struct server_lane  *lanes;
-    uint32_t             lane_count;
-    struct callback_rule callback_rules[OPTIONS_CALLBACKS_MAX];
-    const char          *store_url;
-    char                 grpc_address[280], http_address[280];
-    atomic_bool          stopping; /* what /readyz says */
-    pthread_mutex_t      mutex;    /* drained_count only; a leaf: nothing else is locked under it */
-    pthread_cond_t       changed;
-    uint32_t             drained_count;
+    struct store           *store;
+    struct runtime         *runtime;
+    struct api             *api;
+    struct listener        *listener;
+    struct web             *web;
+    struct tools           *tools;      /* NULL: no gateway */
+    _Atomic(struct tools *) tools_told; /* the same, for lanes: whom changes of toolsets are told to */
+    struct server_lane     *lanes;
+    uint32_t                lane_count;
+    struct callback_rule    callback_rules[OPTIONS_CALLBACKS_MAX];
+    const char             *store_url;
+    char                    grpc_address[280], http_address[280];
+    atomic_bool             stopping; /* what /readyz says */
+    pthread_mutex_t         mutex;    /* drained_count only; a leaf: nothing else is locked under it */
+    pthread_cond_t          changed;
+    uint32_t                drained_count;
 };
 
 /* A flush of unknown outcome: memory may be ahead of the disk or behind it. The disk is the truth, so start again from it. */
@@ -297,6 +298,10 @@ static enum status start_tools(struct server *server, const char *config_path, s
                                                 .config_path = config_path,
                                                 .key = key.key },
                        &server->tools, error);
+    if (status == ST_OK) {
+        atomic_store(&server->tools_told, server->tools);
+        tools_registry_changed(server->tools); /* what was applied before the lanes knew whom to tell */
+    }
     explicit_bzero(key.key, sizeof key.key);
     return status;
 }
@@ -341,6 +346,13 @@ static void cancel_outbound(void *context, struct lane *lane, struct outbound *o
     outbound_client_cancel(server->lanes[lane_index(lane)].outbound, outbound);
 }
 
+static void toolsets_changed(void *context)
+{
+    struct tools *tools = atomic_load(&((struct server *)context)->tools_told);
+    if (tools != NULL)
+        tools_registry_changed(tools);
+}
+
 static enum status start_runtime(struct server *server, const struct options *options, struct error *error)
 {
     static const struct entity_kind *const kinds[] = { &workflow_kind, &namespaces_kind, &task_queue_kind,
@@ -369,6 +381,8 @@ static enum status start_runtime(struct server *server, const struct options *op
                                                      .sender = { send_outbound, cancel_outbound, server },
                                                      .callback_rules = server->callback_rules,
                                                      .callback_rule_count = options->callback_count,
+                                                     .toolsets_changed = toolsets_changed,
+                                                     .toolsets_context = server,
                                                      .store_name = in_memory ? "memory" : "sqlite" });
     return status;
 }

@@ -13,8 +13,8 @@ struct tools {
     struct seal                *seal;
     struct gateway             *gateway;
     struct loop                *loop;
-    struct message              reload; /* `reloading` says whether it is on its way */
-    atomic_bool                 reloading;
+    struct message              reload, registry; /* on their way when the flags say so */
+    atomic_bool                 reloading, registry_told;
     bool                        closed;
 };
 
@@ -25,14 +25,23 @@ static void reload_now(struct message *message)
     gateway_reload(tools->gateway);
 }
 
+static void registry_now(struct message *message)
+{
+    struct tools *tools = CONTAINER_OF(message, struct tools, registry);
+    atomic_store(&tools->registry_told, false);
+    gateway_registry_changed(tools->gateway);
+}
+
 enum status tools_new(const struct tools_options *options, struct tools **ret_tools, struct error *error)
 {
     struct http_server *http = web_http(options->web);
     struct tools       *tools = xcalloc(1, sizeof *tools);
     struct seal_key     key = { .version = 1 };
+    *ret_tools = tools;
     memcpy(key.byte, options->key, SEAL_KEY_SIZE);
     tools->loop = http_server_loop(http);
     tools->reload.run = reload_now;
+    tools->registry.run = registry_now;
     tools->client = local_client_new(&(struct local_client_options){ .loop = tools->loop,
                                                                      .lanes = options->lanes,
                                                                      .lane_count = options->lane_count,
@@ -47,20 +56,19 @@ enum status tools_new(const struct tools_options *options, struct tools **ret_to
                                                         .config_path = options->config_path,
                                                         .version = PERDURE_VERSION },
                              &tools->gateway, error);
-    if (status == ST_OK)
-        status = gateway_serve(tools->gateway, http, error);
-    if (status != ST_OK) {
-        tools_free(tools);
-        return status;
-    }
-    *ret_tools = tools;
-    return ST_OK;
+    return status == ST_OK ? gateway_serve(tools->gateway, http, error) : status;
 }
 
 void tools_reload(struct tools *tools)
 {
     if (!atomic_exchange(&tools->reloading, true))
         mailbox_post(loop_mailbox(tools->loop), &tools->reload);
+}
+
+void tools_registry_changed(struct tools *tools)
+{
+    if (!atomic_exchange(&tools->registry_told, true))
+        mailbox_post(loop_mailbox(tools->loop), &tools->registry);
 }
 
 void tools_close(struct tools *tools)

@@ -20,10 +20,13 @@ struct tools_options {
         *key; /* of SEAL_KEY_SIZE bytes: the store's, so that what was given out outlives the process */
 };
 struct tools;
+/* `ret_tools` is set also when it fails: lanes may still have its calls, so it is freed by tools_free when they have ended. */
 enum status tools_new(const struct tools_options *options, struct tools **ret_tools,
                       struct error *error) MUST_USE;
 /* Looks at the configuration now; from the main thread, while the web's runs. */
 void tools_reload(struct tools *tools);
+/* A toolset was applied or deleted through the API; from any lane's thread, until tools_free. */
+void tools_registry_changed(struct tools *tools);
 /* When the web has stopped, and before the lanes do: nothing is asked of them any more. NULL is fine. */
 void tools_close(struct tools *tools);
 /* Closes it, if that was not done. When no lane runs any more. NULL is fine. */

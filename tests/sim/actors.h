@@ -190,6 +190,8 @@ void work_draw(struct sim *sim, struct work *work, unsigned number);
 void client_start(struct sim *sim, void *work);
 /* Looks at it from time to time until it is closed. */
 void client_watch(struct work *work);
+/* Each that was not refused, as it was: a run that has it already knows it. */
+void client_signals_again(struct work *work);
 
 /* --- client_updates.c --- */
 void                                                   client_update(struct sim *sim, void *update);

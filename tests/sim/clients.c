@@ -6,6 +6,7 @@
 struct signal_errand {
     struct work *work;
     unsigned     number;
+    bool         again;
 };
 
 static void signal_one(struct sim *sim, void *context);
@@ -30,7 +31,7 @@ static void is_started(struct work *work)
         if (work->signal[i].acknowledged || work->signal[i].refused)
             continue;
         struct signal_errand *errand = NEW(sim, struct signal_errand);
-        *errand = (struct signal_errand){ work, i };
+        *errand = (struct signal_errand){ .work = work, .number = i };
         sim_later(sim, soon(sim), signal_one, errand);
     }
     for (unsigned i = 0; i < work->update_count; i++) {
@@ -194,7 +195,7 @@ static void signalled(struct sim *sim UNUSED, void *context, const struct error 
     struct signal_errand *errand = context;
     if (error->code == ST_OK)
         errand->work->signal[errand->number].acknowledged = true;
-    else
+    else if (!errand->again)
         errand->work->signal[errand->number].refused = true;
 }
 
@@ -208,6 +209,17 @@ static void signal_one(struct sim *sim, void *context)
            .workflow_execution = sim_execution(sim, bytes_of_text(work->id), BYTES_EMPTY),
            .signal_name = sim_text(sim, name), .identity = BYTES("client"),
            .request_id = bytes_of_text(work->signal[errand->number].request_id));
+}
+
+void client_signals_again(struct work *work)
+{
+    for (unsigned i = 0; i < work->signals; i++) {
+        if (work->signal[i].refused)
+            continue;
+        struct signal_errand *errand = NEW(work->sim, struct signal_errand);
+        *errand = (struct signal_errand){ .work = work, .number = i, .again = true };
+        signal_one(work->sim, errand);
+    }
 }
 
 static void queried(struct sim *sim UNUSED, void *context UNUSED, const struct error *error UNUSED,

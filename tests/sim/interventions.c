@@ -61,6 +61,9 @@ static void was_reset(struct sim *sim, void *context, const struct error *error,
     sim_log(sim, "reset of %s: %s %s", self->work->id, status_name(error->code), error->message);
     if (response != NULL)
         self->work->resets++;
+    /* Where two met, one may have ended a run that the other had made: what that was told it alone knew. */
+    if (response != NULL && self->work->resets > 1)
+        client_signals_again(self->work);
     over(self);
 }
 

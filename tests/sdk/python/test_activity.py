@@ -59,7 +59,7 @@ async def test_success(env):
             task_queue=hand.queue,
             input=["x", 1],
             header={"h": "v"},
-            start_to_close_timeout=10,
+            start_to_close_timeout=60,
             schedule_to_close_timeout=0,
             schedule_to_start_timeout=0,
             heartbeat_timeout=0,
@@ -78,7 +78,7 @@ async def test_success(env):
     assert task.activity_id == "a" and task.activity_type.name == "work" and task.attempt == 1
     assert task.input == payloads("x", 1) and task.header == header(h="v")
     assert not task.HasField("heartbeat_details")
-    assert seconds_of(task.start_to_close_timeout) == 10 and task.retry_policy.backoff_coefficient == 2.0
+    assert seconds_of(task.start_to_close_timeout) == 60 and task.retry_policy.backoff_coefficient == 2.0
     assert (
         task.HasField("scheduled_time")
         and task.HasField("current_attempt_scheduled_time")
@@ -231,9 +231,9 @@ async def test_unlimited_attempts_and_backoff(env):
 
 async def test_next_retry_delay_overrides_the_policy(env):
     hand = await begin(env, retry_policy=retry_policy(initial_interval=60, maximum_interval=60))
-    await hand.fail_activity(await hand.poll_activity(), failure("soon", next_retry_delay=0.2))
+    await hand.fail_activity(await hand.poll_activity(), failure("soon", next_retry_delay=2))
     [info] = await pending(hand)
-    assert abs(seconds_of(info.current_retry_interval) - 0.2) < 0.01
+    assert abs(seconds_of(info.current_retry_interval) - 2) < 0.01
     task = await hand.poll_activity()
     assert task.attempt == 2
     other = await begin(env, retry_policy=retry_policy(initial_interval=0.1, maximum_interval=0.1))
@@ -422,7 +422,7 @@ async def test_the_heartbeat_timeout_is_capped_by_start_to_close(env):
 
 
 async def test_heartbeat_details_reach_the_next_attempt(env):
-    hand = await begin(env, heartbeat_timeout=1.5, retry_policy=retry_policy(initial_interval=0.1))
+    hand = await begin(env, heartbeat_timeout=4, retry_policy=retry_policy(initial_interval=0.1))
     task = await hand.poll_activity()
     await hand.heartbeat(task, "one")
     await hand.heartbeat(task, "two", 2)

@@ -447,7 +447,7 @@ async def test_options(env):
     check(
         await hand.history(),
         *PROLOGUE,
-        E("ActivityTaskScheduled", task_queue=hand.queue, start_to_close_timeout=10),
+        E("ActivityTaskScheduled", task_queue=hand.queue, start_to_close_timeout=60),
         E("ActivityTaskStarted"),
         E("ActivityTaskCompleted"),
         E("WftScheduled"),
@@ -502,8 +502,8 @@ async def test_restoring_options(env):
     answer = await hand.rpc.UpdateActivityOptions(
         execution=hand.execution(), id="a", restore_original=True, identity="operator"
     )
-    expect(answer.activity_options, task_queue=hand.queue, start_to_close_timeout=10, heartbeat_timeout=0)
-    expect((await pending(hand)).activity_options, task_queue=hand.queue, start_to_close_timeout=10)
+    expect(answer.activity_options, task_queue=hand.queue, start_to_close_timeout=60, heartbeat_timeout=0)
+    expect((await pending(hand)).activity_options, task_queue=hand.queue, start_to_close_timeout=60)
     await update(hand, ["task_queue.name"], {"task_queue": {"name": other}})
     await reset(hand, restore_original_options=True)
     task = await hand.poll_activity()
@@ -550,7 +550,7 @@ async def test_bad_options(env):
         await hand.rpc.UpdateActivityOptions(execution=hand.execution(), id="a", activity_options={})
     with rejects(Code.INVALID_ARGUMENT):
         await hand.rpc.UpdateActivityOptions(execution=hand.execution(), id="a", update_mask={"paths": []})
-    expect((await pending(hand)).activity_options, start_to_close_timeout=10, heartbeat_timeout=0)
+    expect((await pending(hand)).activity_options, start_to_close_timeout=60, heartbeat_timeout=0)
     await hand.terminate()
 
 

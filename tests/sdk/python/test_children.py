@@ -280,7 +280,7 @@ async def test_a_child_that_fails_or_cancels(env, command, event):
 
 async def test_a_child_that_times_out_or_is_terminated(env):
     slow, killed = Hand(env), Hand(env)
-    parent = await family(env, slow, killed, workflow_run_timeout=0.5)
+    parent = await family(env, slow, killed, workflow_run_timeout=3)
     killed.run_id = ""
     await killed.terminate()
     check_tail(
@@ -339,7 +339,7 @@ CLOSES = ["complete", "continue", "fail", "terminate", "time out"]
 async def test_parent_close_policies(env, how):
     kills, cancels, leaves = Hand(env), Hand(env), Hand(env)
     parent = Hand(env)
-    await parent.start(**({"workflow_run_timeout": 2} if how == "time out" else {}))
+    await parent.start(**({"workflow_run_timeout": 6} if how == "time out" else {}))
     await parent.step(
         start_child(kills.workflow_id, kills.queue, policy="TERMINATE"),
         start_child(cancels.workflow_id, cancels.queue, policy="REQUEST_CANCEL"),

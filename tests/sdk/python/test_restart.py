@@ -246,7 +246,7 @@ async def test_operated_activities_over_a_restart(env):
         )
         await restart(server)
         expect(await described("parked"), state="PAUSED", attempt=1)
-        expect((await described("parked")).activity_options, start_to_close_timeout=10)
+        expect((await described("parked")).activity_options, start_to_close_timeout=60)
         await hand.rpc.UnpauseActivity(execution=hand.execution(), unpause_all=True)
         await restart(server)
         attempts = {}

@@ -80,7 +80,7 @@ def retry_policy(**fields: object) -> common.RetryPolicy:
 
 
 def schedule_activity(activity_id: str, queue: str, type: str = "work", **fields: object) -> Command:
-    values = {"start_to_close_timeout": 10, "input": payloads("in")} | fields
+    values = {"start_to_close_timeout": 60, "input": payloads("in")} | fields
     values = {name: value for name, value in values.items() if value is not None}
     eager = bool(values.pop("request_eager_execution", False))
     return Command(
