@@ -273,7 +273,7 @@ void api_drain(struct lane *lane)
 bool api_reads(const struct api *api)
 {
     for (uint32_t i = 0; i < api->lane_count; i++)
-        if (matching_reads(api->lanes[i].matching))
+        if (api->lanes[i].reads != 0 || matching_reads(api->lanes[i].matching))
             return true;
     return false;
 }

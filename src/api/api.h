@@ -65,7 +65,7 @@ void api_lane_turn(struct lane *lane);
 int64_t api_lane_next_due(struct lane *lane);
 /* Answers every long poll of this lane empty and from now on at once, so that connections can close. */
 void api_drain(struct lane *lane);
-/* Queues of any lane wait for the store: its answers have to be let in before api_free. For when no lane runs. */
+/* Queues or calls of any lane wait for the store: its answers have to be let in before api_free. For when no lane runs. */
 bool api_reads(const struct api *api);
 /* No call of this lane is under way. */
 bool api_idle(struct lane *lane);

@@ -205,6 +205,7 @@ struct api_lane {
     struct list          pool;    /* idle rpcs, by their `waiting` link */
     struct list          rpcs;    /* the calls of its connections, wherever they are */
     size_t               pool_count, rpc_count;
+    size_t               reads; /* of calls, at the store */
     bool                 draining;
     struct table         waits, queries_by_id, queries_by_run, updates;
     struct list          all_waits;
@@ -297,9 +298,10 @@ void errand_reset_sticky(struct api_lane *lane, int64_t namespace_number, struct
 /* Clears rpc->work and addresses it: the run when run_id is set, else the current one. */
 void rpc_address(struct rpc *rpc, int command, struct bytes workflow_id, const struct uuid *run_id);
 void rpc_submit(struct rpc *rpc, void (*done)(struct request *request));
-/* Makes rpc->list.read; submitting it is the caller's. */
+/* Makes rpc->list.read. What is submitted is counted until its message takes it: a server that ends waits for it. */
 struct store_read *rpc_read_new(struct rpc *rpc);
-struct rpc        *rpc_of_read(struct message *message);
+void               rpc_read_submit(struct rpc *rpc, struct store_read *read);
+struct rpc        *rpc_read_answered(struct message *message);
 /* The usual end: the engine's error, or rpc->work.response. */
 void rpc_answer(struct request *request);
 /* The lane that owns (the rpc's namespace, workflow id). */

@@ -133,8 +133,17 @@ struct store_read *rpc_read_new(struct rpc *rpc)
     return &rpc->list.read->read;
 }
 
-struct rpc *rpc_of_read(struct message *message)
+void rpc_read_submit(struct rpc *rpc, struct store_read *read)
+{
+    rpc->home->reads++;
+    store_read(runtime_store(rpc->home->api->runtime), read);
+}
+
+struct rpc *rpc_read_answered(struct message *message)
 {
     struct store_read *read = CONTAINER_OF(message, struct store_read, message);
-    return CONTAINER_OF(read, struct rpc_read, read)->rpc;
+    struct rpc        *rpc = CONTAINER_OF(read, struct rpc_read, read)->rpc;
+    assert(rpc->home->reads > 0);
+    rpc->home->reads--;
+    return rpc;
 }

@@ -229,7 +229,7 @@ static void describe_next(struct rpc *rpc);
 static void counted(struct message *message)
 {
     struct store_read   *read = CONTAINER_OF(message, struct store_read, message);
-    struct rpc          *rpc = rpc_of_read(message);
+    struct rpc          *rpc = rpc_read_answered(message);
     struct rpc_describe *self = rpc->list.describe;
     if (read->status != ST_OK) {
         rpc_fail(rpc, ST_UNAVAILABLE, "the tasks of the queue could not be counted: %s", read->error.message);
@@ -266,7 +266,7 @@ static void describe_next(struct rpc *rpc)
             .home = lane_mailbox(rpc_lane(rpc)),
             .message.run = counted,
         };
-        store_read(runtime_store(rpc->home->api->runtime), read);
+        rpc_read_submit(rpc, read);
         return;
     }
     if (request->api_mode == enums_DESCRIBE_TASK_QUEUE_MODE_ENHANCED)

@@ -105,7 +105,7 @@ static void answer_list(struct rpc *rpc, struct workflow_WorkflowExecutionInfo *
 
 static void list_read(struct message *message)
 {
-    struct rpc        *rpc = rpc_of_read(message);
+    struct rpc        *rpc = rpc_read_answered(message);
     struct store_read *read = &rpc->list.read->read;
     if (read->status != ST_OK) {
         rpc_fail(rpc, read->status, "%s", read->error.message);
@@ -132,7 +132,7 @@ static void read_submit(struct rpc *rpc, enum store_read_kind kind, struct store
     read->arena = &rpc->arena;
     read->home = lane_mailbox(rpc->home->lane);
     read->message.run = done;
-    store_read(runtime_store(rpc->home->api->runtime), read);
+    rpc_read_submit(rpc, read);
 }
 
 static void list_submit(struct rpc *rpc, int32_t page_size, struct store_filter *filter)
@@ -300,7 +300,7 @@ static struct bytes keyword_payload(struct rpc *rpc, const char *text)
 
 static void count_read(struct message *message)
 {
-    struct rpc        *rpc = rpc_of_read(message);
+    struct rpc        *rpc = rpc_read_answered(message);
     struct store_read *read = &rpc->list.read->read;
     if (read->status != ST_OK) {
         rpc_fail(rpc, read->status, "%s", read->error.message);

@@ -232,6 +232,30 @@ TEST(a_fork_keeps_no_more_than_one_row_can_hold)
     fixture_release(&fixture);
 }
 
+/* A server that ends frees its lanes when they are idle. */
+TEST(a_lane_is_not_idle_while_a_fork_is_read)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, false, 1);
+    (void)fixture_call(&fixture, "a", LEDGER_START, 1, 0);
+    for (uint64_t i = 2; i <= 10; i++)
+        (void)fixture_call(&fixture, "a", LEDGER_ADD, i, 1);
+    fixture_settle(&fixture);
+    struct lane *lane = runtime_lane(fixture.runtime, 0);
+    CHECK(lane_idle(lane));
+    fixture.store.hold_read = true;
+    struct ledger_request *fork = fixture_submit(&fixture, "a", LEDGER_FORK, 100, 5);
+    fixture_turn(&fixture);
+    CHECK(fixture.store.held_read != NULL);
+    CHECK(!lane_idle(lane));
+    scripted_read_let_go(&fixture.store);
+    fixture_settle(&fixture);
+    CHECK(lane_idle(lane));
+    CHECK_INT(fork->base.error.code, ST_OK);
+    fixture_forget(fork);
+    fixture_release(&fixture);
+}
+
 /* --- histories --- */
 
 static void page_done(struct history_read *read)
