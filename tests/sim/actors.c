@@ -94,6 +94,7 @@ static void prepared(struct sim *sim, void *context UNUSED, const struct error *
     visitors_start(sim);
     tinkerers_start(sim);
     rivals_start(sim);
+    shadows_start(sim);
 }
 
 static void prepare(struct sim *sim, void *context UNUSED)
@@ -139,7 +140,7 @@ bool actors_finished(struct sim *sim, bool explain)
 {
     struct actors *actors = actors_of(sim);
     bool           finished = operators_finished(sim) && visitors_finished(sim) && tinkerers_finished(sim) &&
-                    rivals_finished(sim);
+                    rivals_finished(sim) && shadows_finished(sim);
     for (size_t i = 0; i < actors->work_count; i++) {
         struct work *work = &actors->works[i];
         bool         settled = work->closed && work->interventions == 0 &&

@@ -89,6 +89,7 @@ struct work {
 struct visitors;
 struct tinkerer;
 struct rivals;
+struct shadows;
 struct audit;
 struct actors {
     struct sim  *sim;
@@ -100,6 +101,7 @@ struct actors {
     struct visitors *visitors;
     struct tinkerer *tinkerer;
     struct rivals   *rivals;
+    struct shadows  *shadows;
     struct audit    *audit;
 };
 struct worker {
@@ -204,6 +206,14 @@ struct bytes callback_url(struct sim *sim, const struct work *work);
 struct bytes callback_encoded(struct sim *sim, const struct work *work);
 /* How its last run ended, as history says. */
 void callback_check(struct sim *sim, const struct work *work, int32_t status);
+
+/* --- shadow.c: the same workflow ids in another namespace --- */
+void shadows_start(struct sim *sim);
+bool shadows_finished(const struct sim *sim);
+void shadows_audit(struct sim *sim);
+bool shadows_audited(const struct sim *sim);
+void shadows_delete(struct sim *sim);
+bool shadows_deleted(const struct sim *sim);
 
 /* --- interventions.c: what befalls a workflow --- */
 void interventions_start(struct work *work);

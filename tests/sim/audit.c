@@ -292,12 +292,13 @@ void actors_audit(struct sim *sim)
         memset(work->audit_updates, 0, sizeof(work->audit_updates));
     }
     audit->sim = sim;
+    shadows_audit(sim);
     list_all(sim, audit);
 }
 
 bool actors_audited(struct sim *sim)
 {
-    return sim->actors->audit->done;
+    return sim->actors->audit->done && shadows_audited(sim);
 }
 
 /* --- the end of all runs --- */
@@ -321,13 +322,14 @@ static void delete_next(struct audit *audit)
 
 void actors_delete_all(struct sim *sim)
 {
+    shadows_delete(sim);
     delete_next(sim->actors->audit);
 }
 
 bool actors_deleted(struct sim *sim)
 {
     const struct audit *audit = sim->actors->audit;
-    return audit->deleted > audit->run_count;
+    return audit->deleted > audit->run_count && shadows_deleted(sim);
 }
 
 void audit_free(struct audit *audit)

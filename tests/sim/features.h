@@ -35,6 +35,7 @@
     X(PATIENCE, "patience") /* timers, delays and back-offs of minutes to months */                          \
     /* drawn with the configuration, not by a bit of their own */                                            \
     X(CALLBACKS, "callbacks")                                                                                \
+    X(SHADOW, "second-namespace")                                                                            \
     X(BUSY, "busy")                                                                                          \
     X(STICKY, "sticky")                                                                                      \
     X(QUERIES, "queries")                                                                                    \

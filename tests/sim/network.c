@@ -24,6 +24,7 @@ struct sim_call {
     bool             is_twin; /* a second copy of a request: whatever is answered to it, nobody hears */
     bool             has_twin;
     struct sim_call *other;  /* of the two, until either has ended */
+    bool             unseen; /* of the second namespace: the oracle is not shown it */
     bool             unsent; /* the process died while it answered: nothing of that left */
     struct error     error;
     struct bytes     reply;
@@ -94,7 +95,7 @@ static void part(struct sim_call *self)
 static void call_free(struct sim_call *self)
 {
     part(self);
-    if (self->is_twin) { /* it may have happened, too */
+    if (self->is_twin && !self->unseen) { /* it may have happened, too */
         struct oracle *oracle = journal_oracle(self->sim->journal);
         oracle_answer(oracle, self->asked, ST_UNAVAILABLE, BYTES_EMPTY);
     }
@@ -112,8 +113,9 @@ static void tell(struct sim_call *self, const struct error *error)
     part(self);
     self->client_left = true;
     heap_remove(&self->sim->network.deadlines, &self->deadline);
-    oracle_answer(journal_oracle(self->sim->journal), self->asked, error->code,
-                  error->code == ST_OK ? self->reply : BYTES_EMPTY);
+    if (!self->unseen)
+        oracle_answer(journal_oracle(self->sim->journal), self->asked, error->code,
+                      error->code == ST_OK ? self->reply : BYTES_EMPTY);
     self->answered(self->sim, self->context, error, error->code == ST_OK ? self->reply : BYTES_EMPTY,
                    &self->arena);
 }
@@ -191,6 +193,7 @@ static struct sim_call *call_new(struct sim *sim, unsigned method, const void *r
     heap_link_init(&self->expiry);
     self->sim = sim;
     self->method = method;
+    self->unseen = sim->unseen;
     self->timeout = timeout;
     self->call = (struct call){
         .path = description->path,
@@ -237,14 +240,16 @@ void sim_send(struct sim *sim, unsigned method, const void *request, int64_t tim
     int64_t          duration = draw_travel(sim, self);
     self->answered = answered;
     self->context = context;
-    self->asked = oracle_call(journal_oracle(sim->journal), method, self->call.request);
+    if (!self->unseen)
+        self->asked = oracle_call(journal_oracle(sim->journal), method, self->call.request);
     if (is_poll(method)) /* a slow poller polls later, no shorter */
         timeout += duration;
     heap_push(&sim->network.deadlines, &self->deadline, sim->now + timeout, sim->action_count++);
     if (!self->lost && sim_strikes(sim, FAULT_REQUEST_DUPLICATED)) {
         struct sim_call *twin = call_new(sim, method, request, timeout);
         twin->client_left = twin->is_twin = self->has_twin = true;
-        twin->asked = oracle_call(journal_oracle(sim->journal), method, twin->call.request);
+        if (!twin->unseen)
+            twin->asked = oracle_call(journal_oracle(sim->journal), method, twin->call.request);
         twin->other = self;
         self->other = twin;
         travel(twin, sim_fault_between(sim, FAULT_REQUEST_DUPLICATED, NS_PER_US, NS_PER_S));

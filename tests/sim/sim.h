@@ -178,7 +178,8 @@ struct sim {
     int64_t                   forward; /* how far the wall clock was put forward in all */
     bool                      faulty, fatal, namespace_ready;
     bool                      starting, draining, settling;
-    bool                      patient, callbacks;
+    bool                      patient, callbacks, has_shadow;
+    bool                      unseen;            /* what is sent now is not for the oracle */
     struct list               deliveries;        /* callbacks that the server waits for, see receiver.c */
     int64_t                   doze_until, dozed; /* dozed: how much of the time in all */
     bool                      closing;           /* workers go: nobody polls any more */

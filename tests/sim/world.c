@@ -269,6 +269,7 @@ static void leave_out(struct sim *sim)
     c->fair = c->fair && !without[FEATURE_FAIR];
     c->operators = c->operators && !without[FEATURE_OPERATORS];
     sim->callbacks = sim->callbacks && !without[FEATURE_CALLBACKS];
+    sim->has_shadow = sim->has_shadow && !without[FEATURE_SHADOW];
 }
 
 static void configure(struct sim *sim)
@@ -295,6 +296,7 @@ static void configure(struct sim *sim)
     struct random random;
     random_seed(&random, hash_combine(sim->options->seed, 1000));
     sim->callbacks = random_below(&random, 10) < 3 && sim->options->disk == NULL;
+    sim->has_shadow = random_below(&random, 10) < 3 && sim->options->disk == NULL;
     leave_out(sim);
     if (c->busy) {
         c->workflows *= 2;
