@@ -192,7 +192,12 @@ void listen_catalog_changed(struct gateway *gateway, const struct catalog *befor
                             const struct catalog *after);
 void listen_drain(struct gateway *gateway);
 
-/* --- resource.c, prompt.c --- */
+/* --- large.c: false when the URI is no run's --- */
+bool large_result_read(struct request *request, struct bytes uri);
+
+/* --- resource.c, prompt.c. The two end the request; `content` is taken. --- */
+void resource_answer(struct request *request, json_t *content);
+void resource_not_found(struct request *request);
 void handle_resources_list(struct request *request);
 void handle_resource_templates_list(struct request *request);
 void handle_resources_read(struct request *request);

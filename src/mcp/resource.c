@@ -35,7 +35,7 @@ void handle_resource_templates_list(struct request *request)
     list_answer(request, "resourceTemplates", list_of(request, true));
 }
 
-static void answer_contents(struct request *request, json_t *content)
+void resource_answer(struct request *request, json_t *content)
 {
     json_t *result = json_pack("{s:[o]}", "contents", content);
     add_cache_hints(request, result, 0);
@@ -81,7 +81,14 @@ static void finish_read(struct request *request, const struct outcome *outcome)
     const json_t *first = json_array_get(json_object_get(outcome->result, "content"), 0);
     json_t       *text = json_object_get(first, "text");
     json_object_set_new(content, "text", text == NULL ? json_string("") : json_incref(text));
-    answer_contents(request, content);
+    resource_answer(request, content);
+}
+
+void resource_not_found(struct request *request)
+{
+    json_t *data = json_pack("{s:O}", "uri", json_object_get(request->params, "uri"));
+    request_error(request, request->revision->modern ? RPC_INVALID_PARAMS : RPC_RESOURCE_NOT_FOUND, data,
+                  "there is no such resource");
 }
 
 void handle_resources_read(struct request *request)
@@ -93,9 +100,8 @@ void handle_resources_read(struct request *request)
         return;
     const struct resource *resource = resource_find(request, uri, &names);
     if (resource == NULL) {
-        json_t *data = json_pack("{s:O}", "uri", json_object_get(request->params, "uri"));
-        request_error(request, request->revision->modern ? RPC_INVALID_PARAMS : RPC_RESOURCE_NOT_FOUND, data,
-                      "there is no such resource");
+        if (!large_result_read(request, uri))
+            resource_not_found(request);
         return;
     }
     json_t JSON_CLEANUP *none = json_object();
@@ -110,7 +116,7 @@ void handle_resources_read(struct request *request)
         struct bytes bytes = binary ? resource->blob : resource->text;
         json_object_set_new(content, binary ? "blob" : "text",
                             json_stringn((const char *)bytes.base, bytes.size));
-        answer_contents(request, content);
+        resource_answer(request, content);
         return;
     }
     struct buffer          CLEANUP(buffer_release) text = { 0 };
@@ -122,5 +128,5 @@ void handle_resources_read(struct request *request)
     }
     json_object_set_new(content, "text",
                         json_stringn(text.base == NULL ? "" : (const char *)text.base, text.size));
-    answer_contents(request, content);
+    resource_answer(request, content);
 }

@@ -229,7 +229,7 @@ static struct task_work *work_new(struct request *request, struct bytes id, bool
     work->request = request;
     work->tool = tool;
     work->as_tool = as_tool;
-    work->id = strndup((const char *)id.base, id.size);
+    work->id = strndup(id.base == NULL ? "" : (const char *)id.base, id.size);
     list_init(&work->watcher.link);
     (void)run_ref_copy(&ref, &work->ref);
     request->work = work;

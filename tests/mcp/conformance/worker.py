@@ -164,6 +164,9 @@ class Conformance:
             raise ApplicationError(f"there is no fixture {tool}", non_retryable=True)
         return await play(arguments)
 
+    async def large(self, arguments: dict[str, Any]) -> Any:
+        return "x" * arguments["size"]
+
     async def test_error_handling(self, _: dict[str, Any]) -> Any:
         raise ApplicationError("This tool intentionally returns an error for testing", non_retryable=True)
 

@@ -238,6 +238,16 @@ def test_progress_grows_and_a_lost_stream_is_taken_up_again(worked: Server) -> N
     assert client.send(None, client.headers("", {}) | {"Last-Event-ID": "forged.1"}, method="GET").status == 404
 
 
+def test_a_large_result_is_a_link_that_can_be_read(worked: Server) -> None:
+    client = Client(worked)
+    (link,) = client.call("large", {"size": 400_000})["content"]
+    assert link["type"] == "resource_link"
+    (content,) = client.result("resources/read", uri=link["uri"])["contents"]
+    assert content["uri"] == link["uri"] and content["text"] == "x" * 400_000
+    for uri in (link["uri"][:-1], link["uri"].replace("/result", "0/result"), "temporal://default/a", "temporal://%zz/a/b/result"):
+        assert client.error("resources/read", uri=uri)["code"] == -32602
+
+
 # --- what a client that goes away leaves behind ---
 
 
