@@ -3,7 +3,7 @@ file(GLOB sim_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/sim/*.c)
 add_executable(perdure-sim ${sim_sources})
 target_link_libraries(perdure-sim PRIVATE perdure_api perdure_check perdure_oracle)
 add_dependencies(tests perdure-sim)
-add_test(NAME sim COMMAND perdure-sim --seed 1 --runs 200)
+add_test(NAME sim COMMAND perdure-sim --seed 1 --runs 140)
 add_test(NAME sim_repeats COMMAND perdure-sim --seed 1000 --runs 5 --twice)
 add_test(NAME sim_regressions COMMAND ${CMAKE_SOURCE_DIR}/tests/sim/regressions/run.sh $<TARGET_FILE:perdure-sim>)
 
