@@ -9,7 +9,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "empty data flood": CALM,
     "window update flood": CALM,
     "continuation flood": ("closed", "goaway", "nothing"),
-    "unknown frames": ("nothing", "closed"),  # they are to be ignored, and cost what reading them costs
+    "unknown frames": CALM,  # they are to be ignored, but each counts in the allowance
     "rapid reset": CALM,
     "made you reset": CALM,
     "hpack bomb": ("nothing", "closed", "goaway"),
