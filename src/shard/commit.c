@@ -491,7 +491,7 @@ static void refused(struct lane *lane, struct batch *batch)
     LIST_FOR_EACH (change, &batch->changes, struct change, link) {
         struct chain *chain = change->entity->chain;
         assert(chain->group_batch == batch->id);
-        if (!batch->store.refused[chain->group] || chain_is_quarantined(lane, chain))
+        if (!batch->store.refused[chain->group])
             continue;
         link_chain_refused(lane->open, chain);
         if (!MUTANT(refused_group_acknowledged))
@@ -501,7 +501,8 @@ static void refused(struct lane *lane, struct batch *batch)
             log_error("namespaces.refused", "%s", reason);
             continue;
         }
-        chain_mark_quarantined(lane, chain, reason);
+        if (!chain_is_quarantined(lane, chain)) /* by another of its runs, or by a row that was damaged */
+            chain_mark_quarantined(lane, chain, reason);
     }
     /* Forgetting removes changes of several runs at once, so it comes after the walk. */
     bool namespaces = false;

@@ -807,6 +807,38 @@ TEST(a_damaged_row_quarantines_its_workflow_and_no_other)
     fixture_release(&fixture);
 }
 
+static void damage_snapshot(struct store_read *read)
+{
+    read->runs[0].snapshot = BYTES("?");
+}
+
+/* An earlier run's row is found damaged while a change of the current run is on its way; the store then refuses the change. */
+TEST(a_refused_change_of_a_workflow_that_is_quarantined_already_is_not_acknowledged)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, false, 1);
+    struct ledger_request old = fixture_call(&fixture, "a", LEDGER_START, 1, 0);
+    (void)fixture_call(&fixture, "a", LEDGER_NEXT, 2, 0);
+    fixture_crash(&fixture);
+    CHECK_INT(fixture_call(&fixture, "a", LEDGER_READ, 0, 0).base.error.code, ST_OK);
+    fixture.store.tamper = damage_snapshot;
+    struct ledger_request *read = fixture_request("a", LEDGER_READ);
+    read->base.has_run_id = true;
+    read->base.run_id = old.run_id;
+    lane_submit(runtime_lane(fixture.runtime, 0), &read->base);
+    struct ledger_request *poison = fixture_request("a", LEDGER_ADD);
+    poison->request_id = 3;
+    poison->padding = 17 << 20; /* a row larger than the store takes */
+    lane_submit(runtime_lane(fixture.runtime, 0), &poison->base);
+    fixture_run(&fixture);
+    CHECK_INT(read->base.error.code, ST_DATA_LOSS);
+    CHECK_INT(poison->answers, 1);
+    CHECK_INT(poison->base.error.code, ST_INTERNAL);
+    fixture_forget(read);
+    fixture_forget(poison);
+    fixture_release(&fixture);
+}
+
 TEST(requests_that_wait_for_loads_are_bounded)
 {
     struct fixture fixture;

@@ -96,20 +96,21 @@ enum operation_kind {
 };
 /* One request with all its repetitions. */
 struct operation {
-    struct list                  link;
-    enum operation_kind          kind;
-    struct bytes                 workflow_id, run_id, key;
-    struct bytes                 name, input; /* of signals */
-    uint64_t                     called, acknowledged;
-    bool                         may_start; /* a signal with start */
-    bool                         doubtful;  /* a repetition ended in doubt, or not at all */
-    unsigned                     doubts;    /* how many did */
-    unsigned                     open;      /* repetitions without an answer */
-    unsigned                     calls;
-    struct bytes                 ret_run_id;
-    bool                         ret_started;
-    int32_t                      ret_stage;
-    bool                         without_signals; /* a reset that leaves them behind */
+    struct list         link;
+    enum operation_kind kind;
+    struct bytes        workflow_id, run_id, key;
+    struct bytes        name, input; /* of signals */
+    uint64_t            called, acknowledged;
+    bool                may_start; /* a signal with start */
+    bool                again;     /* a signal sent again after its acknowledgement: two runs may have it */
+    bool                doubtful;  /* a repetition ended in doubt, or not at all */
+    unsigned            doubts;    /* how many did */
+    unsigned            open;      /* repetitions without an answer */
+    unsigned            calls;
+    struct bytes        ret_run_id;
+    bool                ret_started;
+    int32_t             ret_stage;
+    bool                without_signals; /* a reset that leaves them behind */
     const struct update_Outcome *ret_outcome;
     /* Where it took effect; NULL: nowhere. */
     const struct run *effect_run;

@@ -33,6 +33,7 @@ static struct operation *operation_of(struct oracle *oracle, struct call *call, 
         found->called = call->at;
         list_append(&oracle->operations, &found->link);
     }
+    found->again = found->again || (kind == OPERATION_SIGNAL && found->acknowledged != 0);
     found->open++;
     found->calls++;
     *slot = found;
@@ -521,7 +522,7 @@ static uint64_t first_called(const struct oracle *oracle, const struct operation
 /* Who was told of one before asking for the other knows their order. */
 static void audit_order(struct oracle *oracle, const struct operation *first)
 {
-    if (first->effect_run == NULL || first->acknowledged == 0)
+    if (first->effect_run == NULL || first->acknowledged == 0 || first->again)
         return;
     LIST_FOR_EACH (second, &oracle->operations, struct operation, link) {
         if (second->effect_run != first->effect_run || second->effect_event > first->effect_event ||

@@ -74,6 +74,8 @@ static void page_listed(struct sim *sim, void *context, const struct error *erro
         return;
     }
     check_list(audit);
+    if (audit->run_count == 0) /* all are deleted */
+        count_next(audit);
     for (unsigned i = 0; i < AUDIT_TURNS; i++)
         read_next(audit);
 }
