@@ -17,7 +17,7 @@ perdure_module(web perdure_io)
 perdure_module(mcp perdure_outbound perdure_web perdure_codec PkgConfig::JANSSON PkgConfig::PCRE2 ${CMAKE_DL_LIBS}) # libcrypto and cjose are loaded when they are needed first
 target_link_libraries(mcp_auth_test PRIVATE PkgConfig::CJOSE) # makes tokens; the server loads it when it is needed
 perdure_module(bridge perdure_outbound PkgConfig::JANSSON)
-perdure_module(cli perdure_wire PkgConfig::JANSSON)
+perdure_module(cli perdure_wire perdure_mcp perdure_bridge PkgConfig::JANSSON)
 perdure_module(server perdure_outbound perdure_api perdure_check perdure_wire perdure_store perdure_cli perdure_bridge perdure_web perdure_mcp)
 if(EXISTS ${CMAKE_SOURCE_DIR}/src/server/main.c)
   add_executable(perdure src/server/main.c)

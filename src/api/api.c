@@ -174,6 +174,7 @@ struct api *api_new(struct runtime *runtime, const struct api_options *options)
     api->cluster_name = options->cluster_name != NULL ? options->cluster_name : "active";
     api->sender = options->sender;
     api->toolsets_changed = options->toolsets_changed;
+    api->toolset_check = options->toolset_check;
     api->toolsets_context = options->toolsets_context;
     api->callback_rules = options->callback_rules;
     api->callback_rule_count = options->callback_rule_count;

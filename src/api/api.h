@@ -36,6 +36,10 @@ struct api_options {
     size_t                      callback_rule_count;
     /* A toolset was applied or deleted, and that is durable: on a lane's thread. NULL: nobody listens. */
     void (*toolsets_changed)(void *context);
+    /* Whether the gateway could serve this: INVALID_ARGUMENT and FAILED_PRECONDITION say why not. `warnings` gets lines. On a lane's
+     * thread. NULL: every document is taken. */
+    enum status (*toolset_check)(void *context, struct bytes name, struct bytes document,
+                                 struct buffer *warnings, struct error *error);
     void    *toolsets_context;
     uint64_t seed; /* of ids that never reach the disk; 0: from the system */
 };

@@ -235,6 +235,8 @@ struct api {
     const struct callback_rule *callback_rules;
     size_t                      callback_rule_count;
     void (*toolsets_changed)(void *context);
+    enum status (*toolset_check)(void *context, struct bytes name, struct bytes document,
+                                 struct buffer *warnings, struct error *error);
     void *toolsets_context;
 };
 

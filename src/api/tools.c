@@ -12,9 +12,11 @@ static struct rpc *rpc_of_tools(struct request *request)
     return CONTAINER_OF(CONTAINER_OF(request, struct tools_request, base), struct rpc, tools);
 }
 
-static void tools_submit(struct rpc *rpc, enum tools_command command, void (*done)(struct request *request))
+static void tools_submit(struct rpc *rpc, enum tools_command command, struct bytes words,
+                         void (*done)(struct request *request))
 {
     tools_request_fill(&rpc->tools, &rpc->arena, command);
+    rpc->tools.words = words;
     rpc->tools.input = rpc->request;
     rpc->tools.base.done = done;
     lane_submit(rpc_lane(rpc), &rpc->tools.base);
@@ -53,6 +55,20 @@ static void tell_changed(struct rpc *rpc)
         api->toolsets_changed(api->toolsets_context);
 }
 
+/* Lines as texts, in the arena. */
+static void put_warnings(struct rpc *rpc, struct bytes lines, struct api_ApplyToolsetResponse *response)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < lines.size; i++)
+        count += lines.base[i] == '\n';
+    response->warnings = ARENA_NEW_ARRAY(&rpc->arena, struct bytes, count + 1);
+    for (const uint8_t *end; (end = lines.size == 0 ? NULL : memchr(lines.base, '\n', lines.size)) != NULL;) {
+        size_t size = (size_t)(end - lines.base);
+        response->warnings[response->warnings_count++] = bytes_of(lines.base, size);
+        lines = bytes_of(end + 1, lines.size - size - 1);
+    }
+}
+
 static void applied(struct request *request)
 {
     struct rpc *rpc = rpc_of_tools(request);
@@ -64,21 +80,39 @@ static void applied(struct request *request)
     response->toolset = ARENA_NEW(&rpc->arena, struct api_Toolset);
     response->changed = rpc->tools.changed;
     toolset_view(rpc, rpc->tools.toolset, false, response->toolset);
+    put_warnings(rpc, rpc->tools.words, response);
     tell_changed(rpc);
     rpc_reply(rpc, response);
+}
+
+/* What is registered can be served: it is looked at before it is kept. */
+static enum status check_document(struct rpc *rpc, struct bytes *ret_warnings, struct error *error)
+{
+    const struct api_ApplyToolsetRequest *request = rpc->request;
+    const struct api                     *api = rpc->home->api;
+    CLEANUP(buffer_release) struct buffer words = { 0 };
+    if (api->toolset_check == NULL)
+        return ST_OK;
+    enum status status = api->toolset_check(api->toolsets_context, request->name, request->document, &words,
+                                            error);
+    *ret_warnings = arena_copy(&rpc->arena, buffer_bytes(&words));
+    return status;
 }
 
 void apply_toolset(struct rpc *rpc)
 {
     const struct api_ApplyToolsetRequest *request = rpc->request;
     struct error                         *error = &rpc->error;
+    struct bytes                          warnings = BYTES_EMPTY;
     if (check_toolset_name(request->name, error) != ST_OK ||
         check_id_optional("Identity", request->identity, error) != ST_OK)
         rpc_fail_error(rpc, error);
     else if (request->document.size == 0 || request->document.size > TOOLSET_DOCUMENT_MAX)
         rpc_fail(rpc, ST_INVALID_ARGUMENT, "Document has 1 to %zu bytes.", TOOLSET_DOCUMENT_MAX);
+    else if (check_document(rpc, &warnings, error) != ST_OK)
+        rpc_fail_error(rpc, error);
     else
-        tools_submit(rpc, TOOLS_APPLY, applied);
+        tools_submit(rpc, TOOLS_APPLY, warnings, applied);
 }
 
 static void got(struct request *request)
@@ -103,7 +137,7 @@ static void got(struct request *request)
 
 void get_toolset(struct rpc *rpc)
 {
-    tools_submit(rpc, TOOLS_GET, got);
+    tools_submit(rpc, TOOLS_GET, BYTES_EMPTY, got);
 }
 
 static void listed(struct request *request)
@@ -126,7 +160,7 @@ static void listed(struct request *request)
 
 void list_toolsets(struct rpc *rpc)
 {
-    tools_submit(rpc, TOOLS_GET, listed);
+    tools_submit(rpc, TOOLS_GET, BYTES_EMPTY, listed);
 }
 
 static void deleted(struct request *request)
@@ -142,7 +176,7 @@ static void deleted(struct request *request)
 
 void delete_toolset(struct rpc *rpc)
 {
-    tools_submit(rpc, TOOLS_DELETE, deleted);
+    tools_submit(rpc, TOOLS_DELETE, BYTES_EMPTY, deleted);
 }
 
 /* --- the key --- */

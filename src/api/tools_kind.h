@@ -27,6 +27,7 @@ struct tools_request {
     const struct state_Tools *record;  /* in the request's arena */
     const struct state_Tool  *toolset; /* within it */
     bool                      changed;
+    struct bytes              words; /* the caller's: what is said of the document besides */
 };
 /* Addresses a request; the caller sets input and done. */
 void tools_request_fill(struct tools_request *request, struct arena *arena, enum tools_command command);

@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "bridge/bridge_internal.h"
 
-#define URL_DEFAULT       "http://127.0.0.1:8233/mcp"
 #define RECONNECT_DEFAULT 60
 #define RECONNECT_MAX     86400
 #define CODE_PARSE        (-32700)
@@ -178,7 +177,7 @@ static void release(struct bridge *bridge)
 
 /* name, argument, help */
 #define OPTIONS(X)                                                                                           \
-    X(URL, "--url", "URL", "where the server's tools are; default $PERDURE_MCP_URL or " URL_DEFAULT)         \
+    X(URL, "--url", "URL", "where the server's tools are; default $PERDURE_MCP_URL or " GATEWAY_URL)         \
     X(TOOLSET, "--toolset", "NAME", "only the tools of this toolset")                                        \
     X(RECONNECT, "--reconnect", "SECONDS", "how long a request waits for a server that is away; default 60")
 #define OPTION_ENUM(name, ...) OPTION_##name,
@@ -280,7 +279,7 @@ int bridge_main(int argc, char **argv)
     }
     const char   *url = values[OPTION_URL] != NULL ? values[OPTION_URL] : getenv("PERDURE_MCP_URL");
     struct buffer whole = { 0 };
-    buffer_append_text(&whole, url == NULL || *url == '\0' ? URL_DEFAULT : url);
+    buffer_append_text(&whole, url == NULL || *url == '\0' ? GATEWAY_URL : url);
     if (values[OPTION_TOOLSET] != NULL)
         buffer_printf(&whole, "/%s", values[OPTION_TOOLSET]);
     buffer_append_byte(&whole, '\0');

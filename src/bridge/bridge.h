@@ -10,6 +10,7 @@
 #ifndef BRIDGE_BRIDGE_H
 #define BRIDGE_BRIDGE_H
 
+#define GATEWAY_URL         "http://127.0.0.1:8233/mcp" /* of a server with its default address */
 #define BRIDGE_LINE_MAX     ((size_t)4 << 20)
 #define BRIDGE_REQUESTS_MAX 1000
 

@@ -3,14 +3,10 @@
 #define BRIDGE_BRIDGE_INTERNAL_H
 #include <jansson.h>
 
-#include "base/buffer.h"
 #include "base/list.h"
 #include "base/random.h"
 #include "bridge/bridge.h"
-#include "outbound/curl_library.h"
-
-#define HEADER_ATTEMPT "Perdure-Attempt-Id"
-#define META_VERSION   "io.modelcontextprotocol/protocolVersion"
+#include "bridge/message.h"
 
 struct bridge {
     const char   *url, *token; /* token NULL: none */
@@ -38,21 +34,19 @@ enum post_kind {
 };
 /* A message on its way, as often as it takes. */
 struct post {
-    struct list        link;
-    struct bridge     *bridge;
-    enum post_kind     kind;
-    json_t            *message; /* NULL for a GET */
-    char              *body;
-    CURL              *easy; /* NULL while it waits to be sent again */
-    struct curl_slist *headers;
-    struct buffer      answer; /* a body, or of a stream what is after the last whole event */
-    struct buffer      data;   /* of the event that is being read */
-    char               attempt[UUID_TEXT_SIZE + 1];
-    bool               is_stream, head_seen;
-    bool               answered;                /* the host has its answer */
-    bool               gone;                    /* taken back by the host */
-    int64_t            failing_since, again_at; /* monotonic; 0: all is well */
-    int64_t            pause_ns;
+    struct list           link;
+    struct bridge        *bridge;
+    enum post_kind        kind;
+    json_t               *message; /* NULL for a GET */
+    char                 *body;
+    CURL                 *easy; /* NULL while it waits to be sent again */
+    struct curl_slist    *headers;
+    struct message_stream answer;
+    char                  attempt[UUID_TEXT_SIZE + 1];
+    bool                  answered;                /* the host has its answer */
+    bool                  gone;                    /* taken back by the host */
+    int64_t               failing_since, again_at; /* monotonic; 0: all is well */
+    int64_t               pause_ns;
 };
 
 /* --- post.c --- */

@@ -1,6 +1,5 @@
 /* post.c: one message to the server, again and again until it is answered. */
 #include <stdio.h>
-#include <strings.h>
 
 #include "base/clock.h"
 #include "bridge/bridge_internal.h"
@@ -20,40 +19,7 @@ static int64_t now_ns(void)
 
 static void add_header(struct post *post, const char *name, const char *value)
 {
-    struct buffer line = { 0 };
-    buffer_printf(&line, "%s: %s", name, value);
-    buffer_append_byte(&line, '\0');
-    post->headers = curl.slist_append(post->headers, (const char *)line.base);
-    buffer_release(&line);
-}
-
-/* A value that a header cannot carry as it is goes in base64, marked as such. */
-static void add_name_header(struct post *post, const char *value)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t            size = strlen(value);
-    bool              plain = size != 0 && value[0] != ' ' && value[size - 1] != ' ';
-    for (size_t i = 0; i < size; i++)
-        plain = plain && value[i] >= ' ' && value[i] < 0x7F;
-    if (plain && strncmp(value, "=?base64?", 9) != 0) {
-        add_header(post, "Mcp-Name", value);
-        return;
-    }
-    struct buffer  text = { 0 };
-    const uint8_t *at = (const uint8_t *)value;
-    buffer_append_text(&text, "=?base64?");
-    for (size_t i = 0; i < size; i += 3) {
-        uint32_t three = (uint32_t)at[i] << 16 | (i + 1 < size ? (uint32_t)at[i + 1] << 8 : 0) |
-                         (i + 2 < size ? at[i + 2] : 0);
-        buffer_append_byte(&text, (uint8_t)digits[three >> 18]);
-        buffer_append_byte(&text, (uint8_t)digits[three >> 12 & 63]);
-        buffer_append_byte(&text, i + 1 < size ? (uint8_t)digits[three >> 6 & 63] : '=');
-        buffer_append_byte(&text, i + 2 < size ? (uint8_t)digits[three & 63] : '=');
-    }
-    buffer_append_text(&text, "?=");
-    buffer_append_byte(&text, '\0');
-    add_header(post, "Mcp-Name", (const char *)text.base);
-    buffer_release(&text);
+    post->headers = message_header(post->headers, name, value);
 }
 
 static const char *text_of(const json_t *object, const char *name)
@@ -73,13 +39,7 @@ static void add_headers(struct post *post)
     add_header(post, HEADER_ATTEMPT, post->attempt);
     if (post->message != NULL)
         add_header(post, "Content-Type", "application/json");
-    if (bridge->token != NULL) {
-        struct buffer bearer = { 0 };
-        buffer_printf(&bearer, "Bearer %s", bridge->token);
-        buffer_append_byte(&bearer, '\0');
-        add_header(post, "Authorization", (const char *)bearer.base);
-        buffer_release(&bearer);
-    }
+    post->headers = message_bearer_header(post->headers, bridge->token);
     if (modern != NULL) {
         static const char *const names[] = { "name", "uri", "taskId" };
         add_header(post, "MCP-Protocol-Version", modern);
@@ -87,7 +47,7 @@ static void add_headers(struct post *post)
             add_header(post, "Mcp-Method", method);
         for (size_t i = 0; i < ARRAY_COUNT(names); i++)
             if (text_of(params, names[i]) != NULL) {
-                add_name_header(post, text_of(params, names[i]));
+                post->headers = message_name_header(post->headers, text_of(params, names[i]));
                 break;
             }
     } else if (post->kind != POST_INITIALIZE && bridge->version != NULL &&
@@ -132,9 +92,10 @@ static void note_session(struct post *post, const json_t *answer)
 }
 
 /* One JSON-RPC message of the server's. */
-static void take(struct post *post, struct bytes text)
+static void take(void *context, struct bytes text)
 {
-    json_t *message = json_loadb((const char *)text.base, text.size, 0, NULL);
+    struct post *post = context;
+    json_t      *message = json_loadb((const char *)text.base, text.size, 0, NULL);
     if (message == NULL)
         return; /* a comment's event without data, or nothing that a host could read */
     bool answer = is_answer(post, message);
@@ -147,51 +108,11 @@ static void take(struct post *post, struct bytes text)
     json_decref(message);
 }
 
-/* A line of an event stream, without its end. */
-static void take_line(struct post *post, struct bytes line)
-{
-    if (line.size == 0) {
-        if (post->data.size != 0)
-            take(post, buffer_bytes(&post->data));
-        buffer_clear(&post->data);
-    } else if (bytes_starts_with(line, BYTES("data:"))) {
-        size_t skip = line.size > 5 && line.base[5] == ' ' ? 6 : 5;
-        if (post->data.size != 0)
-            buffer_append_byte(&post->data, '\n');
-        buffer_append(&post->data, bytes_of(line.base + skip, line.size - skip));
-    }
-}
-
-static void take_lines(struct post *post)
-{
-    size_t done = 0;
-    for (;;) {
-        const uint8_t *from = post->answer.base + done;
-        const uint8_t *end = post->answer.size == done ? NULL : memchr(from, '\n', post->answer.size - done);
-        if (end == NULL)
-            break;
-        size_t size = (size_t)(end - from);
-        done += size + 1;
-        take_line(post, bytes_of(from, size != 0 && from[size - 1] == '\r' ? size - 1 : size));
-    }
-    buffer_consume(&post->answer, done);
-}
-
 static size_t on_data(char *data, size_t size, size_t count, void *context)
 {
     struct post *post = context;
-    if (!post->head_seen) {
-        const char *type = NULL;
-        post->head_seen = true;
-        if (curl.easy_getinfo(post->easy, CURLINFO_CONTENT_TYPE, &type) == CURLE_OK && type != NULL)
-            post->is_stream = strncasecmp(type, "text/event-stream", 17) == 0;
-    }
-    if (post->answer.size + post->data.size + size * count > 2 * BRIDGE_LINE_MAX)
-        return 0; /* ends the transfer with an error */
-    buffer_append(&post->answer, bytes_of(data, size * count));
-    if (post->is_stream)
-        take_lines(post);
-    return size * count;
+    bool         taken = message_stream_take(&post->answer, post->easy, bytes_of(data, size * count));
+    return taken ? size * count : 0; /* 0 ends the transfer with an error */
 }
 
 /* --- its way --- */
@@ -202,9 +123,7 @@ static void send_post(struct post *post)
     post->easy = curl.easy_init();
     if (post->easy == NULL)
         panic("libcurl has no memory");
-    buffer_clear(&post->answer);
-    buffer_clear(&post->data);
-    post->is_stream = post->head_seen = false;
+    message_stream_clear(&post->answer);
     post->again_at = 0;
     add_headers(post);
     curl.easy_setopt(post->easy, CURLOPT_URL, bridge->url);
@@ -243,6 +162,7 @@ void post_new(struct bridge *bridge, enum post_kind kind, json_t *message)
     bridge->post_count++;
     post->bridge = bridge;
     post->kind = kind;
+    post->answer = (struct message_stream){ .message = take, .context = post };
     post->message = json_incref(message);
     post->body = message == NULL ? NULL : json_dumps(message, JSON_COMPACT);
     uuid_print(&attempt, post->attempt);
@@ -256,8 +176,7 @@ void post_free(struct post *post)
     post->bridge->post_count--;
     json_decref(post->message);
     free(post->body);
-    buffer_release(&post->answer);
-    buffer_release(&post->data);
+    message_stream_release(&post->answer);
     free(post);
 }
 
@@ -324,10 +243,8 @@ static void ended(struct post *post, CURLcode code)
     long status = 0;
     char why[64];
     curl.easy_getinfo(post->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (code == CURLE_OK && post->is_stream)
-        take_line(post, BYTES_EMPTY); /* an event whose blank line did not come any more */
-    else if (code == CURLE_OK && post->answer.size != 0)
-        take(post, buffer_bytes(&post->answer));
+    if (code == CURLE_OK)
+        message_stream_end(&post->answer);
     if (post->answered || (code == CURLE_OK && post->kind == POST_MESSAGE && status < 500 && status != 404)) {
         post_free(post);
         return;

@@ -26,6 +26,7 @@ static const struct {
     { cli_task_queue_commands, &cli_task_queue_command_count },
     { cli_worker_commands, &cli_worker_command_count },
     { cli_operator_commands, &cli_operator_command_count },
+    { cli_tool_commands, &cli_tool_command_count },
 };
 
 bool cli_knows(const char *noun)
@@ -62,10 +63,18 @@ static void print_flag(const struct flag_row *row, bool required)
         printf("      %-34s %s%s\n", left, row->help, required ? " (required)" : "");
 }
 
+static void print_operands(const struct cli_command *command)
+{
+    for (size_t flag = 0; flag < FLAG_COUNT; flag++)
+        if (command->operand >> flag & 1)
+            printf(command->required >> flag & 1 ? " %s" : " [%s]", flag_rows[flag].argument);
+}
+
 static void print_command_help(const struct cli_command *command)
 {
-    printf("perdure %s %s%s: %s\n\n", command->noun, command->verb, command->operand == 0 ? "" : " [NAME]",
-           command->summary);
+    printf("perdure %s %s", command->noun, command->verb);
+    print_operands(command);
+    printf(": %s\n\n", command->summary);
     for (size_t flag = 0; flag < FLAG_COUNT; flag++) {
         if ((command->flags | CLI_COMMON) >> flag & 1)
             print_flag(&flag_rows[flag], command->required >> flag & 1);
@@ -77,8 +86,9 @@ void cli_print_reference(void)
     for (size_t i = 0; i < ARRAY_COUNT(groups); i++) {
         for (size_t j = 0; j < *groups[i].count; j++) {
             const struct cli_command *command = &groups[i].commands[j];
-            printf("## perdure %s %s%s\n\n%s.\n\n", command->noun, command->verb,
-                   command->operand == 0 ? "" : " [NAME]", command->summary);
+            printf("## perdure %s %s", command->noun, command->verb);
+            print_operands(command);
+            printf("\n\n%s.\n\n", command->summary);
             if (command->flags != 0)
                 printf("| flag | | meaning |\n|---|---|---|\n");
             for (size_t flag = 0; flag < FLAG_COUNT; flag++) {
@@ -135,13 +145,19 @@ static int known_flag(const struct cli_command *command, int flag)
     return flag >= 0 && (flags >> flag & 1) ? flag : -1;
 }
 
-static int operand_flag(const struct cli_command *command)
+/* The first that has not been given; when all were, the last, which is then given too often. */
+static int operand_flag(const struct cli *cli, const struct cli_command *command)
 {
-    int flag = 0;
-    while (!(command->operand >> flag & 1))
-        flag++;
-    assert(flag < FLAG_COUNT);
-    return flag;
+    int found = -1;
+    for (int flag = 0; flag < FLAG_COUNT; flag++) {
+        if (!(command->operand >> flag & 1))
+            continue;
+        found = flag;
+        if (cli->arguments.counts[flag] == 0)
+            break;
+    }
+    assert(found >= 0);
+    return found;
 }
 
 static enum status parse_arguments(struct cli *cli, const struct cli_command *command, int argc, char **argv)
@@ -151,7 +167,7 @@ static enum status parse_arguments(struct cli *cli, const struct cli_command *co
         bool        word = argv[i][0] != '-' || argv[i][1] == '\0';
         int         flag = word ? -1 : find_flag(argv[i], &value);
         if (word && command->operand != 0)
-            flag = operand_flag(command);
+            flag = operand_flag(cli, command);
         flag = known_flag(command, flag);
         if (flag < 0)
             return usage_error(cli, "unknown argument: ", argv[i]);

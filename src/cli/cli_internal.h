@@ -3,6 +3,7 @@
 #define CLI_CLI_INTERNAL_H
 #include "base/arena.h"
 #include "base/buffer.h"
+#include "bridge/bridge.h" /* GATEWAY_URL */
 #include "codec/pb.h"
 #include "pb/all.pb.h"
 #include "wire/client.h"
@@ -28,6 +29,12 @@
     X(FAIRNESS_WEIGHT, "fairness-key-weight", 0, "KEY=WEIGHT", true,                                         \
       "weight of a fairness key, or KEY=default; repeat for more")                                           \
     X(WORKER_INSTANCE_KEY, "worker-instance-key", 0, "KEY", false, "key of a worker, as worker list prints") \
+    X(TOOL, "tool", 0, "TOOL", false, "name of the tool")                                                    \
+    X(FILE, "file", 0, "FILE", false, "mcp.json, or with --name one toolset's object")                       \
+    X(TOOLSET, "toolset", 0, "NAME", false, "only this toolset")                                             \
+    X(URL, "url", 0, "URL", false, "where the server's tools are; default $PERDURE_MCP_URL or " GATEWAY_URL) \
+    X(ARG, "arg", 0, "KEY=VALUE", true,                                                                      \
+      "one argument of the tool: what is JSON is taken so, else as text; repeat for more")                   \
     X(INPUT, "input", 'i', "JSON", true, "one argument as JSON; repeat for more")                            \
     X(INPUT_FILE, "input-file", 0, "FILE", true, "one argument as JSON from a file; repeat for more")        \
     X(NAME, "name", 0, "NAME", false, "name of the signal, query or search attribute")                       \
@@ -137,7 +144,7 @@ struct cli_command {
     const char       *summary;
     unsigned __int128 flags, required;
     enum status (*run)(struct cli *cli);
-    unsigned __int128 operand; /* the flag that a bare word stands for; 0: none */
+    unsigned __int128 operand; /* the flags that bare words stand for, in the table's order; 0: none */
 };
 extern const struct cli_command cli_workflow_commands[];
 extern const size_t             cli_workflow_command_count;
@@ -157,6 +164,11 @@ extern const struct cli_command cli_task_queue_commands[];
 extern const size_t             cli_task_queue_command_count;
 extern const struct cli_command cli_worker_commands[];
 extern const size_t             cli_worker_command_count;
+extern const struct cli_command cli_tool_commands[];
+extern const size_t             cli_tool_command_count;
+/* What goes by HTTP, to the gateway. */
+enum status                     cli_tools_list(struct cli *cli);
+enum status                     cli_tool_call(struct cli *cli);
 extern const struct cli_command cli_operator_commands[];
 extern const size_t             cli_operator_command_count;
 
@@ -174,6 +186,8 @@ enum status cli_duration(struct cli *cli, enum cli_flag flag, struct google_Dura
 enum status cli_parse_duration(const char *text, int64_t *ret_ns) MUST_USE;
 /* --input and --input-file as encoded Payloads; the empty slice (base NULL) when there are none. */
 enum status cli_input(struct cli *cli, struct bytes *ret_payloads) MUST_USE;
+/* A whole file, of at most 4 MiB. */
+enum status cli_read_file(struct cli *cli, const char *path, struct bytes *ret_content) MUST_USE;
 /* The same of --signal-input and --signal-input-file. */
 enum status cli_signal_input(struct cli *cli, struct bytes *ret_payloads) MUST_USE;
 /* The same of --update-input and --update-input-file. */

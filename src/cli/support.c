@@ -94,7 +94,7 @@ static enum status json_payload(struct cli *cli, struct bytes json, struct bytes
     return ST_OK;
 }
 
-static enum status read_file(struct cli *cli, const char *path, struct bytes *ret_content)
+enum status cli_read_file(struct cli *cli, const char *path, struct bytes *ret_content)
 {
     FILE *file = fopen(path, "rb");
     if (file == NULL)
@@ -122,7 +122,7 @@ static enum status read_input(struct cli *cli, enum cli_flag text_flag, enum cli
         struct bytes json = i < texts ? bytes_of_text(cli->arguments.values[text_flag][i]) : BYTES_EMPTY;
         enum status  status = ST_OK;
         if (i >= texts)
-            status = read_file(cli, cli->arguments.values[file_flag][i - texts], &json);
+            status = cli_read_file(cli, cli->arguments.values[file_flag][i - texts], &json);
         if (status == ST_OK)
             status = json_payload(cli, json, &payloads.payloads[i]);
         if (status != ST_OK)

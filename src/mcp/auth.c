@@ -482,7 +482,7 @@ void auth_answer_preflight(struct auth *auth, struct http_exchange *exchange)
         return;
     size_t count = auth_cors_headers(auth, exchange, headers);
     headers[count++] = (struct http_header){ BYTES("Access-Control-Allow-Methods"),
-                                             BYTES("GET, POST, DELETE, OPTIONS") };
+                                             BYTES("GET, POST, PUT, DELETE, OPTIONS") };
     headers[count++] = (struct http_header){ BYTES("Access-Control-Max-Age"), BYTES("600") };
     if (asked.size != 0) /* whom we trust with answers may say what it likes in questions */
         headers[count++] = (struct http_header){ BYTES("Access-Control-Allow-Headers"), asked };

@@ -554,8 +554,9 @@ static void read_source(struct reader *reader, struct tool *defaults)
         read_toolset(reader, source->toolset, document, defaults);
 }
 
-enum status config_build(const struct config_source *sources, size_t count, struct catalog **ret_catalog,
-                         struct config_report *report)
+/* `given` (may be NULL) are the defaults of a document that was read before: it must outlive the catalog. */
+static enum status build(const struct config_source *sources, size_t count, const struct tool *given,
+                         struct catalog **ret_catalog, struct config_report *report)
 {
     struct catalog *catalog = xcalloc(1, sizeof *catalog);
     struct reader   reader = { .catalog = catalog, .report = report };
@@ -569,6 +570,8 @@ enum status config_build(const struct config_source *sources, size_t count, stru
     config_set_defaults(&reader, &table_defaults, &defaults);
     config_set_defaults(&reader, &table_query, &defaults);
     config_set_defaults(&reader, &table_tool, &defaults);
+    if (given != NULL)
+        defaults = *given;
     for (size_t i = 0; i < count; i++) {
         reader.source = &sources[i];
         read_source(&reader, &defaults);
@@ -578,8 +581,63 @@ enum status config_build(const struct config_source *sources, size_t count, stru
         catalog_unref(catalog);
         return ST_INVALID_ARGUMENT;
     }
+    catalog->private->defaults = defaults;
     *ret_catalog = catalog;
     return ST_OK;
+}
+
+enum status config_build(const struct config_source *sources, size_t count, struct catalog **ret_catalog,
+                         struct config_report *report)
+{
+    return build(sources, count, NULL, ret_catalog, report);
+}
+
+/* All errors as one line; the rest as the number of them, when there is no room. */
+static enum status refuse(const struct config_report *report, struct error *error)
+{
+    CLEANUP(buffer_release) struct buffer line = { 0 };
+    size_t                                left = report->error_count;
+    for (size_t i = 0; i < report->count; i++) {
+        size_t before = line.size;
+        if (report->findings[i].kind != CONFIG_ERROR)
+            continue;
+        if (before != 0)
+            buffer_append_text(&line, "; ");
+        config_finding_print(&report->findings[i], &line);
+        if (before != 0 && line.size > ERROR_MESSAGE_SIZE_MAX - 40) {
+            line.size = before;
+            break;
+        }
+        left--;
+    }
+    if (left != 0)
+        buffer_printf(&line, "; and %zu more", left);
+    return error_set(error, ST_INVALID_ARGUMENT, "%.*s", BYTES_FMT(buffer_bytes(&line)));
+}
+
+enum status config_check_toolset(const struct catalog *base, struct bytes name, struct bytes document,
+                                 struct buffer *warnings, struct error *error)
+{
+    const struct toolset *taken = base == NULL ? NULL : catalog_toolset(base, name);
+    struct config_report  report;
+    struct catalog       *catalog = NULL;
+    if (taken != NULL && !taken->from_registry)
+        return error_set(error, ST_FAILED_PRECONDITION,
+                         "the server's own file declares the toolset \"%.*s\", and that one counts",
+                         BYTES_FMT(name));
+    config_report_init(&report);
+    const char          *text = report_text(&report, name);
+    struct config_source source = { .file = text, .text = document, .toolset = text };
+    enum status status = build(&source, 1, base == NULL ? NULL : &base->private->defaults, &catalog, &report);
+    if (status != ST_OK)
+        status = refuse(&report, error);
+    for (size_t i = 0; i < report.count && status == ST_OK; i++) {
+        config_finding_print(&report.findings[i], warnings);
+        buffer_append_byte(warnings, '\n');
+    }
+    catalog_unref(catalog);
+    config_report_release(&report);
+    return status;
 }
 
 struct catalog *catalog_ref(struct catalog *catalog)

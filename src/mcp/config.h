@@ -199,12 +199,20 @@ void config_report_release(struct config_report *report);
 void config_finding_print(const struct config_finding *finding, struct buffer *to);
 
 /* ST_OK: `ret_catalog` has one reference. ST_INVALID_ARGUMENT: the report says why. Warnings come in either case. */
-enum status     config_build(const struct config_source *sources, size_t count, struct catalog **ret_catalog,
-                             struct config_report *report) MUST_USE;
+enum status config_build(const struct config_source *sources, size_t count, struct catalog **ret_catalog,
+                         struct config_report *report) MUST_USE;
+/* Whether a document could become a toolset of the registry beside what `base` (NULL: nothing) has: INVALID_ARGUMENT says what is
+ * wrong with it, FAILED_PRECONDITION that base's file has one of this name. `warnings` gets a line each. */
+enum status config_check_toolset(const struct catalog *base, struct bytes name, struct bytes document,
+                                 struct buffer *warnings, struct error *error) MUST_USE;
+/* The toolset of an mcp.json as a document for the registry: its defaults and the files it names are in it. A new reference; NULL: the
+ * error says what cannot be there. `toolset` is what was made of `document`. */
+json_t         *config_export(const json_t *document, const struct toolset *toolset, struct error *error);
 struct catalog *catalog_ref(struct catalog *catalog);
 void            catalog_unref(struct catalog *catalog); /* NULL is fine */
 const struct toolset *catalog_toolset(const struct catalog *catalog, struct bytes name);
 const struct tool    *toolset_tool(const struct toolset *toolset, struct bytes name); /* exposed or not */
+const char           *tool_kind_name(enum tool_kind kind); /* of the field that declares it: "start", ... */
 const struct prompt  *toolset_prompt(const struct toolset *toolset, struct bytes name);
 /* The static resource of this URI, else the first template that fits; `ret_names` gets an object with what the URI's names
  * stand for (a new reference; NULL for a static one). */

@@ -14,6 +14,7 @@ struct catalog_private {
     struct arena  arena; /* structs and texts */
     struct owned *owned;
     uint64_t      texts_hash; /* of all that was read */
+    struct tool   defaults;   /* of the document: what toolsets of the registry go by, too */
 };
 /* A text that findings speak of: a source, or a file that one names. */
 struct config_text {

@@ -20,6 +20,12 @@ static const struct {
     { "query", TOOL_QUERY, &table_query },
 };
 
+const char *tool_kind_name(enum tool_kind kind)
+{
+    assert(kinds[kind].kind == kind);
+    return kinds[kind].name;
+}
+
 /* --- schemas --- */
 
 static bool is_file_reference(const json_t *value)

@@ -22,6 +22,8 @@ static void catalog_changed(void *context, struct catalog *catalog)
     struct gateway *gateway = context;
     struct catalog *before = gateway->catalog;
     gateway->catalog = catalog_ref(catalog);
+    if (gateway->changed != NULL)
+        gateway->changed(gateway->changed_context, catalog);
     if (before != NULL)
         listen_catalog_changed(gateway, before, catalog);
     catalog_unref(before);
@@ -34,6 +36,8 @@ enum status gateway_new(const struct gateway_options *options, struct gateway **
     gateway->loop = options->loop;
     gateway->seal = options->seal;
     gateway->version = options->version;
+    gateway->changed = options->changed;
+    gateway->changed_context = options->changed_context;
     list_init(&gateway->requests);
     list_init(&gateway->listeners);
     backend_init(&gateway->backend, options->client, options->loop);
@@ -95,6 +99,30 @@ static void handle_metadata(void *context, struct http_exchange *exchange)
     auth_answer_metadata(gateway->auth, exchange, options->scopes, options->scope_count);
 }
 
+void gateway_print_page(void *context, struct buffer *to)
+{
+    const struct gateway *gateway = context;
+    const struct catalog *catalog = gateway->catalog;
+    buffer_append_text(to, "<h2>Tools</h2>\n<p>MCP clients connect to <code>/mcp</code> for all tools");
+    if (catalog->auth.mode != AUTH_NONE) {
+        buffer_append_text(to, ", with a token.</p>\n");
+        return;
+    }
+    buffer_append_text(to, ", or to one toolset. <a href=\"" SCHEMA_PATH "\">" SCHEMA_PATH
+                           "</a> is the form of <code>mcp.json</code>; <a href=\"" DECLARED_PATH
+                           "\">" DECLARED_PATH "</a> says more of what is here:</p>\n<ul>\n");
+    for (size_t i = 0; i < catalog->toolset_count; i++) {
+        const struct toolset *toolset =
+            catalog->toolsets[i]; /* names of toolsets and tools need no escapes */
+        buffer_printf(to, "<li><code>/mcp/%s</code>:", toolset->name);
+        for (size_t k = 0; k < toolset->tool_count; k++)
+            if (toolset->tools[k].exposed)
+                buffer_printf(to, " %s", toolset->tools[k].name);
+        buffer_append_text(to, "</li>\n");
+    }
+    buffer_append_text(to, "</ul>\n");
+}
+
 /* Whoever waits gets what can be said now: a handle, a task, a state to come again with; and streams end. */
 static void drain(void *context)
 {
@@ -146,6 +174,17 @@ enum status gateway_serve(struct gateway *gateway, struct http_server *http, str
                                             .handle = handle_mcp,
                                             .drain = drain,
                                             .context = gateway });
+    http_server_route(http, &(struct http_route){ .path = DECLARED_PATH,
+                                                  .below = true,
+                                                  .methods = HTTP_GET | HTTP_PUT | HTTP_DELETE | HTTP_OPTIONS,
+                                                  .body_size_max = GATEWAY_BODY_MAX,
+                                                  .checks_host = true,
+                                                  .handle = declared_handle,
+                                                  .context = gateway });
+    http_server_route(http, &(struct http_route){ .path = SCHEMA_PATH,
+                                                  .methods = HTTP_GET,
+                                                  .handle = declared_schema,
+                                                  .context = gateway });
     http_server_route(http, &(struct http_route){ .path = "/.well-known/oauth-protected-resource",
                                                   .below = true,
                                                   .methods = HTTP_GET,

@@ -12,6 +12,7 @@
 #ifndef MCP_GATEWAY_H
 #define MCP_GATEWAY_H
 #include "base/local_call.h"
+#include "mcp/config.h"
 #include "mcp/seal.h"
 #include "web/http.h"
 
@@ -28,6 +29,9 @@ struct gateway_options {
     const struct seal  *seal;        /* borrowed */
     const char         *config_path; /* mcp.json */
     const char         *version;     /* of the server, as told to clients */
+    /* Called with each catalog that comes into force, on the loop's thread, first from within gateway_new. May be NULL. */
+    config_changed *changed;
+    void           *changed_context;
 };
 /* INVALID_ARGUMENT: the configuration cannot be read; the words say where. */
 enum status gateway_new(const struct gateway_options *options, struct gateway **ret_gateway,
@@ -38,6 +42,8 @@ enum status gateway_serve(struct gateway *gateway, struct http_server *http, str
 void gateway_reload(struct gateway *gateway);
 /* A toolset was applied or deleted through the API. */
 void gateway_registry_changed(struct gateway *gateway);
+/* A part of a page for people: where tools are, and (where nobody has to show a token) which. On the loop's thread. */
+void gateway_print_page(void *gateway, struct buffer *to);
 /* Requests that are under way are forgotten; whoever closes their exchanges does it before. NULL is fine. */
 void gateway_free(struct gateway *gateway);
 #endif

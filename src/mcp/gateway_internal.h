@@ -61,7 +61,9 @@ struct gateway {
     struct config_watch *watch;
     struct registry     *registry; /* what was declared through the API, for the watch */
     struct catalog      *catalog;  /* with a reference */
-    struct auth         *auth;     /* of the catalog's options, made with the first server */
+    config_changed      *changed;  /* NULL: nobody else wants to know */
+    void                *changed_context;
+    struct auth         *auth; /* of the catalog's options, made with the first server */
     struct list          requests, listeners;
     size_t               request_count;
     struct recent        ended; /* sessions that their clients ended */
@@ -144,11 +146,13 @@ bool question_is_answered(const struct gateway *gateway, const struct run_ref *r
 /* --- list.c --- */
 /* Exposed tools by the name that this path gives them. */
 const struct tool *tool_find(const struct request *request, struct bytes name);
-void               handle_tools_list(struct request *request);
-void               handle_initialize(struct request *request);
-void               handle_discover(struct request *request);
-void               handle_empty(struct request *request);
-json_t            *server_info(const struct gateway *gateway);
+/* Whether it is listed for this caller. */
+bool    tool_is_for(const struct tool *tool, const struct caller *caller);
+void    handle_tools_list(struct request *request);
+void    handle_initialize(struct request *request);
+void    handle_discover(struct request *request);
+void    handle_empty(struct request *request);
+json_t *server_info(const struct gateway *gateway);
 /* A page of `items` (taken) under `name`, as the request's cursor says. */
 void list_answer(struct request *request, const char *name, json_t *items);
 /* ttlMs and cacheScope, on the wire that has them. */
@@ -177,6 +181,7 @@ void content_answer(struct request *request, const struct outcome *outcome);
 json_t *task_json(const struct request *request, const char *task_id, const struct run_ref *ref,
                   const struct run_view *view);
 char   *task_id_make(const struct request *request, const struct run_ref *ref, const struct tool *tool);
+json_t *time_json(int64_t wall_ns); /* as RFC 3339 has it, to the millisecond */
 void    handle_task_get(struct request *request);
 void    handle_task_update(struct request *request);
 void    handle_task_cancel(struct request *request);
@@ -191,6 +196,12 @@ void listen_legacy(struct request *request); /* a GET without Last-Event-ID */
 void listen_catalog_changed(struct gateway *gateway, const struct catalog *before,
                             const struct catalog *after);
 void listen_drain(struct gateway *gateway);
+
+/* --- declared.c: what is declared, for HTTP without MCP. The schema of mcp.json is there for everybody. --- */
+#define DECLARED_PATH "/api/v1/mcp/toolsets"
+#define SCHEMA_PATH   "/mcp.schema.json"
+void declared_handle(void *context, struct http_exchange *exchange);
+void declared_schema(void *context, struct http_exchange *exchange);
 
 /* --- large.c: false when the URI is no run's --- */
 bool large_result_read(struct request *request, struct bytes uri);

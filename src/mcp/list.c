@@ -117,12 +117,12 @@ static bool is_ambiguous(const struct request *request, const char *name)
     return found > 1;
 }
 
-static bool may_see(const struct request *request, const struct tool *tool)
+bool tool_is_for(const struct tool *tool, const struct caller *caller)
 {
     if (!tool->exposed)
         return false;
     for (size_t i = 0; i < tool->scope_count; i++) {
-        if (!caller_has_scope(&request->caller, tool->scopes[i]))
+        if (!caller_has_scope(caller, tool->scopes[i]))
             return false;
     }
     return true;
@@ -215,7 +215,7 @@ void handle_tools_list(struct request *request)
     for (size_t i = 0; i < request_toolset_count(request); i++) {
         const struct toolset *toolset = request_toolset(request, i);
         for (size_t j = 0; j < toolset->tool_count; j++) {
-            if (may_see(request, &toolset->tools[j]))
+            if (tool_is_for(&toolset->tools[j], &request->caller))
                 json_array_append_new(tools, tool_json(request, &toolset->tools[j]));
         }
     }

@@ -32,7 +32,7 @@ char *task_id_make(const struct request *request, const struct run_ref *ref, con
     return id == NULL ? strdup("") : id;
 }
 
-static json_t *time_json(int64_t wall_ns)
+json_t *time_json(int64_t wall_ns)
 {
     char      text[40];
     struct tm tm;

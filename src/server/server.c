@@ -353,6 +353,13 @@ static void toolsets_changed(void *context)
         tools_registry_changed(tools);
 }
 
+static enum status check_toolset(void *context, struct bytes name, struct bytes document,
+                                 struct buffer *warnings, struct error *error)
+{
+    return tools_check_document(atomic_load(&((struct server *)context)->tools_told), name, document,
+                                warnings, error);
+}
+
 static enum status start_runtime(struct server *server, const struct options *options, struct error *error)
 {
     static const struct entity_kind *const kinds[] = { &workflow_kind, &namespaces_kind, &task_queue_kind,
@@ -382,6 +389,7 @@ static enum status start_runtime(struct server *server, const struct options *op
                                                      .callback_rules = server->callback_rules,
                                                      .callback_rule_count = options->callback_count,
                                                      .toolsets_changed = toolsets_changed,
+                                                     .toolset_check = check_toolset,
                                                      .toolsets_context = server,
                                                      .store_name = in_memory ? "memory" : "sqlite" });
     return status;

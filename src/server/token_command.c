@@ -7,6 +7,11 @@
 
 #define USAGE   "mcp token NAME [SCOPES]"
 #define SUMMARY "makes a bearer token for tools"
+#define DETAILS                                                                                              \
+    "of 256 random bits. Prints the token, which is not kept anywhere, and a second line, "                  \
+    "`NAME SHA256 SCOPES`, which goes into the file that `auth.tokens_file` of mcp.json names; the "         \
+    "server reads it again when it changes. NAME is the caller's. SCOPES are words with commas between "     \
+    "them; `*` is all."
 
 int token_command_main(int argc, char **argv)
 {
@@ -15,7 +20,7 @@ int token_command_main(int argc, char **argv)
     struct error  error;
     bool          help = argc > 0 && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0);
     if (help) {
-        token_command_print_reference();
+        printf("perdure " USAGE ": " SUMMARY ", " DETAILS "\n");
         return 0;
     }
     if (argc < 1 || argc > 2 || argv[0][0] == '-') {
@@ -42,10 +47,5 @@ void token_command_print_summary(void)
 
 void token_command_print_reference(void)
 {
-    printf("## perdure " USAGE "\n\n" SUMMARY
-           ", of 256 random bits. Prints the token, which is not kept anywhere, and a second line, "
-           "`NAME SHA256 SCOPES`, which goes into the file that `auth.tokens_file` of mcp.json names; the "
-           "server reads "
-           "it again when it changes. NAME is the caller's. SCOPES are words with commas between them; `*` "
-           "is all.\n\n");
+    printf("## perdure " USAGE "\n\n" SUMMARY ", " DETAILS "\n\n");
 }

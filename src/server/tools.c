@@ -1,6 +1,7 @@
 /* tools.c: what the gateway needs of a server. */
 #include "server/tools.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "mcp/gateway.h"
@@ -12,6 +13,8 @@ struct tools {
     struct local_server_client *client;
     struct seal                *seal;
     struct gateway             *gateway;
+    struct catalog             *catalog; /* in force, with a reference; under the mutex */
+    pthread_mutex_t             mutex;   /* for lanes; a leaf */
     struct loop                *loop;
     struct message              reload, registry; /* on their way when the flags say so */
     atomic_bool                 reloading, registry_told;
@@ -32,12 +35,23 @@ static void registry_now(struct message *message)
     gateway_registry_changed(tools->gateway);
 }
 
+static void catalog_changed(void *context, struct catalog *catalog)
+{
+    struct tools *tools = context;
+    pthread_mutex_lock(&tools->mutex);
+    struct catalog *before = tools->catalog;
+    tools->catalog = catalog_ref(catalog);
+    pthread_mutex_unlock(&tools->mutex);
+    catalog_unref(before);
+}
+
 enum status tools_new(const struct tools_options *options, struct tools **ret_tools, struct error *error)
 {
     struct http_server *http = web_http(options->web);
     struct tools       *tools = xcalloc(1, sizeof *tools);
     struct seal_key     key = { .version = 1 };
     *ret_tools = tools;
+    pthread_mutex_init(&tools->mutex, NULL);
     memcpy(key.byte, options->key, SEAL_KEY_SIZE);
     tools->loop = http_server_loop(http);
     tools->reload.run = reload_now;
@@ -54,9 +68,27 @@ enum status tools_new(const struct tools_options *options, struct tools **ret_to
                                                         .client = local_client_face(tools->client),
                                                         .seal = tools->seal,
                                                         .config_path = options->config_path,
-                                                        .version = PERDURE_VERSION },
+                                                        .version = PERDURE_VERSION,
+                                                        .changed = catalog_changed,
+                                                        .changed_context = tools },
                              &tools->gateway, error);
+    if (status == ST_OK)
+        web_page_section(options->web, gateway_print_page, tools->gateway);
     return status == ST_OK ? gateway_serve(tools->gateway, http, error) : status;
+}
+
+enum status tools_check_document(struct tools *tools, struct bytes name, struct bytes document,
+                                 struct buffer *warnings, struct error *error)
+{
+    struct catalog *catalog = NULL;
+    if (tools != NULL) {
+        pthread_mutex_lock(&tools->mutex);
+        catalog = tools->catalog == NULL ? NULL : catalog_ref(tools->catalog);
+        pthread_mutex_unlock(&tools->mutex);
+    }
+    enum status status = config_check_toolset(catalog, name, document, warnings, error);
+    catalog_unref(catalog);
+    return status;
 }
 
 void tools_reload(struct tools *tools)
@@ -87,5 +119,7 @@ void tools_free(struct tools *tools)
     tools_close(tools);
     local_client_free(tools->client);
     seal_free(tools->seal);
+    catalog_unref(tools->catalog);
+    pthread_mutex_destroy(&tools->mutex);
     free(tools);
 }

@@ -27,6 +27,10 @@ enum status tools_new(const struct tools_options *options, struct tools **ret_to
 void tools_reload(struct tools *tools);
 /* A toolset was applied or deleted through the API; from any lane's thread, until tools_free. */
 void tools_registry_changed(struct tools *tools);
+/* Whether a document can become a toolset of the registry (config_check_toolset); from any lane's thread, until tools_free. NULL: there
+ * is no gateway, so nothing but the document counts. */
+enum status tools_check_document(struct tools *tools, struct bytes name, struct bytes document,
+                                 struct buffer *warnings, struct error *error) MUST_USE;
 /* When the web has stopped, and before the lanes do: nothing is asked of them any more. NULL is fine. */
 void tools_close(struct tools *tools);
 /* Closes it, if that was not done. When no lane runs any more. NULL is fine. */

@@ -11,6 +11,8 @@ const char *const page_style =
     "code,pre{background:#8882;border-radius:4px;padding:.1em .3em}pre{padding:.8em;overflow-x:auto}\n"
     ":root{color-scheme:light dark}\n";
 
+const char *const page_end = "</html>\n";
+
 static void append_escaped(struct buffer *buffer, const char *text)
 {
     for (; *text != '\0'; text++) {
@@ -50,7 +52,7 @@ void page_print_landing(struct buffer *buffer, const char *version, const char *
     buffer_append_text(
         buffer, "</pre>\n<p>Here are <a href=\"/healthz\">/healthz</a>, which answers while the process "
                 "lives, and <a href=\"/readyz\">/readyz</a>, which answers 200 while it accepts work and "
-                "503 while it does not.</p>\n</html>\n");
+                "503 while it does not.</p>\n");
 }
 
 bool host_is_loopback(const char *host)

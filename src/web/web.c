@@ -20,6 +20,8 @@ struct web {
     bool                running;
     bool (*ready)(void *context);
     void *context;
+    void (*print)(void *context, struct buffer *html);
+    void *print_context;
 };
 
 static void serve_health(void *context UNUSED, struct http_exchange *exchange)
@@ -43,8 +45,13 @@ static void serve_style(void *context UNUSED, struct http_exchange *exchange)
 
 static void serve_landing(void *context, struct http_exchange *exchange)
 {
-    struct web *web = context;
-    http_answer_page(exchange, "text/html; charset=utf-8", buffer_bytes(&web->landing));
+    struct web                           *web = context;
+    CLEANUP(buffer_release) struct buffer page = { 0 };
+    buffer_append(&page, buffer_bytes(&web->landing));
+    if (web->print != NULL)
+        web->print(web->print_context, &page);
+    buffer_append_text(&page, page_end);
+    http_answer_page(exchange, "text/html; charset=utf-8", buffer_bytes(&page));
 }
 
 static const struct {
@@ -97,6 +104,12 @@ enum status web_new(const struct web_options *options, struct web **ret_web, str
 struct http_server *web_http(struct web *web)
 {
     return web->http;
+}
+
+void web_page_section(struct web *web, void (*print)(void *context, struct buffer *html), void *context)
+{
+    web->print = print;
+    web->print_context = context;
 }
 
 uint16_t web_port(const struct web *web)

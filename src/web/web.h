@@ -30,6 +30,8 @@ struct web;
 enum status web_new(const struct web_options *options, struct web **ret_web, struct error *error) MUST_USE;
 struct http_server *web_http(struct web *web);
 uint16_t            web_port(const struct web *web);
+/* A part of the landing page, printed on the web's thread whenever somebody asks for it; set before web_start. What is printed is HTML. */
+void web_page_section(struct web *web, void (*print)(void *context, struct buffer *html), void *context);
 /* From here on the web's thread serves. */
 enum status web_start(struct web *web, struct error *error) MUST_USE;
 /* Ends the thread, after at most limits.drain_ns. Its loop and server stay until web_free. NULL is fine, and so is a web that was not

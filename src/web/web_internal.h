@@ -5,7 +5,9 @@
 #include "base/buffer.h"
 
 extern const char *const page_style;
+/* Without its end, which page_end brings. */
 void page_print_landing(struct buffer *buffer, const char *version, const char *grpc_address);
+extern const char *const page_end;
 /* Whether a Host header's value without its port names this machine to itself. */
 bool host_is_loopback(const char *host);
 #endif
