@@ -164,6 +164,28 @@ TEST(anything_durable_makes_the_task_a_normal_one)
     world_free(w);
 }
 
+/* The queue that its worker was shown stays in its events when the run is no longer bound to that worker. */
+TEST(a_reset_of_the_sticky_queue_keeps_the_events_that_a_speculative_task_showed)
+{
+    struct world   *w = world_new(1);
+    struct task_ref token;
+    world_start(w);
+    token = world_poll(w);
+    completion_sticky(w, world_completion(w, token));
+    CHECK_INT(world_send(w), ST_OK);
+    CHECK_INT(world_update(w, "u"), ST_OK);
+    token = world_poll(w);
+    CHECK_INT(w->request.delivery.virtual_event_count, 2);
+    world_request(w, WORKFLOW_RESET_STICKY);
+    world_step(w, world_current(w));
+    check_history(w, 5, "5 WORKFLOW_TASK_SCHEDULED{sticky,1}\n6 WORKFLOW_TASK_STARTED{5}");
+    CHECK_INT(world_state(w)->sticky_queue.size, 0);
+    message_reject(w, world_completion(w, token), UP);
+    CHECK_INT(world_send(w), ST_OK);
+    check_history(w, 7, "7 WORKFLOW_TASK_COMPLETED{5,6}");
+    world_free(w);
+}
+
 TEST(a_speculative_task_fails_and_the_update_comes_again)
 {
     struct world *w = idle();

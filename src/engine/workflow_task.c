@@ -616,7 +616,7 @@ void decide_reset_sticky(const struct execution *live, struct workflow_request *
     draft_begin(&draft, live, env, request->base.arena);
     const struct workflow_task *task = &draft.state->task;
     bool                        moves = task->is_pending && task->is_sticky && task->started_time == 0;
-    if (moves)
+    if (task->is_sticky) /* a worker that has it was shown this queue in its events */
         task_materialize(&draft);
     DRAFT_CHANGE(&draft, CHANGE_STICKY, sticky, state_Sticky, .timeout = 0);
     if (moves) /* the same task, for whoever polls the normal queue */
