@@ -1,6 +1,6 @@
 /* ending.c: the end of a seed, when every run has ended and all was read: nothing is left over.
  *
- *      all was read -> the process dies -> all is read again -> workers go -> nothing is under way
+ *      all was read -> the process dies -> all is read again -> workers go -> nothing is under way, no callback either
  *                   -> the store is checked -> all runs are deleted -> the store is empty -> the process stops
  *
  * Not on a disk of its own (tests/power), which verifies itself.
@@ -45,6 +45,19 @@ static void found(void *context, const struct check_finding *finding)
 {
     sim_violated(context, "D2 store-check", "%s: run %" PRId64 " of %.*s: %s", finding->rule, finding->run,
                  BYTES_FMT(finding->workflow_id), finding->what);
+}
+
+/* A callback whose answer was lost comes again, after a back-off of up to an hour: its run's wake-up is none that was left. */
+static bool callbacks_are_over(struct sim *sim)
+{
+    struct arena      arena;
+    struct store_read wakeups = { .kind = STORE_READ_WAKEUPS, .after_due = INT64_MIN };
+    if (!is_quiet(sim))
+        return false;
+    arena_init(&arena, SIZE_MAX);
+    bool over = !read_page(sim, &wakeups, &arena);
+    arena_release(&arena);
+    return over;
 }
 
 /* What the store says of itself; and of all that is open nothing is there any more. */
@@ -130,6 +143,8 @@ void sim_end(struct sim *sim)
         return;
     sim->closing = true;
     if (!sim_run_until(sim, is_quiet, QUIET_MAX_NS, "unquiet"))
+        return;
+    if (sim->callbacks && !sim_run_until(sim, callbacks_are_over, LIVENESS_NS, "callback-left"))
         return;
     check_rows(sim);
     if (!sim_failed(sim))
