@@ -531,16 +531,6 @@ void auth_answer_metadata(struct auth *auth, struct http_exchange *exchange, con
     buffer_release(&url);
 }
 
-bool auth_task_opened(struct auth *auth, const char *caller)
-{
-    return rates_open_task(&auth->rates, caller);
-}
-
-void auth_task_closed(struct auth *auth, const char *caller)
-{
-    rates_close_task(&auth->rates, caller);
-}
-
 /* --- life --- */
 
 static char *copy_text(const char *text)
@@ -645,7 +635,7 @@ enum status auth_new(const struct auth_rules *rules, struct loop *loop, struct a
     auth->mode = rules->mode;
     auth->loopback = rules->loopback;
     list_init(&auth->waiting);
-    rates_init(&auth->rates, rules->rate, rules->burst, rules->tasks_open_max);
+    rates_init(&auth->rates, rules->rate, rules->burst);
     copy_texts(&auth->origins, rules->origins, rules->origin_count);
     copy_texts(&auth->hosts, rules->hosts, rules->host_count);
     copy_texts(&auth->scopes, rules->scopes, rules->scope_count);

@@ -43,7 +43,6 @@ struct auth_rules {
     const char *resource;        /* the URL of /mcp as clients know it; NULL: from the Host header */
     uint32_t    rate;            /* requests per second and caller; 0: no bound */
     uint32_t    burst;           /* 0: twice the rate */
-    uint32_t    tasks_open_max;  /* per caller; 0: no bound */
     int64_t     leeway_ns;       /* of exp and nbf; 0: 60 s */
     int64_t     jwks_refresh_ns; /* 0: 10 min */
     bool        loopback;        /* the listener's: mode none is refused without it, Host checked with it */
@@ -86,10 +85,6 @@ void auth_answer_preflight(struct auth *auth, struct http_exchange *exchange);
 /* GET /.well-known/oauth-protected-resource and what is below it (RFC 9728); 404 unless the mode is jwt. `scopes` are all that tools ask for. */
 void auth_answer_metadata(struct auth *auth, struct http_exchange *exchange, const char *const *scopes,
                           size_t scope_count);
-
-/* The hook of open tasks: false when the caller has as many as it may. Each true is given back by auth_task_closed. */
-bool auth_task_opened(struct auth *auth, const char *caller) MUST_USE;
-void auth_task_closed(struct auth *auth, const char *caller);
 
 /* `perdure mcp token NAME`: a new token of 256 bits, and the line for the tokens file, "NAME SHA256-HEX SCOPE,…". */
 #define AUTH_TOKEN_SIZE 64

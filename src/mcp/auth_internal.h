@@ -49,12 +49,10 @@ enum status jwt_read_keys(struct bytes text, json_t **ret_key_set, struct error 
 struct rates {
     struct table table;
     struct list  by_use; /* the one that was not seen for longest is first */
-    uint32_t     rate, burst, tasks_open_max;
+    uint32_t     rate, burst;
 };
-void rates_init(struct rates *rates, uint32_t rate, uint32_t burst, uint32_t tasks_open_max);
+void rates_init(struct rates *rates, uint32_t rate, uint32_t burst);
 void rates_release(struct rates *rates);
 /* Takes one request of the caller's allowance. False: `ret_wait_s` says when to come again. */
 bool rates_take(struct rates *rates, const char *name, int64_t now_ns, uint32_t *ret_wait_s) MUST_USE;
-bool rates_open_task(struct rates *rates, const char *name) MUST_USE;
-void rates_close_task(struct rates *rates, const char *name);
 #endif

@@ -1,23 +1,17 @@
-/* auth_rate.c: what each caller may still ask for, and the tasks it has open. */
+/* auth_rate.c: what each caller may still ask for. */
 #include "base/hash.h"
 #include "mcp/auth_internal.h"
-
-/* How many of the oldest are looked at for one that can be forgotten. */
-#define LOOKS_MAX 16
 
 struct rate {
     struct table_link link;
     struct list       by_use;
     int64_t           full_at_ns; /* when the whole burst is there again; a request moves it on */
-    uint32_t          tasks_open;
     char              name[];
 };
 
-void rates_init(struct rates *rates, uint32_t rate, uint32_t burst, uint32_t tasks_open_max)
+void rates_init(struct rates *rates, uint32_t rate, uint32_t burst)
 {
-    *rates = (struct rates){ .rate = rate,
-                             .burst = burst != 0 ? burst : MIN(rate, UINT32_MAX / 2) * 2,
-                             .tasks_open_max = tasks_open_max };
+    *rates = (struct rates){ .rate = rate, .burst = burst != 0 ? burst : MIN(rate, UINT32_MAX / 2) * 2 };
     table_init(&rates->table);
     list_init(&rates->by_use);
 }
@@ -46,30 +40,13 @@ static struct rate *find(struct rates *rates, const char *name, uint64_t hash)
     return NULL;
 }
 
-/* Makes room for one more. A caller with open tasks is not forgotten; when only such are old, the newcomer goes without. */
-static bool make_room(struct rates *rates)
-{
-    size_t looks = 0;
-    if (rates->table.count < AUTH_CALLERS_MAX)
-        return true;
-    LIST_FOR_EACH (rate, &rates->by_use, struct rate, by_use) {
-        if (rate->tasks_open == 0) {
-            forget(rates, rate);
-            return true;
-        }
-        if (++looks == LOOKS_MAX)
-            return false;
-    }
-    return false;
-}
-
 static struct rate *get(struct rates *rates, const char *name)
 {
     uint64_t     hash = hash_bytes(bytes_of_text(name));
     struct rate *rate = find(rates, name, hash);
     if (rate == NULL) {
-        if (!make_room(rates))
-            return NULL;
+        if (rates->table.count >= AUTH_CALLERS_MAX)
+            forget(rates, CONTAINER_OF(rates->by_use.next, struct rate, by_use));
         rate = xcalloc(1, sizeof *rate + strlen(name) + 1);
         memcpy(rate->name, name, strlen(name) + 1);
         rate->full_at_ns = INT64_MIN;
@@ -88,8 +65,6 @@ bool rates_take(struct rates *rates, const char *name, int64_t now_ns, uint32_t 
     struct rate *rate = get(rates, name);
     int64_t      each = NS_PER_S / rates->rate, all = each * rates->burst;
     *ret_wait_s = 1;
-    if (rate == NULL)
-        return false;
     int64_t full_at = MAX(rate->full_at_ns, now_ns) + each;
     if (full_at - now_ns > all) {
         *ret_wait_s = (uint32_t)((full_at - now_ns - all + NS_PER_S - 1) / NS_PER_S);
@@ -97,20 +72,4 @@ bool rates_take(struct rates *rates, const char *name, int64_t now_ns, uint32_t 
     }
     rate->full_at_ns = full_at;
     return true;
-}
-
-bool rates_open_task(struct rates *rates, const char *name)
-{
-    struct rate *rate = get(rates, name);
-    if (rate == NULL || (rates->tasks_open_max != 0 && rate->tasks_open >= rates->tasks_open_max))
-        return false;
-    rate->tasks_open++;
-    return true;
-}
-
-void rates_close_task(struct rates *rates, const char *name)
-{
-    struct rate *rate = find(rates, name, hash_bytes(bytes_of_text(name)));
-    assert(rate != NULL && rate->tasks_open > 0);
-    rate->tasks_open--;
 }

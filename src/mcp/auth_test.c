@@ -289,7 +289,7 @@ TEST(callers_have_a_rate_and_the_table_of_them_a_bound)
 {
     struct rates rates;
     uint32_t     wait_s = 0;
-    rates_init(&rates, 10, 20, 2);
+    rates_init(&rates, 10, 20);
     for (int i = 0; i < 20; i++)
         CHECK(rates_take(&rates, "ann", 0, &wait_s));
     CHECK(!rates_take(&rates, "ann", 0, &wait_s));
@@ -297,17 +297,12 @@ TEST(callers_have_a_rate_and_the_table_of_them_a_bound)
     CHECK(rates_take(&rates, "bob", 0, &wait_s));
     CHECK(!rates_take(&rates, "ann", NS_PER_S / 10 - 1, &wait_s));
     CHECK(rates_take(&rates, "ann", NS_PER_S / 10, &wait_s));
-    CHECK(rates_open_task(&rates, "ann") && rates_open_task(&rates, "ann"));
-    CHECK(!rates_open_task(&rates, "ann"));
-    rates_close_task(&rates, "ann");
-    CHECK(rates_open_task(&rates, "ann"));
     for (int i = 0; i < AUTH_CALLERS_MAX + 100; i++) {
         char name[16];
         snprintf(name, sizeof name, "c%d", i);
         CHECK(rates_take(&rates, name, 0, &wait_s));
     }
     CHECK_INT(rates.table.count, AUTH_CALLERS_MAX);
-    CHECK(!rates_open_task(&rates, "ann")); /* who has open tasks was not forgotten */
     rates_release(&rates);
 }
 

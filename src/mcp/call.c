@@ -576,7 +576,8 @@ void call_begin(struct request *request, const struct tool *tool, const json_t *
                                      .arguments = arguments,
                                      .traceparent = json_text(json_object_get(request->meta, "traceparent")),
                                      .tracestate = json_text(json_object_get(request->meta, "tracestate")),
-                                     .attempt = http_header_first(request->exchange, HEADER_ATTEMPT) };
+                                     .attempt = http_header_first(request->exchange, HEADER_ATTEMPT),
+                                     .open_max = request->catalog->open_tasks_per_caller };
     call->invocation = run_invoke(request->gateway->runs, &invoke, call_invoked, call);
 }
 

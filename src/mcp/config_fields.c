@@ -271,7 +271,8 @@ static const struct config_field document_fields[] = {
           .help = "Origins of web pages that may call; `*` for any port. Else only loopback ones."),
     TEXTS("hosts", catalog, hosts, .help = "Names of this server in the Host header besides loopback ones."),
     COUNT("open_tasks_per_caller", catalog, open_tasks_per_caller, 1, 1000000, .fallback = "1000",
-          .help = "How many runs of one caller may be open: read, but not enforced yet."),
+          .help = "How many runs of one caller may be open in a namespace; past it a call that would start "
+                  "another one is refused."),
     COUNT("calls_per_second", catalog, calls_per_second, 0, 1000000, .fallback = "0",
           .help = "Of one caller; 0: no bound."),
     COUNT("calls_burst", catalog, calls_burst, 0, 100000, .fallback = "0",

@@ -159,7 +159,6 @@ enum status gateway_serve(struct gateway *gateway, struct http_server *http, str
                                          .resource = declared->resource,
                                          .rate = gateway->catalog->calls_per_second,
                                          .burst = gateway->catalog->calls_burst,
-                                         .tasks_open_max = gateway->catalog->open_tasks_per_caller,
                                          .leeway_ns = declared->leeway_ns,
                                          .loopback = http_server_is_loopback(http) };
     enum status                status = auth_new(&rules, gateway->loop, &gateway->auth, error);

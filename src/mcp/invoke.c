@@ -1,5 +1,8 @@
 /* invoke.c: a call of a tool, from its arguments to something to wait for or an answer.
  *
+ * What may start a run first sees to it that the run can say who called, and that the caller may have one more (quota.h); when not,
+ * only what is there already is attached to.
+ *
  *   start              StartWorkflow ── started ──> ref
  *                          ├─ it runs already, attach ──> look: same arguments? ──> ref
  *                          └─ ALREADY_EXISTS ──> look: what the policies say ──> ref | StartWorkflow | words
@@ -10,19 +13,25 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "mcp/run_internal.h"
 
 struct invocation {
-    struct runs         *runs;
-    const struct tool   *tool;
-    json_t              *arguments;
-    invoke_done         *done;
-    void                *context;
-    struct arena         arena; /* ids, payloads, memo: for as long as it may be sent again */
-    struct bytes         caller, workflow_id, request_id, update_id, input, operation_input, memo, header;
-    char                 hash[2 * JSON_DIGEST_SIZE + 1];
-    int32_t              reuse_policy;
-    bool                 attached;
+    struct runs        *runs;
+    const struct tool  *tool;
+    json_t             *arguments;
+    invoke_done        *done;
+    void               *context;
+    struct arena        arena; /* ids, payloads, memo: for as long as it may be sent again */
+    struct bytes        caller, workflow_id, request_id, update_id, input, operation_input, memo, header;
+    char                hash[2 * JSON_DIGEST_SIZE + 1];
+    int32_t             reuse_policy;
+    bool                attached;
+    struct quota_entry *quota;  /* NULL: nothing is counted */
+    uint64_t            starts; /* quota_starts, when the count was asked for */
+    uint32_t            open_max;
+    bool         has_started, full, again; /* again: the search attributes were looked up a second time */
+    struct bytes search_attributes;        /* none: the namespace does not take them */
     struct backend_call *call;
     struct look         *look;
     struct loop_timer    later;
@@ -36,6 +45,7 @@ static void invocation_free(struct invocation *self)
     loop_timer_clear(self->runs->backend->loop, &self->later);
     backend_cancel(self->call);
     look_cancel(self->look);
+    quota_drop(self->quota, self->has_started);
     json_decref(self->arguments);
     arena_release(&self->arena);
     outcome_release(&self->outcome);
@@ -244,6 +254,7 @@ static void fill_start(struct invocation *self, struct workflowservice_StartWork
         .identity = BYTES(BACKEND_IDENTITY),
         .request_id = self->request_id,
         .memo = self->memo,
+        .search_attributes = self->search_attributes,
         .header = self->header,
         .workflow_id_reuse_policy = self->reuse_policy,
         .workflow_id_conflict_policy = tool->kind == TOOL_START && tool->running != RUNNING_ATTACH
@@ -255,6 +266,18 @@ static void fill_start(struct invocation *self, struct workflowservice_StartWork
 /* --- start --- */
 
 static void start(struct invocation *self);
+static bool prepared_again(struct invocation *self, const struct error *error);
+
+static void finish_full(struct invocation *self)
+{
+    char message[300];
+    snprintf(message, sizeof message,
+             "%.100s has %u runs open in namespace %.64s, and may not have more (open_tasks_per_caller)",
+             (const char *)arena_printf(&self->arena, "%.*s%c", BYTES_FMT(self->caller), 0).base,
+             self->open_max, self->tool->namespace_name);
+    finish(self, (struct outcome){
+                     .kind = OUTCOME_PROTOCOL, .code = RPC_CODE_INTERNAL, .message = strdup(message) });
+}
 
 /* Whether the run was started by this tool with the same arguments; else the words that say so. */
 static bool same_arguments(struct invocation *self, const struct workflow_WorkflowExecutionInfo *info,
@@ -324,12 +347,13 @@ static void started(void *context, const void *response, const struct error *err
     struct invocation                                           *self = context;
     const struct workflowservice_StartWorkflowExecutionResponse *answer = response;
     self->call = NULL;
-    if (answer != NULL && answer->started) {
+    self->has_started = answer != NULL && answer->started;
+    if (self->has_started) {
         finish_ref(self, answer->run_id);
     } else if (answer != NULL || error->code == ST_ALREADY_EXISTS) {
         self->attached = answer != NULL;
         look_at_existing(self);
-    } else {
+    } else if (!prepared_again(self, error)) {
         finish_error(self, error);
     }
 }
@@ -337,6 +361,11 @@ static void started(void *context, const void *response, const struct error *err
 static void start(struct invocation *self)
 {
     struct workflowservice_StartWorkflowExecutionRequest request;
+    if (self->full) {
+        finish_full(self);
+        return;
+    }
+    self->has_started = true; /* unless the answer says otherwise: there may be none */
     fill_start(self, &request);
     self->call = backend_send(self->runs->backend, PB_METHOD_WorkflowService_StartWorkflowExecution, &request,
                               BACKEND_TIMEOUT_NS, started, self);
@@ -386,11 +415,14 @@ static void multi_updated(void *context, const void *response, const struct erro
     if (answer != NULL && answer->responses_count == 2 && answer->responses[1].response_case == 2) {
         self->attached = answer->responses[0].response_case == 1 &&
                          !answer->responses[0].start_workflow->started;
+        self->has_started = !self->attached;
         update_outcome(self, answer->responses[1].update_workflow);
     } else if (error->code == ST_DEADLINE_EXCEEDED) {
         update(self);
     } else {
-        finish_error(self, error);
+        self->has_started = false;
+        if (!prepared_again(self, error))
+            finish_error(self, error);
     }
 }
 
@@ -412,6 +444,7 @@ static void update(struct invocation *self)
         return;
     }
     struct workflowservice_StartWorkflowExecutionRequest first;
+    self->has_started = !self->full;
     fill_start(self, &first);
     struct workflowservice_ExecuteMultiOperationRequest_Operation operations[] = {
         { .operation_case = 1, .start_workflow = &first },
@@ -454,9 +487,21 @@ static void signal_it(struct invocation *self)
                               &request, BACKEND_TIMEOUT_NS, signalled, self);
 }
 
+static void started_and_signalled(void *context, const void *response, const struct error *error,
+                                  struct arena *arena)
+{
+    struct invocation                                                     *self = context;
+    const struct workflowservice_SignalWithStartWorkflowExecutionResponse *answer = response;
+    self->has_started = answer != NULL && answer->started;
+    if (answer == NULL && prepared_again(self, error))
+        return;
+    signalled(context, response, error, arena);
+}
+
 static void signal_with_start(struct invocation *self)
 {
     struct workflowservice_StartWorkflowExecutionRequest first;
+    self->has_started = !self->full;
     fill_start(self, &first);
     struct workflowservice_SignalWithStartWorkflowExecutionRequest request = {
         .namespace = first.namespace,
@@ -472,12 +517,13 @@ static void signal_with_start(struct invocation *self)
         .request_id = first.request_id,
         .workflow_id_reuse_policy = first.workflow_id_reuse_policy,
         .memo = first.memo,
+        .search_attributes = first.search_attributes,
         .header = first.header,
         .signal_name = bytes_of_text(self->tool->operation),
         .signal_input = self->operation_input,
     };
     self->call = backend_send(self->runs->backend, PB_METHOD_WorkflowService_SignalWithStartWorkflowExecution,
-                              &request, BACKEND_TIMEOUT_NS, signalled, self);
+                              &request, BACKEND_TIMEOUT_NS, started_and_signalled, self);
 }
 
 /* --- queries --- */
@@ -596,7 +642,7 @@ static int32_t reuse_policy_of(const struct tool *tool)
     }
 }
 
-static void begin(struct invocation *self)
+static void act(struct invocation *self)
 {
     const struct tool *tool = self->tool;
     bool               acts = tool->kind == TOOL_SIGNAL || tool->kind == TOOL_UPDATE;
@@ -625,6 +671,178 @@ static void begin(struct invocation *self)
     }
 }
 
+/* --- before something is started --- */
+
+static void prepare(struct invocation *self);
+
+/* There is no room for another run: one that is open already may be used all the same. */
+static void full_looked(void *context, const struct run_facts *facts, const struct error *error,
+                        struct arena *arena)
+{
+    struct invocation *self = context;
+    bool open = facts != NULL && status_is_open(facts->description->workflow_execution_info->status);
+    self->look = NULL;
+    if (self->tool->kind == TOOL_START && (facts != NULL || error->code == ST_NOT_FOUND))
+        existing_looked(self, facts, error, arena);
+    else if (open)
+        act(self);
+    else
+        finish_full(self);
+}
+
+static void go(struct invocation *self)
+{
+    if (!self->full) {
+        act(self);
+        return;
+    }
+    char          *workflow_id = text_copy(self->workflow_id);
+    struct run_ref ref = { self->tool->namespace_name, workflow_id, "", NULL };
+    self->look = look_begin(self->runs, &ref, NULL, full_looked, self);
+    free(workflow_id);
+}
+
+/* What cannot be counted is not bounded: a tool that does not answer would be worse. */
+static void counted(void *context, const void *response, const struct error *error,
+                    struct arena *arena UNUSED)
+{
+    struct invocation                                            *self = context;
+    const struct workflowservice_CountWorkflowExecutionsResponse *answer = response;
+    self->call = NULL;
+    if (answer != NULL && answer->count >= 0) {
+        quota_counted(self->quota, self->starts, (uint64_t)answer->count);
+        self->full = !quota_surely_fits(self->quota, self->open_max);
+    } else if (answer == NULL) {
+        log_warn("mcp.quota", "the open runs of a caller cannot be counted: %s", error->message);
+    }
+    go(self);
+}
+
+static void count(struct invocation *self)
+{
+    CLEANUP(buffer_release) struct buffer query = { 0 };
+    buffer_append_text(&query, "ExecutionStatus = \"Running\" AND " ATTRIBUTE_CALLER " = \"");
+    for (size_t i = 0; i < self->caller.size; i++) {
+        if (self->caller.base[i] == '"' || self->caller.base[i] == '\\')
+            buffer_append_byte(&query, '\\');
+        buffer_append_byte(&query, self->caller.base[i]);
+    }
+    buffer_append_byte(&query, '"');
+    struct workflowservice_CountWorkflowExecutionsRequest request = {
+        .namespace = bytes_of_text(self->tool->namespace_name), .query = buffer_bytes(&query)
+    };
+    self->starts = quota_starts(self->quota);
+    self->call = backend_send(self->runs->backend, PB_METHOD_WorkflowService_CountWorkflowExecutions,
+                              &request, BACKEND_TIMEOUT_NS, counted, self);
+}
+
+/* A call that names neither: `state` is told of the namespace, and this call goes on without them when they are not there. */
+static void attributes_known(struct invocation *self, enum quota_attributes state)
+{
+    if (state != ATTRIBUTES_UNKNOWN)
+        quota_set_attributes(&self->runs->quota, self->tool->namespace_name, state);
+    if (state == ATTRIBUTES_THERE)
+        prepare(self);
+    else
+        go(self);
+}
+
+static void attributes_added(void *context, const void *response, const struct error *error,
+                             struct arena *arena UNUSED)
+{
+    struct invocation *self = context;
+    self->call = NULL;
+    if (response == NULL)
+        log_warn("mcp.quota", "namespace %s does not take " ATTRIBUTE_TOOL " and " ATTRIBUTE_CALLER ": %s",
+                 self->tool->namespace_name, error->message);
+    attributes_known(self, response != NULL                     ? ATTRIBUTES_THERE
+                           : error->code == ST_INVALID_ARGUMENT ? ATTRIBUTES_REFUSED
+                                                                : ATTRIBUTES_UNKNOWN);
+}
+
+/* They are looked up before they are added: a name that is there with another type would stay as it is. */
+static void attributes_listed(void *context, const void *response, const struct error *error UNUSED,
+                              struct arena *arena UNUSED)
+{
+    struct invocation                                                      *self = context;
+    const struct operatorservice_ListSearchAttributesResponse              *answer = response;
+    struct operatorservice_AddSearchAttributesRequest_SearchAttributesEntry entries[] = {
+        { BYTES(ATTRIBUTE_TOOL), enums_INDEXED_VALUE_TYPE_KEYWORD },
+        { BYTES(ATTRIBUTE_CALLER), enums_INDEXED_VALUE_TYPE_KEYWORD },
+    };
+    struct operatorservice_AddSearchAttributesRequest request = {
+        .namespace = bytes_of_text(self->tool->namespace_name),
+        .search_attributes = entries,
+        .search_attributes_count = ARRAY_COUNT(entries)
+    };
+    size_t there = 0;
+    bool   fits = true;
+    self->call = NULL;
+    if (answer == NULL) { /* the start will say what is the matter */
+        attributes_known(self, ATTRIBUTES_UNKNOWN);
+        return;
+    }
+    for (size_t i = 0; i < answer->custom_attributes_count; i++)
+        for (size_t k = 0; k < ARRAY_COUNT(entries); k++)
+            if (bytes_equal(answer->custom_attributes[i].key, entries[k].key)) {
+                there++;
+                fits = fits && answer->custom_attributes[i].value == entries[k].value;
+            }
+    if (!fits || there == ARRAY_COUNT(entries)) {
+        attributes_known(self, fits ? ATTRIBUTES_THERE : ATTRIBUTES_REFUSED);
+        return;
+    }
+    self->call = backend_send(self->runs->backend, PB_METHOD_OperatorService_AddSearchAttributes, &request,
+                              BACKEND_TIMEOUT_NS, attributes_added, self);
+}
+
+static void make_search_attributes(struct invocation *self)
+{
+    struct arena                                     *arena = &self->arena;
+    struct common_SearchAttributes_IndexedFieldsEntry fields[] = {
+        { BYTES(ATTRIBUTE_TOOL), payload_of_text(bytes_of_text(self->tool->name), arena) },
+        { BYTES(ATTRIBUTE_CALLER), payload_of_text(self->caller, arena) },
+    };
+    struct common_SearchAttributes attributes = { .indexed_fields = fields,
+                                                  .indexed_fields_count = ARRAY_COUNT(fields) };
+    self->search_attributes = pb_encode_arena(&pb_common_SearchAttributes, &attributes, arena);
+}
+
+static void prepare(struct invocation *self)
+{
+    const char                                        *name = self->tool->namespace_name;
+    enum quota_attributes                              state = quota_attributes(&self->runs->quota, name);
+    struct operatorservice_ListSearchAttributesRequest request = { .namespace = bytes_of_text(name) };
+    if (state == ATTRIBUTES_REFUSED || !bytes_is_utf8(self->caller)) {
+        go(self);
+        return;
+    }
+    if (state == ATTRIBUTES_UNKNOWN) {
+        self->call = backend_send(self->runs->backend, PB_METHOD_OperatorService_ListSearchAttributes,
+                                  &request, BACKEND_TIMEOUT_NS, attributes_listed, self);
+        return;
+    }
+    make_search_attributes(self);
+    if (self->open_max != 0 && self->quota == NULL)
+        self->quota = quota_hold(&self->runs->quota, name, self->caller);
+    if (self->quota == NULL || quota_surely_fits(self->quota, self->open_max))
+        go(self);
+    else
+        count(self);
+}
+
+/* A start was refused that carried the search attributes: somebody may have taken them away. True: it goes on from the beginning. */
+static bool prepared_again(struct invocation *self, const struct error *error)
+{
+    if (self->again || self->search_attributes.size == 0 || error->code != ST_INVALID_ARGUMENT)
+        return false;
+    self->again = true;
+    self->search_attributes = BYTES_EMPTY;
+    quota_set_attributes(&self->runs->quota, self->tool->namespace_name, ATTRIBUTES_UNKNOWN);
+    prepare(self);
+    return true;
+}
+
 struct invocation *run_invoke(struct runs *runs, const struct invoke_request *request, invoke_done *done,
                               void *context)
 {
@@ -637,6 +855,7 @@ struct invocation *run_invoke(struct runs *runs, const struct invoke_request *re
     self->context = context;
     self->arguments = request->arguments == NULL ? json_object()
                                                  : json_incref((json_t *)(uintptr_t)request->arguments);
+    self->open_max = request->open_max;
     self->reuse_policy = reuse_policy_of(request->tool);
     arena_init(&self->arena, SIZE_MAX);
     self->caller = arena_copy(&self->arena, request->caller);
@@ -650,8 +869,10 @@ struct invocation *run_invoke(struct runs *runs, const struct invoke_request *re
         buffer_release(&text);
     } else if (make_parts(self, request, &error) != ST_OK) {
         finish_later(self, outcome_words(true, "%s", error.message));
+    } else if (self->tool->kind <= TOOL_SIGNAL_WITH_START) {
+        prepare(self);
     } else {
-        begin(self);
+        act(self);
     }
     buffer_release(&words);
     return self;

@@ -53,6 +53,8 @@ struct invoke_request {
     /* A UUID that a repetition of the same call carries again: it starts, signals and updates nothing a second time, also
      * where ids are made of {uuid}. Empty: the call is one of its own. */
     struct bytes attempt;
+    uint32_t
+        open_max; /* of the caller's runs in the tool's namespace; past it nothing is started. 0: no bound */
 };
 struct invoke_answer {
     bool           has_ref;  /* there is something to wait for: `ref`; else `outcome` is the answer */

@@ -5,12 +5,14 @@
 #include "base/table.h"
 #include "codec/pb.h"
 #include "codec/pb_time.h"
+#include "mcp/quota.h"
 #include "mcp/run.h"
 
 struct runs {
     struct backend *backend;
     struct table    watches; /* by ref */
     size_t          watch_count, watcher_count;
+    struct quota    quota;
     struct list     actions; /* under way, also those that nobody listens to */
     /* The newest answer of an approval's query for a run, so that it is asked once per workflow task. A ring: an old one is asked again. */
     struct approval_memo {

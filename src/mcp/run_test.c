@@ -27,6 +27,9 @@ struct fake {
     const char    *query_answer; /* JSON */
     unsigned       unavailable;  /* so many calls fail first */
     int64_t        history_length;
+    bool           has_lists, has_attributes; /* it knows search attributes; the gateway's are there */
+    int            counts, open;              /* counts asked for; what they say */
+    struct bytes   attributes_seen;
     struct runs   *runs;
     struct backend backend;
     struct arena   arena;
@@ -95,6 +98,11 @@ static void serve_start(struct fake *fake, struct local_call *call)
                         &request, &error),
               ST_OK);
     fake->reuse_seen = request.workflow_id_reuse_policy;
+    fake->attributes_seen = request.search_attributes;
+    if (request.search_attributes.size != 0 && !fake->has_attributes) {
+        refuse(call, ST_INVALID_ARGUMENT);
+        return;
+    }
     if (open && request.workflow_id_conflict_policy == enums_WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING) {
         response.started = false;
     } else if (open ||
@@ -188,9 +196,47 @@ static void serve_query(struct fake *fake, struct local_call *call)
     answer(call, &pb_workflowservice_QueryWorkflowResponse, &response);
 }
 
+static void serve_attributes(struct fake *fake, struct local_call *call)
+{
+    struct operatorservice_ListSearchAttributesResponse_CustomAttributesEntry entries[] = {
+        { BYTES("McpTool"), enums_INDEXED_VALUE_TYPE_KEYWORD },
+        { BYTES("McpCaller"), enums_INDEXED_VALUE_TYPE_KEYWORD }
+    };
+    struct operatorservice_ListSearchAttributesResponse response = {
+        .custom_attributes = entries, .custom_attributes_count = fake->has_attributes ? 2 : 0
+    };
+    answer(call, &pb_operatorservice_ListSearchAttributesResponse, &response);
+}
+
+/* What is only there with has_lists. */
+static bool serve_lists(struct fake *fake, struct local_call *call, uint16_t method)
+{
+    struct workflowservice_CountWorkflowExecutionsResponse count = { .count = fake->open };
+    struct operatorservice_AddSearchAttributesResponse     added = { 0 };
+    if (!fake->has_lists)
+        return false;
+    switch (method) {
+    case PB_METHOD_OperatorService_ListSearchAttributes:
+        serve_attributes(fake, call);
+        return true;
+    case PB_METHOD_OperatorService_AddSearchAttributes:
+        fake->has_attributes = true;
+        answer(call, &pb_operatorservice_AddSearchAttributesResponse, &added);
+        return true;
+    case PB_METHOD_WorkflowService_CountWorkflowExecutions:
+        fake->counts++;
+        answer(call, &pb_workflowservice_CountWorkflowExecutionsResponse, &count);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void serve(struct fake *fake, struct local_call *call)
 {
     const struct pb_method *method = pb_method_find(call->path);
+    if (serve_lists(fake, call, method->index))
+        return;
     if (fake->unavailable > 0) {
         fake->unavailable--;
         refuse(call, ST_UNAVAILABLE);
@@ -201,7 +247,10 @@ static void serve(struct fake *fake, struct local_call *call)
         serve_start(fake, call);
         break;
     case PB_METHOD_WorkflowService_DescribeWorkflowExecution:
-        serve_describe(fake, call);
+        if (!fake->exists)
+            refuse(call, ST_NOT_FOUND);
+        else
+            serve_describe(fake, call);
         break;
     case PB_METHOD_WorkflowService_GetWorkflowExecutionHistory:
         fake->polls++;
@@ -339,16 +388,24 @@ static void invoked(void *context, const struct invoke_answer *answered)
     loop_stop(got->fake->loop);
 }
 
-static void call_tool(struct fake *fake, const struct tool *tool, const char *arguments, struct got *got)
+static void call_bounded(struct fake *fake, const struct tool *tool, const char *arguments, uint32_t open_max,
+                         struct got *got)
 {
     JSON_CLEANUP json_t  *value = json_loads(arguments, 0, NULL);
-    struct invoke_request request = { .tool = tool, .caller = BYTES("ann"), .arguments = value };
+    struct invoke_request request = {
+        .tool = tool, .caller = BYTES("ann"), .arguments = value, .open_max = open_max
+    };
     run_ref_release(&got->ref);
     *got = (struct got){ .fake = fake };
     (void)run_invoke(fake->runs, &request, invoked, got);
     CHECK(!got->done);
     loop_run(fake->loop);
     CHECK(got->done);
+}
+
+static void call_tool(struct fake *fake, const struct tool *tool, const char *arguments, struct got *got)
+{
+    call_bounded(fake, tool, arguments, 0, got);
 }
 
 #define START_TOOL(more)                                                                                     \
@@ -373,6 +430,56 @@ TEST(a_call_starts_once_and_the_same_call_attaches)
     CHECK(!got.has_ref && got.is_error);
     CHECK(strstr(got.text, "different arguments") != NULL);
     CHECK_INT(fake.starts, 1);
+    run_ref_release(&got.ref);
+    catalog_unref(catalog);
+    fake_end(&fake);
+}
+
+TEST(a_caller_has_so_many_open_runs_and_no_more)
+{
+    struct fake     fake;
+    struct got      got = { 0 };
+    struct catalog *catalog = tools_of(START_TOOL(""));
+    fake_begin(&fake);
+    fake.has_lists = true;
+    call_bounded(&fake, tool_in(catalog), "{\"city\": \"Rome\"}", 2, &got);
+    CHECK(got.has_ref && fake.has_attributes && fake.attributes_seen.size != 0);
+    CHECK_INT(fake.counts, 1); /* who is seen first is counted */
+    fake.exists = false;       /* under another id there is nothing */
+    call_bounded(&fake, tool_in(catalog), "{\"city\": \"Oslo\"}", 2, &got);
+    CHECK(got.has_ref);
+    CHECK_INT(fake.counts, 1); /* two fit whatever has ended */
+
+    fake.open = 2;
+    call_bounded(&fake, tool_in(catalog), "{\"city\": \"Oslo\"}", 2, &got);
+    CHECK(got.has_ref && got.attached); /* what is there may be waited for */
+    CHECK_INT(fake.counts, 2);
+    fake.exists = false;
+    call_bounded(&fake, tool_in(catalog), "{\"city\": \"Bern\"}", 2, &got);
+    CHECK(!got.has_ref && strstr(got.text, "2 runs open") != NULL);
+    CHECK_INT(fake.starts, 2);
+    fake.open = 1; /* one has ended */
+    call_bounded(&fake, tool_in(catalog), "{\"city\": \"Bern\"}", 2, &got);
+    CHECK(got.has_ref);
+    CHECK_INT(fake.starts, 3);
+    run_ref_release(&got.ref);
+    catalog_unref(catalog);
+    fake_end(&fake);
+}
+
+TEST(search_attributes_that_were_taken_away_are_added_again)
+{
+    struct fake     fake;
+    struct got      got = { 0 };
+    struct catalog *catalog = tools_of(START_TOOL(""));
+    fake_begin(&fake);
+    fake.has_lists = true;
+    call_tool(&fake, tool_in(catalog), "{\"city\": \"Rome\"}", &got);
+    fake.exists = fake.has_attributes = false;
+    call_tool(&fake, tool_in(catalog), "{\"city\": \"Oslo\"}", &got);
+    CHECK(got.has_ref && fake.has_attributes);
+    CHECK_INT(fake.starts, 2);
+    CHECK_INT(fake.counts, 0); /* without a bound nobody counts */
     run_ref_release(&got.ref);
     catalog_unref(catalog);
     fake_end(&fake);

@@ -45,6 +45,7 @@ struct runs *runs_new(struct backend *backend)
     runs->backend = backend;
     list_init(&runs->actions);
     table_init(&runs->watches);
+    quota_init(&runs->quota);
     return runs;
 }
 
@@ -55,6 +56,7 @@ void runs_free(struct runs *runs)
     assert(runs->watch_count == 0);
     actions_forget(runs);
     table_release(&runs->watches);
+    quota_release(&runs->quota);
     free(runs);
 }
 
