@@ -260,34 +260,68 @@ static void take_messages(struct sim *sim, struct task *task,
 
 /* The Scheduled and Started of a later attempt, and of a task for an update, may be virtual: their ids belong to nobody yet.
  * Then nothing stands between them. */
-static bool may_be_virtual(const struct workflowservice_PollWorkflowTaskQueueResponse *response,
-                           struct arena                                               *arena)
+static bool may_be_virtual(const struct task *task, const struct history_History *history,
+                           struct arena *arena)
 {
     struct history_HistoryEvent event;
     struct error                error;
-    size_t                      count = response->history == NULL ? 0 : response->history->events_count;
-    if ((response->attempt == 1 && response->messages_count == 0) || count < 2)
+    size_t                      count = history == NULL ? 0 : history->events_count;
+    if ((task->attempt == 1 && task->message_count == 0) || count < 2)
         return false;
-    return pb_decode(&pb_history_HistoryEvent, response->history->events[count - 2], arena, &event, &error) ==
-               ST_OK &&
+    return pb_decode(&pb_history_HistoryEvent, history->events[count - 2], arena, &event, &error) == ST_OK &&
            event.event_type == enums_EVENT_TYPE_WORKFLOW_TASK_SCHEDULED;
 }
 
-static void take_history(struct sim *sim, struct task *task,
-                         const struct workflowservice_PollWorkflowTaskQueueResponse *response)
+/* The last page, which tells of the task itself. */
+static void take_history(struct sim *sim, struct task *task, const struct history_History *history)
 {
-    bool    is_virtual = may_be_virtual(response, &actors_of(sim)->arena);
-    int64_t stored = response->started_event_id - (is_virtual ? 2 : 0);
+    bool    is_virtual = may_be_virtual(task, history, &actors_of(sim)->arena);
+    int64_t stored = task->started_event_id - (is_virtual ? 2 : 0);
     task->last_stored = task->legacy_query ? journal_last(sim->journal, task->run_id)
-                                           : response->started_event_id;
+                                           : task->started_event_id;
     /* The task that a start brought along is given to each of its attempts, and comes back when one of them is gone. */
     if (!task->legacy_query && !is_virtual && !task->worker->is_once)
-        oracle_task_delivered(journal_oracle(sim->journal), task->run_id, response->started_event_id);
-    for (int64_t id = stored + 1; !task->legacy_query && id <= response->started_event_id; id++)
+        oracle_task_delivered(journal_oracle(sim->journal), task->run_id, task->started_event_id);
+    for (int64_t id = stored + 1; !task->legacy_query && id <= task->started_event_id; id++)
         journal_virtual(sim->journal, task->run_id, id);
-    if (response->history != NULL)
-        journal_events(sim->journal, task->run_id, response->history->events, response->history->events_count,
+    if (history != NULL)
+        journal_events(sim->journal, task->run_id, history->events, history->events_count,
                        task->legacy_query ? ORACLE_SETTLED : stored);
+}
+
+static void take_page(struct sim *sim, struct task *task, const struct history_History *history,
+                      struct bytes next);
+
+static void page_taken(struct sim *sim, void *context, const struct error *error UNUSED, const void *response)
+{
+    const struct workflowservice_GetWorkflowExecutionHistoryResponse *page = response;
+    struct task                                                      *task = context;
+    if (page != NULL)
+        take_page(sim, task, page->history, page->next_page_token);
+    else /* the run is gone */
+        worker_next(task->worker, sim_between(sim, 0, NS_PER_MS));
+}
+
+static void take_page(struct sim *sim, struct task *task, const struct history_History *history,
+                      struct bytes next)
+{
+    if (next.size != 0) {
+        struct arena *arena = &actors_of(sim)->arena;
+        if (history != NULL)
+            journal_events(sim->journal, task->run_id, history->events, history->events_count,
+                           ORACLE_SETTLED);
+        ERRAND(sim, GetWorkflowExecutionHistory, CODE(ST_NOT_FOUND), page_taken, task,
+               .execution = sim_execution(sim, task->workflow_id, task->run_id),
+               .next_page_token = arena_copy(arena, next));
+        return;
+    }
+    take_history(sim, task, history);
+    if (sim_strikes(sim, FAULT_WORKER_DIES)) {
+        worker_next(task->worker, sim_between(sim, NS_PER_S, 30 * NS_PER_S)); /* it dies with its worker */
+        return;
+    }
+    sim_later(sim, sim_chance(sim, 0.02) ? 12 * NS_PER_S : sim_between(sim, 0, 20 * NS_PER_MS), complete_task,
+              task);
 }
 
 void take_workflow_task(struct worker                                              *worker,
@@ -306,17 +340,9 @@ void take_workflow_task(struct worker                                           
     task->query_ids = ARENA_NEW_ARRAY(arena, struct bytes, response->queries_count + 1);
     for (size_t i = 0; i < response->queries_count; i++)
         task->query_ids[i] = arena_copy(arena, response->queries[i].key);
-    if (response->next_page_token.size != 0)
-        sim_fail(sim, "a history of %" PRId64 " events does not fit a page", response->started_event_id);
     take_messages(sim, task, response);
-    take_history(sim, task, response);
     sim_log(sim, "%.*s task: started event %" PRId64 ", attempt %d, %zu events, %zu messages",
             BYTES_FMT(task->workflow_id), response->started_event_id, response->attempt,
             response->history == NULL ? 0 : response->history->events_count, task->message_count);
-    if (sim_strikes(sim, FAULT_WORKER_DIES)) {
-        worker_next(worker, sim_between(sim, NS_PER_S, 30 * NS_PER_S)); /* the task dies with its worker */
-        return;
-    }
-    sim_later(sim, sim_chance(sim, 0.02) ? 12 * NS_PER_S : sim_between(sim, 0, 20 * NS_PER_MS), complete_task,
-              task);
+    take_page(sim, task, response->history, response->next_page_token);
 }
