@@ -253,30 +253,50 @@ static bool ask_modern(struct tool_call *call, const struct run_view *view)
     return true;
 }
 
+/* A question as a request of the server's; its id says of which run it is, to which server that asks it ever. NULL: none for this client. */
+json_t *question_message(const struct request *request, const struct run_ref *ref, const struct tool *tool,
+                         const char *key, const json_t *question, const json_t *task_id)
+{
+    const char *method = json_string_value(json_object_get(question, "method"));
+    const char *capability = capability_of(method);
+    if (capability == NULL || !request_can(request, capability))
+        return NULL;
+    json_t *state = ref_to_json(ref, tool);
+    json_object_set_new(state, "k", json_string(key));
+    char *id = token_make(request, SEAL_EVENT, SESSION_NS, state);
+    json_decref(state);
+    if (id == NULL)
+        return NULL;
+    json_t *given = json_object_get(question, "params");
+    json_t *params = given == NULL ? json_object() : json_copy(given);
+    if (task_id != NULL) { /* so that the client knows which of its tasks asks */
+        json_t *meta = json_object();
+        json_object_update(meta, json_object_get(params, "_meta"));
+        json_object_set_new(meta, META_RELATED, json_pack("{s:O}", "taskId", task_id));
+        json_object_set_new(params, "_meta", meta);
+    }
+    json_t *message = json_pack("{s:s, s:s, s:s, s:o}", "jsonrpc", "2.0", "id", id, "method", method,
+                                "params", params);
+    free(id);
+    return message;
+}
+
 static void ask_legacy(struct tool_call *call, const struct run_view *view)
 {
-    const char *key;
-    json_t     *question;
+    struct request *request = call->request;
+    const char     *key;
+    json_t         *question;
     json_object_foreach(view->questions, key, question)
     {
-        const char *method = json_string_value(json_object_get(question, "method"));
-        const char *capability = capability_of(method);
-        if (capability == NULL || !request_can(call->request, capability) ||
-            json_object_get(call->asked, key) != NULL)
+        if (json_object_get(call->asked, key) != NULL || listen_has_asked(request, &call->ref, key))
+            continue;
+        json_t *message = question_message(request, &call->ref, call->tool, key, question,
+                                           request->related_task);
+        if (message == NULL)
             continue;
         json_object_set_new(call->asked, key, json_true());
-        json_t *state = ref_to_json(&call->ref, call->tool);
-        json_object_set_new(state, "k", json_string(key));
-        char *id = token_make(call->request, SEAL_EVENT, SESSION_NS, state);
-        json_decref(state);
-        if (id == NULL)
-            continue;
-        json_t *params = json_object_get(question, "params");
-        json_t *message = json_pack("{s:s, s:s, s:s, s:o}", "jsonrpc", "2.0", "id", id, "method", method,
-                                    "params", params == NULL ? json_object() : json_incref(params));
-        request_send(call->request, message);
+        request_send(request, message);
         json_decref(message);
-        free(id);
     }
 }
 

@@ -23,6 +23,7 @@ enum rpc_code {
 #define META_CAPABILITY  "io.modelcontextprotocol/clientCapabilities"
 #define META_SUBSCRIBED  "io.modelcontextprotocol/subscriptionId"
 #define META_SERVER      "io.modelcontextprotocol/serverInfo"
+#define META_RELATED     "io.modelcontextprotocol/related-task"
 #define KEEP_ALIVE_NS    (15 * NS_PER_S)
 #define POLL_INTERVAL_MS 1000
 #define LIST_TTL_MS      60000
@@ -172,6 +173,9 @@ void call_begin(struct request *request, const struct tool *tool, const json_t *
 bool call_resume(struct request *request, struct bytes event_id);
 /* A response of the client's to a question that was put on a stream. */
 void call_take_response(struct request *request);
+/* A question as a request of the server's, whose answer call_take_response takes. A new reference; NULL: not for this client. */
+json_t *question_message(const struct request *request, const struct run_ref *ref, const struct tool *tool,
+                         const char *key, const json_t *question, const json_t *task_id);
 /* An outcome as the result of tools/call, of this revision. A new reference. */
 json_t *content_result(const struct request *request, const struct outcome *outcome);
 /* Ends the request with an outcome. */
@@ -196,6 +200,10 @@ void listen_legacy(struct request *request); /* a GET without Last-Event-ID */
 void listen_catalog_changed(struct gateway *gateway, const struct catalog *before,
                             const struct catalog *after);
 void listen_drain(struct gateway *gateway);
+/* 2025-11-25: questions of a task go to the session's own stream, once each, since not every client waits in tasks/result. */
+void listen_ask(const struct request *request, const struct run_ref *ref, const struct tool *tool,
+                const json_t *questions, const json_t *task_id);
+bool listen_has_asked(const struct request *request, const struct run_ref *ref, const char *key);
 
 /* --- declared.c: what is declared, for HTTP without MCP. The schema of mcp.json is there for everybody. --- */
 #define DECLARED_PATH "/api/v1/mcp/toolsets"

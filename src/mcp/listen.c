@@ -2,6 +2,8 @@
 #include "mcp/gateway_internal.h"
 
 #define LISTEN_TASKS_MAX 100
+#define LISTEN_ASKED_MAX                                                                                     \
+    1000 /* questions that one stream keeps in mind; more are asked by tasks/result alone */
 
 struct listen;
 struct listen_task {
@@ -12,10 +14,11 @@ struct listen_task {
     json_t            *last; /* what was told last */
 };
 struct listen {
-    struct list        link;
-    struct request    *request;
-    bool               tools, prompts, resources;
-    size_t             task_count;
+    struct list     link;
+    struct request *request;
+    bool            tools, prompts, resources;
+    json_t *asked; /* {run and key: where}, of a session's stream: true for here, false for in a call */
+    size_t  task_count;
     struct listen_task tasks[];
 };
 
@@ -29,6 +32,7 @@ static void listen_free(struct listen *listen)
         json_decref(listen->tasks[i].last);
     }
     list_remove(&listen->link);
+    json_decref(listen->asked);
     free(listen);
 }
 
@@ -49,6 +53,7 @@ static struct listen *listen_new(struct request *request, size_t task_count)
 {
     struct listen *listen = xcalloc(1, sizeof *listen + task_count * sizeof listen->tasks[0]);
     listen->request = request;
+    listen->asked = json_object();
     list_init(&listen->link);
     list_append(&request->gateway->listeners, &listen->link);
     request->work = listen;
@@ -159,6 +164,63 @@ void listen_legacy(struct request *request)
     struct listen *listen = listen_new(request, 0);
     listen->tools = listen->prompts = listen->resources = true;
     request_stream(request);
+}
+
+/* --- questions of tasks, on the stream of their session --- */
+
+static struct listen *listen_of_session(const struct request *request)
+{
+    LIST_FOR_EACH (listen, &request->gateway->listeners, struct listen, link) {
+        if (request->session_hash != 0 && listen->request->session_hash == request->session_hash &&
+            strcmp(listen->request->caller.name, request->caller.name) == 0)
+            return listen;
+    }
+    return NULL;
+}
+
+static void asked_name(const struct run_ref *ref, const char *key, struct buffer *ret_name)
+{
+    buffer_printf(ret_name, "%s/%s", ref->first_run_id, key);
+    buffer_append_byte(ret_name, 0);
+}
+
+/* Whoever asks in a call says so by this: then it is not asked here as well. */
+bool listen_has_asked(const struct request *request, const struct run_ref *ref, const char *key)
+{
+    struct buffer  CLEANUP(buffer_release) name = { 0 };
+    struct listen *listen = listen_of_session(request);
+    if (listen == NULL)
+        return false;
+    asked_name(ref, key, &name);
+    if (json_is_true(json_object_get(listen->asked, (const char *)name.base)))
+        return true;
+    if (json_object_size(listen->asked) < LISTEN_ASKED_MAX)
+        json_object_set_new(listen->asked, (const char *)name.base, json_false());
+    return false;
+}
+
+void listen_ask(const struct request *request, const struct run_ref *ref, const struct tool *tool,
+                const json_t *questions, const json_t *task_id)
+{
+    struct listen *listen = listen_of_session(request);
+    const char    *key;
+    json_t        *question;
+    if (listen == NULL)
+        return;
+    json_object_foreach((json_t *)questions, key, question)
+    {
+        struct buffer CLEANUP(buffer_release) name = { 0 };
+        asked_name(ref, key, &name);
+        if (json_object_get(listen->asked, (const char *)name.base) != NULL ||
+            json_object_size(listen->asked) >= LISTEN_ASKED_MAX)
+            continue;
+        json_t *message = question_message(request, ref, tool, key, question, task_id);
+        if (message == NULL)
+            continue;
+        json_object_set_new(listen->asked, (const char *)name.base, json_true());
+        request_send(listen->request, message);
+        json_decref(message);
+    }
 }
 
 /* --- changes --- */

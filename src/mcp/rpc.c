@@ -189,8 +189,7 @@ void request_result(struct request *request, json_t *result)
         json_object_set_new(meta, META_SERVER, server_info(request->gateway));
     }
     if (request->related_task != NULL) {
-        json_t *related = json_pack("{s:{s:O}}", "io.modelcontextprotocol/related-task", "taskId",
-                                    request->related_task);
+        json_t *related = json_pack("{s:{s:O}}", META_RELATED, "taskId", request->related_task);
         json_object_set_new(result, "_meta", related);
     }
     json_t *message = json_pack("{s:s, s:O, s:o}", "jsonrpc", "2.0", "id", request->id, "result", result);

@@ -198,6 +198,9 @@ static void work_looked(void *context, const struct run_view *view, const struct
         return;
     }
     work->task = task_json(work->request, work->id, &work->ref, view);
+    if (!work->request->revision->modern && !work->as_tool && view->questions != NULL)
+        listen_ask(work->request, &work->ref, work->tool, view->questions,
+                   json_object_get(work->task, "taskId"));
     if (view->state == RUN_WORKING || view->state == RUN_INPUT_REQUIRED) {
         answer_task(work);
         return;
