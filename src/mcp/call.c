@@ -28,6 +28,7 @@ struct tool_call {
     struct run_watcher watcher;
     struct loop_timer  due, tick;
     enum client_class class;
+    json_t       *arguments;      /* of the call; NULL: unknown, it was made before */
     const json_t *progress_token; /* NULL: progress is not told */
     double        progress;
     char          told[1024]; /* the words told last */
@@ -56,6 +57,7 @@ static void call_free(struct tool_call *call)
     loop_timer_clear(loop, &call->tick);
     if (call->ref.namespace_name != NULL)
         run_ref_release(&call->ref);
+    json_decref(call->arguments);
     json_decref(call->answers);
     json_decref(call->ready);
     free(call->bringing);
@@ -89,10 +91,27 @@ static json_t *call_state(const struct tool_call *call)
 
 /* --- the ways to answer before the end --- */
 
+/* The tool's own words for a run that goes on, and a space; nothing where the arguments lack what they name. */
+static void print_running_text(const struct tool_call *call, struct buffer *to)
+{
+    struct template_values values = { .arguments = call->arguments,
+                                      .caller = bytes_of_text(call->request->caller.name),
+                                      .tool = bytes_of_text(call->tool->name) };
+    size_t                 before = to->size;
+    struct error           error;
+    if (call->tool->running_text == NULL || call->arguments == NULL)
+        return;
+    if (template_text(call->tool->running_text, &values, to, &error) == ST_OK)
+        buffer_append_byte(to, ' ');
+    else
+        to->size = before;
+}
+
 static json_t *hand_off(const struct tool_call *call)
 {
     struct buffer CLEANUP(buffer_release) text = { 0 };
     char         *handle = task_id_make(call->request, &call->ref, call->tool);
+    print_running_text(call, &text);
     buffer_append_text(&text, "Still running as ");
     buffer_append_text(&text, handle);
     buffer_append_text(&text, "; call task_result with this handle; do not start it again.");
@@ -572,6 +591,7 @@ void call_begin(struct request *request, const struct tool *tool, const json_t *
     const json_t     *state = json_object_get(request->params, "requestState");
     struct tool_call *call = call_new(request, tool);
     call->finish = finish;
+    call->arguments = json_incref((json_t *)(uintptr_t)arguments);
     if (finish != content_answer) /* what is not a tool has no tasks */
         call->class = request->revision->modern ? CLIENT_LEGS : CLIENT_HOLD;
     if (!digest_call(call, arguments)) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "io/listener.h"
 #include "mcp/config_internal.h"
 
 static_assert(sizeof(enum tool_kind) == sizeof(int), "a choice is stored as an int");
@@ -468,6 +469,9 @@ static void read_toolset(struct reader *reader, const char *name, const json_t *
     before = config_enter(reader, "resources");
     config_read_resources(reader, config_member(reader, object, &table_toolset, "resources"), toolset);
     config_leave(reader, before);
+    before = config_enter(reader, "tools");
+    config_add_tool_resources(reader, toolset);
+    config_leave(reader, before);
     for (size_t i = 0; i < toolset->tool_count;
          i++) { /* a version says nothing of the name: it is not part of it */
         toolset->tools_hash = combine(toolset->tools_hash,
@@ -494,6 +498,8 @@ static void read_document(struct reader *reader, const json_t *document, struct 
     struct catalog *catalog = reader->catalog;
     const char     *name;
     json_t         *member, *toolset;
+    char            host[256];
+    uint16_t        port;
     if (!config_read_fields(reader, document, &table_document, catalog))
         return;
     for (size_t i = 0; i < catalog->origin_count; i++)
@@ -507,6 +513,8 @@ static void read_document(struct reader *reader, const json_t *document, struct 
         config_leave(reader, before);
     }
     check_auth(reader, &catalog->auth);
+    if (catalog->listen != NULL && !address_parse(catalog->listen, host, sizeof host, &port))
+        config_error(reader, "listen", "must be HOST:PORT");
     if ((member = config_member(reader, document, &table_document, "defaults")) != NULL) {
         size_t before = config_enter(reader, "defaults");
         (void)config_read_fields(reader, member, &table_defaults, defaults);

@@ -101,6 +101,9 @@ struct tool {
     uint32_t       legs; /* how often a client without tasks is asked to come again; 0: hand-off at once */
     enum disconnect_policy on_disconnect;
     bool                   hand_off; /* whether task_result and its like are offered for it */
+    const struct template
+               *running_text; /* TEMPLATE_TEXT: what a hand-off says first; NULL: nothing of its own */
+    const char *resource;     /* a URI, perhaps with the names of arguments: it can be read, too; NULL: no */
     const struct approval *approval; /* NULL: none */
     enum result_form       result;
 };
@@ -159,6 +162,7 @@ struct catalog {
     uint32_t            references; /* atomic; by catalog_ref and catalog_unref only */
     uint64_t            version;    /* 1, 2, ... as the watch made them */
     struct auth_options auth;
+    const char         *listen;  /* HOST:PORT of the tools alone; NULL: the server's HTTP address */
     const char *const  *origins; /* patterns; "http://localhost:*" */
     size_t              origin_count;
     const char *const  *hosts; /* names in Host besides the loopback ones; "*" for any */

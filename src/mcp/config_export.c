@@ -17,7 +17,7 @@ static void take_schema(json_t *tool, const char *name, const json_t *read)
 
 static enum status take_file(json_t *object, const struct resource *resource, struct error *error)
 {
-    if (json_object_get(object, "file") == NULL)
+    if (json_object_get(object, "file") == NULL) /* also where a tool's own field has made it */
         return ST_OK;
     if (resource->is_template)
         return error_set(error, ST_INVALID_ARGUMENT,

@@ -210,6 +210,12 @@ static const struct config_field tool_fields[] = {
     HAND("signal", FIELD_OBJECT, .table = &table_signal, .help = ""),
     HAND("update", FIELD_OBJECT, .table = &table_update, .help = ""),
     HAND("query", FIELD_OBJECT, .table = &table_query, .help = ""),
+    HAND("running_text", FIELD_TEMPLATE,
+         .help = "What a hand-off says first: that the run goes on, in words of this tool."),
+    HAND("resource", FIELD_TEXT,
+         .help = "A URI, perhaps with `{argument}` in it, under which the tool's answer can be read as a "
+                 "resource; without "
+                 "a scheme it is below `tool://TOOLSET/`."),
     HAND("require_query", FIELD_JSON, .choices = "object",
          .help = "`{QUERY: VALUE}`: the call is refused unless the query answers so."),
     HAND("approval", FIELD_OBJECT, .table = &table_approval,
@@ -266,6 +272,8 @@ TABLE(toolset, "A toolset",
 
 static const struct config_field document_fields[] = {
     HAND("$schema", FIELD_TEXT, .help = "For editors."),
+    TEXT("listen", catalog, listen,
+         .help = "HOST:PORT for the tools alone; else they are at the server's HTTP address."),
     HAND("auth", FIELD_OBJECT, .table = &table_auth, .help = "Who may call."),
     TEXTS("origins", catalog, origins,
           .help = "Origins of web pages that may call; `*` for any port. Else only loopback ones."),
@@ -283,7 +291,8 @@ static const struct config_field document_fields[] = {
          .help = "By name: 1 to 64 of `a-z 0-9 _ -`."),
 };
 TABLE(document, "mcp.json",
-      "JSON, with `//` and `/* */` comments. `auth`, `origins`, `hosts` and the numbers here are read when "
+      "JSON, with `//` and `/* */` comments. `listen`, `auth`, `origins`, `hosts` and the numbers here are "
+      "read when "
       "the server starts; "
       "`defaults` and `toolsets`\nwhenever the file changes.",
       NULL);

@@ -68,6 +68,8 @@ void config_read_tools(struct reader *reader, const json_t *tools, struct toolse
                        const struct tool *defaults);
 /* --- config_static.c --- */
 void config_read_prompts(struct reader *reader, const json_t *prompts, struct toolset *toolset);
+/* Those of tools that are resources besides, behind the others; at the tools, after config_read_resources. */
+void config_add_tool_resources(struct reader *reader, struct toolset *toolset);
 void config_read_resources(struct reader *reader, const json_t *resources, struct toolset *toolset);
 
 bool     config_is_name(const char *name, size_t size_max, bool tool);

@@ -215,6 +215,43 @@ static void read_resource(struct reader *reader, const json_t *object, const str
                  count > 0 ? config_names_schema(reader, names, count) : NULL);
 }
 
+/* A tool that is a resource besides: its URI's names are arguments. */
+static void add_tool_resource(struct reader *reader, const struct tool *tool, struct toolset *toolset)
+{
+    struct resource *resource = &toolset->resources[toolset->resource_count++];
+    const json_t    *properties = json_object_get(tool->input, "properties");
+    struct bytes     names[NAMES_MAX];
+    size_t           count = 0;
+    bool             has_scheme = strstr(tool->resource, "://") != NULL;
+    *resource = (struct resource){ .toolset = toolset,
+                                   .uri = has_scheme ? tool->resource
+                                                     : config_text(reader, "tool://%s/%.400s", toolset->name,
+                                                                   tool->resource),
+                                   .name = tool->name,
+                                   .title = tool->title,
+                                   .description = tool->description,
+                                   .tool = tool };
+    if (!uri_names(resource->uri, names, &count))
+        config_error(reader, "resource", "must be a URI, perhaps with {names} in it");
+    for (size_t i = 0; i < count; i++)
+        if (json_object_getn(properties, (const char *)names[i].base, names[i].size) == NULL)
+            config_error(reader, "resource", "the tool has no argument \"%.*s\"", BYTES_FMT(names[i]));
+    resource->is_template = count > 0;
+    toolset->resources_hash ^= hash_stable(bytes_of_text(resource->uri));
+}
+
+void config_add_tool_resources(struct reader *reader, struct toolset *toolset)
+{
+    for (size_t i = 0; i < toolset->tool_count && toolset->resources != NULL; i++) {
+        const struct tool *tool = &toolset->tools[i];
+        if (tool->resource == NULL)
+            continue;
+        size_t before = config_enter(reader, tool->name);
+        add_tool_resource(reader, tool, toolset);
+        config_leave(reader, before);
+    }
+}
+
 void config_read_resources(struct reader *reader, const json_t *resources, struct toolset *toolset)
 {
     const char *uri;
@@ -223,7 +260,8 @@ void config_read_resources(struct reader *reader, const json_t *resources, struc
         config_error(reader, NULL, "more than %d resources", CONFIG_TOOLS_MAX);
         return;
     }
-    toolset->resources = config_alloc(reader, json_object_size(resources), sizeof *toolset->resources);
+    toolset->resources = config_alloc(reader, json_object_size(resources) + toolset->tool_count,
+                                      sizeof *toolset->resources);
     json_object_foreach((json_t *)(uintptr_t)resources, uri, object)
     {
         struct resource *resource = &toolset->resources[toolset->resource_count++];

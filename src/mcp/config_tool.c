@@ -338,6 +338,9 @@ static void read_tool(struct reader *reader, const json_t *tools, const json_t *
                       json_is_true(json_object_get(tool->annotations, "readOnlyHint"));
     read_require_query(reader, object, tool);
     read_approval(reader, object, tool);
+    tool->running_text = config_template(reader, object, "running_text", TEMPLATE_TEXT, tool->input_schema);
+    const json_t *uri = config_member(reader, object, &table_tool, "resource");
+    tool->resource = json_string_value(uri);
     tool->version = version_of(reader, object, tool);
     lint(reader, tool);
 }

@@ -48,6 +48,8 @@ enum status gateway_new(const struct gateway_options *options, struct gateway **
         gateway_free(gateway);
         return status;
     }
+    if (gateway->catalog->listen != NULL && (gateway->listen = strdup(gateway->catalog->listen)) == NULL)
+        panic("out of memory");
     gateway->registry = registry_new(&gateway->backend, gateway->watch);
     *ret_gateway = gateway;
     return ST_OK;
@@ -63,6 +65,7 @@ void gateway_free(struct gateway *gateway)
     config_watch_free(gateway->watch);
     runs_free(gateway->runs);
     catalog_unref(gateway->catalog);
+    free(gateway->listen);
     free(gateway);
 }
 
@@ -103,14 +106,20 @@ void gateway_print_page(void *context, struct buffer *to)
 {
     const struct gateway *gateway = context;
     const struct catalog *catalog = gateway->catalog;
-    buffer_append_text(to, "<h2>Tools</h2>\n<p>MCP clients connect to <code>/mcp</code> for all tools");
+    buffer_append_text(to, "<h2>Tools</h2>\n<p>MCP clients connect to <code>");
+    if (gateway->listen != NULL) /* an address that could be had: nothing in it needs an escape */
+        buffer_printf(to, "http://%s", gateway->listen);
+    buffer_append_text(to, "/mcp</code> for all tools");
     if (catalog->auth.mode != AUTH_NONE) {
         buffer_append_text(to, ", with a token.</p>\n");
         return;
     }
-    buffer_append_text(to, ", or to one toolset. <a href=\"" SCHEMA_PATH "\">" SCHEMA_PATH
-                           "</a> is the form of <code>mcp.json</code>; <a href=\"" DECLARED_PATH
-                           "\">" DECLARED_PATH "</a> says more of what is here:</p>\n<ul>\n");
+    buffer_append_text(to, ", or to one toolset");
+    if (gateway->listen == NULL)
+        buffer_append_text(to, ". <a href=\"" SCHEMA_PATH "\">" SCHEMA_PATH
+                               "</a> is the form of <code>mcp.json</code>; <a href=\"" DECLARED_PATH
+                               "\">" DECLARED_PATH "</a> says more of what is here");
+    buffer_append_text(to, ":</p>\n<ul>\n");
     for (size_t i = 0; i < catalog->toolset_count; i++) {
         const struct toolset *toolset =
             catalog->toolsets[i]; /* names of toolsets and tools need no escapes */

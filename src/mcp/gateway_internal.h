@@ -57,6 +57,7 @@ struct gateway {
     struct loop         *loop;
     const struct seal   *seal;
     const char          *version;
+    char                *listen; /* as it was declared when the server began; NULL: no address of its own */
     struct backend       backend;
     struct runs         *runs;
     struct config_watch *watch;

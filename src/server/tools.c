@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/log.h"
 #include "mcp/gateway.h"
 
 /* Calls of the API under way at once: each request that waits for a run shares its long poll, so this is runs, not requests. */
@@ -74,6 +75,11 @@ enum status tools_new(const struct tools_options *options, struct tools **ret_to
                              &tools->gateway, error);
     if (status == ST_OK)
         web_page_section(options->web, gateway_print_page, tools->gateway);
+    if (status == ST_OK && tools->catalog->listen != NULL) {
+        status = web_listen(options->web, tools->catalog->listen, &http, error);
+        if (status == ST_OK)
+            log_info("mcp.listening", "address=%s port=%u", tools->catalog->listen, http_server_port(http));
+    }
     return status == ST_OK ? gateway_serve(tools->gateway, http, error) : status;
 }
 

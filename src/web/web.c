@@ -14,6 +14,9 @@
 struct web {
     struct loop        *loop;
     struct http_server *http;
+    struct http_server *other;    /* web_listen's; NULL: none */
+    size_t              draining; /* servers that are not done yet */
+    struct http_limits  limits;
     struct buffer       landing;
     struct message      leave; /* tells the thread to end */
     pthread_t           thread;
@@ -84,6 +87,7 @@ enum status web_new(const struct web_options *options, struct web **ret_web, str
     web->loop = loop;
     web->ready = options->ready;
     web->context = options->context;
+    web->limits = options->limits;
     page_print_landing(&web->landing, options->version, options->grpc_address);
     struct http_server_options http = { .loop = loop, .host = host, .port = port, .limits = options->limits };
     enum status                status = http_server_new(&http, &web->http, error);
@@ -104,6 +108,23 @@ enum status web_new(const struct web_options *options, struct web **ret_web, str
 struct http_server *web_http(struct web *web)
 {
     return web->http;
+}
+
+enum status web_listen(struct web *web, const char *address, struct http_server **ret_http,
+                       struct error *error)
+{
+    char     host[256];
+    uint16_t port;
+    assert(web->other == NULL && !web->running);
+    if (!address_parse(address, host, sizeof host, &port))
+        return error_set(error, ST_INVALID_ARGUMENT, "%s is not HOST:PORT", address);
+    struct http_server_options http = {
+        .loop = web->loop, .host = host, .port = port, .limits = web->limits
+    };
+    enum status status = http_server_new(&http, &web->other, error);
+    if (status == ST_OK)
+        *ret_http = web->other;
+    return status;
 }
 
 void web_page_section(struct web *web, void (*print)(void *context, struct buffer *html), void *context)
@@ -129,13 +150,18 @@ enum status web_start(struct web *web, struct error *error)
 static void drained(void *context)
 {
     struct web *web = context;
-    loop_stop(web->loop);
+    assert(web->draining > 0);
+    if (--web->draining == 0)
+        loop_stop(web->loop);
 }
 
 static void leave(struct message *message)
 {
     struct web *web = CONTAINER_OF(message, struct web, leave);
+    web->draining = web->other == NULL ? 1 : 2;
     http_server_drain(web->http, drained, web);
+    if (web->other != NULL)
+        http_server_drain(web->other, drained, web);
 }
 
 void web_stop(struct web *web)
@@ -154,6 +180,7 @@ void web_free(struct web *web)
         return;
     web_stop(web);
     http_server_free(web->http);
+    http_server_free(web->other);
     loop_free(web->loop);
     buffer_release(&web->landing);
     free(web);

@@ -30,6 +30,9 @@ struct web;
 enum status web_new(const struct web_options *options, struct web **ret_web, struct error *error) MUST_USE;
 struct http_server *web_http(struct web *web);
 uint16_t            web_port(const struct web *web);
+/* Another address on the same thread, with routes of its own and none of the pages; once, before web_start. Errors as web_new's. */
+enum status web_listen(struct web *web, const char *address, struct http_server **ret_http,
+                       struct error *error) MUST_USE;
 /* A part of the landing page, printed on the web's thread whenever somebody asks for it; set before web_start. What is printed is HTML. */
 void web_page_section(struct web *web, void (*print)(void *context, struct buffer *html), void *context);
 /* From here on the web's thread serves. */
