@@ -135,6 +135,13 @@ class Conformance:
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
+        self.notes: list[str] = []
+
+    @workflow.update
+    def note(self, text: str) -> int:
+        """How many there are now."""
+        self.notes.append(text)
+        return len(self.notes)
 
     @workflow.signal(name="mcp.input")
     def on_input(self, key: str, response: Any) -> None:
