@@ -63,7 +63,7 @@ struct runtime_options {
 enum status runtime_new(const struct runtime_options *options, struct runtime **ret_runtime,
                         struct error *error) MUST_USE;
 void        runtime_free(struct runtime *runtime); /* every lane idle and no request outstanding */
-/* With every lane's thread ended: turns the lanes on the calling thread until all are idle. */
+/* With every lane's thread ended: turns the lanes on the calling thread until all are idle, or one is dead. */
 void runtime_settle(struct runtime *runtime);
 /* For simulations, after the store forgot what was pending: frees everything as a crash would. Requests that were submitted
  * are their owner's again, unanswered. */

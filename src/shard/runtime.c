@@ -165,12 +165,14 @@ void runtime_settle(struct runtime *runtime)
     for (uint32_t i = 0; i < runtime->lane_count; i++)
         runtime->lanes[i]->settling = true;
     for (;;) {
-        bool idle = true;
+        bool idle = true, dead = false;
         for (uint32_t i = 0; i < runtime->lane_count; i++)
             lane_turn(runtime->lanes[i]);
-        for (uint32_t i = 0; i < runtime->lane_count; i++)
-            idle = idle && (lane_idle(runtime->lanes[i]) || runtime->lanes[i]->dead);
-        if (idle)
+        for (uint32_t i = 0; i < runtime->lane_count; i++) {
+            idle = idle && lane_idle(runtime->lanes[i]);
+            dead = dead || runtime->lanes[i]->dead;
+        }
+        if (idle || dead) /* a dead lane answers no other one either: there is nothing to wait for */
             return;
         if (runtime->options.wait != NULL)
             runtime->options.wait(runtime->options.wait_context);

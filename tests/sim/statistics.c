@@ -23,7 +23,7 @@ void statistics_add(struct sim_statistics *to, const struct sim_statistics *from
     to->batches += from->batches;
     to->transitions += from->transitions;
     to->dozes += from->dozes;
-    to->simulated_ns += from->simulated_ns;
+    to->simulated_ms += from->simulated_ms;
     to->cpu_ns += from->cpu_ns;
     to->simulated_max = MAX(to->simulated_max, from->simulated_max);
     if (from->steps_max > to->steps_max) {
@@ -90,7 +90,7 @@ static void print_matrix(const struct sim_statistics *statistics)
 
 void statistics_print(const struct sim_statistics *statistics, bool tables)
 {
-    double   simulated = (double)statistics->simulated_ns / 1e9, cpu = (double)statistics->cpu_ns / 1e9;
+    double   simulated = (double)statistics->simulated_ms / 1e3, cpu = (double)statistics->cpu_ns / 1e9;
     uint64_t strikes = 0, calls = 0;
     unsigned kinds = 0;
     for (size_t kind = 0; kind < SIM_FAULT_COUNT; kind++) {

@@ -13,7 +13,7 @@ struct sim;
 
 struct sim_statistics {
     uint64_t runs, failed, steps, boots, batches, transitions, dozes;
-    int64_t  simulated_ns, cpu_ns;
+    int64_t  simulated_ms, cpu_ns;                     /* a hundred thousand seeds are thousands of years */
     int64_t  simulated_max;                            /* of one seed */
     uint64_t steps_max, steps_max_seed;                /* of one seed, and which that is */
     uint64_t answers[PB_METHOD_COUNT][API_CODE_COUNT]; /* of calls, as the server gave them */

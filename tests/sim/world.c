@@ -376,7 +376,7 @@ static void count_run(struct sim *sim, const struct timespec *began)
     struct sim_statistics *statistics = sim->statistics;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
     statistics->cpu_ns += (ended.tv_sec - began->tv_sec) * NS_PER_S + ended.tv_nsec - began->tv_nsec;
-    statistics->simulated_ns += sim->now - START_NS;
+    statistics->simulated_ms += (sim->now - START_NS) / NS_PER_MS;
     statistics->simulated_max = MAX(statistics->simulated_max, sim->now - START_NS);
     if (sim->steps > statistics->steps_max) {
         statistics->steps_max = sim->steps;
