@@ -8,7 +8,7 @@
  *                          └─ ALREADY_EXISTS ──> look: what the policies say ──> ref | StartWorkflow | words
  *   update, with start Update | ExecuteMultiOperation ── accepted ──> ref with the update's id; completed ──> outcome
  *   signal, with start [query] Signal | SignalWithStart ──> outcome
- *   query              Query ──> outcome; no answer: look ──> outcome
+ *   query              [look] Query ──> outcome; no answer: look ──> outcome
  */
 #include <stdio.h>
 #include <time.h>
@@ -34,6 +34,7 @@ struct invocation {
     struct bytes search_attributes;        /* none: the namespace does not take them */
     struct backend_call *call;
     struct look         *look;
+    struct ask          *ask;
     struct loop_timer    later;
     struct outcome       outcome; /* which `later` gives */
 };
@@ -45,6 +46,7 @@ static void invocation_free(struct invocation *self)
     loop_timer_clear(self->runs->backend->loop, &self->later);
     backend_cancel(self->call);
     look_cancel(self->look);
+    ask_cancel(self->ask);
     quota_drop(self->quota, self->has_started);
     json_decref(self->arguments);
     arena_release(&self->arena);
@@ -333,11 +335,11 @@ static void existing_looked(void *context, const struct run_facts *facts, const 
     }
 }
 
-static void look_at_existing(struct invocation *self)
+static void look_at_workflow(struct invocation *self, look_done *done)
 {
     char          *workflow_id = text_copy(self->workflow_id);
     struct run_ref ref = { self->tool->namespace_name, workflow_id, "", NULL };
-    self->look = look_begin(self->runs, &ref, NULL, existing_looked, self);
+    self->look = look_begin(self->runs, &ref, NULL, done, self);
     free(workflow_id);
 }
 
@@ -352,7 +354,7 @@ static void started(void *context, const void *response, const struct error *err
         finish_ref(self, answer->run_id);
     } else if (answer != NULL || error->code == ST_ALREADY_EXISTS) {
         self->attached = answer != NULL;
-        look_at_existing(self);
+        look_at_workflow(self, existing_looked);
     } else if (!prepared_again(self, error)) {
         finish_error(self, error);
     }
@@ -577,20 +579,45 @@ static void query_answered(void *context, const void *response, const struct err
     struct invocation                                  *self = context;
     const struct workflowservice_QueryWorkflowResponse *answer = response;
     self->call = NULL;
+    self->ask = NULL;
     if (answer != NULL) {
         finish(self, outcome_payloads(self->tool, answer->query_result, NULL));
         return;
     }
-    bool nobody = error->code == ST_DEADLINE_EXCEEDED || error->code == ST_FAILED_PRECONDITION ||
-                  error->code == ST_UNAVAILABLE || error->code == ST_RESOURCE_EXHAUSTED;
-    if (!nobody || self->tool->fallback != FALLBACK_DESCRIBE) {
+    if (!ask_went_unheard(error->code) || self->tool->fallback != FALLBACK_DESCRIBE) {
         finish_error(self, error);
         return;
     }
-    char          *workflow_id = text_copy(self->workflow_id);
-    struct run_ref ref = { self->tool->namespace_name, workflow_id, "", NULL };
-    self->look = look_begin(self->runs, &ref, NULL, fallback_looked, self);
-    free(workflow_id);
+    look_at_workflow(self, fallback_looked);
+}
+
+/* The description first: it is what is answered with when nobody else does, and says which queue's workers to ask. */
+static void queried_looked(void *context, const struct run_facts *facts, const struct error *error,
+                           struct arena *arena UNUSED)
+{
+    struct invocation *self = context;
+    self->look = NULL;
+    if (facts == NULL) {
+        finish_error(self, error);
+        return;
+    }
+    struct ask_question question = { .namespace_name = bytes_of_text(self->tool->namespace_name),
+                                     .workflow_id = self->workflow_id,
+                                     .task_queue = facts->description->workflow_execution_info->task_queue,
+                                     .query = bytes_of_text(self->tool->operation),
+                                     .input = self->operation_input,
+                                     .header = self->header,
+                                     .timeout_ns = self->tool->query_timeout_ns };
+    self->ask = ask_begin(self->runs, &question, query_answered, self);
+}
+
+static void query(struct invocation *self)
+{
+    if (self->tool->fallback == FALLBACK_DESCRIBE)
+        look_at_workflow(self, queried_looked);
+    else
+        ask_query(self, self->tool->operation, self->operation_input, self->tool->query_timeout_ns,
+                  query_answered);
 }
 
 /* A signal or update that is only sent in a certain state of the workflow. */
@@ -666,7 +693,7 @@ static void act(struct invocation *self)
         break;
     case TOOL_QUERY:
     default:
-        ask_query(self, tool->operation, self->operation_input, tool->query_timeout_ns, query_answered);
+        query(self);
         break;
     }
 }

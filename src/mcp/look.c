@@ -15,6 +15,7 @@ struct look {
     look_done           *done;
     void                *context;
     struct backend_call *call;
+    struct ask          *ask;
     struct arena         arena; /* of the facts */
     struct buffer        wire;  /* the description, since its answer goes before the facts do */
     struct run_facts     facts;
@@ -77,6 +78,7 @@ struct history_HistoryEvent *page_event(
 static void look_free(struct look *look)
 {
     backend_cancel(look->call);
+    ask_cancel(look->ask);
     run_ref_release(&look->ref);
     arena_release(&look->arena);
     buffer_release(&look->wire);
@@ -176,7 +178,7 @@ static void approval_asked(void *context, const void *response, const struct err
 {
     struct look                                        *look = context;
     const struct workflowservice_QueryWorkflowResponse *answer = response;
-    look->call = NULL;
+    look->ask = NULL;
     if (answer != NULL) {
         struct approval_memo *memo = memo_of(look);
         struct payload_view   view = payloads_read_first(answer->query_result, arena);
@@ -204,13 +206,15 @@ static void look_for_approval(struct look *look)
         look_for_timers(look);
         return;
     }
-    struct common_WorkflowExecution execution = *it->workflow_execution_info->execution;
-    struct query_WorkflowQuery      query = { .query_type = bytes_of_text(look->tool->approval->when.query) };
-    struct workflowservice_QueryWorkflowRequest request = {
-        .namespace = bytes_of_text(look->ref.namespace_name), .execution = &execution, .query = &query
+    struct ask_question question = {
+        .namespace_name = bytes_of_text(look->ref.namespace_name),
+        .workflow_id = it->workflow_execution_info->execution->workflow_id,
+        .run_id = it->workflow_execution_info->execution->run_id,
+        .task_queue = it->workflow_execution_info->task_queue,
+        .query = bytes_of_text(look->tool->approval->when.query),
+        .timeout_ns = QUERY_WAIT_NS,
     };
-    look->call = backend_send(look->runs->backend, PB_METHOD_WorkflowService_QueryWorkflow, &request,
-                              QUERY_WAIT_NS, approval_asked, look);
+    look->ask = ask_begin(look->runs, &question, approval_asked, look);
 }
 
 /* --- the description --- */

@@ -20,6 +20,13 @@ struct runs {
         int64_t  history_length;
         bool     holds;
     } approvals[1024];
+    /* Queues whose workers did not answer a query. A ring: where one is forgotten, the next query waits its time. */
+    struct silence {
+        uint64_t             key;           /* of namespace and queue; 0: none */
+        int64_t              since_wall_ns; /* when the query was sent: who polls later may be asked again */
+        struct backend_call *probe;         /* NULL: none is under way */
+    } silences[256];
+    int64_t created_ns;
 };
 
 /* What a view is made of. */
@@ -36,6 +43,19 @@ bool        status_is_open(int32_t status);
 const char *status_words(int32_t status); /* "running", "completed", ... */
 /* The key under which the approval of this run is asked: one per run of a chain. */
 void approval_key(struct bytes run_id, char ret_key[32]);
+
+/* --- ask.c: queries; answered at once, without an answer, where no worker seems to be --- */
+struct ask_question {
+    struct bytes namespace_name, workflow_id, run_id, task_queue, query, input, header;
+    int64_t      timeout_ns;
+};
+struct ask;
+/* `done` has a QueryWorkflowResponse, or an error. The question is copied. */
+struct ask *ask_begin(struct runs *runs, const struct ask_question *question, backend_done *done,
+                      void *context);
+void        ask_cancel(struct ask *ask);        /* NULL is fine */
+bool        ask_went_unheard(enum status code); /* no worker had a word in it */
+void        silences_forget(struct runs *runs);
 
 /* --- look.c --- */
 /* Describes the newest run of the ref's chain, and finds out what else its view needs. `facts` NULL: with an error. */

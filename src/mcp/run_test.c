@@ -25,6 +25,7 @@ struct fake {
     char           signal_name[64], signal_id[128];
     bool           worker_down, activity_fails;
     const char    *query_answer; /* JSON */
+    int64_t        polled_ns;    /* when a worker polled last; 0: none did */
     unsigned       unavailable;  /* so many calls fail first */
     int64_t        history_length;
     bool           has_lists, has_attributes; /* it knows search attributes; the gateway's are there */
@@ -196,6 +197,15 @@ static void serve_query(struct fake *fake, struct local_call *call)
     answer(call, &pb_workflowservice_QueryWorkflowResponse, &response);
 }
 
+static void serve_pollers(struct fake *fake, struct local_call *call)
+{
+    struct taskqueue_PollerInfo poller = { .last_access_time = timestamp_of_ns(&fake->arena,
+                                                                               fake->polled_ns) };
+    struct workflowservice_DescribeTaskQueueResponse response = { .pollers = &poller,
+                                                                  .pollers_count = fake->polled_ns != 0 };
+    answer(call, &pb_workflowservice_DescribeTaskQueueResponse, &response);
+}
+
 static void serve_attributes(struct fake *fake, struct local_call *call)
 {
     struct operatorservice_ListSearchAttributesResponse_CustomAttributesEntry entries[] = {
@@ -264,6 +274,9 @@ static void serve(struct fake *fake, struct local_call *call)
         break;
     case PB_METHOD_WorkflowService_QueryWorkflow:
         serve_query(fake, call);
+        break;
+    case PB_METHOD_WorkflowService_DescribeTaskQueue:
+        serve_pollers(fake, call);
         break;
     default:
         refuse(call, ST_UNIMPLEMENTED);
@@ -728,6 +741,43 @@ TEST(a_query_falls_back_on_what_the_server_knows)
     CHECK(!got.is_error);
     CHECK(strstr(got.text, "No worker answered the query State") != NULL);
     CHECK(strstr(got.text, "running") != NULL);
+    catalog_unref(catalog);
+    catalog_unref(start_tool);
+    fake_end(&fake);
+}
+
+TEST(a_queue_that_did_not_answer_is_not_waited_for_again)
+{
+    struct fake     fake;
+    struct got      got = { 0 };
+    struct catalog *start_tool = tools_of(START_TOOL(""));
+    struct catalog *catalog = tools_of(
+        "{\"description\": \"d\", \"input\": {\"type\": \"object\", \"properties\": {\"city\": {\"type\": "
+        "\"string\"}}}, "
+        "\"query\": {\"workflow_id\": \"w-{city}\", \"name\": \"State\", \"fallback\": \"describe\"}}");
+    fake_begin(&fake);
+    fake.query_answer = "\"PENDING\"";
+    fake.worker_down = true;
+    fake.polled_ns = clock_wall_ns(&clock_system) - NS_PER_S;
+    call_tool(&fake, tool_in(start_tool), "{\"city\": \"Rome\"}", &got);
+    for (int i = 0; i < 3;
+         i++) { /* the first waits its time; those after it know better, and leave a probe */
+        call_tool(&fake, tool_in(catalog), "{\"city\": \"Rome\"}", &got);
+        CHECK(!got.is_error);
+        CHECK(strstr(got.text, "No worker answered the query State") != NULL);
+        CHECK_INT(fake.queries, 1 + i);
+    }
+    fake.worker_down = false; /* it polled before: the probe finds it */
+    call_tool(&fake, tool_in(catalog), "{\"city\": \"Rome\"}", &got);
+    CHECK(strstr(got.text, "No worker answered the query State") != NULL);
+    call_tool(&fake, tool_in(catalog), "{\"city\": \"Rome\"}", &got);
+    CHECK_TEXT(got.text, "PENDING");
+    fake.worker_down = true;
+    call_tool(&fake, tool_in(catalog), "{\"city\": \"Rome\"}", &got);
+    fake.worker_down = false;
+    fake.polled_ns = clock_wall_ns(&clock_system) + NS_PER_S; /* it has polled since */
+    call_tool(&fake, tool_in(catalog), "{\"city\": \"Rome\"}", &got);
+    CHECK_TEXT(got.text, "PENDING");
     catalog_unref(catalog);
     catalog_unref(start_tool);
     fake_end(&fake);

@@ -43,6 +43,7 @@ struct runs *runs_new(struct backend *backend)
 {
     struct runs *runs = xcalloc(1, sizeof *runs);
     runs->backend = backend;
+    runs->created_ns = loop_now(backend->loop);
     list_init(&runs->actions);
     table_init(&runs->watches);
     quota_init(&runs->quota);
@@ -55,6 +56,7 @@ void runs_free(struct runs *runs)
         return;
     assert(runs->watch_count == 0);
     actions_forget(runs);
+    silences_forget(runs);
     table_release(&runs->watches);
     quota_release(&runs->quota);
     free(runs);

@@ -162,10 +162,17 @@ async def test_the_status_needs_no_worker(stage: Rig) -> None:
     begun = asyncio.get_running_loop().time()
     without = await call(stage, "invoice_status", invoice_id="I7")
     assert asyncio.get_running_loop().time() - begun < 2  # 900 ms of it the query's own timeout
+    begun = asyncio.get_running_loop().time()
+    assert "No worker answered" in json.dumps(await call(stage, "invoice_status", invoice_id="I7"))
+    assert asyncio.get_running_loop().time() - begun < 0.5  # it is not asked again: nobody has polled since
     words = json.dumps(without)
     assert not without.get("isError"), words
     assert "No worker answered the query GetInvoiceStatus" in words and "as of" in words
     assert "waits for an answer" in words, words
+    await asyncio.to_thread(stage.start_worker, "invoice")
+    async with asyncio.timeout(30):  # the killed worker's sticky queue keeps queries for ten seconds
+        while "PENDING-APPROVAL" not in json.dumps(await call(stage, "invoice_status", invoice_id="I7")):
+            await asyncio.sleep(0.1)
 
 
 async def test_an_approval_outlives_every_process(stage: Rig) -> None:
