@@ -4,7 +4,7 @@
  * Owns:    nothing: all slices live until `done`, the answer's for as long as `done` runs.
  * Thread:  the lane's that sends it, from send to done.
  * Ends:    `done` is called exactly once, later than send and never from inside it; not at all after a cancel.
- * Limits:  as many at once as api has workers; OUTBOUND_ANSWER_MAX bytes of an answer are kept, the rest is dropped.
+ * Limits:  as many at once as api has workers; OUTBOUND_ANSWER_MAX bytes of an answer (or answer_max) are kept, the rest is dropped.
  */
 #ifndef BASE_OUTBOUND_H
 #define BASE_OUTBOUND_H
@@ -25,6 +25,7 @@ struct outbound {
     struct bytes                  body;   /* of a POST */
     bool                          is_get; /* without a body */
     int64_t                       timeout_ns;
+    size_t                        answer_max; /* bytes of the answer that are kept; 0: OUTBOUND_ANSWER_MAX */
     void (*done)(struct outbound *outbound);
     /* answer */
     int          status;    /* of HTTP; 0: there was no answer, and error says why */

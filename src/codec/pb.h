@@ -31,6 +31,17 @@ size_t pb_encoded_size(const struct pb_message *message, const void *record);
 /* The base is never NULL, so that the result can be set as an opaque field that is present. */
 struct bytes pb_encode_arena(const struct pb_message *message, const void *record, struct arena *arena);
 
+/* Copies an encoded message and exchanges in it every message of the type `wanted`, at any depth: `replace` appends what stands there instead
+ * of `part`, which is a member of `whole`, a `parent`. INVALID_ARGUMENT: not well-formed, or deeper than MESSAGE_DEPTH_MAX. */
+struct pb_replace {
+    const struct pb_message *wanted;
+    void (*replace)(void *context, const struct pb_message *parent, struct bytes whole, struct bytes part,
+                    struct buffer *to);
+    void *context;
+};
+enum status pb_replace(const struct pb_message *message, struct bytes wire, const struct pb_replace *rule,
+                       struct buffer *to) MUST_USE;
+
 enum json_flags {
     JSON_PRETTY = 1,            /* two spaces a level */
     JSON_PAYLOAD_SHORTHAND = 2, /* reserved: payloads as plain values */

@@ -44,6 +44,66 @@ static struct bytes sample(void)
     return wire;
 }
 
+static void to_upper(void *context, const struct pb_message *parent, struct bytes whole, struct bytes part,
+                     struct buffer *to)
+{
+    struct common_Payload payload;
+    size_t               *count = context;
+    CHECK(whole.size > part.size && (parent == &pb_common_Payloads || parent->shape == PB_SHAPE_MAP_ENTRY));
+    CHECK_INT(pb_decode(&pb_common_Payload, part, &arena, &payload, NULL), ST_OK);
+    payload.data = BYTES("\"something longer than what was there\"");
+    pb_encode(&pb_common_Payload, &payload, to);
+    ++*count;
+}
+
+TEST(parts_are_exchanged_wherever_they_stand)
+{
+    struct workflowservice_StartWorkflowExecutionRequest before, after;
+    size_t                                               count = 0;
+    struct pb_replace                                    rule = { &pb_common_Payload, to_upper, &count };
+    struct buffer                                        wire = { 0 };
+    start_over(SIZE_MAX);
+    struct bytes whole = sample();
+    CHECK_INT(pb_decode(&pb_workflowservice_StartWorkflowExecutionRequest, whole, &arena, &before, NULL),
+              ST_OK);
+    CHECK_INT(pb_replace(&pb_workflowservice_StartWorkflowExecutionRequest, whole, &rule, &wire), ST_OK);
+    CHECK(count > 0);
+    CHECK_INT(pb_decode(&pb_workflowservice_StartWorkflowExecutionRequest, buffer_bytes(&wire), &arena,
+                        &after, NULL),
+              ST_OK);
+    CHECK(bytes_equal(before.workflow_id, after.workflow_id) && bytes_equal(before.identity, after.identity));
+    CHECK(after.input.size > before.input.size);
+    after.input = before.input;
+    after.memo = before.memo;
+    CHECK(bytes_equal(pb_encode_arena(&pb_workflowservice_StartWorkflowExecutionRequest, &before, &arena),
+                      pb_encode_arena(&pb_workflowservice_StartWorkflowExecutionRequest, &after, &arena)));
+    for (size_t size = 0; size < whole.size;
+         size++) { /* what is cut is refused, or ends between two fields */
+        buffer_clear(&wire);
+        enum status status = pb_replace(&pb_workflowservice_StartWorkflowExecutionRequest,
+                                        bytes_of(whole.base, size), &rule, &wire);
+        CHECK(status == ST_OK || status == ST_INVALID_ARGUMENT);
+    }
+    buffer_release(&wire);
+}
+
+TEST(parts_that_are_nested_too_deeply_are_refused)
+{
+    struct buffer     to = { 0 };
+    size_t            count = 0;
+    struct pb_replace rule = { &pb_common_Payload, to_upper, &count };
+    struct bytes      cause = BYTES_EMPTY;
+    start_over(SIZE_MAX);
+    for (size_t i = 0; i < MESSAGE_DEPTH_MAX + 1; i++) {
+        struct failure_Failure failure = { .message = BYTES("m"), .cause = cause };
+        cause = pb_encode_arena(&pb_failure_Failure, &failure, &arena);
+        if (i + 1 == MESSAGE_DEPTH_MAX)
+            CHECK_INT(pb_replace(&pb_failure_Failure, cause, &rule, &to), ST_OK);
+    }
+    CHECK_INT(pb_replace(&pb_failure_Failure, cause, &rule, &to), ST_INVALID_ARGUMENT);
+    buffer_release(&to);
+}
+
 TEST(a_request_survives_the_round_trip_and_its_opaque_parts_decode_on_demand)
 {
     struct workflowservice_StartWorkflowExecutionRequest request;

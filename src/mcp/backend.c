@@ -2,6 +2,7 @@
 #include "mcp/backend.h"
 
 #include "codec/pb.h"
+#include "mcp/payload_codec.h"
 
 #define BACKOFF_FIRST_NS (20 * NS_PER_MS)
 #define BACKOFF_MAX_NS   (2 * NS_PER_S)
@@ -14,6 +15,8 @@ struct backend_call {
     struct loop_timer       again;
     unsigned                tries;
     bool                    under_way;
+    struct codec_job       *job;            /* the request or the answer is with the codec server */
+    struct buffer           namespace_name; /* only with a codec */
     backend_done           *done;
     void                   *context;
 };
@@ -27,6 +30,8 @@ void backend_init(struct backend *backend, struct local_client client, struct lo
 static void call_free(struct backend_call *call)
 {
     loop_timer_clear(call->backend->loop, &call->again);
+    codec_cancel(call->job);
+    buffer_release(&call->namespace_name);
     buffer_release(&call->request);
     free(call);
 }
@@ -60,19 +65,15 @@ static bool tried_again(struct backend_call *call)
     return true;
 }
 
-static void answered(struct local_call *local)
+/* `answer` when error says OK. Ends the call. */
+static void finish(struct backend_call *call, struct bytes answer, struct error error)
 {
-    struct backend_call *call = CONTAINER_OF(local, struct backend_call, call);
-    struct arena         arena;
-    struct error         error = local->error;
-    void                *response = NULL;
-    call->under_way = false;
-    if (tried_again(call))
-        return;
+    struct arena arena;
+    void        *response = NULL;
     arena_init(&arena, SIZE_MAX);
     if (error.code == ST_OK) {
         void *decoded = arena_must(arena_zalloc(&arena, 1, call->method->response->size + 1U));
-        if (pb_decode(call->method->response, local->answer, &arena, decoded, &error) == ST_OK) {
+        if (pb_decode(call->method->response, answer, &arena, decoded, &error) == ST_OK) {
             error_clear(&error);
             response = decoded;
         } else {
@@ -82,6 +83,52 @@ static void answered(struct local_call *local)
     call->done(call->context, response, &error, &arena);
     arena_release(&arena);
     call_free(call);
+}
+
+static void decoded(void *context, struct bytes answer, const struct error *error)
+{
+    struct backend_call *call = context;
+    call->job = NULL;
+    finish(call, answer, *error);
+}
+
+static void answered(struct local_call *local)
+{
+    struct backend_call  *call = CONTAINER_OF(local, struct backend_call, call);
+    struct payload_codec *codec = call->backend->codec;
+    call->under_way = false;
+    if (tried_again(call))
+        return;
+    if (codec != NULL && local->error.code == ST_OK)
+        call->job = codec_apply(codec, CODEC_DECODE, buffer_bytes(&call->namespace_name),
+                                call->method->response, local->answer, decoded, call);
+    if (call->job == NULL)
+        finish(call, local->answer, local->error);
+}
+
+static void encoded(void *context, struct bytes request, const struct error *error)
+{
+    struct backend_call *call = context;
+    call->job = NULL;
+    if (error->code != ST_OK) {
+        finish(call, BYTES_EMPTY, *error);
+        return;
+    }
+    buffer_clear(&call->request);
+    buffer_append(&call->request, request);
+    send_now(call);
+}
+
+/* Which namespace the request is for, by its field of that name; empty: for none. */
+static struct bytes namespace_of(const struct pb_message *type, const void *request)
+{
+    const struct pb_field *fields = pb_message_fields(type);
+    struct bytes           name = BYTES_EMPTY;
+    for (size_t i = 0; i < type->field_count; i++)
+        if (fields[i].kind == PB_STRING && (fields[i].flags | PB_IDENTIFIER) == PB_IDENTIFIER &&
+            strcmp(pb_field_name(&fields[i]), "namespace") == 0)
+            memcpy(&name, (const char *)request + fields[i].offset, sizeof name);
+    return name;
 }
 
 struct backend_call *backend_send(struct backend *backend, uint16_t method, const void *request,
@@ -97,7 +144,14 @@ struct backend_call *backend_send(struct backend *backend, uint16_t method, cons
     call->call.deadline_ns = time_add(loop_now(backend->loop), timeout_ns);
     loop_timer_init(&call->again, send_again);
     pb_encode(call->method->request, request, &call->request);
-    send_now(call);
+    if (backend->codec != NULL) {
+        struct bytes name = namespace_of(call->method->request, request);
+        buffer_append(&call->namespace_name, name);
+        call->job = codec_apply(backend->codec, CODEC_ENCODE, name, call->method->request,
+                                buffer_bytes(&call->request), encoded, call);
+    }
+    if (call->job == NULL)
+        send_now(call);
     return call;
 }
 

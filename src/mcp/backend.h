@@ -18,10 +18,12 @@
 #define BACKEND_TIMEOUT_NS (10 * NS_PER_S) /* of calls that do not wait for a workflow */
 #define BACKEND_IDENTITY   "mcp-gateway"
 
+struct payload_codec;
 struct backend {
-    struct local_client client;
-    struct loop        *loop;
-    struct random       random;
+    struct local_client   client;
+    struct payload_codec *codec; /* NULL: payloads go and come as they are */
+    struct loop          *loop;
+    struct random         random;
 };
 void backend_init(struct backend *backend, struct local_client client, struct loop *loop);
 

@@ -513,6 +513,14 @@ static void read_document(struct reader *reader, const json_t *document, struct 
         config_leave(reader, before);
     }
     check_auth(reader, &catalog->auth);
+    if ((member = config_member(reader, document, &table_document, "codec")) != NULL) {
+        size_t before = config_enter(reader, "codec");
+        (void)config_read_fields(reader, member, &table_codec, &catalog->codec);
+        if (catalog->codec.endpoint != NULL && strncmp(catalog->codec.endpoint, "http://", 7) != 0 &&
+            strncmp(catalog->codec.endpoint, "https://", 8) != 0)
+            config_error(reader, "endpoint", "must begin with http:// or https://");
+        config_leave(reader, before);
+    }
     if (catalog->listen != NULL && !address_parse(catalog->listen, host, sizeof host, &port))
         config_error(reader, "listen", "must be HOST:PORT");
     if ((member = config_member(reader, document, &table_document, "defaults")) != NULL) {
@@ -575,6 +583,7 @@ static enum status build(const struct config_source *sources, size_t count, cons
     catalog->toolsets = xcalloc(CONFIG_TOOLSETS_MAX, sizeof(struct toolset *));
     config_set_defaults(&reader, &table_document, catalog);
     config_set_defaults(&reader, &table_auth, &catalog->auth);
+    config_set_defaults(&reader, &table_codec, &catalog->codec);
     config_set_defaults(&reader, &table_defaults, &defaults);
     config_set_defaults(&reader, &table_query, &defaults);
     config_set_defaults(&reader, &table_tool, &defaults);

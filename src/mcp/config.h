@@ -158,19 +158,25 @@ struct auth_options {
     const char *const *scopes; /* that any use of the gateway needs */
     size_t             scope_count;
 };
+/* A codec server of Temporal's form, for workers that encrypt what they are given. */
+struct codec_options {
+    const char *endpoint; /* NULL: none */
+    int64_t     timeout_ns;
+};
 struct catalog {
-    uint32_t            references; /* atomic; by catalog_ref and catalog_unref only */
-    uint64_t            version;    /* 1, 2, ... as the watch made them */
-    struct auth_options auth;
-    const char         *listen;  /* HOST:PORT of the tools alone; NULL: the server's HTTP address */
-    const char *const  *origins; /* patterns; "http://localhost:*" */
-    size_t              origin_count;
-    const char *const  *hosts; /* names in Host besides the loopback ones; "*" for any */
-    size_t              host_count;
-    uint32_t            open_tasks_per_caller;
-    uint32_t            calls_per_second, calls_burst; /* of one caller; 0: no bound, and twice as many */
-    struct toolset    **toolsets;                      /* in the order of the documents, files first */
-    size_t              toolset_count;
+    uint32_t             references; /* atomic; by catalog_ref and catalog_unref only */
+    uint64_t             version;    /* 1, 2, ... as the watch made them */
+    struct auth_options  auth;
+    struct codec_options codec;
+    const char          *listen;  /* HOST:PORT of the tools alone; NULL: the server's HTTP address */
+    const char *const   *origins; /* patterns; "http://localhost:*" */
+    size_t               origin_count;
+    const char *const   *hosts; /* names in Host besides the loopback ones; "*" for any */
+    size_t               host_count;
+    uint32_t             open_tasks_per_caller;
+    uint32_t             calls_per_second, calls_burst; /* of one caller; 0: no bound, and twice as many */
+    struct toolset     **toolsets;                      /* in the order of the documents, files first */
+    size_t               toolset_count;
     struct catalog_private *private;
 };
 

@@ -54,6 +54,18 @@ static const struct config_field auth_fields[] = {
 };
 TABLE(auth, "auth", "Who may call.", NULL);
 
+static const struct config_field codec_fields[] = {
+    TEXT("endpoint", codec_options, endpoint, .needed = true,
+         .help = "The URL below which `/encode` and `/decode` are."),
+    TIME("timeout", codec_options, timeout_ns, 100 * NS_PER_MS, 60 * NS_PER_S, .fallback = "5s",
+         .help = "How long it may take to answer."),
+};
+TABLE(codec, "codec",
+      "The codec server of workers that encrypt payloads, as Temporal's web UI asks it: arguments go through "
+      "it, "
+      "and so does what the gateway cannot read itself.",
+      NULL);
+
 static const struct config_field policy_fields[] = {
     CHOICE("running", tool, running, .choices = "attach|reject|new", .fallback = "attach",
            .help =
@@ -275,6 +287,8 @@ static const struct config_field document_fields[] = {
     TEXT("listen", catalog, listen,
          .help = "HOST:PORT for the tools alone; else they are at the server's HTTP address."),
     HAND("auth", FIELD_OBJECT, .table = &table_auth, .help = "Who may call."),
+    HAND("codec", FIELD_OBJECT, .table = &table_codec,
+         .help = "Where payloads are encoded and decoded; else they are sent as `json/plain`."),
     TEXTS("origins", catalog, origins,
           .help = "Origins of web pages that may call; `*` for any port. Else only loopback ones."),
     TEXTS("hosts", catalog, hosts, .help = "Names of this server in the Host header besides loopback ones."),
@@ -291,17 +305,33 @@ static const struct config_field document_fields[] = {
          .help = "By name: 1 to 64 of `a-z 0-9 _ -`."),
 };
 TABLE(document, "mcp.json",
-      "JSON, with `//` and `/* */` comments. `listen`, `auth`, `origins`, `hosts` and the numbers here are "
+      "JSON, with `//` and `/* */` comments. `listen`, `auth`, `codec`, `origins`, `hosts` and the numbers "
+      "here are "
       "read when "
       "the server starts; "
       "`defaults` and `toolsets`\nwhenever the file changes.",
       NULL);
 
 const struct config_table *const config_tables[] = {
-    &table_document, &table_auth,   &table_toolset,  &table_defaults,          &table_tool,
-    &table_waiting,  &table_start,  &table_policy,   &table_update_with_start, &table_signal_with_start,
-    &table_signal,   &table_update, &table_query,    &table_approval,          &table_condition,
-    &table_rule,     &table_prompt, &table_resource,
+    &table_document,
+    &table_auth,
+    &table_codec,
+    &table_toolset,
+    &table_defaults,
+    &table_tool,
+    &table_waiting,
+    &table_start,
+    &table_policy,
+    &table_update_with_start,
+    &table_signal_with_start,
+    &table_signal,
+    &table_update,
+    &table_query,
+    &table_approval,
+    &table_condition,
+    &table_rule,
+    &table_prompt,
+    &table_resource,
 };
 const size_t config_table_count = ARRAY_COUNT(config_tables);
 

@@ -38,9 +38,10 @@ struct config_table {
     /* Fields that objects of this table may have besides: their own tables fill the same struct. */
     const struct config_table *also[2];
 };
-extern const struct config_table table_document, table_auth, table_toolset, table_defaults, table_tool,
-    table_start, table_update_with_start, table_signal_with_start, table_signal, table_update, table_query,
-    table_approval, table_condition, table_rule, table_prompt, table_resource, table_policy, table_waiting;
+extern const struct config_table table_document, table_auth, table_codec, table_toolset, table_defaults,
+    table_tool, table_start, table_update_with_start, table_signal_with_start, table_signal, table_update,
+    table_query, table_approval, table_condition, table_rule, table_prompt, table_resource, table_policy,
+    table_waiting;
 extern const struct config_table *const config_tables[];
 extern const size_t                     config_table_count;
 

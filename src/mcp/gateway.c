@@ -2,6 +2,7 @@
 #include "mcp/gateway.h"
 
 #include "mcp/gateway_internal.h"
+#include "mcp/payload_codec.h"
 
 void recent_add(struct recent *recent, uint64_t hash)
 {
@@ -50,6 +51,13 @@ enum status gateway_new(const struct gateway_options *options, struct gateway **
     }
     if (gateway->catalog->listen != NULL && (gateway->listen = strdup(gateway->catalog->listen)) == NULL)
         panic("out of memory");
+    if (gateway->catalog->codec.endpoint != NULL)
+        status = payload_codec_new(gateway->loop, gateway->catalog->codec.endpoint,
+                                   gateway->catalog->codec.timeout_ns, &gateway->backend.codec, error);
+    if (status != ST_OK) {
+        gateway_free(gateway);
+        return status;
+    }
     gateway->registry = registry_new(&gateway->backend, gateway->watch);
     *ret_gateway = gateway;
     return ST_OK;
@@ -64,6 +72,7 @@ void gateway_free(struct gateway *gateway)
     registry_free(gateway->registry);
     config_watch_free(gateway->watch);
     runs_free(gateway->runs);
+    payload_codec_free(gateway->backend.codec);
     catalog_unref(gateway->catalog);
     free(gateway->listen);
     free(gateway);

@@ -306,6 +306,17 @@ static void put_link(const struct failure_Failure *failure, int32_t attempts, st
         buffer_printf(to, " (%s)", state);
 }
 
+/* A codec hides message and stack in a payload of their own; by now that has been decoded. The message lives as long as what is returned. */
+static json_t *take_attributes(struct failure_Failure *failure, struct arena *arena)
+{
+    struct payload_view view = payload_read(failure->encoded_attributes, arena);
+    json_t             *hidden = view.form == PAYLOAD_JSON ? view.value : NULL;
+    struct bytes        message = json_text(json_object_get(hidden, "message"));
+    if (message.size != 0)
+        failure->message = message;
+    return hidden;
+}
+
 void outcome_print_failure(struct bytes encoded, int32_t attempts, struct buffer *to)
 {
     struct arena arena;
@@ -321,18 +332,20 @@ void outcome_print_failure(struct bytes encoded, int32_t attempts, struct buffer
         }
         if (depth != 0)
             buffer_append_text(to, "\ncaused by ");
+        JSON_CLEANUP json_t *hidden = take_attributes(&failure, &arena);
         put_link(&failure, attempts, to);
         encoded = failure.cause;
     }
     arena_release(&arena);
 }
 
-static struct outcome protocol_of_failure(const struct failure_Failure *failure, struct arena *arena)
+static struct outcome protocol_of_failure(struct failure_Failure *failure, struct arena *arena)
 {
-    struct payload_view view = payloads_read_first(failure->application_failure_info->details, arena);
-    int                 code = RPC_CODE_INTERNAL;
-    json_t             *data = view.form == PAYLOAD_JSON ? view.value : NULL;
-    json_t             *given = json_object_get(data, "code");
+    JSON_CLEANUP json_t *hidden = take_attributes(failure, arena);
+    struct payload_view  view = payloads_read_first(failure->application_failure_info->details, arena);
+    int                  code = RPC_CODE_INTERNAL;
+    json_t              *data = view.form == PAYLOAD_JSON ? view.value : NULL;
+    json_t              *given = json_object_get(data, "code");
     if (json_is_integer(given) && json_integer_value(given) >= -32768 && json_integer_value(given) <= 32767)
         code = (int)json_integer_value(given);
     return outcome_protocol(code, failure->message, data);

@@ -105,7 +105,8 @@ static void timer_fired(struct loop_timer *timer)
 static size_t on_body(char *data, size_t size, size_t count, void *context)
 {
     struct transfer *transfer = context;
-    size_t           room = OUTBOUND_ANSWER_MAX - transfer->answer.size;
+    size_t           most = transfer->outbound->answer_max;
+    size_t           room = (most != 0 ? most : OUTBOUND_ANSWER_MAX) - transfer->answer.size;
     buffer_append(&transfer->answer, bytes_of(data, MIN(size * count, room)));
     return size * count;
 }
@@ -119,7 +120,8 @@ static void transfer_free(struct outbound_client *client, struct transfer *trans
     }
     buffer_release(&transfer->answer);
     list_remove(&transfer->link);
-    transfer->outbound->transfer = NULL;
+    if (transfer->outbound != NULL)
+        transfer->outbound->transfer = NULL;
     free(transfer);
 }
 
@@ -145,15 +147,22 @@ static void read_answer(struct transfer *transfer, CURLcode result)
                                                                        : -1;
 }
 
+/* Its owner may free the outbound in `done`, and may send another one, not this one. */
+static void end_transfer(struct outbound_client *client, struct transfer *transfer)
+{
+    struct outbound *outbound = TAKE_PTR(transfer->outbound);
+    outbound->transfer = NULL;
+    outbound->done(outbound);
+    transfer_free(client, transfer);
+}
+
 static void finish(struct loop_deferred *deferred)
 {
     struct outbound_client *client = CONTAINER_OF(deferred, struct outbound_client, finish);
     CURLMsg                *message;
     int                     left;
-    LIST_FOR_EACH (transfer, &client->refused, struct transfer, link) {
-        transfer->outbound->done(transfer->outbound);
-        transfer_free(client, transfer);
-    }
+    LIST_FOR_EACH (transfer, &client->refused, struct transfer, link)
+        end_transfer(client, transfer);
     while (client->multi != NULL && (message = curl.multi_info_read(client->multi, &left)) != NULL) {
         struct transfer *transfer;
         if (message->msg != CURLMSG_DONE)
@@ -161,9 +170,7 @@ static void finish(struct loop_deferred *deferred)
         CURLcode result = message->data.result;
         curl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
         read_answer(transfer, result);
-        struct outbound *outbound = transfer->outbound;
-        outbound->done(outbound); /* may send the next one, not this one */
-        transfer_free(client, transfer);
+        end_transfer(client, transfer);
     }
     loop_again(client->loop); /* what was done here brings work to the host, whose turn is over */
 }

@@ -23,10 +23,10 @@ CONFORMANCE = Path(__file__).parent / "conformance"
 
 
 @contextlib.contextmanager
-def worker(server: Server) -> Iterator[subprocess.Popen[str]]:
+def worker(server: Server, script: Path = CONFORMANCE / "worker.py") -> Iterator[subprocess.Popen[str]]:
     """The worker of the conformance fixtures, polling when this returns; ended by its pid."""
     process = subprocess.Popen(
-        [sys.executable, str(CONFORMANCE / "worker.py"), server.grpc], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(script), server.grpc], stdout=subprocess.PIPE, text=True
     )  # fmt: skip
     try:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
