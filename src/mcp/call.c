@@ -121,6 +121,9 @@ static json_t *hand_off(const struct tool_call *call)
                             json_pack("{s:s, s:s, s:i}", "status", "working", "handle", handle,
                                       "poll_after_ms", 5000));
     free(handle);
+    json_t *meta = run_meta(&call->ref);
+    if (meta != NULL)
+        json_object_set_new(result, "_meta", meta);
     return result;
 }
 

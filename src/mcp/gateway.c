@@ -41,6 +41,7 @@ enum status gateway_new(const struct gateway_options *options, struct gateway **
     gateway->changed_context = options->changed_context;
     list_init(&gateway->requests);
     list_init(&gateway->listeners);
+    list_init(&gateway->subscriptions);
     backend_init(&gateway->backend, options->client, options->loop);
     gateway->runs = runs_new(&gateway->backend);
     enum status status = config_watch_new(options->loop, options->config_path, catalog_changed, gateway,
@@ -68,6 +69,7 @@ void gateway_free(struct gateway *gateway)
     if (gateway == NULL)
         return;
     assert(list_empty(&gateway->requests)); /* their exchanges were closed first */
+    subscriptions_forget(gateway);
     auth_free(gateway->auth);
     registry_free(gateway->registry);
     config_watch_free(gateway->watch);

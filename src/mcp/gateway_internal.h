@@ -66,8 +66,8 @@ struct gateway {
     config_changed      *changed;  /* NULL: nobody else wants to know */
     void                *changed_context;
     struct auth         *auth; /* of the catalog's options, made with the first server */
-    struct list          requests, listeners;
-    size_t               request_count;
+    struct list          requests, listeners, subscriptions;
+    size_t               request_count, subscription_count;
     struct recent        ended; /* sessions that their clients ended */
     struct recent
          answered; /* questions whose answers are on their way, though the workflow has not taken note yet */
@@ -185,6 +185,7 @@ void content_answer(struct request *request, const struct outcome *outcome);
 /* --- task.c --- */
 json_t *task_json(const struct request *request, const char *task_id, const struct run_ref *ref,
                   const struct run_view *view);
+json_t *time_json(int64_t wall_ns);
 char   *task_id_make(const struct request *request, const struct run_ref *ref, const struct tool *tool);
 json_t *time_json(int64_t wall_ns); /* as RFC 3339 has it, to the millisecond */
 void    handle_task_get(struct request *request);
@@ -196,6 +197,7 @@ bool builtin_call(struct request *request, struct bytes name, const json_t *argu
 void builtin_list(json_t *tools, const struct revision *revision);
 
 /* --- listen.c --- */
+struct listen;
 void handle_listen(struct request *request);
 void listen_legacy(struct request *request); /* a GET without Last-Event-ID */
 void listen_catalog_changed(struct gateway *gateway, const struct catalog *before,
@@ -204,6 +206,9 @@ void listen_drain(struct gateway *gateway);
 /* 2025-11-25: questions of a task go to the session's own stream, once each, since not every client waits in tasks/result. */
 void listen_ask(const struct request *request, const struct run_ref *ref, const struct tool *tool,
                 const json_t *questions, const json_t *task_id);
+/* On this stream, or (`listen` NULL) on that of the session, if it has one. `params` is taken. */
+void listen_tell(struct gateway *gateway, struct listen *listen, uint64_t session_hash, const char *caller,
+                 const char *method, json_t *params);
 bool listen_has_asked(const struct request *request, const struct run_ref *ref, const char *key);
 
 /* --- declared.c: what is declared, for HTTP without MCP. The schema of mcp.json is there for everybody. --- */
@@ -212,16 +217,42 @@ bool listen_has_asked(const struct request *request, const struct run_ref *ref, 
 void declared_handle(void *context, struct http_exchange *exchange);
 void declared_schema(void *context, struct http_exchange *exchange);
 
-/* --- large.c: false when the URI is no run's --- */
-bool large_result_read(struct request *request, struct bytes uri);
+/* --- run_resource.c --- */
+enum run_uri_kind { RUN_URI_RESULT, RUN_URI_STATUS, RUN_URI_HISTORY };
+struct run_uri {
+    char             *part[3]; /* namespace, workflow id, run id */
+    enum run_uri_kind kind;
+};
+bool run_uri_parse(struct bytes text, struct run_uri *ret_uri); /* to be released in both cases */
+void run_uri_release(struct run_uri *uri);
+struct backend_call *run_uri_describe(struct gateway *gateway, const struct run_uri *uri, backend_done *done,
+                                      void *context);
+/* The tool that the described run is of, when it is this caller's and served there; else NULL. */
+const struct tool *run_tool(const struct catalog *catalog, const struct toolset *only, const char *caller,
+                            const char                                                     *namespace_name,
+                            const struct workflowservice_DescribeWorkflowExecutionResponse *described,
+                            struct arena                                                   *arena);
+bool run_resource_read(struct request *request, struct bytes uri); /* false when the URI is no run's */
+/* The address of the run's status as _meta has it; NULL when the run is not known by its id. */
+json_t *run_meta(const struct run_ref *ref);
+void    run_resource_templates(const struct request *request, json_t *items);
+
+/* --- subscribe.c --- */
+/* `listen` NULL: of the request's session. False: there is no such resource, or too many are subscribed to. */
+bool subscribe(struct request *request, struct listen *listen, struct bytes uri);
+void subscriptions_end(struct gateway *gateway, const struct listen *listen, uint64_t session_hash);
+void subscriptions_forget(struct gateway *gateway);
+void handle_resources_subscribe(struct request *request);
+void handle_resources_unsubscribe(struct request *request);
 
 /* --- resource.c, prompt.c. The two end the request; `content` is taken. --- */
-void resource_answer(struct request *request, json_t *content);
-void resource_not_found(struct request *request);
-void handle_resources_list(struct request *request);
-void handle_resource_templates_list(struct request *request);
-void handle_resources_read(struct request *request);
-void handle_prompts_list(struct request *request);
-void handle_prompts_get(struct request *request);
-void handle_complete(struct request *request);
+void                   resource_answer(struct request *request, json_t *content);
+void                   resource_not_found(struct request *request);
+const struct resource *resource_find(const struct request *request, struct bytes uri, json_t **ret_names);
+void                   handle_resources_list(struct request *request);
+void                   handle_resource_templates_list(struct request *request);
+void                   handle_resources_read(struct request *request);
+void                   handle_prompts_list(struct request *request);
+void                   handle_prompts_get(struct request *request);
+void                   handle_complete(struct request *request);
 #endif

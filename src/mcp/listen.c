@@ -25,6 +25,7 @@ struct listen {
 static void listen_free(struct listen *listen)
 {
     listen->request->gone = NULL;
+    subscriptions_end(listen->request->gateway, listen, 0);
     for (size_t i = 0; i < listen->task_count; i++) {
         run_watch_end(&listen->tasks[i].watcher);
         free(listen->tasks[i].id);
@@ -124,14 +125,35 @@ static void add_task(struct listen *listen, const json_t *id, json_t *accepted)
         json_array_append(accepted, (json_t *)id);
 }
 
+/* Those that there are. Whether a run is this caller's is found out later: nothing is told of one that is not. */
+static void add_subscriptions(struct listen *listen, const json_t *uris, json_t *accepted)
+{
+    json_t *taken = json_array();
+    for (size_t i = 0; i < json_array_size(uris); i++) {
+        json_t *uri = json_array_get(uris, i);
+        if (json_is_string(uri) && subscribe(listen->request, listen, json_text(uri)))
+            json_array_append(taken, uri);
+    }
+    if (json_array_size(taken) != 0)
+        json_object_set(accepted, "resourceSubscriptions", taken);
+    json_decref(taken);
+}
+
+static bool is_short_list(const json_t *list)
+{
+    return list == NULL || (json_is_array(list) && json_array_size(list) <= LISTEN_TASKS_MAX);
+}
+
 void handle_listen(struct request *request)
 {
     const json_t *wanted = json_object_get(request->params, "notifications");
     const json_t *ids = json_object_get(wanted, "taskIds");
-    if (!json_is_object(wanted) ||
-        (ids != NULL && (!json_is_array(ids) || json_array_size(ids) > LISTEN_TASKS_MAX))) {
+    const json_t *uris = json_object_get(wanted, "resourceSubscriptions");
+    if (!json_is_object(wanted) || !is_short_list(ids) || !is_short_list(uris)) {
         request_error(request, RPC_INVALID_PARAMS, NULL,
-                      "params.notifications must be an object, with at most %d taskIds", LISTEN_TASKS_MAX);
+                      "params.notifications must be an object, with at most %d taskIds and "
+                      "resourceSubscriptions",
+                      LISTEN_TASKS_MAX);
         return;
     }
     if (ids != NULL && !request_can_extension(request, TASKS_EXTENSION)) {
@@ -156,6 +178,7 @@ void handle_listen(struct request *request)
         json_object_set_new(accepted, "taskIds", tasks);
     else
         json_decref(tasks);
+    add_subscriptions(listen, uris, accepted);
     tell(listen, "notifications/subscriptions/acknowledged", json_pack("{s:o}", "notifications", accepted));
 }
 
@@ -168,14 +191,30 @@ void listen_legacy(struct request *request)
 
 /* --- questions of tasks, on the stream of their session --- */
 
-static struct listen *listen_of_session(const struct request *request)
+static struct listen *listen_of(struct gateway *gateway, uint64_t session_hash, const char *caller)
 {
-    LIST_FOR_EACH (listen, &request->gateway->listeners, struct listen, link) {
-        if (request->session_hash != 0 && listen->request->session_hash == request->session_hash &&
-            strcmp(listen->request->caller.name, request->caller.name) == 0)
+    LIST_FOR_EACH (listen, &gateway->listeners, struct listen, link) {
+        if (session_hash != 0 && listen->request->session_hash == session_hash &&
+            strcmp(listen->request->caller.name, caller) == 0)
             return listen;
     }
     return NULL;
+}
+
+static struct listen *listen_of_session(const struct request *request)
+{
+    return listen_of(request->gateway, request->session_hash, request->caller.name);
+}
+
+void listen_tell(struct gateway *gateway, struct listen *listen, uint64_t session_hash, const char *caller,
+                 const char *method, json_t *params)
+{
+    if (listen == NULL)
+        listen = listen_of(gateway, session_hash, caller);
+    if (listen == NULL)
+        json_decref(params);
+    else
+        tell(listen, method, params);
 }
 
 static void asked_name(const struct run_ref *ref, const char *key, struct buffer *ret_name)

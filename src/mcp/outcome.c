@@ -84,7 +84,7 @@ static void put_escaped(struct buffer *to, const char *text)
     }
 }
 
-void outcome_uri(const struct run_name *run, struct buffer *to)
+void outcome_uri(const struct run_name *run, const char *what, struct buffer *to)
 {
     buffer_append_text(to, "temporal://");
     put_escaped(to, run->namespace_name);
@@ -92,13 +92,14 @@ void outcome_uri(const struct run_name *run, struct buffer *to)
     put_escaped(to, run->workflow_id);
     buffer_append_byte(to, '/');
     put_escaped(to, run->run_id);
-    buffer_append_text(to, "/result");
+    buffer_append_byte(to, '/');
+    buffer_append_text(to, what);
 }
 
 static struct outcome outcome_link(const struct run_name *run, size_t size, const char *type)
 {
     struct buffer uri = { 0 };
-    outcome_uri(run, &uri);
+    outcome_uri(run, "result", &uri);
     json_t *result = json_pack("{s:[{s:s, s:o, s:s, s:s, s:I}]}", "content", "type", "resource_link", "uri",
                                text_json(buffer_bytes(&uri)), "name", "result", "mimeType", type, "size",
                                (json_int_t)size);
@@ -193,7 +194,7 @@ static struct outcome outcome_blob(struct bytes data, const struct run_name *run
     struct buffer uri = { 0 };
     char         *text = base64(data);
     if (run != NULL)
-        outcome_uri(run, &uri);
+        outcome_uri(run, "result", &uri);
     else
         buffer_append_text(&uri, "temporal://result");
     json_t *result = json_pack("{s:[{s:s, s:{s:o, s:s, s:s}}]}", "content", "type", "resource", "resource",

@@ -39,8 +39,8 @@ void outcome_copy(const struct outcome *from,
 struct run_name {
     const char *namespace_name, *workflow_id, *run_id;
 };
-/* Appends "temporal://NAMESPACE/WORKFLOW_ID/RUN_ID/result", the parts percent-encoded. */
-void outcome_uri(const struct run_name *run, struct buffer *to);
+/* Appends "temporal://NAMESPACE/WORKFLOW_ID/RUN_ID/WHAT", the parts percent-encoded. */
+void outcome_uri(const struct run_name *run, const char *what, struct buffer *to);
 
 struct outcome outcome_text(bool is_error, struct bytes text);
 struct outcome outcome_words(bool is_error, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -12,13 +12,23 @@ static json_t *resource_json(const struct request *request, const struct resourc
     return value;
 }
 
+/* One that a tool reads is there for those alone who may call the tool. */
+static bool may_read(const struct request *request, const struct resource *resource)
+{
+    for (size_t i = 0; resource->tool != NULL && i < resource->tool->scope_count; i++) {
+        if (!caller_has_scope(&request->caller, resource->tool->scopes[i]))
+            return false;
+    }
+    return true;
+}
+
 static json_t *list_of(const struct request *request, bool templates)
 {
     json_t *items = json_array();
     for (size_t i = 0; i < request_toolset_count(request); i++) {
         const struct toolset *toolset = request_toolset(request, i);
         for (size_t j = 0; j < toolset->resource_count; j++) {
-            if (toolset->resources[j].is_template == templates)
+            if (toolset->resources[j].is_template == templates && may_read(request, &toolset->resources[j]))
                 json_array_append_new(items, resource_json(request, &toolset->resources[j]));
         }
     }
@@ -32,7 +42,9 @@ void handle_resources_list(struct request *request)
 
 void handle_resource_templates_list(struct request *request)
 {
-    list_answer(request, "resourceTemplates", list_of(request, true));
+    json_t *items = list_of(request, true);
+    run_resource_templates(request, items);
+    list_answer(request, "resourceTemplates", items);
 }
 
 void resource_answer(struct request *request, json_t *content)
@@ -48,13 +60,14 @@ static json_t *content_of(const struct request *request, const struct resource *
                      resource->mime_type);
 }
 
-static const struct resource *resource_find(const struct request *request, struct bytes uri,
-                                            json_t **ret_names)
+const struct resource *resource_find(const struct request *request, struct bytes uri, json_t **ret_names)
 {
     for (size_t i = 0; i < request_toolset_count(request); i++) {
         const struct resource *resource = toolset_resource(request_toolset(request, i), uri, ret_names);
-        if (resource != NULL)
+        if (resource != NULL && may_read(request, resource))
             return resource;
+        json_decref(*ret_names);
+        *ret_names = NULL;
     }
     return NULL;
 }
@@ -100,7 +113,7 @@ void handle_resources_read(struct request *request)
         return;
     const struct resource *resource = resource_find(request, uri, &names);
     if (resource == NULL) {
-        if (!large_result_read(request, uri))
+        if (!run_resource_read(request, uri))
             resource_not_found(request);
         return;
     }

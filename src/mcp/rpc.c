@@ -23,8 +23,8 @@ static const struct method methods[] = {
     { "resources/list", IN_LEGACY | IN_MODERN, handle_resources_list, NULL },
     { "resources/templates/list", IN_LEGACY | IN_MODERN, handle_resource_templates_list, NULL },
     { "resources/read", IN_LEGACY | IN_MODERN, handle_resources_read, "uri" },
-    { "resources/subscribe", IN_LEGACY, handle_empty, NULL },
-    { "resources/unsubscribe", IN_LEGACY, handle_empty, NULL },
+    { "resources/subscribe", IN_LEGACY, handle_resources_subscribe, NULL },
+    { "resources/unsubscribe", IN_LEGACY, handle_resources_unsubscribe, NULL },
     { "prompts/list", IN_LEGACY | IN_MODERN, handle_prompts_list, NULL },
     { "prompts/get", IN_LEGACY | IN_MODERN, handle_prompts_get, "name" },
     { "completion/complete", IN_LEGACY | IN_MODERN, handle_complete, NULL },
@@ -502,6 +502,8 @@ void rpc_handle(struct gateway *gateway, struct http_exchange *exchange, const s
     if (exchange->method == HTTP_DELETE) {
         if (read_legacy(request, NULL)) {
             recent_add(&gateway->ended, hash_bytes(http_header_first(exchange, "Mcp-Session-Id")));
+            if (request->session_hash != 0)
+                subscriptions_end(gateway, NULL, request->session_hash);
             request_status(request, 200);
         }
         return;

@@ -100,6 +100,9 @@ json_t *task_json(const struct request *request, const char *task_id, const stru
         json_object_set_new(task, "statusMessage", json_string(view->message));
     if (modern && questions != NULL)
         json_object_set(task, "inputRequests", questions);
+    json_t *meta = run_meta(ref);
+    if (meta != NULL)
+        json_object_set_new(task, "_meta", meta);
     json_decref(questions);
     return task;
 }

@@ -240,6 +240,29 @@ describe('invoices', () => {
   }
 });
 
+describe('resources', () => {
+  const it = stage('invoice', { hold: '1s', sync_wait: '1s', legs: 0 });
+
+  for (const { name, version, connect } of CLIENTS) {
+    test(`a run is read, and its changes are told: ${name}`, async () => {
+      const id = `R${name.replaceAll(/[^a-z0-9]/g, '')}`;
+      await using(await connect(it.url), async (client) => {
+        const result = await client.callTool('process_invoice', invoice(id));
+        const uri = result._meta['perdure/run'];
+        const told = new Promise((resolve) => client.onUpdated(resolve));
+        if (version === LEGACY) await client.client.subscribeResource({ uri });
+        else await client.client.listen({ resourceSubscriptions: [uri] });
+        const read = async () => JSON.parse((await client.client.readResource({ uri }, { cache: false })).contents[0].text);
+        assert.equal((await read()).status, 'input_required');
+        await client.callTool('approve_invoice', { invoice_id: id });
+        assert.equal(await told, uri);
+        assert.equal(await it.ask('ended', `invoice-anonymous-${id}`), 'COMPLETED');
+        assert.equal((await read()).status, 'completed');
+      });
+    });
+  }
+});
+
 describe('chat', () => {
   const it = stage('chat');
 
