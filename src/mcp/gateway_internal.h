@@ -17,18 +17,19 @@ enum rpc_code {
     RPC_MISSING_CAPABILITY = -32021,
     RPC_UNSUPPORTED_VERSION = -32022,
 };
-#define TASKS_EXTENSION  "io.modelcontextprotocol/tasks"
-#define META_VERSION     "io.modelcontextprotocol/protocolVersion"
-#define META_CLIENT      "io.modelcontextprotocol/clientInfo"
-#define META_CAPABILITY  "io.modelcontextprotocol/clientCapabilities"
-#define META_SUBSCRIBED  "io.modelcontextprotocol/subscriptionId"
-#define META_SERVER      "io.modelcontextprotocol/serverInfo"
-#define META_RELATED     "io.modelcontextprotocol/related-task"
-#define KEEP_ALIVE_NS    (15 * NS_PER_S)
-#define POLL_INTERVAL_MS 1000
-#define LIST_TTL_MS      60000
-#define REQUEST_STATE_NS (600 * NS_PER_S)
-#define SESSION_NS       (INT64_C(30) * 24 * 3600 * NS_PER_S)
+#define TASKS_EXTENSION      "io.modelcontextprotocol/tasks"
+#define META_VERSION         "io.modelcontextprotocol/protocolVersion"
+#define META_CLIENT          "io.modelcontextprotocol/clientInfo"
+#define META_CAPABILITY      "io.modelcontextprotocol/clientCapabilities"
+#define META_SUBSCRIBED      "io.modelcontextprotocol/subscriptionId"
+#define META_SERVER          "io.modelcontextprotocol/serverInfo"
+#define META_RELATED         "io.modelcontextprotocol/related-task"
+#define KEEP_ALIVE_NS        (15 * NS_PER_S)
+#define POLL_INTERVAL_MS     1000
+#define POLL_INTERVAL_MS_MAX 5000
+#define LIST_TTL_MS          60000
+#define REQUEST_STATE_NS     (600 * NS_PER_S)
+#define SESSION_NS           (INT64_C(30) * 24 * 3600 * NS_PER_S)
 
 /* What differs from one revision to the next. */
 struct revision {

@@ -85,6 +85,13 @@ static json_t *open_questions(const struct request *request, const struct run_re
     return NULL;
 }
 
+/* A tenth of its age: what has taken an hour is not asked for each second. */
+static json_int_t poll_interval_ms(const struct run_view *view)
+{
+    int64_t age_ms = (clock_wall_ns(&clock_system) - view->created_ns) / NS_PER_MS;
+    return MIN(MAX(age_ms / 10, (int64_t)POLL_INTERVAL_MS), (int64_t)POLL_INTERVAL_MS_MAX);
+}
+
 json_t *task_json(const struct request *request, const char *task_id, const struct run_ref *ref,
                   const struct run_view *view)
 {
@@ -95,7 +102,8 @@ json_t *task_json(const struct request *request, const char *task_id, const stru
                                     "createdAt", time_json(view->created_ns), "lastUpdatedAt",
                                     time_json(view->updated_ns));
     json_object_set_new(task, modern ? "ttlMs" : "ttl", json_null()); /* as long as the run is kept */
-    json_object_set_new(task, modern ? "pollIntervalMs" : "pollInterval", json_integer(POLL_INTERVAL_MS));
+    json_object_set_new(task, modern ? "pollIntervalMs" : "pollInterval",
+                        json_integer(poll_interval_ms(view)));
     if (view->message[0] != 0)
         json_object_set_new(task, "statusMessage", json_string(view->message));
     if (modern && questions != NULL)
