@@ -2,9 +2,11 @@
  *
  * Input: two bytes choose the message, a third is spare, the rest is what is read.
  * What must hold: decode and validate agree; fewer levels never accept more; what decodes encodes to as many bytes as was
- * said, which decode to the same bytes again; nothing takes more memory than its budget.
+ * said, which decode to the same bytes again; nothing takes more memory than its budget. Parts that are exchanged for
+ * themselves leave a message that is as good as before.
  */
 #include "message.h"
+#include "pb/common.pb.h"
 
 static void require(bool condition, const struct pb_message *message, const char *what, const char *problem)
 {
@@ -23,6 +25,27 @@ static void check_again(const struct pb_message *message, const void *record, st
     require(bytes_equal(once, twice), message, "encodes differently", "");
 }
 
+static void keep(void *context UNUSED, const struct pb_message *parent UNUSED, struct bytes whole UNUSED,
+                 struct bytes part, struct buffer *to)
+{
+    buffer_append(to, part);
+}
+
+static void check_replaced(const struct pb_message *message, struct bytes wire, bool valid)
+{
+    struct pb_replace rule = { .wanted = &pb_common_Payload, .replace = keep };
+    struct buffer     to = { 0 };
+    struct error      error;
+    error_clear(&error);
+    enum status status = pb_replace(message, wire, &rule, &to);
+    require(status == ST_OK || !valid, message, "what is valid cannot be gone through", "");
+    if (valid)
+        require(pb_validate(message, buffer_bytes(&to), &error) == ST_OK, message, "spoilt by an exchange",
+                error.message);
+    require(to.size <= wire.size, message, "grows by being copied", "");
+    buffer_release(&to);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 3)
@@ -37,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum status valid = pb_validate(message, wire, &error);
     enum status shallow = pb_decode_within(message, wire, REQUEST_DEPTH_MAX, &arena, record, &error);
     require(shallow != ST_OK || valid == ST_OK, message, "fewer levels accept more", "");
+    check_replaced(message, wire, valid == ST_OK);
     arena_reset(&arena);
     enum status status = pb_decode(message, wire, &arena, record, &error);
     require(arena.used_total <= arena.budget, message, "over budget", "");
