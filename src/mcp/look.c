@@ -19,6 +19,7 @@ struct look {
     struct arena         arena; /* of the facts */
     struct buffer        wire;  /* the description, since its answer goes before the facts do */
     struct run_facts     facts;
+    struct timer_scan   *timers; /* in the arena */
     char                *run_id; /* of the run that is described; NULL: the current one of the id */
     unsigned             runs_seen;
 };
@@ -100,44 +101,85 @@ static struct common_WorkflowExecution execution_of(const struct look *look)
                                               .run_id = bytes_of_text(look->run_id) };
 }
 
-/* --- open timers: in the newest page of history --- */
+/* --- open timers: in the newest pages of history, once per event --- */
 
-#define TIMERS_MAX 64
+#define TIMER_PAGE       200
+#define TIMER_EVENTS_MAX 2000
 
-static int64_t soonest_timer(const struct workflowservice_GetWorkflowExecutionHistoryResponse *page,
-                             struct arena                                                     *arena)
+/* Timers whose end was seen, newest first: whose beginning comes later is over. */
+struct timer_scan {
+    int64_t ended[TIMER_EVENTS_MAX], due;
+    size_t  ended_count, events;
+};
+
+static struct timer_memo *timer_memo_of(struct look *look)
 {
-    int64_t ended[TIMERS_MAX], due = 0;
-    size_t  count = 0;
-    for (size_t i = 0; page->history != NULL && i < page->history->events_count; i++) { /* newest first */
-        const struct history_HistoryEvent *event = page_event(page, i, arena);
-        if (event == NULL || count == TIMERS_MAX)
-            break;
-        if (event->event_type == enums_EVENT_TYPE_TIMER_FIRED)
-            ended[count++] = event->timer_fired_event_attributes->started_event_id;
-        else if (event->event_type == enums_EVENT_TYPE_TIMER_CANCELED)
-            ended[count++] = event->timer_canceled_event_attributes->started_event_id;
-        if (event->event_type != enums_EVENT_TYPE_TIMER_STARTED)
-            continue;
-        bool    open = true;
-        int64_t at = time_add(timestamp_ns(event->event_time),
-                              duration_ns(event->timer_started_event_attributes->start_to_fire_timeout));
-        for (size_t k = 0; k < count; k++)
-            open = open && ended[k] != event->event_id;
-        if (open && (due == 0 || at < due))
-            due = at;
-    }
-    return due;
+    struct bytes       run = look->facts.description->workflow_execution_info->execution->run_id;
+    uint64_t           key = hash_bytes(run) | 1;
+    struct timer_memo *memo = &look->runs->timers[(key >> 8) % ARRAY_COUNT(look->runs->timers)];
+    if (memo->key != key)
+        *memo = (struct timer_memo){ .key = key, .history_length = -1 };
+    return memo;
 }
+
+static void scan_event(struct timer_scan *scan, const struct history_HistoryEvent *event)
+{
+    bool open = true;
+    if (event->event_type == enums_EVENT_TYPE_TIMER_FIRED)
+        scan->ended[scan->ended_count++] = event->timer_fired_event_attributes->started_event_id;
+    else if (event->event_type == enums_EVENT_TYPE_TIMER_CANCELED)
+        scan->ended[scan->ended_count++] = event->timer_canceled_event_attributes->started_event_id;
+    if (event->event_type != enums_EVENT_TYPE_TIMER_STARTED)
+        return;
+    for (size_t k = 0; k < scan->ended_count; k++)
+        open = open && scan->ended[k] != event->event_id;
+    int64_t at = time_add(timestamp_ns(event->event_time),
+                          duration_ns(event->timer_started_event_attributes->start_to_fire_timeout));
+    if (open && (scan->due == 0 || at < scan->due))
+        scan->due = at;
+}
+
+static void ask_timers(struct look *look, struct bytes token);
 
 static void timers_seen(void *context, const void *response, const struct error *error UNUSED,
                         struct arena *arena)
 {
-    struct look *look = context;
+    struct look                                                             *look = context;
+    struct timer_scan                                                       *scan = look->timers;
+    const struct workflowservice_GetWorkflowExecutionHistoryReverseResponse *page = response;
     look->call = NULL;
-    if (response != NULL)
-        look->facts.timer_due_ns = soonest_timer(response, arena);
+    size_t count = page == NULL || page->history == NULL ? 0 : page->history->events_count;
+    for (size_t i = 0; i < count && scan->events < TIMER_EVENTS_MAX; i++) { /* newest first */
+        struct history_HistoryEvent event;
+        scan->events++;
+        if (pb_decode(&pb_history_HistoryEvent, page->history->events[i], arena, &event, NULL) == ST_OK)
+            scan_event(scan, &event);
+    }
+    if (count != 0 && page->next_page_token.size != 0 && scan->events < TIMER_EVENTS_MAX) {
+        ask_timers(look, page->next_page_token);
+        return;
+    }
+    look->facts.timer_due_ns = scan->due;
+    if (page != NULL) {
+        struct timer_memo *memo = timer_memo_of(look);
+        memo->history_length = look->facts.description->workflow_execution_info->history_length;
+        memo->due_ns = scan->due;
+    }
     finish(look, NULL);
+}
+
+static void ask_timers(struct look *look, struct bytes token)
+{
+    struct common_WorkflowExecution execution = *look->facts.description->workflow_execution_info->execution;
+    struct workflowservice_GetWorkflowExecutionHistoryReverseRequest request = {
+        .namespace = bytes_of_text(look->ref.namespace_name),
+        .execution = &execution,
+        .maximum_page_size = TIMER_PAGE,
+        .next_page_token = token,
+    };
+    look->call = backend_send(look->runs->backend,
+                              PB_METHOD_WorkflowService_GetWorkflowExecutionHistoryReverse, &request,
+                              BACKEND_TIMEOUT_NS, timers_seen, look);
 }
 
 static void look_for_timers(struct look *look)
@@ -148,15 +190,14 @@ static void look_for_timers(struct look *look)
         finish(look, NULL);
         return;
     }
-    struct common_WorkflowExecution execution = *it->workflow_execution_info->execution;
-    struct workflowservice_GetWorkflowExecutionHistoryReverseRequest request = {
-        .namespace = bytes_of_text(look->ref.namespace_name),
-        .execution = &execution,
-        .maximum_page_size = 200
-    };
-    look->call = backend_send(look->runs->backend,
-                              PB_METHOD_WorkflowService_GetWorkflowExecutionHistoryReverse, &request,
-                              BACKEND_TIMEOUT_NS, timers_seen, look);
+    const struct timer_memo *memo = timer_memo_of(look);
+    if (memo->history_length == it->workflow_execution_info->history_length) {
+        look->facts.timer_due_ns = memo->due_ns;
+        finish(look, NULL);
+        return;
+    }
+    look->timers = ARENA_NEW(&look->arena, struct timer_scan);
+    ask_timers(look, BYTES_EMPTY);
 }
 
 /* --- the approval's query --- */

@@ -20,6 +20,11 @@ struct runs {
         int64_t  history_length;
         bool     holds;
     } approvals[1024];
+    /* The soonest open timer of a run, which is the same until its history grows. */
+    struct timer_memo {
+        uint64_t key; /* of the run; 0: none */
+        int64_t  history_length, due_ns;
+    } timers[1024];
     /* Queues whose workers did not answer a query. A ring: where one is forgotten, the next query waits its time. */
     struct silence {
         uint64_t             key;           /* of namespace and queue; 0: none */

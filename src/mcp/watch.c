@@ -12,6 +12,8 @@
 
 #define POLL_WAIT_NS  (60 * NS_PER_S)
 #define POLL_AGAIN_NS (1 * NS_PER_S)
+#define ATTEMPT_PAGES_MAX                                                                                    \
+    50 /* of 200 events, looked through for an attempt's number; beyond it none is told */
 
 struct run_watch {
     struct table_link    link;
@@ -30,7 +32,8 @@ struct run_watch {
     struct buffer        poll_token, news_token;
     struct run_view      view;
     uint64_t             view_number; /* 0: none yet */
-    struct buffer        last_page;   /* with the event that ends the run, while more is asked about it */
+    unsigned             attempt_pages;
+    struct buffer        last_page; /* with the event that ends the run, while more is asked about it */
 };
 
 static void poll(struct run_watch *watch);
@@ -282,29 +285,44 @@ static struct history_HistoryEvent *kept_event(struct run_watch *watch, struct a
     return page_event(&page, 0, arena);
 }
 
+static void ask_attempts(struct run_watch *watch, struct bytes token);
+
+/* The attempt that the event says with which the failed activity began; -1: it is in an older page. */
+static int32_t attempts_in(const struct workflowservice_GetWorkflowExecutionHistoryReverseResponse *page,
+                           int64_t started_event_id, struct arena *arena)
+{
+    size_t count = page->history == NULL ? 0 : page->history->events_count;
+    for (size_t i = 0; i < count; i++) {
+        struct history_HistoryEvent event;
+        if (pb_decode(&pb_history_HistoryEvent, page->history->events[i], arena, &event, NULL) != ST_OK ||
+            event.event_id < started_event_id)
+            return 0;
+        if (event.event_id == started_event_id)
+            return event.event_type == enums_EVENT_TYPE_ACTIVITY_TASK_STARTED
+                       ? event.activity_task_started_event_attributes->attempt
+                       : 0;
+    }
+    return -1;
+}
+
 static void attempts_seen(void *context, const void *response, const struct error *error UNUSED,
                           struct arena *arena)
 {
-    struct run_watch            *watch = context;
-    struct history_HistoryEvent *event = kept_event(watch, arena);
-    struct failure_Failure       failure;
-    int32_t                      attempts = 0;
+    struct run_watch                                                        *watch = context;
+    struct history_HistoryEvent                                             *event = kept_event(watch, arena);
+    const struct workflowservice_GetWorkflowExecutionHistoryReverseResponse *page = response;
+    struct failure_Failure                                                   failure;
+    int32_t                                                                  attempts = 0;
     watch->attempts = NULL;
     assert(event != NULL);
-    if (response != NULL &&
+    if (page != NULL &&
         pb_decode(&pb_failure_Failure, event->workflow_execution_failed_event_attributes->failure, arena,
-                  &failure, NULL) == ST_OK) {
-        const struct workflowservice_GetWorkflowExecutionHistoryReverseResponse *page = response;
-        for (size_t i = 0; page->history != NULL && i < page->history->events_count && attempts == 0; i++) {
-            struct history_HistoryEvent started;
-            if (pb_decode(&pb_history_HistoryEvent, page->history->events[i], arena, &started, NULL) ==
-                    ST_OK &&
-                started.event_id == failure.activity_failure_info->started_event_id &&
-                started.event_type == enums_EVENT_TYPE_ACTIVITY_TASK_STARTED)
-                attempts = started.activity_task_started_event_attributes->attempt;
-        }
-    }
-    end_with(watch, event, attempts);
+                  &failure, NULL) == ST_OK)
+        attempts = attempts_in(page, failure.activity_failure_info->started_event_id, arena);
+    if (attempts < 0 && page->next_page_token.size != 0 && ++watch->attempt_pages < ATTEMPT_PAGES_MAX)
+        ask_attempts(watch, page->next_page_token);
+    else
+        end_with(watch, event, MAX(attempts, 0));
 }
 
 /* Whether the run failed in an activity whose attempts the history knows. */
@@ -318,14 +336,15 @@ static bool failed_in_activity(const struct history_HistoryEvent *event, struct 
            failure.failure_info_case == 11 && failure.activity_failure_info->started_event_id > 0;
 }
 
-static void ask_attempts(struct run_watch *watch)
+static void ask_attempts(struct run_watch *watch, struct bytes token)
 {
     struct common_WorkflowExecution execution = { .workflow_id = bytes_of_text(watch->ref.workflow_id),
                                                   .run_id = bytes_of_text(watch->run_id) };
     struct workflowservice_GetWorkflowExecutionHistoryReverseRequest request = {
         .namespace = bytes_of_text(watch->ref.namespace_name),
         .execution = &execution,
-        .maximum_page_size = 200
+        .maximum_page_size = 200,
+        .next_page_token = token,
     };
     watch->attempts = backend_send(watch->runs->backend,
                                    PB_METHOD_WorkflowService_GetWorkflowExecutionHistoryReverse, &request,
@@ -364,7 +383,7 @@ static void ended(struct run_watch                                              
     if (event->event_type == enums_EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED)
         watch->reset_look = look_begin(watch->runs, &watch->ref, NULL, reset_looked, watch);
     else if (failed_in_activity(event, arena))
-        ask_attempts(watch);
+        ask_attempts(watch, BYTES_EMPTY);
     else
         end_with(watch, event, 0);
 }

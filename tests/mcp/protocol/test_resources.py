@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from gateway import LEGACY, TASKS, Client, Server, worker
+from temporalio.client import Client as Workflows
 
 YES = {"action": "accept", "content": {"confirm": True}}
 
@@ -127,3 +129,19 @@ def test_what_is_somebody_elses_is_not_there(two_callers: tuple[Server, dict[str
         (template,) = [each for each in shown if "secret" in each]
         uri = template.replace("{filename}", "bobs")
         assert bob.error("resources/read", uri=uri)["code"] == -32602
+
+
+def test_a_timer_is_told_however_much_happened_since(worked: Server) -> None:
+    client = Client(worked, capabilities=TASKS)
+    task = client.call("slow_compute", {"seconds": 3600, "label": "timer"})
+
+    async def signal_often() -> None:
+        workflows = await Workflows.connect(worked.grpc)
+        handle = workflows.get_workflow_handle("slow-anonymous-timer")
+        for _ in range(10):
+            await asyncio.gather(*(handle.signal("mcp.input", args=["nobody-asked", 1]) for _ in range(60)))
+
+    asyncio.run(signal_often())
+    while "waiting until" not in (now := client.result("tasks/get", taskId=task["taskId"]))["statusMessage"]:
+        assert now["status"] == "working" and now["statusMessage"] != "the workflow is waiting", now
+    client.result("tasks/cancel", taskId=task["taskId"])
