@@ -262,6 +262,12 @@ static void settle(struct check *check, const struct caller *caller)
         check->allowed(check->context, exchange, caller);
 }
 
+bool auth_take(struct auth *auth, const struct caller *caller)
+{
+    uint32_t wait_s;
+    return rates_take(&auth->rates, caller->name, loop_now(auth->loop), &wait_s);
+}
+
 bool auth_demand(struct auth *auth, struct http_exchange *exchange, const struct caller *caller,
                  const char *scope)
 {

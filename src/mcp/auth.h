@@ -72,6 +72,8 @@ void auth_free(struct auth *auth);
 void auth_check(struct auth *auth, struct http_exchange *exchange, const char *scope,
                 void (*allowed)(void *context, struct http_exchange *exchange, const struct caller *caller),
                 void *context);
+/* One more request of the caller's allowance, where one exchange brings several; false: there is none left now. */
+bool auth_take(struct auth *auth, const struct caller *caller) MUST_USE;
 /* A scope that turned out to be needed later (of the tool that is called): true, or the exchange was answered with 403. */
 bool auth_demand(struct auth *auth, struct http_exchange *exchange, const struct caller *caller,
                  const char *scope) MUST_USE;

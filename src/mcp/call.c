@@ -509,7 +509,8 @@ static enum client_class class_of(const struct request *request, const struct to
     if (runs && request->revision->input_tasks && tool->task != TASK_NEVER &&
         json_is_object(json_object_get(request->params, "task")))
         return CLIENT_OLD_TASK;
-    return json_object_get(request->meta, "progressToken") != NULL ? CLIENT_STREAM : CLIENT_HOLD;
+    return json_object_get(request->meta, "progressToken") != NULL && request->batch == NULL ? CLIENT_STREAM
+                                                                                             : CLIENT_HOLD;
 }
 
 /* The server stops. A stream of events can be taken up again; others get what they would have got a little later. */

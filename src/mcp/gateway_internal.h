@@ -100,6 +100,10 @@ struct request {
     void (*drain)(struct request *request);
     void         *work;
     const json_t *related_task; /* of 2025-11-25: said in the answer's _meta; NULL: none */
+    /* 2025-03-26: one request of a batch, whose answer goes into that of the whole; what would go on a stream before it is left out. */
+    struct request *batch;   /* NULL: it is none */
+    json_t         *answers; /* of the whole; NULL: this is no batch */
+    size_t          answers_due;
 };
 struct method {
     const char *name;

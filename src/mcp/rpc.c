@@ -63,6 +63,7 @@ static void request_free(struct request *request)
     catalog_unref(request->catalog);
     json_decref(request->message);
     json_decref(request->session);
+    json_decref(request->answers);
     free(request->event_id);
     free(request);
 }
@@ -88,9 +89,28 @@ static size_t answer_headers(const struct request *request, const char *type,
     return count + (auth == NULL ? 0 : auth_cors_headers(auth, request->exchange, headers + count));
 }
 
+static void answer_whole(struct request *request, int status, const json_t *message);
+
+/* One of a batch has its answer, or needs none; the last one answers for all. */
+static void batch_note(struct request *batch, const json_t *message)
+{
+    if (message != NULL)
+        json_array_append(batch->answers, (json_t *)message);
+    if (--batch->answers_due != 0)
+        return;
+    bool any = json_array_size(batch->answers) != 0;
+    answer_whole(batch, any ? 200 : 202, any ? batch->answers : NULL);
+}
+
 /* The session's token is told in the answer to `initialize`. */
 static void answer_whole(struct request *request, int status, const json_t *message)
 {
+    if (request->batch != NULL) {
+        struct request *batch = request->batch;
+        request_free(request);
+        batch_note(batch, message);
+        return;
+    }
     struct http_header headers[AUTH_CORS_HEADERS + 4];
     size_t             count = answer_headers(request, "application/json", headers);
     const char        *session = json_string_value(json_object_get(request->session, "token"));
@@ -125,7 +145,7 @@ static void keep_alive(struct loop_timer *timer)
 void request_stream(struct request *request)
 {
     struct http_header headers[AUTH_CORS_HEADERS + 3];
-    if (request->streaming)
+    if (request->streaming || request->batch != NULL)
         return;
     request->streaming = true;
     size_t count = answer_headers(request, "text/event-stream", headers);
@@ -146,6 +166,8 @@ void request_stream(struct request *request)
 void request_send(struct request *request, json_t *message)
 {
     struct buffer CLEANUP(buffer_release) event = { 0 };
+    if (request->batch != NULL)
+        return;
     request_stream(request);
     char *text = json_dumps(message, JSON_COMPACT);
     if (request->event_id != NULL) {
@@ -429,6 +451,10 @@ static void handle_message(struct request *request)
     }
     const char *name = json_string_value(method);
     bool        modern = is_modern(request, name);
+    if (request->batch != NULL && (modern || strcmp(name, "initialize") == 0)) {
+        request_error(request, RPC_INVALID_REQUEST, NULL, "%s cannot be part of a batch", name);
+        return;
+    }
     if (id == NULL) { /* a notification: only one does anything */
         if (!modern && !read_legacy(request, name))
             return;
@@ -445,6 +471,70 @@ static void handle_message(struct request *request)
         return;
     }
     known->handle(request);
+}
+
+/* --- batches, which 2025-03-26 had and no other revision --- */
+
+#define BATCH_MAX 100
+
+static void batch_gone(struct request *batch)
+{
+    LIST_FOR_EACH (part, &batch->gateway->requests, struct request, link) {
+        if (part->batch != batch)
+            continue;
+        if (part->gone != NULL)
+            part->gone(part);
+        request_free(part);
+    }
+}
+
+static struct request *request_new(struct gateway *gateway, struct http_exchange *exchange,
+                                   const struct toolset *toolset, const struct caller *caller)
+{
+    struct request *request = xcalloc(1, sizeof *request);
+    *request = (struct request){ .gateway = gateway,
+                                 .exchange = exchange,
+                                 .catalog = catalog_ref(gateway->catalog),
+                                 .toolset = toolset,
+                                 .revision = REVISION_NEWEST_LEGACY,
+                                 .caller = *caller };
+    list_init(&request->link);
+    list_append(&gateway->requests, &request->link);
+    gateway->request_count++;
+    loop_timer_init(&request->keep_alive, keep_alive);
+    return request;
+}
+
+static void handle_batch(struct request *batch)
+{
+    size_t count = json_array_size(batch->message);
+    if (!read_legacy(batch, NULL))
+        return;
+    batch->needs_400 = true;
+    if (batch->revision != REVISION_OLDEST || count == 0 || count > BATCH_MAX) {
+        request_error(batch, RPC_INVALID_REQUEST, NULL, "not one JSON-RPC 2.0 request");
+        return;
+    }
+    if (batch->gateway->request_count + count > GATEWAY_REQUESTS_MAX) {
+        request_status(batch, 503);
+        return;
+    }
+    batch->answers = json_array();
+    batch->answers_due = count + 1; /* so that it is not answered before the last has begun */
+    batch->gone = batch_gone;
+    for (size_t i = 0; i < count; i++) {
+        struct request *part = request_new(batch->gateway, batch->exchange, batch->toolset, &batch->caller);
+        part->batch = batch;
+        part->message = json_incref(json_array_get(batch->message, i));
+        if (i != 0 && !auth_take(batch->gateway->auth, &batch->caller)) {
+            const json_t *id = json_object_get(part->message, "id");
+            part->id = json_is_string(id) || json_is_integer(id) ? id : NULL;
+            request_error(part, RPC_INTERNAL_ERROR, NULL, "too many requests of this caller");
+        } else {
+            handle_message(part);
+        }
+    }
+    batch_note(batch, NULL);
 }
 
 static const struct toolset *find_toolset(const struct catalog *catalog, struct bytes path, bool *ret_all)
@@ -482,17 +572,7 @@ void rpc_handle(struct gateway *gateway, struct http_exchange *exchange, const s
         http_answer_text(exchange, 503, "too many requests are waiting");
         return;
     }
-    struct request *request = xcalloc(1, sizeof *request);
-    *request = (struct request){ .gateway = gateway,
-                                 .exchange = exchange,
-                                 .catalog = catalog_ref(gateway->catalog),
-                                 .toolset = toolset,
-                                 .revision = REVISION_NEWEST_LEGACY,
-                                 .caller = *caller };
-    list_init(&request->link);
-    list_append(&gateway->requests, &request->link);
-    gateway->request_count++;
-    loop_timer_init(&request->keep_alive, keep_alive);
+    struct request *request = request_new(gateway, exchange, toolset, caller);
     exchange->user = request;
     exchange->on_close = on_close;
     if (exchange->method == HTTP_GET) {
@@ -516,5 +596,8 @@ void rpc_handle(struct gateway *gateway, struct http_exchange *exchange, const s
                       error.message);
         return;
     }
-    handle_message(request);
+    if (json_is_array(request->message))
+        handle_batch(request);
+    else
+        handle_message(request);
 }

@@ -91,13 +91,56 @@ def test_a_session_outlives_the_server_and_is_not_forged(server: Server) -> None
         b'{"jsonrpc":"2.0","id":1,"method":"ping","method":"ping"}', b'{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}',
         b'{"jsonrpc":"2.0","id":NaN,"method":"ping"}', b'{"jsonrpc":"2.0","id":"\xff","method":"ping"}',
         b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}', b"[" * 10_000, b'{"a":' * 100_000,
-        b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]',
     ],
 )  # fmt: skip
 def test_what_is_not_a_request_is_refused(worked: Server, body: bytes) -> None:
     reply = Client(worked).send(body, {})
     assert reply.status == 400
     assert reply.body()["error"]["code"] in (-32700, -32600)
+
+
+def test_only_the_oldest_revision_has_batches(server: Server) -> None:
+    client = Client(server, "2025-03-26")
+    client.initialize()
+    call = {"name": "slow_compute", "arguments": {"label": "batch"}, "_meta": {"progressToken": 1}}
+    whole = [
+        {"jsonrpc": "2.0", "id": 1, "method": "ping"},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call},
+        {"jsonrpc": "2.0", "id": 3, "method": "initialize", "params": {}},
+        {"jsonrpc": "2.0", "id": 4, "method": "nothing"},
+        7,
+    ]
+    reply = client.send(json.dumps(whole).encode(), client.headers("", {}))
+    answers = {answer["id"]: answer for answer in reply.body()}
+    assert reply.status == 200 and set(answers) == {1, 2, 3, 4, None}
+    assert answers[1]["result"] == {} and "task_result" in answers[2]["result"]["content"][0]["text"]
+    assert [answers[key]["error"]["code"] for key in (3, 4, None)] == [-32600, -32601, -32600]
+    assert len(runs(server, "slow-anonymous-batch")) == 1
+    quiet = client.send(json.dumps(whole[1:2]).encode(), client.headers("", {}))
+    assert quiet.status == 202
+    assert client.send(json.dumps(whole[:1] * 101).encode(), client.headers("", {})).status == 400
+    newer = Client(server, "2025-06-18")
+    newer.initialize()
+    assert newer.send(json.dumps(whole[:1]).encode(), newer.headers("", {})).status == 400
+
+
+def test_a_batch_whose_client_goes_leaves_the_server_as_it_was(server: Server) -> None:
+    client = Client(server, "2025-03-26")
+    client.initialize()
+    call = {"name": "held", "arguments": {"label": "gone"}}
+    whole = [{"jsonrpc": "2.0", "id": n, "method": "tools/call", "params": call} for n in range(5)]
+    host, port = server.http.split(":")
+    body = json.dumps(whole).encode()
+    head = f"POST /mcp/conformance HTTP/1.1\r\nHost: {server.http}\r\nMcp-Session-Id: {client.session}\r\n"
+    head += f"Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(head.encode() + body)
+        while not runs(server, "held-anonymous-gone"):
+            pass
+    while cancel_requests(server, "held-anonymous-gone") < 1:
+        pass
+    assert client.result("ping") == {}
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(worked: Server) -> None:
