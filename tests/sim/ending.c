@@ -3,7 +3,7 @@
  *      all was read -> the process dies -> all is read again -> workers go -> nothing is under way, no callback either
  *                   -> the store is checked -> all runs are deleted -> the store is empty -> the process stops
  *
- * Not on a disk of its own (tests/power), which verifies itself.
+ * The store is checked after each crash in between, too. Not on a disk of its own (tests/power), which verifies itself.
  */
 #include <stdio.h>
 
@@ -60,18 +60,30 @@ static bool callbacks_are_over(struct sim *sim)
     return over;
 }
 
-/* What the store says of itself; and of all that is open nothing is there any more. */
-static void check_rows(struct sim *sim)
+/* What the store says of itself. */
+static struct check_counts verify(struct sim *sim)
 {
-    const struct check_options options = {
+    struct check_options options = {
         .store = sim->store.inner, .found = found, .context = sim, .wait = need_not_wait
     };
-    struct check_options whole = options;
-    struct check_counts  counts;
-    struct error         error;
-    whole.kinds = sim_kinds(&whole.kind_count);
-    if (check_store(&whole, &counts, &error) != ST_OK)
+    struct check_counts counts;
+    struct error        error;
+    options.kinds = sim_kinds(&options.kind_count);
+    if (check_store(&options, &counts, &error) != ST_OK)
         sim_violated(sim, "D2 store-check", "the store cannot be read: %s", error.message);
+    return counts;
+}
+
+void sim_verify_crashed(struct sim *sim)
+{
+    if (sim->options->disk == NULL)
+        (void)verify(sim);
+}
+
+/* Of all that is open nothing is there any more. */
+static void check_rows(struct sim *sim)
+{
+    struct check_counts counts = verify(sim);
     if (counts.ready + counts.wakeups + counts.messages + counts.leftovers != 0)
         sim_violated(sim, "leftover",
                      "%" PRIu64 " ready tasks, %" PRIu64 " wake-ups, %" PRIu64 " messages and %" PRIu64

@@ -207,6 +207,7 @@ void sim_crash(struct sim *sim)
     sim_trace(sim, 2);
     sim_process_release(sim);
     sim_store_restart(&sim->store);
+    sim_verify_crashed(sim);
     sim_network_crash(sim, &broken);
     sim_start(sim);
     sim_network_break(&broken);

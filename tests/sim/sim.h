@@ -225,6 +225,8 @@ int64_t sim_span(struct sim *sim);
 
 /* --- ending.c: when all was read: once more after a crash, and then nothing may be left over --- */
 void sim_end(struct sim *sim);
+/* What a crash has left in the store is whole before the next process reads it. */
+void sim_verify_crashed(struct sim *sim);
 
 /* --- journal.c: what clients and workers saw --- */
 struct journal *journal_new(struct sim *sim);
