@@ -51,6 +51,7 @@
 #define NS_PER_S  INT64_C(1000000000)
 /* A due time or deadline that never comes. */
 #define TIME_NEVER INT64_MAX
+#define TIME_FAR   (TIME_NEVER / 2) /* after anything that comes, and before never */
 
 /* Allocation that aborts the server when memory is out: the disk is the truth, so dying is safe. Never for the C SDK. */
 void *xmalloc(size_t size);

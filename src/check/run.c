@@ -1,9 +1,6 @@
 /* run.c: one run: its history folded from the first event, and all that ought to follow from it. */
 #include "check/check_internal.h"
 
-/* A time that no clock shows: what a state waits for only from when it is loaded on comes after it. */
-#define FAR_AWAY (TIME_NEVER / 2)
-
 /* A run on its way through its history: the state that is folded from the first event, and beside it the one that a load
  * begins with, which must be the same where the snapshot was taken and at the end. */
 struct folding {
@@ -312,13 +309,13 @@ static void check_wakeup(struct folding *folding, struct arena *arena)
     const struct entity_kind *kind = folding->check->kind;
     struct store_read         read = { .kind = STORE_READ_WAKEUP, .number = folding->run->number };
     if (kind->loaded != NULL)
-        kind->loaded(folding->full.state, FAR_AWAY);
+        kind->loaded(folding->full.state, TIME_FAR);
     int64_t due = kind->next_due(folding->full.state);
     if (!check_read(folding->check, &read, arena))
         return;
     if (due != TIME_NEVER && read.wakeup_count == 0)
         check_found(folding->check, "wakeup", folding->run, "it waits for a time, and nothing will wake it");
-    else if (due < FAR_AWAY && read.wakeups[0].due > due)
+    else if (due < TIME_FAR && read.wakeups[0].due > due)
         check_found(folding->check, "wakeup", folding->run,
                     "it waits for %" PRId64 ", and its wake-up comes later, at %" PRId64, due,
                     read.wakeups[0].due);

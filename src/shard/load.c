@@ -258,10 +258,11 @@ static void load_finished(struct load *load)
     load_over(load, false, NULL);
 }
 
-/* Volatile times start anew; the stored wake-up is at most the due time before that. */
+/* Volatile times start anew. They may have moved the stored wake-up on, too: it is at most what is due without them. */
 static void start_anew(struct load *load)
 {
     struct entity *entity = load->entity;
+    entity->kind->loaded(entity->state, MUTANT(stored_wakeup_trusted) ? 0 : TIME_FAR);
     entity->wakeup = entity->kind->next_due(entity->state);
     entity->wakeup_guessed = true;
     entity->kind->loaded(entity->state, load->lane->now);

@@ -64,3 +64,32 @@ TEST(details_that_only_memory_knew_reach_the_next_attempt)
     recorded_free(polled);
     world_end(&world);
 }
+
+/* The stored wake-up was put off by a heartbeat that nobody has after the crash: the timer comes before both. */
+TEST(a_timer_after_a_crash_does_not_wait_for_a_wakeup_that_a_heartbeat_put_off)
+{
+    struct world world;
+    with_activity(&world);
+    struct recorded *activity = poll_activity(&world, 0, 70 * NS_PER_S);
+    world_advance(&world, 9 * NS_PER_S);
+    expect_code(heartbeat(&world, attempt_of(activity, NULL), BYTES_EMPTY), ST_OK);
+    world_advance(&world, 2 * NS_PER_S); /* the wake-up came, and the next one is in 8 s */
+    crash(&world);
+    expect_code(signal_run(&world, 0, "w"), ST_OK);
+    struct recorded                           *polled = poll_workflow(&world, 0, 70 * NS_PER_S);
+    struct command_StartTimerCommandAttributes timer = {
+        .timer_id = BYTES("t"), .start_to_fire_timeout = duration_of_ns(&polled->arena, NS_PER_S)
+    };
+    struct command_Command command = { .command_type = enums_COMMAND_TYPE_START_TIMER,
+                                       .attributes_case = 3,
+                                       .start_timer_command_attributes = &timer };
+    expect_code(complete_task(&world, 0, token_of(polled), &command, 1), ST_OK);
+    recorded_free(polled);
+    world_advance(&world, 1100 * NS_PER_MS);
+    polled = poll_workflow(&world, 0, 70 * NS_PER_S);
+    CHECK(polled->done);
+    (void)token_of(polled);
+    recorded_free(polled);
+    recorded_free(activity);
+    world_end(&world);
+}

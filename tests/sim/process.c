@@ -237,12 +237,13 @@ static bool end_process(struct sim *sim)
     sim_network_close(sim);
     for (unsigned i = 0; i < sim->configuration.lanes; i++)
         api_drain(runtime_lane(sim->runtime, i));
-    runtime_settle(sim->runtime);
-    /* What queues read is nobody's who is waited for, nor is what is late. */
-    while (!sim->fatal && (api_reads(sim->api) || sim_store_due(&sim->store) != TIME_NEVER)) {
-        wait_for_store(sim);
+    do { /* as server.c does: nothing that the store still has to answer is waited for in its place */
         runtime_settle(sim->runtime);
-    }
+        if (api_reads(sim->api))
+            wait_for_store(sim);
+    } while (!sim->fatal && api_reads(sim->api));
+    if (!sim->fatal && sim_store_due(&sim->store) != TIME_NEVER)
+        sim_violated(sim, "read-left", "the store still reads for a server that has ended");
     sim->settling = false;
     if (sim->fatal) /* the power went meanwhile */
         return false;
