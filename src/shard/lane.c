@@ -219,7 +219,7 @@ bool lane_idle(const struct lane *lane)
            list_empty(&lane->queue) && list_empty(&lane->finished) && list_empty(&lane->publications) &&
            lane->flight == NULL && commit_is_empty(lane) && list_empty(&lane->loads) &&
            list_empty(&lane->scans) && lane->colds_running == 0 && deletion_is_idle(lane) &&
-           list_empty(&lane->reads_finished) && lane->wakeup_read == NULL && lane->due_running == 0 &&
+           list_empty(&lane->reads_finished) && list_empty(&lane->wakeup_reads) && lane->due_running == 0 &&
            !lane->probing && !known_is_reading(lane) && link_idle(lane);
 }
 

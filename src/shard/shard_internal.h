@@ -238,7 +238,7 @@ struct lane {
     bool               known_complete; /* what is not in `known` is surely new */
     /* wake-ups */
     struct window       wakeups;
-    struct wakeup_read *wakeup_read;
+    struct wakeup_read *wakeup_read;     /* others are abandoned, and still awaited */
     int64_t             wakeup_retry_at; /* a refill failed: not again before this */
     int64_t due_retry_at; /* wake-ups that were taken, and whose rows are still there, are looked for again */
     struct list   wakeup_reads, due_free, due_all;
