@@ -16,6 +16,10 @@
 #include "base/log.h"
 #include "mcp/run_internal.h"
 
+/* Of the open runs of a namespace, where they cannot be counted by their caller. */
+#define COUNT_PAGES_MAX 20
+#define COUNT_PAGE_SIZE 1000
+
 struct invocation {
     struct runs        *runs;
     const struct tool  *tool;
@@ -27,11 +31,11 @@ struct invocation {
     char                hash[2 * JSON_DIGEST_SIZE + 1];
     int32_t             reuse_policy;
     bool                attached;
-    struct quota_entry *quota;  /* NULL: nothing is counted */
-    uint64_t            starts; /* quota_starts, when the count was asked for */
-    uint32_t            open_max;
-    bool         has_started, full, again; /* again: the search attributes were looked up a second time */
-    struct bytes search_attributes;        /* none: the namespace does not take them */
+    struct quota_entry *quota;                 /* NULL: nothing is counted */
+    uint64_t            starts;                /* quota_starts, when the count was asked for */
+    uint32_t            open_max, seen, pages; /* seen in so many pages */
+    bool         has_started, full, again;     /* again: the search attributes were looked up a second time */
+    struct bytes search_attributes;            /* none: the namespace does not take them */
     struct backend_call *call;
     struct look         *look;
     struct ask          *ask;
@@ -729,6 +733,48 @@ static void go(struct invocation *self)
     free(workflow_id);
 }
 
+static void count_known(struct invocation *self, uint64_t count)
+{
+    quota_counted(self->quota, self->starts, count);
+    self->full = !quota_surely_fits(self->quota, self->open_max);
+    go(self);
+}
+
+static void list_page(struct invocation *self, struct bytes token);
+
+static void page_listed(void *context, const void *response, const struct error *error, struct arena *arena)
+{
+    struct invocation                                           *self = context;
+    const struct workflowservice_ListWorkflowExecutionsResponse *page = response;
+    self->call = NULL;
+    if (page == NULL) {
+        log_warn("mcp.quota", "the open runs of a caller cannot be counted: %s", error->message);
+        go(self);
+        return;
+    }
+    for (size_t i = 0; i < page->executions_count; i++) {
+        JSON_CLEANUP json_t *caller = memo_json(page->executions[i].memo, MEMO_CALLER, arena);
+        self->seen += bytes_equal(json_text(caller), self->caller);
+    }
+    if (page->next_page_token.size != 0 && self->seen < self->open_max && ++self->pages < COUNT_PAGES_MAX)
+        list_page(self, page->next_page_token);
+    else
+        count_known(self, self->seen);
+}
+
+/* Where lists have no filter for the attribute: the newest open runs are looked at. */
+static void list_page(struct invocation *self, struct bytes token)
+{
+    struct workflowservice_ListWorkflowExecutionsRequest request = {
+        .namespace = bytes_of_text(self->tool->namespace_name),
+        .query = BYTES("ExecutionStatus = \"Running\""),
+        .page_size = COUNT_PAGE_SIZE,
+        .next_page_token = token
+    };
+    self->call = backend_send(self->runs->backend, PB_METHOD_WorkflowService_ListWorkflowExecutions, &request,
+                              BACKEND_TIMEOUT_NS, page_listed, self);
+}
+
 /* What cannot be counted is not bounded: a tool that does not answer would be worse. */
 static void counted(void *context, const void *response, const struct error *error,
                     struct arena *arena UNUSED)
@@ -736,13 +782,15 @@ static void counted(void *context, const void *response, const struct error *err
     struct invocation                                            *self = context;
     const struct workflowservice_CountWorkflowExecutionsResponse *answer = response;
     self->call = NULL;
-    if (answer != NULL && answer->count >= 0) {
-        quota_counted(self->quota, self->starts, (uint64_t)answer->count);
-        self->full = !quota_surely_fits(self->quota, self->open_max);
-    } else if (answer == NULL) {
+    if (answer != NULL) {
+        count_known(self, (uint64_t)MAX(answer->count, INT64_C(0)));
+    } else if (error->code == ST_INVALID_ARGUMENT) {
+        self->seen = self->pages = 0;
+        list_page(self, BYTES_EMPTY);
+    } else {
         log_warn("mcp.quota", "the open runs of a caller cannot be counted: %s", error->message);
+        go(self);
     }
-    go(self);
 }
 
 static void count(struct invocation *self)

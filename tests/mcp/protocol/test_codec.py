@@ -43,6 +43,9 @@ class Codec(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who asked may be gone."""
+
     def close(self) -> None:
         self.shutdown()
         self.server_close()
