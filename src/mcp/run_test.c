@@ -18,7 +18,7 @@ struct fake {
     struct local_call  *held[HELD_MAX]; /* history polls of an open run */
     size_t              held_count;
     /* the workflow */
-    int            starts, signals, queries, polls, run_number;
+    int            starts, signals, queries, polls, pages, run_number;
     bool           exists;
     int32_t        status, reuse_seen;
     struct buffer  memo, last_request_id, close_event;
@@ -167,6 +167,36 @@ static void answer_close(struct fake *fake, struct local_call *call)
     answer(call, &pb_workflowservice_GetWorkflowExecutionHistoryResponse, &response);
 }
 
+/* Newest first, in pages of 200: 500 events, of which number 100 began the activity that failed, at its third attempt. */
+static void serve_reverse(struct fake *fake, struct local_call *call)
+{
+    struct workflowservice_GetWorkflowExecutionHistoryReverseRequest request;
+    struct error                                                     error;
+    CHECK_INT(pb_decode(&pb_workflowservice_GetWorkflowExecutionHistoryReverseRequest, call->request,
+                        &fake->arena, &request, &error),
+              ST_OK);
+    int64_t      newest = request.next_page_token.size == 0 ? 500 : request.next_page_token.base[0] * 100;
+    struct bytes events[200];
+    struct history_History history = { .events = events };
+    for (int64_t id = newest; id > newest - 200 && id > 0; id--) {
+        struct history_ActivityTaskStartedEventAttributes started = { .attempt = 3 };
+        struct history_HistoryEvent                       event = { .event_id = id,
+                                                                    .event_type = enums_EVENT_TYPE_WORKFLOW_TASK_SCHEDULED };
+        if (id == 100) {
+            event.event_type = enums_EVENT_TYPE_ACTIVITY_TASK_STARTED;
+            event.attributes_case = 16;
+            event.activity_task_started_event_attributes = &started;
+        }
+        events[history.events_count++] = pb_encode_arena(&pb_history_HistoryEvent, &event, &fake->arena);
+    }
+    uint8_t                                                           next = (uint8_t)((newest - 200) / 100);
+    struct workflowservice_GetWorkflowExecutionHistoryReverseResponse response = {
+        .history = &history, .next_page_token = bytes_of(&next, newest > 200)
+    };
+    fake->pages++;
+    answer(call, &pb_workflowservice_GetWorkflowExecutionHistoryReverseResponse, &response);
+}
+
 static void serve_signal(struct fake *fake, struct local_call *call)
 {
     struct workflowservice_SignalWorkflowExecutionRequest  request;
@@ -275,6 +305,9 @@ static void serve(struct fake *fake, struct local_call *call)
     case PB_METHOD_WorkflowService_QueryWorkflow:
         serve_query(fake, call);
         break;
+    case PB_METHOD_WorkflowService_GetWorkflowExecutionHistoryReverse:
+        serve_reverse(fake, call);
+        break;
     case PB_METHOD_WorkflowService_DescribeTaskQueue:
         serve_pollers(fake, call);
         break;
@@ -325,7 +358,17 @@ static void fake_end(struct fake *fake)
     buffer_release(&fake->close_event);
 }
 
-/* The workflow completes with a JSON value; who polls is told. */
+/* Who polls is told. */
+static void fake_close(struct fake *fake, int32_t status, const struct history_HistoryEvent *event)
+{
+    buffer_clear(&fake->close_event);
+    pb_encode(&pb_history_HistoryEvent, event, &fake->close_event);
+    fake->status = status;
+    while (fake->held_count > 0)
+        answer_close(fake, fake->held[--fake->held_count]);
+}
+
+/* The workflow completes with a JSON value. */
 static void fake_complete(struct fake *fake, const char *json)
 {
     JSON_CLEANUP json_t *args = json_array();
@@ -337,11 +380,7 @@ static void fake_complete(struct fake *fake, const char *json)
                                           .event_type = enums_EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
                                           .attributes_case = 7,
                                           .workflow_execution_completed_event_attributes = &end };
-    buffer_clear(&fake->close_event);
-    pb_encode(&pb_history_HistoryEvent, &event, &fake->close_event);
-    fake->status = enums_WORKFLOW_EXECUTION_STATUS_COMPLETED;
-    while (fake->held_count > 0)
-        answer_close(fake, fake->held[--fake->held_count]);
+    fake_close(fake, enums_WORKFLOW_EXECUTION_STATUS_COMPLETED, &event);
 }
 
 /* --- tools --- */
@@ -658,6 +697,34 @@ TEST(views_say_what_is_tried_again_without_a_worker)
                "activity charge is tried again at 1970-01-01T00:01:00Z (attempt 3 of 5); last failure: "
                "HTTPError: 503");
     run_watch_end(&seen.watcher);
+    run_ref_release(&got.ref);
+    catalog_unref(catalog);
+    fake_end(&fake);
+}
+
+TEST(attempts_are_told_however_long_ago_they_were)
+{
+    struct fake                        fake;
+    struct got                         got = { 0 };
+    struct seen                        seen;
+    struct catalog                    *catalog = tools_of(START_TOOL(""));
+    struct common_ActivityType         type = { BYTES("charge") };
+    struct failure_ActivityFailureInfo info = { .started_event_id = 100, .activity_type = &type };
+    struct failure_Failure             failure = { .failure_info_case = 11, .activity_failure_info = &info };
+    fake_begin(&fake);
+    call_tool(&fake, tool_in(catalog), "{\"city\": \"Rome\"}", &got);
+    struct history_WorkflowExecutionFailedEventAttributes failed = {
+        .failure = pb_encode_arena(&pb_failure_Failure, &failure, &fake.arena)
+    };
+    struct history_HistoryEvent event = { .event_type = enums_EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+                                          .attributes_case = 8,
+                                          .workflow_execution_failed_event_attributes = &failed };
+    fake_close(&fake, enums_WORKFLOW_EXECUTION_STATUS_FAILED, &event);
+    watch(&fake, &got.ref, tool_in(catalog), false, &seen);
+    loop_run(fake.loop);
+    CHECK_INT(seen.closes, 1);
+    CHECK(strstr(seen.got.text, "activity charge failed after 3 attempts") != NULL);
+    CHECK_INT(fake.pages, 3);
     run_ref_release(&got.ref);
     catalog_unref(catalog);
     fake_end(&fake);
