@@ -48,7 +48,8 @@ def rpcs() -> dict[str, set[str]]:
 def test_list(grpcurl):
     listed = grpcurl("list").stdout.split()
     known = rpcs()
-    assert set(known) <= set(listed) and "grpc.health.v1.Health" in listed and len(known) == 2, listed
+    assert set(known) <= set(listed) and "grpc.health.v1.Health" in listed, listed
+    assert {"perdure.api.v1.ToolService", SERVICE} < set(known) and len(known) == 3, known
     for service, methods in known.items():
         assert set(grpcurl("list", service).stdout.split()) == {f"{service}.{method}" for method in methods}
 
