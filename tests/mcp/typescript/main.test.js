@@ -240,6 +240,24 @@ describe('invoices', () => {
   }
 });
 
+describe('invoices of a worker in TypeScript', () => {
+  const it = stage('invoice');
+  before(() => it.ask('start_typescript_worker', 'invoice'));
+
+  for (const { name, connect } of CLIENTS) {
+    test(`I1 a question is asked once, and the line is paid: ${name}`, async () => {
+      const id = `T1${name.replaceAll(/[^a-z0-9]/g, '')}`;
+      await using(await connect(it.url, { answer: YES }), async (client) => {
+        const result = await client.callTool('process_invoice', invoice(id));
+        assert.ok(!result.isError && text(result).includes('PAID'), text(result));
+        assert.equal(client.questions.length, 1);
+      });
+      const paid = Object.keys((await it.ask('json', 'invoice', '/ledger')).paid).filter((key) => key.includes(`-${id}-`));
+      assert.equal(paid.length, 1);
+    });
+  }
+});
+
 describe('resources', () => {
   const it = stage('invoice', { hold: '1s', sync_wait: '1s', legs: 0 });
 

@@ -1,10 +1,10 @@
-// A server, a sample's worker and its stand-in, by stage.py; each is ended when the stage is closed.
+// A server, a sample's worker and its stand-in, by stage_process.py; each is ended when the stage is closed.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const SCRIPT = fileURLToPath(new URL('stage.py', import.meta.url));
+const SCRIPT = fileURLToPath(new URL('stage_process.py', import.meta.url));
 
 export class Stage {
   open() {

@@ -15,8 +15,9 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[2] / "samples" / "support"), str(HERE.parent / "acceptance")]
-from processes import server_binary  # noqa: E402
+from processes import TypeScriptWorker, server_binary  # noqa: E402
 from rig import Rig  # noqa: E402
+from stage import STANDINS  # noqa: E402
 from temporalio.client import WorkflowFailureError  # noqa: E402
 
 
@@ -34,6 +35,13 @@ class Commands:
 
     async def start_worker(self, sample: str) -> None:
         self.rig.start_worker(sample)
+
+    async def start_typescript_worker(self, sample: str) -> None:
+        """In place of the one in Python."""
+        self.rig.kill("worker")
+        _, _, variable, path = STANDINS[sample]
+        variables = {variable: self.rig.children[sample].base + path}
+        self.rig.children["worker"] = TypeScriptWorker(sample, self.rig.directory, self.rig.address, **variables)
 
     async def kill(self, name: str) -> None:
         self.rig.kill(name)
