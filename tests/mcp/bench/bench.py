@@ -176,13 +176,15 @@ def main() -> None:
     parser.add_argument("--parallel", type=int, default=1000)
     parser.add_argument("--flat", type=int, default=10_000)
     parser.add_argument("--listeners", type=int, default=5000)
+    parser.add_argument("--memory", default="8M", help="of the server's cache")
     options = parser.parse_args()
     socket.setdefaulttimeout(120)
     with tempfile.TemporaryDirectory(prefix="perdure-bench-") as directory:
         config = Path(directory) / "mcp.json"
         config.write_text(json.dumps(TOOLS))
         ports = free_ports(2)
-        child = Server(Path(directory), ports, "--mcp-config", str(config))
+        # Ended runs stay in the server's cache up to --memory; a small one is full early, and then the rest has to be flat.
+        child = Server(Path(directory), ports, "--mcp-config", str(config), "--memory", options.memory)
         server = Process(child.pid)
         loop, ready, stop, kept = asyncio.new_event_loop(), threading.Event(), asyncio.Event(), []
         running = threading.Thread(
