@@ -384,8 +384,13 @@ def test_toolsets_that_are_applied_are_listed_at_once(gateway):
         gateway.server.kill()
         gateway.server.start()
         asyncio.run(until(True))
-        call("ApplyToolset", field(1, "set") + field(2, document))  # the file's has the name
-        call("ApplyToolset", field(1, "broken") + field(2, "{"))
+        for wrong, code in (
+            (field(1, "set") + field(2, document), grpc.StatusCode.FAILED_PRECONDITION),  # the file's has the name
+            (field(1, "broken") + field(2, "{"), grpc.StatusCode.INVALID_ARGUMENT),
+        ):
+            with pytest.raises(grpc.RpcError) as refused:
+                call("ApplyToolset", wrong)
+            assert refused.value.code() == code
         assert "work" in asyncio.run(names())
         call("DeleteToolset", field(1, "more"))
         asyncio.run(until(False))
