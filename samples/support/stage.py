@@ -122,7 +122,7 @@ class Stage:
 
     def close(self) -> None:
         problems = []
-        for name in sorted(self.children, key=lambda name: name != "worker"):
+        for name in sorted(self.children, key=lambda name: not name.startswith("worker")):
             child = self.children[name]
             if isinstance(child, Service):
                 child.kill()  # it has nothing to save

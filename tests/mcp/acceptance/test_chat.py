@@ -6,6 +6,7 @@ from typing import Any
 
 import mcp_types as types
 import pytest
+from mcp.client import Client
 from rig import Rig, Tasks, text_of
 
 
@@ -78,6 +79,54 @@ async def test_a_tool_that_a_person_allows_is_called_once(chat: Rig) -> None:
     async with chat.client(elicitation_callback=ask, extensions=[]) as client:
         result = await client.call_tool("send_message", {"conversation": "C6", "text": "weather in CA"})
     assert text_of(result) == "The tool says: The person declined this call."
+
+
+@pytest.mark.parametrize("state, words", [("CA", "Event: Flood Watch"), ("ZZ", "The person")])
+async def test_a_tool_that_a_person_answered_for_is_a_call_of_the_gateway(
+    stage: Rig, state: str, words: str
+) -> None:
+    """The weather tools beside the conversation: allowed, the agent's tool is a durable call like any other, made once."""
+    stage.use_tools("weather")
+    both = json.loads(stage.config.read_text())
+    stage.use_tools("chat")
+    both["toolsets"] |= json.loads(stage.config.read_text())["toolsets"]
+    stage.config.write_text(json.dumps(both))
+    stage.start_server()
+    stage.start_standin("weather")
+    stage.start_worker("weather")
+    stage.children["workers of weather"] = stage.children.pop("worker")
+    stage.start_standin("chat")
+    stage.start_worker("chat")
+    asked: list[str] = []
+
+    async def ask(_: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
+        asked.append(params.message)
+        if state == "ZZ":
+            return types.ElicitResult(action="decline")
+        return types.ElicitResult(action="accept", content={"confirm": True})
+
+    async with Client(f"{stage.url}/chat", elicitation_callback=ask) as client:
+        arguments = {"conversation": "C6", "text": f"weather in {state}", "message_id": "m"}
+        result = await client.call_tool("send_message", arguments)
+        assert words in text_of(result), text_of(result)
+        assert text_of(await client.call_tool("send_message", arguments)) == text_of(result)
+    assert len(asked) == 1 and "get_alerts" in asked[0]
+    allowed = state != "ZZ"
+    assert stage.children["weather"].hits("/alerts") == allowed
+    assert await stage.runs(f"alerts-{state.lower()}") == allowed
+
+
+async def test_a_long_conversation_goes_on_in_new_runs_and_loses_no_turn(chat: Rig) -> None:
+    turns = 500
+    for number in range(turns):
+        text = f"turn {number}"
+        assert said(await say(chat, "C10", text, message_id=text)) == f"You said: {text}"
+    assert len([entry for entry in chat.json("chat", "/log") if str(entry["last"]).startswith("turn ")]) == turns
+    client = await chat.workflows()
+    runs = [run async for run in client.list_workflows("WorkflowType = 'ChatWorkflow'") if run.id.endswith("-C10")]
+    assert len(runs) > 1 and len({run.id for run in runs}) == 1
+    whole = [each["content"] for each in await history(chat, "C10")]
+    assert whole == [words for n in range(turns) for words in (f"turn {n}", f"You said: turn {n}")]
 
 
 async def test_a_busy_model_is_asked_again_and_a_refused_key_is_an_error(chat: Rig) -> None:
