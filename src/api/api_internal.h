@@ -100,6 +100,9 @@ struct rpc_query {
     int64_t            expires; /* monotonic */
     store_number       run;
     struct bytes       id_text; /* as in queries{} of a workflow task */
+    bool               has_behind;
+    struct task_ref
+        behind; /* a workflow task that had started when the query came: it does not ride on that one */
 };
 struct rpc_describe; /* of a task queue; in the arena */
 struct rpc_workers;  /* a list of them; in the arena */
@@ -434,7 +437,7 @@ void respond_query_task_completed(struct rpc *rpc);
 void query_released(struct api_lane *lane, store_number run);
 void query_forgotten(struct api_lane *lane);
 /* Buffered queries of a run ride on the workflow task that was just started; on the run's owner lane. */
-void query_attach(struct api_lane *lane, store_number run,
+void query_attach(struct api_lane *lane, const struct workflow_delivery *delivery,
                   struct workflowservice_PollWorkflowTaskQueueResponse *response, struct arena *arena);
 /* A crash: frees an answer on its way to another lane. False: the message is something else. */
 bool query_abandon_message(struct message *message);

@@ -96,7 +96,7 @@ static void read_history(struct rpc *rpc)
 static void attach_queries(struct rpc *rpc)
 {
     struct rpc_delivery *self = &rpc->delivery;
-    query_attach(rpc_at(rpc), run_id_number(&self->delivery->run_id), self->response, &rpc->arena);
+    query_attach(rpc_at(rpc), self->delivery, self->response, &rpc->arena);
     rpc_move(rpc, self->back->lane, read_history);
 }
 

@@ -358,15 +358,16 @@ static bool query_buffer(struct rpc *rpc)
     return true;
 }
 
-void query_attach(struct api_lane *lane, store_number run,
+void query_attach(struct api_lane *lane, const struct workflow_delivery *delivery,
                   struct workflowservice_PollWorkflowTaskQueueResponse *response, struct arena *arena)
 {
-    size_t capacity = 0;
+    store_number run = run_id_number(&delivery->run_id);
+    size_t       capacity = 0;
     for (struct table_link *at = by_run_first(lane, run); at != NULL; at = table_next(at))
         capacity += CONTAINER_OF(at, struct rpc_query, by_run)->run == run;
     for (struct table_link *at = by_run_first(lane, run); at != NULL; at = table_next(at)) {
         struct rpc_query *query = CONTAINER_OF(at, struct rpc_query, by_run);
-        if (query->run != run)
+        if (query->run != run || (query->has_behind && task_same_start(&query->behind, &delivery->task)))
             continue;
         if (response->queries == NULL)
             response->queries = ARENA_NEW_ARRAY(
@@ -424,6 +425,10 @@ static void query_decided(struct request *request)
         query_unlink(rpc);
         rpc_reply(rpc, rpc->work.response);
     } else if (rpc->work.query == QUERY_BUFFER) {
+        if (!was_buffered) { /* a task that starts while it waits shows all that it has to see */
+            query->has_behind = rpc->work.has_query_behind;
+            query->behind = rpc->work.query_behind;
+        }
         if (query_buffer(rpc) && again)
             query_decide(rpc);
     } else {

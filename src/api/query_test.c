@@ -170,6 +170,21 @@ TEST(a_query_whose_poller_went_away_goes_to_the_next_one)
     world_end(&world);
 }
 
+/* Completes a task with an answer to the one query that rides on it. */
+static struct recorded *answer_query(struct world                                               *world,
+                                     const struct workflowservice_PollWorkflowTaskQueueResponse *task)
+{
+    struct query_WorkflowQueryResult result = { .result_type = enums_QUERY_RESULT_TYPE_ANSWERED,
+                                                .answer = payloads_of("x") };
+    struct workflowservice_RespondWorkflowTaskCompletedRequest_QueryResultsEntry entry = {
+        task->queries[0].key, &result
+    };
+    struct workflowservice_RespondWorkflowTaskCompletedRequest request = { .task_token = task->task_token,
+                                                                           .query_results = &entry,
+                                                                           .query_results_count = 1 };
+    return send(world, 0, PB_METHOD_WorkflowService_RespondWorkflowTaskCompleted, &request);
+}
+
 TEST(a_query_rides_with_the_pending_task_and_a_second_one_is_busy)
 {
     FOR_EACH_WORLD(world)
@@ -188,21 +203,61 @@ TEST(a_query_rides_with_the_pending_task_and_a_second_one_is_busy)
             const struct workflowservice_PollWorkflowTaskQueueResponse *task = answer_of(poll);
             CHECK_INT(task->queries_count, 1);
             CHECK_BYTES(task->queries[0].value->query_type, BYTES("what"));
-            struct query_WorkflowQueryResult result = { .result_type = enums_QUERY_RESULT_TYPE_ANSWERED,
-                                                        .answer = payloads_of("x") };
-            struct workflowservice_RespondWorkflowTaskCompletedRequest_QueryResultsEntry entry = {
-                task->queries[0].key, &result
-            };
-            struct workflowservice_RespondWorkflowTaskCompletedRequest request = {
-                .task_token = task->task_token, .query_results = &entry, .query_results_count = 1
-            };
-            expect_code(send(world, lane, PB_METHOD_WorkflowService_RespondWorkflowTaskCompleted, &request),
-                        ST_OK);
+            expect_code(answer_query(world, task), ST_OK);
             const struct workflowservice_QueryWorkflowResponse *response = answer_of(asked);
             CHECK_BYTES(response->query_result, payloads_of("x"));
             recorded_free(asked);
             recorded_free(poll);
         }
+    }
+}
+
+#define FILL_COUNT 16
+
+/* Starts in every lane, so that what is decided after them is durable after them, and together. */
+static void fill_batches(struct world *world, char prefix, struct recorded **starts)
+{
+    for (size_t i = 0; i < FILL_COUNT; i++)
+        starts[i] = start(world, 0, (char[]){ prefix, (char)('a' + i), 0 });
+}
+
+/* The signal waits in the run's buffer, so the task that a worker is about to get does not show it. */
+TEST(a_query_does_not_ride_with_a_task_that_had_started_when_it_came)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(ids); i++) {
+        struct world world;
+        world_begin(&world, 4, true);
+        begin_idle(&world, 0, ids[i]);
+        recorded_free(signal_run(&world, 0, ids[i]));
+        world.held = true;
+        struct recorded *starts[2][FILL_COUNT];
+        fill_batches(&world, 'x', starts[0]);
+        fill_batches(&world, 'y', starts[1]);
+        struct recorded *poll = poll_workflow(&world, 0, 70 * NS_PER_S);
+        struct recorded *signalled = signal_run(&world, 0, ids[i]);
+        struct recorded *asked = query(&world, 0, ids[i], 20 * NS_PER_S);
+        CHECK(!poll->done && !signalled->done && !asked->done);
+        world.held = false;
+        world_run(&world);
+        for (size_t j = 0; j < ARRAY_COUNT(starts); j++)
+            for (size_t k = 0; k < FILL_COUNT; k++)
+                recorded_free(starts[j][k]);
+        expect_code(signalled, ST_OK);
+        const struct workflowservice_PollWorkflowTaskQueueResponse *task = answer_of(poll);
+        CHECK_BYTES(task->workflow_execution->workflow_id, bytes_of_text(ids[i]));
+        CHECK_INT(task->queries_count, 0);
+        expect_code(complete_task(&world, 0, task->task_token, NULL, 0), ST_OK);
+        do {
+            recorded_free(poll);
+            poll = poll_workflow(&world, 0, 70 * NS_PER_S);
+            task = answer_of(poll);
+        } while (!bytes_equal_text(task->workflow_execution->workflow_id, ids[i]));
+        CHECK_INT(task->queries_count, 1); /* and the signal is in its history */
+        expect_code(answer_query(&world, task), ST_OK);
+        answer_of(asked);
+        recorded_free(asked);
+        recorded_free(poll);
+        world_end(&world);
     }
 }
 

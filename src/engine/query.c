@@ -84,10 +84,17 @@ void decide_query(const struct execution *live, struct workflow_request *request
         return;
     }
     (void)env;
-    if (any_completed && (!open || !live->task.is_pending))
+    request->has_query_behind = false;
+    if (any_completed && (!open || !live->task.is_pending)) {
         answer_direct(live, request);
-    else
-        request->query = QUERY_BUFFER;
+        return;
+    }
+    request->query = QUERY_BUFFER;
+    if (task_is_started(live)) {
+        request->has_query_behind = true;
+        request->query_behind = task_started_ref(live);
+        request->query_behind.namespace_id = request->query_behind.workflow_id = BYTES_EMPTY;
+    }
 }
 
 void decide_history(const struct execution *live, struct workflow_request *request, struct env *env UNUSED,

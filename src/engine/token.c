@@ -2,6 +2,13 @@
 #include "codec/pb.h"
 #include "engine/workflow.h"
 
+bool task_same_start(const struct task_ref *task, const struct task_ref *other)
+{
+    return task->scheduled_event_id == other->scheduled_event_id &&
+           task->started_event_id == other->started_event_id && task->attempt == other->attempt &&
+           task->started_time == other->started_time && task->stamp == other->stamp;
+}
+
 struct bytes task_token_encode(const struct task_ref *task, struct arena *arena)
 {
     struct token_Task token = {

@@ -69,6 +69,8 @@ struct task_ref {
     bool                 is_query; /* a direct query's task: query_id then */
     struct bytes         query_id;
 };
+/* Of one workflow: whether both name the same start of a workflow task. */
+bool task_same_start(const struct task_ref *task, const struct task_ref *other);
 /* Task tokens: opaque to clients, ours is an encoded token_Task. INVALID_ARGUMENT for what is none. */
 struct bytes task_token_encode(const struct task_ref *task, struct arena *arena);
 enum status  task_token_decode(struct bytes token, struct arena *arena, struct task_ref *ret_task,
@@ -140,8 +142,12 @@ struct workflow_request {
     bool stale; /* TASK_START: there is no such task any more: matching goes on; not an error */
     bool cancel_requested, activity_paused, activity_reset;
     enum workflow_query_verdict query;
-    struct bytes                sticky_queue, normal_queue; /* QUERY_DIRECT; sticky empty: none */
-    int64_t                     sticky_timeout_ns;
+    /* QUERY_BUFFER: the task that had started already, if has_query_behind. It does not show everything that the query has
+     * to see (signals wait in the run's buffer), so the query rides on a later one. */
+    bool            has_query_behind;
+    struct task_ref query_behind;
+    struct bytes    sticky_queue, normal_queue; /* QUERY_DIRECT; sticky empty: none */
+    int64_t         sticky_timeout_ns;
     /* QUERY_DIRECT: the task for the worker but for its token, query and history: attempt 1, execution, type,
      * previous_started_event_id, workflow_execution_task_queue. */
     struct workflowservice_PollWorkflowTaskQueueResponse *query_task;

@@ -402,11 +402,11 @@ static int64_t start_stamp(const struct execution *state)
     return (int64_t)(hash_stable(state->task.request_id) >> 1);
 }
 
-static struct task_ref token_of(const struct execution *state, struct arena *arena)
+struct task_ref task_started_ref(const struct execution *state)
 {
     return (struct task_ref){
-        .namespace_id = arena_copy(arena, state->namespace_id),
-        .workflow_id = arena_copy(arena, state->workflow_id),
+        .namespace_id = state->namespace_id,
+        .workflow_id = state->workflow_id,
         .run_id = state->run_id,
         .kind = STORE_TASK_WORKFLOW,
         .scheduled_event_id = task_scheduled_event_id(state),
@@ -417,14 +417,20 @@ static struct task_ref token_of(const struct execution *state, struct arena *are
     };
 }
 
+static struct task_ref token_of(const struct execution *state, struct arena *arena)
+{
+    struct task_ref token = task_started_ref(state);
+    token.namespace_id = arena_copy(arena, state->namespace_id);
+    token.workflow_id = arena_copy(arena, state->workflow_id);
+    return token;
+}
+
 bool task_matches(const struct execution *state, const struct task_ref *token)
 {
-    return task_is_started(state) && token->kind == STORE_TASK_WORKFLOW && !token->is_query &&
-           (MUTANT(stale_task_token) ||
-            (token->scheduled_event_id == task_scheduled_event_id(state) &&
-             token->started_event_id == task_started_event_id(state) &&
-             token->attempt == state->task.attempt && token->started_time == state->task.started_time &&
-             token->stamp == start_stamp(state)));
+    if (!task_is_started(state) || token->kind != STORE_TASK_WORKFLOW || token->is_query)
+        return false;
+    struct task_ref started = task_started_ref(state);
+    return MUTANT(stale_task_token) || task_same_start(token, &started);
 }
 
 size_t task_virtual_events(const struct execution *state, struct arena *arena, struct bytes **ret_events)

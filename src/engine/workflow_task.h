@@ -65,7 +65,9 @@ void task_delivery(const struct execution *state, struct arena *arena, bool full
 /* The events of a transient task that are not written yet: none, Scheduled, or Scheduled and Started. */
 size_t task_virtual_events(const struct execution *state, struct arena *arena, struct bytes **ret_events);
 /* Whether a token names the task that a worker has now. */
-bool task_matches(const struct execution *state, const struct task_ref *token);
+/* What names the task that is started; its texts are the state's. */
+struct task_ref task_started_ref(const struct execution *state);
+bool            task_matches(const struct execution *state, const struct task_ref *token);
 
 /* Requests; live is an open run. */
 void decide_task_start(const struct execution *live, struct workflow_request *request, struct env *env,
