@@ -126,8 +126,12 @@ class Stage:
             child = self.children[name]
             if isinstance(child, Service):
                 child.kill()  # it has nothing to save
-            elif status := child.stop():
-                problems.append(f"{name} ended with status {status}\n{child.tail()}")
+                continue
+            try:
+                if status := child.stop():
+                    problems.append(f"{name} ended with status {status}\n{child.tail()}")
+            except RuntimeError as problem:  # it is gone all the same, and the others have to go, too
+                problems.append(str(problem))
         assert not problems, "\n".join(problems)
 
     # --- addresses ---
