@@ -126,11 +126,12 @@ void judge_task_failed(struct judge *judge, const struct history_HistoryEvent *e
     if (attributes->cause == enums_WORKFLOW_TASK_FAILED_CAUSE_UNSPECIFIED && attributes->failure.size == 0 &&
         attributes->identity.size == 0)
         judge_fail(judge, ORACLE_TASK_CAUSE, event, "it has neither cause nor failure nor identity");
-    bool resets = attributes->cause == enums_WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW;
+    /* A worker may say this cause of its task, too; it names no run, and its failure counts as any. */
+    bool resets = attributes->cause == enums_WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW &&
+                  attributes->base_run_id.size != 0;
     if (resets) {
         /* One that names another run came with what was copied from a run that was itself the end of a reset. */
-        if (attributes->base_run_id.size == 0 || bytes_equal(attributes->base_run_id, judge->run->id) ||
-            attributes->new_run_id.size == 0)
+        if (bytes_equal(attributes->base_run_id, judge->run->id) || attributes->new_run_id.size == 0)
             judge_fail(judge, ORACLE_TASK_CAUSE, event, "a reset from run '%.*s' to run '%.*s'",
                        BYTES_FMT(attributes->base_run_id), BYTES_FMT(attributes->new_run_id));
         judge->reset = event;
