@@ -171,6 +171,10 @@ static void release(struct bridge *bridge)
     curl.multi_cleanup(bridge->multi);
     buffer_release(&bridge->input);
     json_decref(bridge->initialize);
+    for (size_t i = 0; i < GREETING_COUNT; i++) {
+        json_decref(bridge->greetings[i].params);
+        json_decref(bridge->greetings[i].result);
+    }
     free(bridge->session);
     free(bridge->version);
 }
@@ -193,7 +197,7 @@ static const struct {
 static const char summary[] = "connects an MCP host that speaks by stdin and stdout to the server";
 static const char details[] =
     "A restart of the server is only a pause to the host: what was asked is asked again, as the same "
-    "attempt. The end of "
+    "attempt, and what the server said of itself is said again meanwhile. The end of "
     "stdin ends the bridge, and nothing in the server. A bearer token is taken from $PERDURE_MCP_TOKEN";
 
 void bridge_print_summary(void)

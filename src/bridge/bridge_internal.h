@@ -8,6 +8,12 @@
 #include "bridge/bridge.h"
 #include "bridge/message.h"
 
+/* What the server said last of itself, and what it was asked then: said again, while it is away, to a host that asks the same. */
+#define GREETING_COUNT 2 /* initialize, server/discover */
+struct greeting {
+    json_t *params, *result; /* NULL: it said nothing yet */
+};
+
 struct bridge {
     const char   *url, *token; /* token NULL: none */
     int64_t       reconnect_ns;
@@ -23,7 +29,8 @@ struct bridge {
     char *session, *version;
     json_t *
         initialize; /* the request that began it: begins it again when the server does not know it any more */
-    bool listening; /* for what the server says unasked */
+    bool            listening; /* for what the server says unasked */
+    struct greeting greetings[GREETING_COUNT];
 };
 
 enum post_kind {

@@ -91,6 +91,46 @@ static void note_session(struct post *post, const json_t *answer)
     }
 }
 
+/* NULL: the message is none of these. */
+static struct greeting *greeting_of(const struct post *post)
+{
+    const char *method = text_of(post->message, "method");
+    if (method == NULL || post->kind != POST_REQUEST)
+        return NULL;
+    return strcmp(method, "initialize") == 0        ? &post->bridge->greetings[0]
+           : strcmp(method, "server/discover") == 0 ? &post->bridge->greetings[1]
+                                                    : NULL;
+}
+
+static void note_greeting(const struct post *post, const json_t *answer)
+{
+    struct greeting *greeting = greeting_of(post);
+    json_t          *result = json_object_get(answer, "result");
+    if (greeting == NULL || result == NULL)
+        return;
+    json_decref(greeting->params);
+    json_decref(greeting->result);
+    greeting->params = json_incref(json_object_get(post->message, "params"));
+    greeting->result = json_incref(result);
+}
+
+/* The server is away; false: only it can answer. */
+static bool greet_instead(struct post *post)
+{
+    const struct greeting *greeting = greeting_of(post);
+    if (greeting == NULL || greeting->result == NULL || post->gone ||
+        !json_equal(greeting->params, json_object_get(post->message, "params")))
+        return false;
+    json_t *answer = json_pack("{s:s, s:O, s:O}", "jsonrpc", "2.0", "id",
+                               json_object_get(post->message, "id"), "result", greeting->result);
+    char   *text = json_dumps(answer, JSON_COMPACT);
+    bridge_say(post->bridge, bytes_of_text(text));
+    free(text);
+    json_decref(answer);
+    post_free(post);
+    return true;
+}
+
 /* One JSON-RPC message of the server's. */
 static void take(void *context, struct bytes text)
 {
@@ -101,6 +141,7 @@ static void take(void *context, struct bytes text)
     bool answer = is_answer(post, message);
     if (answer) {
         note_session(post, message);
+        note_greeting(post, message);
         post->answered = true;
     }
     if (!post->gone && !(answer && post->kind == POST_INITIALIZE))
@@ -261,6 +302,8 @@ static void ended(struct post *post, CURLcode code)
     const char *words = code != CURLE_OK ? curl.easy_strerror(code)
                         : refused        ? why
                                          : "the answer did not come";
+    if (!refused && is_passing(code) && greet_instead(post))
+        return;
     if (refused || !is_passing(code) || !try_again(post))
         give_up(post, words);
 }

@@ -51,6 +51,52 @@ async def test_a_server_that_stays_away_is_an_error_of_the_request(tmp_path: Pat
     process.stdout.close()
 
 
+META = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "host", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+GREETINGS = {
+    "server/discover": {"_meta": META},
+    "initialize": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "host", "version": "1"},
+    },
+}
+
+
+@pytest.mark.parametrize("method", GREETINGS)
+async def test_what_the_server_said_of_itself_is_said_while_it_is_away(stage: Rig, method: str) -> None:
+    stage.use_tools("weather")
+    stage.start_server()
+    process = subprocess.Popen(
+        [server_binary(), "mcp", "stdio", "--url", stage.url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None and process.stdout is not None
+
+    def ask(number: int, params: dict[str, object]) -> dict[str, object]:
+        request = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+
+    said = ask(1, GREETINGS[method])
+    stage.kill("server")
+    assert ask(2, GREETINGS[method]) == said | {"id": 2}
+    process.stdin.write('{"jsonrpc":"2.0","id":3,"method":"tools/list","params":' + json.dumps({"_meta": META}) + "}\n")
+    process.stdin.flush()
+    stage.start_server()  # what only the server knows waits for it
+    listed = json.loads(process.stdout.readline())
+    assert listed["id"] == 3 and listed["result"]["tools"]
+    process.stdin.close()
+    assert process.wait(10) == 0
+    process.stdout.close()
+
+
 @pytest.mark.parametrize("arguments", [["--what"], ["--reconnect", "-1"], ["--url"]])
 def test_a_wrong_command_line_is_told(arguments: list[str]) -> None:
     done = subprocess.run([server_binary(), "mcp", "stdio", *arguments], capture_output=True, text=True, timeout=10)
