@@ -106,6 +106,7 @@ struct rpc_query {
 };
 struct rpc_describe; /* of a task queue; in the arena */
 struct rpc_workers;  /* a list of them; in the arena */
+struct list_query;   /* parsed; in the arena */
 enum update_caller { UPDATE_CALLER_UPDATE, UPDATE_CALLER_POLL, UPDATE_CALLER_MULTI_OPERATION };
 struct rpc_update {
     struct table_link  link; /* by run and update id */
@@ -124,7 +125,8 @@ struct rpc_read {
     struct rpc       *rpc;
 };
 struct rpc_list {
-    struct rpc_read *read;
+    struct rpc_read         *read;
+    const struct list_query *parsed;
     union {
         struct bytes         query; /* the token goes with it */
         struct rpc_describe *describe;

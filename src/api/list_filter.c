@@ -21,8 +21,9 @@ struct token {
 enum link_kind { LINK_OR, LINK_AND, LINK_NOT, LINK_PARENTHESIS }; /* in the order of their strength */
 
 struct parser {
-    struct bytes         query;
-    bool                 of_workers;
+    struct bytes query;
+    bool         of_workers, names_division;
+    struct state_Namespace namespace;
     size_t               at;
     struct token         token; /* the one that is looked at */
     struct arena        *arena;
@@ -95,9 +96,10 @@ static enum status take_number(struct parser *parser)
     bool         fraction = false;
     for (parser->at++; parser->at < query.size; parser->at++) {
         uint8_t c = query.base[parser->at];
+        uint8_t before = query.base[parser->at - 1];
         if (c == '.' || c == 'e' || c == 'E')
             fraction = true;
-        else if (!is_digit(c))
+        else if (!is_digit(c) && !((c == '-' || c == '+') && (before == 'e' || before == 'E')))
             break;
     }
     if (parser->at < query.size && is_letter(query.base[parser->at]))
@@ -170,13 +172,75 @@ static bool is_sign(const struct parser *parser, const char *sign)
 
 /* --- conditions --- */
 
+/* System attributes come first: the namespace's own cannot have their names. Those that the server made may be named
+ * without their "Temporal". */
+static bool find_column(struct parser *parser, struct bytes name, struct list_column *ret_column)
+{
+    static const struct bytes prefix = BYTES("Temporal");
+    if (list_column_find(name, parser->of_workers, ret_column))
+        return true;
+    if (parser->of_workers)
+        return false;
+    int32_t type = search_attribute_type(&parser->namespace, name);
+    if (type == 0 && bytes_starts_with(name, prefix)) {
+        name = bytes_of(name.base + prefix.size, name.size - prefix.size);
+        if (list_column_find(name, false, ret_column))
+            return true;
+        type = search_attribute_type(&parser->namespace, name);
+    } else if (type == 0) {
+        name = arena_printf(parser->arena, "Temporal%.*s", BYTES_FMT(name));
+        type = search_attribute_type(&parser->namespace, name);
+    }
+    if (type == 0)
+        return false;
+    *ret_column = list_column_of_attribute(name, type, parser->arena);
+    return true;
+}
+
+static enum status take_column(struct parser *parser, struct list_column *ret_column)
+{
+    const struct token name = parser->token;
+    if (name.kind != TOKEN_NAME && name.kind != TOKEN_QUOTED_NAME)
+        return fail(parser, name.at, "a search attribute is expected");
+    if (!find_column(parser, name.text, ret_column))
+        return fail(parser, name.at, "search attribute \"%.*s\" is not defined, or cannot be filtered by",
+                    BYTES_FMT(name.text));
+    if (strcmp(ret_column->name, "TemporalNamespaceDivision") == 0)
+        parser->names_division = true;
+    return advance(parser);
+}
+
 static struct store_filter *filter_new(struct parser *parser, enum store_operator relation,
-                                       enum store_column column)
+                                       const struct list_column *column)
 {
     struct store_filter *filter = ARENA_NEW(parser->arena, struct store_filter);
     filter->relation = relation;
-    filter->column = column;
+    filter->column = column == NULL ? 0 : column->column;
+    filter->attribute = column == NULL ? NULL : column->attribute;
     return filter;
+}
+
+static void append_value(struct parser *parser, struct store_filter *filter, struct store_value value)
+{
+    size_t count = filter->value_count;
+    if ((count & (count + 1)) == 0) { /* 0, 1, 3, 7 ...: make room for as many and one */
+        struct store_value *values = ARENA_NEW_ARRAY(parser->arena, struct store_value, count * 2 + 1);
+        for (size_t i = 0; i < count; i++)
+            values[i] = filter->values[i];
+        filter->values = values;
+    }
+    filter->values[filter->value_count++] = value;
+}
+
+static bool append_words(struct parser *parser, struct store_filter *filter, struct bytes text)
+{
+    struct bytes word;
+    uint8_t      room[WORD_SIZE_MAX];
+    size_t       before = filter->value_count;
+    while (store_words_next(&text, room, &word))
+        append_value(parser, filter,
+                     (struct store_value){ .is_text = true, .text = arena_copy(parser->arena, word) });
+    return filter->value_count != before;
 }
 
 static enum status add_value(struct parser *parser, const struct list_column *column,
@@ -196,18 +260,15 @@ static enum status add_value(struct parser *parser, const struct list_column *co
         return fail(parser, token.at, "\"%.*s\" is no value (text needs quotes)", BYTES_FMT(token.text));
     else
         return fail(parser, token.at, "a value for %s is missing", column->name);
-    if ((filter->value_count & (filter->value_count + 1)) ==
-        0) { /* 0, 1, 3, 7 ...: make room for as many and one */
-        size_t              room = filter->value_count * 2 + 1;
-        struct store_value *values = ARENA_NEW_ARRAY(parser->arena, struct store_value, room);
-        for (size_t i = 0; i < filter->value_count; i++)
-            values[i] = filter->values[i];
-        filter->values = values;
-    }
-    if (!list_value_convert(column, literal, token.text, parser->arena, &filter->values[filter->value_count]))
+    struct store_value value;
+    if (!list_value_convert(column, literal, token.text, parser->arena, &value))
         return fail(parser, token.at, "%s is of type %s, and \"%.*s\" is no such value", column->name,
                     list_type_name(column->type), BYTES_FMT(token.text));
-    filter->value_count++;
+    if (column->type != LIST_TEXT)
+        append_value(parser, filter, value);
+    else if (!append_words(parser, filter, value.text))
+        return fail(parser, token.at, "\"%.*s\" has no words, and %s is a Text", BYTES_FMT(token.text),
+                    column->name);
     return advance(parser);
 }
 
@@ -252,7 +313,7 @@ static enum status parse_is_null(struct parser *parser, const struct list_column
         return status;
     if (!is_word(parser, "NULL"))
         return fail(parser, parser->token.at, "IS is followed by NULL or NOT NULL only");
-    *ret_filter = filter_new(parser, negated ? STORE_IS_NOT_NULL : STORE_IS_NULL, column->column);
+    *ret_filter = filter_new(parser, negated ? STORE_IS_NOT_NULL : STORE_IS_NULL, column);
     return advance(parser);
 }
 
@@ -268,7 +329,13 @@ static enum status parse_comparison(struct parser *parser, const struct list_col
     for (size_t i = 0; i < ARRAY_COUNT(signs); i++) {
         if (!is_sign(parser, signs[i].sign))
             continue;
-        *ret_filter = filter_new(parser, signs[i].relation, column->column);
+        enum store_operator relation = signs[i].relation;
+        if (list_column_is_many(column) && relation != STORE_EQUAL && relation != STORE_NOT_EQUAL)
+            return fail(parser, parser->token.at, "%.*s is not for %s, which may have several values",
+                        BYTES_FMT(parser->token.text), column->name);
+        if (column->type == LIST_TEXT) /* any of the words */
+            relation = relation == STORE_EQUAL ? STORE_IN : STORE_NOT_IN;
+        *ret_filter = filter_new(parser, relation, column);
         enum status status = advance(parser);
         return status != ST_OK ? status : add_value(parser, column, *ret_filter);
     }
@@ -278,14 +345,8 @@ static enum status parse_comparison(struct parser *parser, const struct list_col
 static enum status parse_condition(struct parser *parser, struct store_filter **ret_filter)
 {
     struct list_column column;
-    const struct token name = parser->token;
-    enum status        status;
-    if (name.kind != TOKEN_NAME && name.kind != TOKEN_QUOTED_NAME)
-        return fail(parser, name.at, "a search attribute is expected");
-    if (!list_column_find(name.text, parser->of_workers, &column))
-        return fail(parser, name.at, "search attribute \"%.*s\" is not defined, or cannot be filtered by",
-                    BYTES_FMT(name.text));
-    if ((status = advance(parser)) != ST_OK)
+    enum status        status = take_column(parser, &column);
+    if (status != ST_OK)
         return status;
     if (is_word(parser, "IS"))
         return parse_is_null(parser, &column, ret_filter);
@@ -293,17 +354,20 @@ static enum status parse_condition(struct parser *parser, struct store_filter **
     if (negated && (status = advance(parser)) != ST_OK)
         return status;
     if (is_word(parser, "IN")) {
-        *ret_filter = filter_new(parser, negated ? STORE_NOT_IN : STORE_IN, column.column);
+        *ret_filter = filter_new(parser, negated ? STORE_NOT_IN : STORE_IN, &column);
         return parse_in(parser, &column, *ret_filter);
     }
     if (is_word(parser, "BETWEEN")) {
-        *ret_filter = filter_new(parser, negated ? STORE_NOT_BETWEEN : STORE_BETWEEN, column.column);
+        if (list_column_is_many(&column))
+            return fail(parser, parser->token.at, "BETWEEN is not for %s, which may have several values",
+                        column.name);
+        *ret_filter = filter_new(parser, negated ? STORE_NOT_BETWEEN : STORE_BETWEEN, &column);
         return parse_between(parser, &column, *ret_filter);
     }
     if (is_word(parser, "STARTS_WITH")) {
-        if (column.type != LIST_KEYWORD)
+        if (column.type != LIST_KEYWORD && column.type != LIST_KEYWORDS)
             return fail(parser, parser->token.at, "STARTS_WITH is not for %s", column.name);
-        *ret_filter = filter_new(parser, negated ? STORE_NOT_STARTS_WITH : STORE_STARTS_WITH, column.column);
+        *ret_filter = filter_new(parser, negated ? STORE_NOT_STARTS_WITH : STORE_STARTS_WITH, &column);
         status = advance(parser);
         return status != ST_OK ? status : add_value(parser, &column, *ret_filter);
     }
@@ -334,13 +398,13 @@ static void reduce(struct parser *parser)
     assert(link != LINK_PARENTHESIS);
     struct store_filter *right = parser->operands[--parser->operand_count], *node;
     if (link == LINK_NOT) {
-        node = filter_new(parser, STORE_NOT, 0);
+        node = filter_new(parser, STORE_NOT, NULL);
     } else {
         assert(parser->operand_count > 0);
         struct store_filter *left = parser->operands[--parser->operand_count];
         node = left;
         if (left->relation != relation) {
-            node = filter_new(parser, relation, 0);
+            node = filter_new(parser, relation, NULL);
             append_child(parser, node, left);
         }
     }
@@ -423,6 +487,33 @@ static enum status parse_expression(struct parser *parser)
     return ST_OK;
 }
 
+/* NULLs come last in either direction. */
+static enum status parse_key(struct parser *parser, struct list_query *query)
+{
+    struct list_column column;
+    size_t             at = parser->token.at;
+    if (query->key_count == STORE_KEYS_MAX)
+        return fail(parser, at, "more than %d search attributes after %s", STORE_KEYS_MAX,
+                    query->is_grouped ? "GROUP BY" : "ORDER BY");
+    enum status status = take_column(parser, &column);
+    if (status != ST_OK)
+        return status;
+    if (column.type == LIST_TEXT || (!query->is_grouped && list_column_is_many(&column)))
+        return fail(parser, at, "%s is of type %s, which has no order", column.name,
+                    list_type_name(column.type));
+    for (size_t i = 0; i < query->key_count; i++) {
+        if (query->is_grouped && list_column_is_many(&column) && query->key_types[i] == LIST_KEYWORDS)
+            return fail(parser, at, "GROUP BY takes one search attribute with several values");
+    }
+    query->key_types[query->key_count] = column.type;
+    struct store_key *key = &query->keys[query->key_count++];
+    *key = (struct store_key){ .column = column.column, .attribute = column.attribute };
+    if (query->is_grouped || (!is_word(parser, "ASC") && !is_word(parser, "DESC")))
+        return ST_OK;
+    key->descending = is_word(parser, "DESC");
+    return advance(parser);
+}
+
 static enum status parse_tail(struct parser *parser, struct list_query *query)
 {
     enum status status;
@@ -430,28 +521,23 @@ static enum status parse_tail(struct parser *parser, struct list_query *query)
         return ST_OK;
     if (is_word(parser, "LIMIT"))
         return fail(parser, parser->token.at, "LIMIT is not supported; use the page size");
-    if (is_word(parser, "ORDER"))
-        return fail(parser, parser->token.at,
-                    "ORDER BY is not supported; open runs come first, the newest before others");
+    query->is_grouped = is_word(parser, "GROUP");
+    const char *clause = query->is_grouped ? "GROUP" : "ORDER";
     if ((status = advance(parser)) != ST_OK)
         return status;
     if (!is_word(parser, "BY"))
-        return fail(parser, parser->token.at, "GROUP lacks its BY");
-    if ((status = advance(parser)) != ST_OK)
-        return status;
-    if ((parser->token.kind != TOKEN_NAME && parser->token.kind != TOKEN_QUOTED_NAME) ||
-        !bytes_equal_text(parser->token.text, "ExecutionStatus"))
-        return fail(parser, parser->token.at, "GROUP BY is supported for ExecutionStatus only");
-    query->group_by_status = true;
-    if ((status = advance(parser)) != ST_OK)
-        return status;
+        return fail(parser, parser->token.at, "%s lacks its BY", clause);
+    do {
+        if ((status = advance(parser)) != ST_OK || (status = parse_key(parser, query)) != ST_OK)
+            return status;
+    } while (is_sign(parser, ","));
     return parser->token.kind == TOKEN_END
                ? ST_OK
-               : fail(parser, parser->token.at, "the end is expected after GROUP BY");
+               : fail(parser, parser->token.at, "the end is expected after %s BY", clause);
 }
 
-static enum status parse(struct bytes text, bool of_workers, struct arena *arena,
-                         struct list_query *ret_query, struct error *error)
+static enum status parse(struct bytes text, bool of_workers, const struct namespace_config *namespace,
+                         struct arena *arena, struct list_query *ret_query, struct error *error)
 {
     struct parser parser = { .query = text, .of_workers = of_workers, .arena = arena, .error = error };
     enum status   status;
@@ -459,6 +545,7 @@ static enum status parse(struct bytes text, bool of_workers, struct arena *arena
     if (text.size > LIST_QUERY_SIZE_MAX)
         return error_set(error, ST_INVALID_ARGUMENT, "invalid query: longer than %d bytes",
                          LIST_QUERY_SIZE_MAX);
+    search_attributes_load(namespace, arena, &parser.namespace);
     if ((status = advance(&parser)) != ST_OK)
         return status;
     if (!is_tail(&parser)) {
@@ -466,22 +553,24 @@ static enum status parse(struct bytes text, bool of_workers, struct arena *arena
             return status;
         ret_query->filter = parser.operands[0];
     }
-    return parse_tail(&parser, ret_query);
+    status = parse_tail(&parser, ret_query);
+    ret_query->names_division = parser.names_division;
+    return status;
 }
 
-enum status list_query_parse(struct bytes text, struct arena *arena, struct list_query *ret_query,
-                             struct error *error)
+enum status list_query_parse(struct bytes text, const struct namespace_config *namespace, struct arena *arena,
+                             struct list_query *ret_query, struct error *error)
 {
-    return parse(text, false, arena, ret_query, error);
+    return parse(text, false, namespace, arena, ret_query, error);
 }
 
 enum status list_query_parse_workers(struct bytes text, struct arena *arena, struct store_filter **ret_filter,
                                      struct error *error)
 {
     struct list_query query;
-    enum status       status = parse(text, true, arena, &query, error);
-    if (status == ST_OK && query.group_by_status)
-        status = error_set(error, ST_INVALID_ARGUMENT, "invalid query: workers are not grouped");
+    enum status       status = parse(text, true, NULL, arena, &query, error);
+    if (status == ST_OK && query.key_count != 0)
+        status = error_set(error, ST_INVALID_ARGUMENT, "invalid query: workers are not ordered or grouped");
     if (status == ST_OK)
         status = store_filter_check(query.filter, error);
     *ret_filter = query.filter;

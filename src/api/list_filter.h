@@ -1,9 +1,12 @@
 /* list_filter.h: the language of list queries, parsed into the store's filter tree.
  *
- *   query := [expr] [GROUP BY ExecutionStatus]
+ *   query := [expr] [ORDER BY column [ASC | DESC], ...] | [expr] GROUP BY column, ...
  *   expr  := expr OR expr | expr AND expr | NOT expr | ( expr ) | cond
  *   cond  := column (= != <> < <= > >=) value | column [NOT] IN (value, ...) | column [NOT] BETWEEN value AND value
  *          | column [NOT] STARTS_WITH value | column IS [NOT] NULL
+ *
+ * A column is a search attribute: the system's, one that every namespace has, or the namespace's own. Texts are compared
+ * by word: = is true when any word of the value is one of theirs.
  *
  * Owns:    nothing; the tree lives in the caller's arena and keeps slices of the query.
  * Limits:  see below. Nothing recurses: two explicit stacks. Errors name the position, counted from 1, in bytes.
@@ -11,22 +14,12 @@
 #ifndef API_LIST_FILTER_H
 #define API_LIST_FILTER_H
 #include "base/arena.h"
+#include "engine/search_attributes.h"
 #include "store/store.h"
 
 #define LIST_QUERY_SIZE_MAX (64 * 1024)
 #define LIST_STACK_MAX      128 /* operators and parentheses that are open */
 
-struct list_query {
-    struct store_filter *filter; /* NULL: all */
-    bool                 group_by_status;
-};
-enum status list_query_parse(struct bytes text, struct arena *arena, struct list_query *ret_query,
-                             struct error *error) MUST_USE;
-/* The same language over workers, see list_worker_columns; no GROUP BY. */
-enum status list_query_parse_workers(struct bytes text, struct arena *arena, struct store_filter **ret_filter,
-                                     struct error *error) MUST_USE;
-
-/* --- for the files of the parser --- */
 enum list_type {
     LIST_KEYWORD,
     LIST_UUID,
@@ -34,12 +27,38 @@ enum list_type {
     LIST_TIME,
     LIST_INT,
     LIST_DURATION,
-    LIST_WORKER_STATUS
+    LIST_WORKER_STATUS,
+    LIST_DOUBLE,
+    LIST_BOOL,
+    LIST_TEXT,
+    LIST_KEYWORDS
 };
+/* Of the store's values. */
+static inline bool list_type_is_text(enum list_type type)
+{
+    return type == LIST_KEYWORD || type == LIST_UUID || type == LIST_TEXT || type == LIST_KEYWORDS;
+}
+struct list_query {
+    struct store_filter *filter; /* NULL: all */
+    struct store_key     keys[STORE_KEYS_MAX];
+    enum list_type       key_types[STORE_KEYS_MAX];
+    size_t               key_count;
+    bool                 is_grouped;     /* the keys are those of GROUP BY, else of ORDER BY */
+    bool                 names_division; /* else only runs of no division are meant */
+};
+/* The namespace says which attributes it has of its own; NULL: none. */
+enum status list_query_parse(struct bytes text, const struct namespace_config *namespace, struct arena *arena,
+                             struct list_query *ret_query, struct error *error) MUST_USE;
+/* The same language over workers, see list_worker_columns; no ORDER BY, no GROUP BY. */
+enum status list_query_parse_workers(struct bytes text, struct arena *arena, struct store_filter **ret_filter,
+                                     struct error *error) MUST_USE;
+
+/* --- for the files of the parser --- */
 struct list_column {
-    const char       *name;
-    enum store_column column;
-    enum list_type    type;
+    const char                   *name;
+    enum store_column             column;
+    enum list_type                type;
+    const struct store_attribute *attribute; /* of STORE_COLUMN_ATTRIBUTE */
 };
 /* Of workers: columns of the store's trees with meanings of their own. */
 #define WORKER_INSTANCE_KEY    STORE_COLUMN_WORKFLOW_ID
@@ -55,6 +74,13 @@ struct list_column {
 #define WORKER_HEARTBEAT_TIME  STORE_COLUMN_EXECUTION_TIME
 /* False: there is no such column. */
 bool list_column_find(struct bytes name, bool of_workers, struct list_column *ret_column);
+/* The column of a search attribute of such a type (enums_IndexedValueType). The name is copied. */
+struct list_column list_column_of_attribute(struct bytes name, int32_t type, struct arena *arena);
+/* Whether it may have several values: it has no order then, and its conditions are about any of them. */
+static inline bool list_column_is_many(const struct list_column *column)
+{
+    return column->type == LIST_TEXT || column->type == LIST_KEYWORDS;
+}
 
 enum list_literal { LITERAL_STRING, LITERAL_INTEGER, LITERAL_FRACTION, LITERAL_BOOL };
 /* What a literal means for a column; the text of a string is unescaped. */

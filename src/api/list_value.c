@@ -1,39 +1,40 @@
 /* list_value.c: columns of list queries, and what literals mean for them. */
 #include "api/list_filter.h"
 #include "base/random.h"
+#include "codec/json_text.h"
 #include "pb/enums.pb.h"
 
 static const struct list_column columns[] = {
-    { "WorkflowId", STORE_COLUMN_WORKFLOW_ID, LIST_KEYWORD },
-    { "WorkflowType", STORE_COLUMN_WORKFLOW_TYPE, LIST_KEYWORD },
-    { "TaskQueue", STORE_COLUMN_TASK_QUEUE, LIST_KEYWORD },
-    { "ParentWorkflowId", STORE_COLUMN_PARENT_WORKFLOW_ID, LIST_KEYWORD },
-    { "RootWorkflowId", STORE_COLUMN_ROOT_WORKFLOW_ID, LIST_KEYWORD },
-    { "RunId", STORE_COLUMN_RUN_ID, LIST_UUID },
-    { "ParentRunId", STORE_COLUMN_PARENT_RUN_ID, LIST_UUID },
-    { "RootRunId", STORE_COLUMN_ROOT_RUN_ID, LIST_UUID },
-    { "ExecutionStatus", STORE_COLUMN_STATUS, LIST_STATUS },
-    { "StartTime", STORE_COLUMN_START_TIME, LIST_TIME },
-    { "ExecutionTime", STORE_COLUMN_EXECUTION_TIME, LIST_TIME },
-    { "CloseTime", STORE_COLUMN_CLOSE_TIME, LIST_TIME },
-    { "HistoryLength", STORE_COLUMN_HISTORY_LENGTH, LIST_INT },
-    { "HistorySizeBytes", STORE_COLUMN_HISTORY_SIZE, LIST_INT },
-    { "StateTransitionCount", STORE_COLUMN_STATE_TRANSITIONS, LIST_INT },
-    { "ExecutionDuration", STORE_COLUMN_EXECUTION_DURATION, LIST_DURATION },
+    { "WorkflowId", STORE_COLUMN_WORKFLOW_ID, LIST_KEYWORD, NULL },
+    { "WorkflowType", STORE_COLUMN_WORKFLOW_TYPE, LIST_KEYWORD, NULL },
+    { "TaskQueue", STORE_COLUMN_TASK_QUEUE, LIST_KEYWORD, NULL },
+    { "ParentWorkflowId", STORE_COLUMN_PARENT_WORKFLOW_ID, LIST_KEYWORD, NULL },
+    { "RootWorkflowId", STORE_COLUMN_ROOT_WORKFLOW_ID, LIST_KEYWORD, NULL },
+    { "RunId", STORE_COLUMN_RUN_ID, LIST_UUID, NULL },
+    { "ParentRunId", STORE_COLUMN_PARENT_RUN_ID, LIST_UUID, NULL },
+    { "RootRunId", STORE_COLUMN_ROOT_RUN_ID, LIST_UUID, NULL },
+    { "ExecutionStatus", STORE_COLUMN_STATUS, LIST_STATUS, NULL },
+    { "StartTime", STORE_COLUMN_START_TIME, LIST_TIME, NULL },
+    { "ExecutionTime", STORE_COLUMN_EXECUTION_TIME, LIST_TIME, NULL },
+    { "CloseTime", STORE_COLUMN_CLOSE_TIME, LIST_TIME, NULL },
+    { "HistoryLength", STORE_COLUMN_HISTORY_LENGTH, LIST_INT, NULL },
+    { "HistorySizeBytes", STORE_COLUMN_HISTORY_SIZE, LIST_INT, NULL },
+    { "StateTransitionCount", STORE_COLUMN_STATE_TRANSITIONS, LIST_INT, NULL },
+    { "ExecutionDuration", STORE_COLUMN_EXECUTION_DURATION, LIST_DURATION, NULL },
 };
 static const struct list_column worker_columns[] = {
-    { "WorkerInstanceKey", WORKER_INSTANCE_KEY, LIST_KEYWORD },
-    { "WorkerIdentity", WORKER_IDENTITY, LIST_KEYWORD },
-    { "TaskQueue", WORKER_TASK_QUEUE, LIST_KEYWORD },
-    { "HostName", WORKER_HOST_NAME, LIST_KEYWORD },
-    { "DeploymentName", WORKER_DEPLOYMENT_NAME, LIST_KEYWORD },
-    { "BuildId", WORKER_BUILD_ID, LIST_KEYWORD },
-    { "SdkName", WORKER_SDK_NAME, LIST_KEYWORD },
-    { "SdkVersion", WORKER_SDK_VERSION, LIST_KEYWORD },
-    { "Status", WORKER_STATUS, LIST_WORKER_STATUS },
-    { "WorkerStatus", WORKER_STATUS, LIST_WORKER_STATUS },
-    { "StartTime", WORKER_START_TIME, LIST_TIME },
-    { "HeartbeatTime", WORKER_HEARTBEAT_TIME, LIST_TIME },
+    { "WorkerInstanceKey", WORKER_INSTANCE_KEY, LIST_KEYWORD, NULL },
+    { "WorkerIdentity", WORKER_IDENTITY, LIST_KEYWORD, NULL },
+    { "TaskQueue", WORKER_TASK_QUEUE, LIST_KEYWORD, NULL },
+    { "HostName", WORKER_HOST_NAME, LIST_KEYWORD, NULL },
+    { "DeploymentName", WORKER_DEPLOYMENT_NAME, LIST_KEYWORD, NULL },
+    { "BuildId", WORKER_BUILD_ID, LIST_KEYWORD, NULL },
+    { "SdkName", WORKER_SDK_NAME, LIST_KEYWORD, NULL },
+    { "SdkVersion", WORKER_SDK_VERSION, LIST_KEYWORD, NULL },
+    { "Status", WORKER_STATUS, LIST_WORKER_STATUS, NULL },
+    { "WorkerStatus", WORKER_STATUS, LIST_WORKER_STATUS, NULL },
+    { "StartTime", WORKER_START_TIME, LIST_TIME, NULL },
+    { "HeartbeatTime", WORKER_HEARTBEAT_TIME, LIST_TIME, NULL },
 };
 struct status_name {
     const char *name;
@@ -68,10 +69,39 @@ bool list_column_find(struct bytes name, bool of_workers, struct list_column *re
     return false;
 }
 
+struct list_column list_column_of_attribute(struct bytes name, int32_t type, struct arena *arena)
+{
+    static const enum list_type types[] = {
+        [STORE_ATTRIBUTE_TEXT] = LIST_TEXT,    [STORE_ATTRIBUTE_KEYWORD] = LIST_KEYWORD,
+        [STORE_ATTRIBUTE_INT] = LIST_INT,      [STORE_ATTRIBUTE_DOUBLE] = LIST_DOUBLE,
+        [STORE_ATTRIBUTE_BOOL] = LIST_BOOL,    [STORE_ATTRIBUTE_TIME] = LIST_TIME,
+        [STORE_ATTRIBUTE_LIST] = LIST_KEYWORDS
+    };
+    assert(type > 0 && (size_t)type < ARRAY_COUNT(types));
+    struct store_attribute *attribute = ARENA_NEW(arena, struct store_attribute);
+    struct bytes            text = arena_printf(arena, "%.*s", BYTES_FMT(name)); /* ends with a 0 */
+    *attribute = (struct store_attribute){ text, (enum store_attribute_type)type };
+    return (struct list_column){ .name = (const char *)text.base,
+                                 .column = STORE_COLUMN_ATTRIBUTE,
+                                 .type = types[type],
+                                 .attribute = attribute };
+}
+
 const char *list_type_name(enum list_type type)
 {
-    static const char *const names[] = { "Keyword", "Keyword",    "a status",         "Datetime",
-                                         "Int",     "a duration", "a worker's status" };
+    static const char *const names[] = {
+        [LIST_KEYWORD] = "Keyword",
+        [LIST_UUID] = "Keyword",
+        [LIST_STATUS] = "a status",
+        [LIST_TIME] = "Datetime",
+        [LIST_INT] = "Int",
+        [LIST_DURATION] = "a duration",
+        [LIST_DOUBLE] = "Double",
+        [LIST_WORKER_STATUS] = "a worker's status",
+        [LIST_BOOL] = "Bool",
+        [LIST_TEXT] = "Text",
+        [LIST_KEYWORDS] = "KeywordList",
+    };
     return names[type];
 }
 
@@ -113,11 +143,18 @@ static bool take_character(struct bytes *text, char character)
 
 static bool parse_integer(struct bytes text, int64_t *ret_value)
 {
-    bool negative = take_character(&text, '-');
-    if (!take_digits(&text, 1, SIZE_MAX, ret_value) || text.size != 0)
-        return false;
-    *ret_value = negative ? -*ret_value : *ret_value;
-    return true;
+    bool    negative = take_character(&text, '-');
+    int64_t value = 0;
+    if (!negative)
+        take_character(&text, '+');
+    for (size_t i = 0; i < text.size; i++) { /* below zero there is room for one more */
+        int64_t digit = text.base[i] - '0';
+        if (digit < 0 || digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_sub_overflow(value, digit, &value))
+            return false;
+    }
+    *ret_value = value;
+    return text.size != 0 && (negative || !__builtin_sub_overflow(0, value, ret_value));
 }
 
 /* Digits after a point, as parts of `unit`; further digits than the unit holds are dropped. */
@@ -290,12 +327,28 @@ static bool convert_text(const struct list_column *column, enum list_literal lit
     return true;
 }
 
+static bool convert_double(enum list_literal literal, struct bytes text, struct store_value *ret_value)
+{
+    double value;
+    return (literal == LITERAL_INTEGER || literal == LITERAL_FRACTION) && json_get_double(text, &value) &&
+           number_value(store_number_of_double(value), ret_value);
+}
+
+static bool convert_bool(enum list_literal literal, struct bytes text, struct store_value *ret_value)
+{
+    if (literal != LITERAL_BOOL && !bytes_equal_text(text, "true") && !bytes_equal_text(text, "false"))
+        return false;
+    return number_value(text.base[0] == 't' || text.base[0] == 'T', ret_value);
+}
+
 bool list_value_convert(const struct list_column *column, enum list_literal literal, struct bytes text,
                         struct arena *arena, struct store_value *ret_value)
 {
     int64_t number;
     switch (column->type) {
     case LIST_KEYWORD:
+    case LIST_KEYWORDS:
+    case LIST_TEXT:
     case LIST_UUID:
         return convert_text(column, literal, text, arena, ret_value);
     case LIST_WORKER_STATUS:
@@ -310,6 +363,10 @@ bool list_value_convert(const struct list_column *column, enum list_literal lite
         if (literal == LITERAL_STRING)
             return parse_duration(text, &number) && number_value(number, ret_value);
         return literal == LITERAL_INTEGER && parse_integer(text, &number) && number_value(number, ret_value);
+    case LIST_DOUBLE:
+        return convert_double(literal, text, ret_value);
+    case LIST_BOOL:
+        return convert_bool(literal, text, ret_value);
     case LIST_INT:
         return literal == LITERAL_INTEGER && parse_integer(text, &number) && number_value(number, ret_value);
     }

@@ -2,6 +2,7 @@
 #include "api/api_internal.h"
 #include "api/list_filter.h"
 #include "base/hash.h"
+#include "codec/json_text.h"
 
 /* --- rows as clients see them --- */
 
@@ -68,6 +69,15 @@ static enum status page_parse(struct rpc *rpc, struct bytes token, struct bytes 
     if (page.query_hash != query_hash(rpc, query))
         return error_set(error, ST_INVALID_ARGUMENT,
                          "NextPageToken is of another namespace or query than the request.");
+    if (page.keys_count != read->key_count)
+        return error_set(error, ST_INVALID_ARGUMENT, "NextPageToken is not a token of this call.");
+    for (size_t i = 0; i < page.keys_count; i++)
+        read->after_keys[i] = (struct store_column_value){
+            .is_null = page.keys[i].is_null,
+            .value = { .is_text = list_type_is_text((enum list_type)rpc->list.parsed->key_types[i]),
+                       .text = page.keys[i].text,
+                       .number = page.keys[i].number }
+        };
     read->after_is_set = true;
     read->after_open = page.open;
     read->after = page.number;
@@ -77,11 +87,18 @@ static enum status page_parse(struct rpc *rpc, struct bytes token, struct bytes 
 
 static struct bytes page_make(struct rpc *rpc, const struct store_run *last, struct bytes query)
 {
-    struct token_ListPage page = { .open = last->close_time == 0,
-                                   .close_time = last->close_time,
-                                   .number = last->number,
-                                   .query_hash = query_hash(rpc, query),
-                                   .format = PAGE_TOKEN_FORMAT };
+    struct token_ListPage    page = { .open = last->close_time == 0,
+                                      .close_time = last->close_time,
+                                      .number = last->number,
+                                      .query_hash = query_hash(rpc, query),
+                                      .format = PAGE_TOKEN_FORMAT };
+    const struct store_read *read = &rpc->list.read->read;
+    page.keys = ARENA_NEW_ARRAY(&rpc->arena, struct token_ListKey, read->key_count + 1);
+    page.keys_count = read->key_count;
+    for (size_t i = 0; i < read->key_count; i++)
+        page.keys[i] = (struct token_ListKey){ .is_null = read->last_keys[i].is_null,
+                                               .text = read->last_keys[i].value.text,
+                                               .number = read->last_keys[i].value.number };
     return pb_encode_arena(&pb_token_ListPage, &page, &rpc->arena);
 }
 
@@ -144,21 +161,35 @@ static void list_submit(struct rpc *rpc, int32_t page_size, struct store_filter 
     read_submit(rpc, STORE_READ_LIST, filter, list_read);
 }
 
+/* Parses the query and has the read answer it; NULL: failed. */
+static const struct list_query *query_take(struct rpc *rpc, struct bytes query)
+{
+    const struct namespace_config *config = lane_namespace_by_number(rpc_lane(rpc), rpc->ns.number);
+    struct list_query             *parsed = ARENA_NEW(&rpc->arena, struct list_query);
+    struct store_read             *read = rpc_read_new(rpc);
+    if (list_query_parse(query, config, &rpc->arena, parsed, &rpc->error) != ST_OK) {
+        rpc_fail_error(rpc, &rpc->error);
+        return NULL;
+    }
+    rpc->list.parsed = parsed;
+    read->keys = parsed->keys;
+    read->key_count = parsed->key_count;
+    read->run_kind = parsed->names_division ? STORE_RUN_ANY_KIND : STORE_RUN_WORKFLOW;
+    return parsed;
+}
+
 static void list_by_query(struct rpc *rpc, struct bytes query, int32_t page_size, struct bytes token)
 {
-    struct list_query parsed;
     rpc->list.query = query;
-    rpc_read_new(rpc);
-    if (list_query_parse(query, &rpc->arena, &parsed, &rpc->error) != ST_OK ||
-        page_parse(rpc, token, query, &rpc->error) != ST_OK) {
-        rpc_fail_error(rpc, &rpc->error);
+    const struct list_query *parsed = query_take(rpc, query);
+    if (parsed == NULL)
         return;
-    }
-    if (parsed.group_by_status) {
+    if (parsed->is_grouped)
         rpc_fail(rpc, ST_INVALID_ARGUMENT, "invalid query: GROUP BY is for counts only");
-        return;
-    }
-    list_submit(rpc, page_size, parsed.filter);
+    else if (page_parse(rpc, token, query, &rpc->error) != ST_OK)
+        rpc_fail_error(rpc, &rpc->error);
+    else
+        list_submit(rpc, page_size, parsed->filter);
 }
 
 void list_workflows(struct rpc *rpc)
@@ -288,14 +319,66 @@ void list_closed_workflows(struct rpc *rpc)
 
 /* --- counts --- */
 
-static struct bytes keyword_payload(struct rpc *rpc, const char *text)
+/* JSON text of a group's value; the type is that of its payload. */
+static const char *value_json(enum list_type type, const struct store_value *value, struct buffer *json)
 {
+    char        id[UUID_TEXT_SIZE];
+    struct uuid uuid;
+    switch (type) {
+    case LIST_STATUS: {
+        const char *name = list_status_name(value->number);
+        buffer_printf(json, "\"%s\"", name == NULL ? "Unspecified" : name);
+        return "Keyword";
+    }
+    case LIST_UUID:
+        assert(value->text.size == sizeof uuid.byte);
+        memcpy(uuid.byte, value->text.base, sizeof uuid.byte);
+        uuid_print(&uuid, id);
+        json_put_string(json, bytes_of(id, sizeof id));
+        return "Keyword";
+    case LIST_TIME: {
+        int64_t seconds = value->number / NS_PER_S, nanos = value->number % NS_PER_S;
+        if (nanos < 0) {
+            seconds--;
+            nanos += NS_PER_S;
+        }
+        if (!json_put_timestamp(json, seconds, (int32_t)nanos))
+            panic("64 bits of nanoseconds hold no such year");
+        return "Datetime";
+    }
+    case LIST_BOOL:
+        buffer_append_text(json, value->number != 0 ? "true" : "false");
+        return "Bool";
+    case LIST_DOUBLE:
+        json_put_double(json, store_double_of_number(value->number));
+        return "Double";
+    case LIST_INT:
+    case LIST_DURATION:
+        buffer_printf(json, "%" PRId64, value->number);
+        return "Int";
+    case LIST_KEYWORD:
+    case LIST_KEYWORDS:
+    case LIST_TEXT:
+    case LIST_WORKER_STATUS:
+        break;
+    }
+    json_put_string(json, value->text);
+    return "Keyword";
+}
+
+static struct bytes group_value(struct rpc *rpc, enum list_type type, const struct store_value *value)
+{
+    struct buffer json;
+    buffer_init(&json);
+    const char                         *name = value_json(type, value, &json);
     struct common_Payload_MetadataEntry metadata[] = { { BYTES("encoding"), BYTES("json/plain") },
-                                                       { BYTES("type"), BYTES("Keyword") } };
+                                                       { BYTES("type"), bytes_of_text(name) } };
     struct common_Payload               payload = { .metadata = metadata,
                                                     .metadata_count = ARRAY_COUNT(metadata),
-                                                    .data = arena_printf(&rpc->arena, "\"%s\"", text) };
-    return pb_encode_arena(&pb_common_Payload, &payload, &rpc->arena);
+                                                    .data = buffer_bytes(&json) };
+    struct bytes                        encoded = pb_encode_arena(&pb_common_Payload, &payload, &rpc->arena);
+    buffer_release(&json);
+    return encoded;
 }
 
 static void count_read(struct message *message)
@@ -309,20 +392,19 @@ static void count_read(struct message *message)
     struct workflowservice_CountWorkflowExecutionsResponse *response =
         ARENA_NEW(&rpc->arena, struct workflowservice_CountWorkflowExecutionsResponse);
     response->count = read->count;
-    if (read->group_column >= 0) {
+    if (read->key_count != 0) {
         response->groups = ARENA_NEW_ARRAY(
             &rpc->arena, struct workflowservice_CountWorkflowExecutionsResponse_AggregationGroup,
             read->group_count + 1);
         response->groups_count = read->group_count;
-        response->count = 0;
     }
     for (size_t i = 0; i < response->groups_count; i++) {
-        const char *name = list_status_name(read->groups[i].value.number);
-        response->groups[i].group_values = ARENA_NEW(&rpc->arena, struct bytes);
-        response->groups[i].group_values[0] = keyword_payload(rpc, name == NULL ? "Unspecified" : name);
-        response->groups[i].group_values_count = 1;
+        response->groups[i].group_values = ARENA_NEW_ARRAY(&rpc->arena, struct bytes, read->key_count);
+        response->groups[i].group_values_count = read->key_count;
+        for (size_t k = 0; k < read->key_count; k++)
+            response->groups[i].group_values[k] = group_value(rpc, rpc->list.parsed->key_types[k],
+                                                              &read->groups[i].values[k]);
         response->groups[i].count = read->groups[i].count;
-        response->count += read->groups[i].count;
     }
     rpc_reply(rpc, response);
 }
@@ -330,11 +412,11 @@ static void count_read(struct message *message)
 void count_workflows(struct rpc *rpc)
 {
     const struct workflowservice_CountWorkflowExecutionsRequest *request = rpc->request;
-    struct list_query                                            parsed;
-    if (list_query_parse(request->query, &rpc->arena, &parsed, &rpc->error) != ST_OK) {
-        rpc_fail_error(rpc, &rpc->error);
+    const struct list_query                                     *parsed = query_take(rpc, request->query);
+    if (parsed == NULL)
         return;
-    }
-    rpc_read_new(rpc)->group_column = parsed.group_by_status ? (int32_t)STORE_COLUMN_STATUS : -1;
-    read_submit(rpc, STORE_READ_COUNT, parsed.filter, count_read);
+    if (parsed->key_count != 0 && !parsed->is_grouped)
+        rpc_fail(rpc, ST_INVALID_ARGUMENT, "invalid query: ORDER BY is for lists only");
+    else
+        read_submit(rpc, STORE_READ_COUNT, parsed->filter, count_read);
 }

@@ -9,13 +9,10 @@ void json_put_name(struct buffer *to, const char *name);
 /* Whether a JSON key names the field: its own name or lowerCamel. */
 bool json_name_matches(struct bytes key, const char *name);
 void json_put_base64(struct buffer *to, struct bytes bytes);
-/* The shortest digits that read back as the same number; "NaN" and infinities are quoted. */
-void json_put_double(struct buffer *to, double value);
 void json_put_float(struct buffer *to, float value);
 /* One number of a kind as the wire has it. */
 void json_put_scalar(struct buffer *to, const struct pb_field *field, uint64_t wire);
 /* Quoted. False: out of the range that JSON can say. */
-bool json_put_timestamp(struct buffer *to, int64_t seconds, int32_t nanos) MUST_USE;
 bool json_put_duration(struct buffer *to, int64_t seconds, int32_t nanos) MUST_USE;
 /* Appends paths in lowerCamel. False: a path that would not come back the same. */
 bool json_put_path(struct buffer *to, struct bytes path) MUST_USE;

@@ -285,6 +285,11 @@ static bool get_double(struct bytes text, bool is_float, double *ret_value)
     return !isinf(value);
 }
 
+bool json_get_double(struct bytes text, double *ret_value)
+{
+    return json_is_number(text) && get_double(text, false, ret_value);
+}
+
 bool json_get_scalar(uint8_t kind, struct bytes text, uint64_t *ret_wire)
 {
     bool     negative;

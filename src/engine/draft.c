@@ -388,7 +388,7 @@ static struct store_run *row_make(struct draft *draft)
 {
     const struct execution *state = draft->state;
     struct store_run       *run = ARENA_NEW(draft->arena, struct store_run);
-    *run = execution_run_row(state, draft->arena);
+    *run = execution_run_row(state, draft->env->namespace, draft->arena);
     if (state->close_time != 0) {
         struct buffer snapshot = { 0 };
         execution_snapshot(state, &snapshot);

@@ -2,9 +2,11 @@
 #include "engine/rows.h"
 
 #include "engine/draft.h"
+#include "engine/search_attributes.h"
 #include "engine/server_attributes.h"
 
-struct store_run execution_run_row(const struct execution *state, struct arena *arena)
+struct store_run execution_run_row(const struct execution *state, const struct namespace_config *namespace,
+                                   struct arena           *arena)
 {
     const struct family *family = execution_family(state);
     struct store_run     run = {
@@ -25,6 +27,9 @@ struct store_run execution_run_row(const struct execution *state, struct arena *
             .root_workflow_id = arena_copy(arena, family->root_workflow_id),
             .root_run_id = family->root_run_id,
     };
+    bool apart;
+    run.attributes = search_attributes_values(namespace, run.search_attributes, arena, &apart);
+    run.kind = apart ? STORE_RUN_APART : STORE_RUN_WORKFLOW;
     if (state->close_time != 0) {
         run.history_length = state->next_event_id - 1;
         run.history_size = state->history_size;
@@ -49,7 +54,7 @@ void execution_rows(const struct execution *state, struct arena *arena, struct e
 {
     const struct workflow_task *task = &state->task;
     size_t                      count_max = (size_t)1 + state->activity_count + state->callback_count;
-    *ret_rows = (struct entity_rows){ .run = execution_run_row(state, arena),
+    *ret_rows = (struct entity_rows){ .run = execution_run_row(state, NULL, arena),
                                       .ready = ARENA_NEW_ARRAY(arena, struct store_ready, count_max) };
     if (execution_lineage(state)->prefix_count ==
         0) /* its first event says so; of a reset's it is the other run's */

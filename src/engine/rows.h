@@ -4,7 +4,8 @@
 #include "engine/state.h"
 
 /* The run's own row, but for the snapshot. Nothing of it is the state's: it outlives the next transition. */
-struct store_run execution_run_row(const struct execution *state, struct arena *arena);
-/* That, and the tasks that wait for a poller. */
+struct store_run execution_run_row(const struct execution *state, const struct namespace_config *namespace,
+                                   struct arena           *arena);
+/* That, but for the values of the namespace's own search attributes, and the tasks that wait for a poller. */
 void execution_rows(const struct execution *state, struct arena *arena, struct entity_rows *ret_rows);
 #endif

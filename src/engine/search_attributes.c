@@ -2,6 +2,7 @@
 #include "engine/search_attributes.h"
 
 #include "codec/json_text.h"
+#include "codec/json_token.h"
 #include "codec/pb.h"
 
 #define SYSTEM(name, type)     { BYTES(name), enums_INDEXED_VALUE_TYPE_##type, false }
@@ -48,132 +49,137 @@ static const char *const type_names[] = { "",       "Text", "Keyword",  "Int",
 
 /* --- JSON values, as far as types need them: scalars, and flat arrays of them --- */
 
-enum json_kind { JSON_BAD, JSON_NULL, JSON_TRUE_FALSE, JSON_INTEGER, JSON_FRACTION, JSON_STRING };
-
-struct scanner {
-    const uint8_t *at, *end;
+/* Where the values that are read go. */
+struct value_list {
+    struct arena                 *arena;
+    struct store_attribute        attribute; /* of the values to come */
+    struct store_attribute_value *values;
+    size_t                        count, capacity;
 };
 
-static void skip_blanks(struct scanner *scanner)
+static void list_add(struct value_list *list, struct store_value value)
 {
-    while (scanner->at < scanner->end &&
-           (*scanner->at == ' ' || *scanner->at == '\t' || *scanner->at == '\n' || *scanner->at == '\r'))
-        scanner->at++;
-}
-
-static bool take_text(struct scanner *scanner, const char *text)
-{
-    size_t size = strlen(text);
-    if ((size_t)(scanner->end - scanner->at) < size || memcmp(scanner->at, text, size) != 0)
-        return false;
-    scanner->at += size;
-    return true;
-}
-
-static enum json_kind take_string(struct scanner *scanner, struct bytes *ret_text)
-{
-    const uint8_t *begin = ++scanner->at;
-    while (scanner->at < scanner->end && *scanner->at != '"') {
-        if (*scanner->at == '\\')
-            scanner->at++;
-        scanner->at++;
+    if (list->count == list->capacity) {
+        size_t                        capacity = MAX(list->capacity * 2, (size_t)8);
+        struct store_attribute_value *values = ARENA_NEW_ARRAY(list->arena, struct store_attribute_value,
+                                                               capacity);
+        for (size_t i = 0; i < list->count; i++)
+            values[i] = list->values[i];
+        list->values = values;
+        list->capacity = capacity;
     }
-    if (scanner->at >= scanner->end)
-        return JSON_BAD;
-    *ret_text = bytes_of(begin, (size_t)(scanner->at - begin));
-    scanner->at++;
-    return JSON_STRING;
+    list->values[list->count++] = (struct store_attribute_value){ list->attribute, value };
 }
 
-/* An integer is one that 64 bits hold; what is written as a fraction or does not fit is a fraction. */
-static enum json_kind take_number(struct scanner *scanner)
+static void list_add_number(struct value_list *list, int64_t number)
 {
-    static const char characters[] = "0123456789+-.eE";
-    const uint8_t    *begin = scanner->at;
-    bool              fraction = false;
-    int64_t           value = 0;
-    for (; scanner->at < scanner->end && memchr(characters, *scanner->at, sizeof characters - 1) != NULL;
-         scanner->at++) {
-        int digit = *scanner->at - '0';
-        if (*scanner->at != '-' || scanner->at != begin)
-            fraction = fraction || digit < 0 || digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
-                       __builtin_sub_overflow(value, digit,
-                                              &value); /* downwards: there is one more of them */
+    if (list != NULL)
+        list_add(list, (struct store_value){ .number = number });
+}
+
+/* What clients wrote with a bad escape is no value to find it by; nobody refused it when it was set. */
+static void list_add_text(struct value_list *list, const struct json_token *token)
+{
+    struct bytes text, word;
+    uint8_t      room[WORD_SIZE_MAX];
+    if (list == NULL || !json_token_string(token, list->arena, &text))
+        return;
+    if (list->attribute.type != STORE_ATTRIBUTE_TEXT) {
+        list_add(list, (struct store_value){ .is_text = true, .text = text });
+        return;
     }
-    if (!json_is_number(bytes_of(begin, (size_t)(scanner->at - begin))))
-        return JSON_BAD;
-    return fraction || (*begin != '-' && value == INT64_MIN) ? JSON_FRACTION : JSON_INTEGER;
+    while (store_words_next(&text, room, &word))
+        list_add(list, (struct store_value){ .is_text = true, .text = arena_copy(list->arena, word) });
 }
 
-static enum json_kind take_scalar(struct scanner *scanner, struct bytes *ret_text)
+/* False: a fraction, or more than 64 bits hold. */
+static bool take_integer(struct bytes text, int64_t *ret_value)
 {
-    skip_blanks(scanner);
-    enum json_kind kind = JSON_BAD;
-    if (scanner->at >= scanner->end)
-        return JSON_BAD;
-    if (*scanner->at == '"')
-        kind = take_string(scanner, ret_text);
-    else if (take_text(scanner, "null"))
-        kind = JSON_NULL;
-    else if (take_text(scanner, "true") || take_text(scanner, "false"))
-        kind = JSON_TRUE_FALSE;
-    else
-        kind = take_number(scanner);
-    skip_blanks(scanner);
-    return kind;
+    bool   negative = text.size != 0 && text.base[0] == '-';
+    size_t at = negative;
+    *ret_value = 0;
+    for (; at < text.size && text.base[at] >= '0' && text.base[at] <= '9'; at++) {
+        int digit = text.base[at] - '0'; /* downwards: there is one more of them */
+        if (__builtin_mul_overflow(*ret_value, 10, ret_value) ||
+            __builtin_sub_overflow(*ret_value, digit, ret_value))
+            return false;
+    }
+    return at == text.size && (negative || !__builtin_sub_overflow(0, *ret_value, ret_value));
 }
 
-static bool scalar_fits(enum json_kind kind, struct bytes text, int32_t type)
+static bool take_time(const struct json_token *token, int64_t *ret_ns)
 {
     int64_t seconds;
     int32_t nanos;
+    if (token->kind != JSON_STRING || !json_get_timestamp(token->text, &seconds, &nanos))
+        return false;
+    if (__builtin_mul_overflow(seconds, NS_PER_S, ret_ns) || __builtin_add_overflow(*ret_ns, nanos, ret_ns))
+        *ret_ns = seconds < 0 ? INT64_MIN : INT64_MAX; /* years that 64 bits do not hold: at the ends */
+    return true;
+}
+
+static bool take_scalar(const struct json_token *token, int32_t type, struct value_list *list)
+{
+    int64_t number;
+    double  fraction;
     switch (type) {
     case enums_INDEXED_VALUE_TYPE_TEXT:
     case enums_INDEXED_VALUE_TYPE_KEYWORD:
     case enums_INDEXED_VALUE_TYPE_KEYWORD_LIST:
-        return kind == JSON_STRING;
+        if (token->kind != JSON_STRING)
+            return false;
+        list_add_text(list, token);
+        return true;
     case enums_INDEXED_VALUE_TYPE_INT:
-        return kind == JSON_INTEGER;
+        if (token->kind != JSON_NUMBER || !take_integer(token->text, &number))
+            return false;
+        break;
     case enums_INDEXED_VALUE_TYPE_DOUBLE:
-        return kind == JSON_INTEGER || kind == JSON_FRACTION;
+        if (token->kind != JSON_NUMBER || !json_get_double(token->text, &fraction))
+            return false;
+        number = store_number_of_double(fraction);
+        break;
     case enums_INDEXED_VALUE_TYPE_BOOL:
-        return kind == JSON_TRUE_FALSE;
+        if (token->kind != JSON_TRUE && token->kind != JSON_FALSE)
+            return false;
+        number = token->kind == JSON_TRUE;
+        break;
     case enums_INDEXED_VALUE_TYPE_DATETIME:
-        return kind == JSON_STRING && json_get_timestamp(text, &seconds, &nanos);
+        if (!take_time(token, &number))
+            return false;
+        break;
     default:
         return false;
     }
+    list_add_number(list, number);
+    return true;
 }
 
-/* A value of the type, or null, which unsets the attribute. Clients write single values as lists of one, too; a KeywordList
- * is always a list. */
-static bool value_fits(struct bytes json, int32_t type)
+/* Whether it is a value of the type, or null, which unsets the attribute; what is read goes to the list, if there is one.
+ * Clients write single values as lists of one, too; a KeywordList is always a list. */
+static bool take_value(struct bytes json, int32_t type, struct value_list *list)
 {
-    struct scanner scanner = { json.base, json.base + json.size };
-    struct bytes   text = BYTES_EMPTY;
-    skip_blanks(&scanner);
-    if (scanner.at < scanner.end && *scanner.at == '[') {
-        scanner.at++;
-        skip_blanks(&scanner);
-        if (take_text(&scanner, "]")) {
-            skip_blanks(&scanner);
-            return scanner.at == scanner.end;
-        }
-        for (;;) {
-            if (!scalar_fits(take_scalar(&scanner, &text), text, type))
-                return false;
-            if (take_text(&scanner, "]"))
-                break;
-            if (type != enums_INDEXED_VALUE_TYPE_KEYWORD_LIST || !take_text(&scanner, ","))
-                return false;
-        }
-        skip_blanks(&scanner);
-        return scanner.at == scanner.end;
+    struct json_reader reader = { json.base, json.base, json.base + json.size };
+    struct json_token  token = json_next(&reader);
+    bool               in_list = token.kind == JSON_ARRAY_OPEN;
+    if (in_list)
+        token = json_next(&reader);
+    if (token.kind == (in_list ? JSON_ARRAY_CLOSE : JSON_NULL))
+        return json_next(&reader).kind == JSON_END;
+    if (!in_list && type == enums_INDEXED_VALUE_TYPE_KEYWORD_LIST)
+        return false;
+    for (;;) {
+        if (!take_scalar(&token, type, list))
+            return false;
+        token = json_next(&reader);
+        if (!in_list)
+            return token.kind == JSON_END;
+        if (token.kind == JSON_ARRAY_CLOSE)
+            return json_next(&reader).kind == JSON_END;
+        if (token.kind != JSON_COMMA || type != enums_INDEXED_VALUE_TYPE_KEYWORD_LIST)
+            return false;
+        token = json_next(&reader);
     }
-    enum json_kind kind = take_scalar(&scanner, &text);
-    return scanner.at == scanner.end &&
-           (kind == JSON_NULL ||
-            (type != enums_INDEXED_VALUE_TYPE_KEYWORD_LIST && scalar_fits(kind, text, type)));
 }
 
 /* --- names --- */
@@ -187,16 +193,14 @@ const struct search_attribute *search_attribute_system(struct bytes name)
     return NULL;
 }
 
-/* The namespace's own attributes, decoded once per use. */
-static bool custom_load(const struct namespace_config *namespace, struct arena *arena,
-                        struct state_Namespace *ret_record)
+bool search_attributes_load(const struct namespace_config *namespace, struct arena *arena,
+                            struct state_Namespace *ret_record)
 {
     *ret_record = (struct state_Namespace){ 0 };
     return namespace != NULL && pb_decode(&pb_state_Namespace, arena_copy(arena, namespace->record), arena,
                                           ret_record, NULL) == ST_OK;
 }
 
-/* 0: there is none of this name. */
 static int32_t type_find(const struct state_Namespace *record, struct bytes name, bool *ret_settable)
 {
     const struct search_attribute *system = search_attribute_system(name);
@@ -210,6 +214,12 @@ static int32_t type_find(const struct state_Namespace *record, struct bytes name
     return 0;
 }
 
+int32_t search_attribute_type(const struct state_Namespace *record, struct bytes name)
+{
+    bool settable;
+    return type_find(record, name, &settable);
+}
+
 static struct bytes metadata_find(const struct common_Payload *payload, const char *key)
 {
     for (size_t i = 0; i < payload->metadata_count; i++) {
@@ -217,6 +227,14 @@ static struct bytes metadata_find(const struct common_Payload *payload, const ch
             return payload->metadata[i].value;
     }
     return BYTES_EMPTY;
+}
+
+static bool take_payload(const struct common_Payload *payload, int32_t type, struct value_list *list)
+{
+    struct bytes encoding = metadata_find(payload, "encoding");
+    if (bytes_equal_text(encoding, "binary/null") || (payload->data.size == 0 && encoding.size == 0))
+        return true;
+    return bytes_equal_text(encoding, "json/plain") && take_value(payload->data, type, list);
 }
 
 static const struct limits *limits_of(const struct namespace_config *namespace)
@@ -239,10 +257,7 @@ static enum status check_one(struct bytes name, struct bytes value, const struct
     enum status           status = pb_decode(&pb_common_Payload, value, arena, &payload, error);
     if (status != ST_OK)
         return status;
-    struct bytes encoding = metadata_find(&payload, "encoding");
-    if (bytes_equal_text(encoding, "binary/null") || (payload.data.size == 0 && encoding.size == 0))
-        return ST_OK;
-    if (!bytes_equal_text(encoding, "json/plain") || !value_fits(payload.data, type))
+    if (!take_payload(&payload, type, NULL))
         return error_set(error, ST_INVALID_ARGUMENT, "Search attribute %.*s is no value of type %s.",
                          BYTES_FMT(name), type_names[type]);
     return ST_OK;
@@ -263,7 +278,7 @@ enum status search_attributes_check(const struct namespace_config *namespace, st
         return error_set(error, ST_INVALID_ARGUMENT,
                          "Search attributes: %zu keys, more than the %zu allowed.",
                          attributes.indexed_fields_count, limits->search_attributes_max);
-    if (!custom_load(namespace, arena, &record))
+    if (!search_attributes_load(namespace, arena, &record))
         return error_set(error, ST_INTERNAL, "the record of the namespace does not decode");
     for (size_t i = 0; i < attributes.indexed_fields_count; i++) {
         status = check_one(attributes.indexed_fields[i].key, attributes.indexed_fields[i].value, &record,
@@ -320,7 +335,7 @@ struct bytes search_attributes_typed(const struct namespace_config *namespace, s
     struct state_Namespace         record;
     if (encoded.size == 0 ||
         pb_decode(&pb_common_SearchAttributes, encoded, arena, &attributes, NULL) != ST_OK ||
-        !custom_load(namespace, arena, &record))
+        !search_attributes_load(namespace, arena, &record))
         return encoded;
     for (size_t i = 0; i < attributes.indexed_fields_count; i++) {
         bool    settable;
@@ -330,4 +345,34 @@ struct bytes search_attributes_typed(const struct namespace_config *namespace, s
                                                                arena);
     }
     return pb_encode_arena(&pb_common_SearchAttributes, &attributes, arena);
+}
+
+/* --- for lists --- */
+
+struct bytes search_attributes_values(const struct namespace_config *namespace, struct bytes encoded,
+                                      struct arena *arena, bool *ret_apart)
+{
+    struct common_SearchAttributes attributes = { 0 };
+    struct state_Namespace         record;
+    struct value_list              list = { .arena = arena };
+    *ret_apart = false;
+    if (encoded.size == 0 ||
+        pb_decode(&pb_common_SearchAttributes, encoded, arena, &attributes, NULL) != ST_OK)
+        return BYTES_EMPTY;
+    search_attributes_load(namespace, arena, &record); /* without it: those that every namespace has */
+    for (size_t i = 0; i < attributes.indexed_fields_count; i++) {
+        struct common_Payload payload = { 0 };
+        size_t                before = list.count;
+        int32_t               type = search_attribute_type(&record, attributes.indexed_fields[i].key);
+        if (type == 0 || /* it was removed */
+            pb_decode(&pb_common_Payload, attributes.indexed_fields[i].value, arena, &payload, NULL) != ST_OK)
+            continue;
+        list.attribute = (struct store_attribute){ attributes.indexed_fields[i].key,
+                                                   (enum store_attribute_type)type };
+        if (!take_payload(&payload, type, &list))
+            list.count = before; /* of the type that an attribute of this name had before */
+        if (list.count != before && bytes_equal_text(list.attribute.name, "TemporalNamespaceDivision"))
+            *ret_apart = true;
+    }
+    return store_attributes_encode(list.values, list.count, arena);
 }

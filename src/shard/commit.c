@@ -230,7 +230,8 @@ static void seal_run(struct change *change, uint32_t group)
     struct store_write *write = add(change->batch, change->created ? STORE_RUN_INSERT : STORE_RUN_UPDATE,
                                     group,
                                     256 + change->run->workflow_id.size + change->run->memo.size +
-                                        change->run->search_attributes.size + change->run->snapshot.size);
+                                        change->run->search_attributes.size + change->run->attributes.size +
+                                        change->run->snapshot.size);
     write->run = change->run;
 }
 

@@ -64,7 +64,8 @@ static void join_run(struct change *change, const struct store_run *run)
         row->root_run_id = change->run->root_run_id;
     }
     change->run = row;
-    batch->size += sizeof(*row) + row->workflow_id.size + row->memo.size + row->search_attributes.size;
+    batch->size += sizeof(*row) + row->workflow_id.size + row->memo.size + row->search_attributes.size +
+                   row->attributes.size;
 }
 
 static void join_rows(struct change *change, const struct transition *transition)

@@ -11,18 +11,19 @@ static const enum store_column_type column_types[STORE_COLUMN_COUNT] = {
     [STORE_COLUMN_RUN_ID] = STORE_COLUMN_UUID,
     [STORE_COLUMN_WORKFLOW_TYPE] = STORE_COLUMN_TEXT,
     [STORE_COLUMN_TASK_QUEUE] = STORE_COLUMN_TEXT,
-    [STORE_COLUMN_STATUS] = STORE_COLUMN_NUMBER,
-    [STORE_COLUMN_START_TIME] = STORE_COLUMN_NUMBER,
-    [STORE_COLUMN_EXECUTION_TIME] = STORE_COLUMN_NUMBER,
-    [STORE_COLUMN_CLOSE_TIME] = STORE_COLUMN_NUMBER,
-    [STORE_COLUMN_HISTORY_LENGTH] = STORE_COLUMN_NUMBER,
-    [STORE_COLUMN_HISTORY_SIZE] = STORE_COLUMN_NUMBER,
-    [STORE_COLUMN_STATE_TRANSITIONS] = STORE_COLUMN_NUMBER,
-    [STORE_COLUMN_EXECUTION_DURATION] = STORE_COLUMN_NUMBER,
+    [STORE_COLUMN_STATUS] = STORE_COLUMN_NUMERIC,
+    [STORE_COLUMN_START_TIME] = STORE_COLUMN_NUMERIC,
+    [STORE_COLUMN_EXECUTION_TIME] = STORE_COLUMN_NUMERIC,
+    [STORE_COLUMN_CLOSE_TIME] = STORE_COLUMN_NUMERIC,
+    [STORE_COLUMN_HISTORY_LENGTH] = STORE_COLUMN_NUMERIC,
+    [STORE_COLUMN_HISTORY_SIZE] = STORE_COLUMN_NUMERIC,
+    [STORE_COLUMN_STATE_TRANSITIONS] = STORE_COLUMN_NUMERIC,
+    [STORE_COLUMN_EXECUTION_DURATION] = STORE_COLUMN_NUMERIC,
     [STORE_COLUMN_PARENT_WORKFLOW_ID] = STORE_COLUMN_TEXT,
     [STORE_COLUMN_PARENT_RUN_ID] = STORE_COLUMN_UUID,
     [STORE_COLUMN_ROOT_WORKFLOW_ID] = STORE_COLUMN_TEXT,
     [STORE_COLUMN_ROOT_RUN_ID] = STORE_COLUMN_UUID,
+    [STORE_COLUMN_NUMBER] = STORE_COLUMN_NUMERIC,
 };
 
 enum store_column_type store_column_type(enum store_column column)
@@ -96,21 +97,36 @@ struct store_column_value store_run_column(const struct store_run *run, enum sto
         struct store_column_value root = uuid_if(&run->root_run_id);
         return root.is_null ? text(bytes_of(run->run_id.byte, sizeof run->run_id.byte)) : root;
     }
+    case STORE_COLUMN_NUMBER:
+        return number(run->number);
+    case STORE_COLUMN_ATTRIBUTE:
+    default:
+        panic("column %d of a checked filter", (int)column);
     }
-    panic("column %d of a checked filter", (int)column);
 }
 
 /* --- Checking --- */
 
+static bool is_for_many(enum store_operator relation)
+{
+    return relation < STORE_LESS || relation == STORE_IN || relation == STORE_NOT_IN ||
+           relation >= STORE_STARTS_WITH;
+}
+
 static enum status check_values(const struct store_filter *filter, size_t least, size_t most, bool text_only,
                                 struct error *error)
 {
-    if ((size_t)filter->column >= STORE_COLUMN_COUNT)
+    bool of_attribute = filter->column == STORE_COLUMN_ATTRIBUTE;
+    if ((size_t)filter->column > STORE_COLUMN_COUNT || of_attribute != (filter->attribute != NULL))
         return error_set(error, ST_INVALID_ARGUMENT, "unknown column %d", (int)filter->column);
+    if (of_attribute && store_attribute_is_many(filter->attribute->type) && !is_for_many(filter->relation))
+        return error_set(error, ST_INVALID_ARGUMENT, "operator %d is not for several values",
+                         (int)filter->relation);
     if (filter->value_count < least || filter->value_count > most)
         return error_set(error, ST_INVALID_ARGUMENT, "operator %d with %zu values", (int)filter->relation,
                          filter->value_count);
-    bool is_text = column_types[filter->column] != STORE_COLUMN_NUMBER;
+    bool is_text = of_attribute ? store_attribute_is_text(filter->attribute->type)
+                                : column_types[filter->column] != STORE_COLUMN_NUMERIC;
     for (size_t i = 0; i < filter->value_count; i++) {
         if (filter->values[i].is_text != is_text)
             return error_set(error, ST_INVALID_ARGUMENT, "a value of the wrong type for column %d",
@@ -201,15 +217,10 @@ enum status store_filter_check(const struct store_filter *filter, struct error *
 
 /* --- Evaluation --- */
 
-static int compare(const struct store_value *a, const struct store_value *b)
-{
-    return a->is_text ? bytes_compare(a->text, b->text) : (a->number > b->number) - (a->number < b->number);
-}
-
 static bool is_in(const struct store_filter *filter, const struct store_value *value)
 {
     for (size_t i = 0; i < filter->value_count; i++) {
-        if (compare(value, &filter->values[i]) == 0)
+        if (store_value_compare(value, &filter->values[i]) == 0)
             return true;
     }
     return false;
@@ -225,22 +236,22 @@ static enum truth leaf_truth(const struct store_filter *filter, struct store_col
         return TRUTH_UNKNOWN;
     switch (filter->relation) {
     case STORE_EQUAL:
-        is = compare(value, given) == 0;
+        is = store_value_compare(value, given) == 0;
         break;
     case STORE_NOT_EQUAL:
-        is = compare(value, given) != 0;
+        is = store_value_compare(value, given) != 0;
         break;
     case STORE_LESS:
-        is = compare(value, given) < 0;
+        is = store_value_compare(value, given) < 0;
         break;
     case STORE_LESS_EQUAL:
-        is = compare(value, given) <= 0;
+        is = store_value_compare(value, given) <= 0;
         break;
     case STORE_GREATER:
-        is = compare(value, given) > 0;
+        is = store_value_compare(value, given) > 0;
         break;
     case STORE_GREATER_EQUAL:
-        is = compare(value, given) >= 0;
+        is = store_value_compare(value, given) >= 0;
         break;
     case STORE_IN:
     case STORE_NOT_IN:
@@ -248,7 +259,7 @@ static enum truth leaf_truth(const struct store_filter *filter, struct store_col
         break;
     case STORE_BETWEEN:
     case STORE_NOT_BETWEEN:
-        is = (compare(value, &given[0]) >= 0 && compare(value, &given[1]) <= 0) ==
+        is = (store_value_compare(value, &given[0]) >= 0 && store_value_compare(value, &given[1]) <= 0) ==
              (is_a(filter, STORE_BETWEEN));
         break;
     case STORE_STARTS_WITH:
@@ -266,6 +277,39 @@ static enum truth leaf_truth(const struct store_filter *filter, struct store_col
     return is ? TRUTH_TRUE : TRUTH_FALSE;
 }
 
+/* The opposites are true when there are values and none is so. */
+static enum truth many_truth(const struct store_filter *filter, struct bytes attributes)
+{
+    static const enum store_operator opposites[] = {
+        [STORE_NOT_EQUAL] = STORE_EQUAL,
+        [STORE_NOT_IN] = STORE_IN,
+        [STORE_NOT_STARTS_WITH] = STORE_STARTS_WITH,
+    };
+    struct store_filter       positive = *filter;
+    struct store_column_value column = { .is_null = true };
+    bool                      is_opposite = is_a(filter, STORE_NOT_EQUAL) || is_a(filter, STORE_NOT_IN) ||
+                       is_a(filter, STORE_NOT_STARTS_WITH);
+    if (is_opposite)
+        positive.relation = opposites[filter->relation];
+    enum truth truth = TRUTH_UNKNOWN;
+    while (truth != TRUTH_TRUE && store_attributes_find(&attributes, filter->attribute, &column.value)) {
+        column.is_null = false;
+        truth = leaf_truth(&positive, column);
+    }
+    if (column.is_null)
+        return leaf_truth(filter, column);
+    return is_opposite ? TRUTH_TRUE - truth : truth;
+}
+
+static enum truth attribute_truth(const struct store_filter *filter, struct bytes attributes)
+{
+    struct store_column_value column = { .is_null = false };
+    if (store_attribute_is_many(filter->attribute->type))
+        return many_truth(filter, attributes);
+    column.is_null = !store_attributes_find(&attributes, filter->attribute, &column.value);
+    return leaf_truth(filter, column);
+}
+
 static void join(struct frame *frame, enum truth truth)
 {
     if (is_a(frame->filter, STORE_NOT))
@@ -276,7 +320,9 @@ static void join(struct frame *frame, enum truth truth)
         frame->truth = MAX(frame->truth, truth);
 }
 
-bool store_filter_matches(const struct store_filter *filter, const void *row, store_column_of *column)
+/* `attributes` may have none. */
+static bool matches(const struct store_filter *filter, const void *row, store_column_of *column,
+                    struct bytes attributes)
 {
     struct frame stack[STORE_FILTER_DEPTH_MAX];
     size_t       depth = 0;
@@ -287,7 +333,8 @@ bool store_filter_matches(const struct store_filter *filter, const void *row, st
             stack[depth++] = (struct frame){ .filter = at,
                                              .truth = is_a(at, STORE_OR) ? TRUTH_FALSE : TRUTH_TRUE };
         } else {
-            truth = leaf_truth(at, column(row, at->column));
+            truth = at->column == STORE_COLUMN_ATTRIBUTE ? attribute_truth(at, attributes)
+                                                         : leaf_truth(at, column(row, at->column));
             if (depth > 0)
                 join(&stack[depth - 1], truth);
         }
@@ -306,6 +353,11 @@ bool store_filter_matches(const struct store_filter *filter, const void *row, st
     return truth == TRUTH_TRUE;
 }
 
+bool store_filter_matches(const struct store_filter *filter, const void *row, store_column_of *column)
+{
+    return matches(filter, row, column, BYTES_EMPTY);
+}
+
 static struct store_column_value run_column(const void *row, enum store_column column)
 {
     return store_run_column(row, column);
@@ -313,7 +365,7 @@ static struct store_column_value run_column(const void *row, enum store_column c
 
 bool store_filter_matches_run(const struct store_filter *filter, const struct store_run *run)
 {
-    return store_filter_matches(filter, run, run_column);
+    return matches(filter, run, run_column, run->attributes);
 }
 
 bool store_prefix_end(struct bytes prefix, uint8_t *room, struct bytes *ret_end)

@@ -121,27 +121,63 @@ enum status store_ready_count_add(struct store_read *read, size_t *capacity,
 
 static bool values_equal(const struct store_value *a, const struct store_value *b)
 {
-    return a->is_text == b->is_text && (a->is_text ? bytes_equal(a->text, b->text) : a->number == b->number);
+    return a->is_text == b->is_text && store_value_compare(a, b) == 0;
 }
 
-enum status store_groups_add(struct store_read *read, size_t *capacity, const struct store_value *value,
+static bool is_group(const struct store_group_count *group, const struct store_value *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!values_equal(&group->values[i], &values[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool value_copy(struct arena *arena, const struct store_value *value, struct store_value *ret_value)
+{
+    *ret_value = *value;
+    if (value->text.size == 0)
+        return true;
+    uint8_t *text = arena_alloc(arena, value->text.size);
+    if (text == NULL)
+        return false;
+    memcpy(text, value->text.base, value->text.size);
+    ret_value->text.base = text;
+    return true;
+}
+
+enum status store_groups_add(struct store_read *read, size_t *capacity, const struct store_value *values,
                              int64_t count)
 {
     for (size_t i = 0; i < read->group_count; i++) {
-        if (values_equal(&read->groups[i].value, value)) {
+        if (is_group(&read->groups[i], values, read->key_count)) {
             read->groups[i].count += count;
             return ST_OK;
         }
     }
-    uint8_t *text = value->text.size == 0 ? NULL : arena_alloc(read->arena, value->text.size);
-    if ((value->text.size != 0 && text == NULL) ||
-        !array_grow(read->arena, (void **)&read->groups, read->group_count, capacity, sizeof *read->groups))
+    if (read->group_count == STORE_GROUPS_MAX) {
+        read->status = error_set(&read->error, ST_INVALID_ARGUMENT,
+                                 "the count has more than %d groups: narrow the query", STORE_GROUPS_MAX);
+        return read->status;
+    }
+    if (!array_grow(read->arena, (void **)&read->groups, read->group_count, capacity, sizeof *read->groups))
         return spent(read);
-    struct store_group_count *group = &read->groups[read->group_count++];
-    *group = (struct store_group_count){ .value = *value, .count = count };
-    if (text != NULL) {
-        memcpy(text, value->text.base, value->text.size);
-        group->value.text.base = text;
+    struct store_group_count *group = &read->groups[read->group_count];
+    *group = (struct store_group_count){ .count = count };
+    for (size_t i = 0; i < read->key_count; i++) {
+        if (!value_copy(read->arena, &values[i], &group->values[i]))
+            return spent(read);
+    }
+    read->group_count++;
+    return ST_OK;
+}
+
+enum status store_last_keys_set(struct store_read *read, const struct store_column_value *keys)
+{
+    for (size_t i = 0; i < read->key_count; i++) {
+        read->last_keys[i].is_null = keys[i].is_null;
+        if (!value_copy(read->arena, &keys[i].value, &read->last_keys[i].value))
+            return spent(read);
     }
     return ST_OK;
 }

@@ -8,6 +8,7 @@ static const size_t run_slices[] = {
     offsetof(struct store_run, task_queue),        offsetof(struct store_run, parent_workflow_id),
     offsetof(struct store_run, root_workflow_id),  offsetof(struct store_run, memo),
     offsetof(struct store_run, search_attributes), offsetof(struct store_run, snapshot),
+    offsetof(struct store_run, attributes),
 };
 static const size_t transition_slices[] = {
     offsetof(struct store_transition, events),
@@ -100,6 +101,15 @@ static enum status check_run(const struct store_run *run, struct error *error)
     if (run->close_time == 0 && !store_status_is_open(run->status))
         return error_set(error, ST_INTERNAL, "run %" PRId64 " of status %d has no close time", run->number,
                          run->status);
+    if (run->kind >= STORE_RUN_KIND_COUNT)
+        return error_set(error, ST_INTERNAL, "run %" PRId64 " is of unknown kind %d", run->number,
+                         (int)run->kind);
+    struct bytes                 attributes = run->attributes;
+    struct store_attribute_value value;
+    while (store_attributes_next(&attributes, &value))
+        continue;
+    if (attributes.size != 0)
+        return error_set(error, ST_INTERNAL, "the attributes of run %" PRId64 " are damaged", run->number);
     return check_size(&store_row_run, run, error);
 }
 

@@ -26,29 +26,61 @@
 #define STORE_FILTER_DEPTH_MAX  24 /* AND and OR take any number of children: flatten them */
 #define STORE_FILTER_NODES_MAX  512
 #define STORE_FILTER_VALUES_MAX 10000
+#define STORE_KEYS_MAX          4    /* of an order, or of a grouping */
+#define STORE_GROUPS_MAX        1000 /* a count with more groups is refused */
 
 /* Keys are given in time order by the lanes (number_next in shard/): random keys cost three times the CPU and four times
  * the disk of all else together. A run number is also the number of the first branch of its history. */
 typedef int64_t store_number;
 
+/* What a run is, as lists see it: they show workflows, and what is hidden only to those who ask for it. */
+enum store_run_kind {
+    STORE_RUN_WORKFLOW = 0,
+    STORE_RUN_APART =
+        1, /* a workflow that its client put into a division of its own (TemporalNamespaceDivision) */
+    STORE_RUN_SCHEDULE = 2,
+    STORE_RUN_BATCH = 3,
+};
+#define STORE_RUN_ANY_KIND   (-1)
+#define STORE_RUN_KIND_COUNT 4
+
+/* The type is part of an attribute's identity: values of one name and two types are two attributes. The numbers are those of
+ * temporal.api.enums.v1.IndexedValueType, and on disk. */
+enum store_attribute_type {
+    STORE_ATTRIBUTE_TEXT = 1, /* its words, in small letters: see store_words_next */
+    STORE_ATTRIBUTE_KEYWORD = 2,
+    STORE_ATTRIBUTE_INT = 3,
+    STORE_ATTRIBUTE_DOUBLE = 4, /* as store_number_of_double */
+    STORE_ATTRIBUTE_BOOL = 5,   /* 0 or 1 */
+    STORE_ATTRIBUTE_TIME = 6,   /* ns since 1970 */
+    STORE_ATTRIBUTE_LIST = 7,   /* of keywords */
+};
+struct store_attribute {
+    struct bytes              name;
+    enum store_attribute_type type;
+};
+
 /* The current-run record, the visibility row and the root of a run's state in one. Times are wall nanoseconds, 0: unset.
  * A run is open while close_time is 0; its status is then RUNNING, PAUSED or unspecified, or the row is refused: lists of
  * open runs go by these. */
 struct store_run {
-    store_number number;
-    int64_t      namespace_number;
-    struct uuid  run_id;
-    struct bytes workflow_id, workflow_type, task_queue;
-    int32_t      status; /* temporal.api.enums.v1.WorkflowExecutionStatus */
-    int64_t      start_time, execution_time, close_time;
-    int64_t      history_length, history_size, state_transitions; /* written at close */
-    struct bytes parent_workflow_id;                              /* empty: none */
-    struct uuid  parent_run_id;
-    struct bytes root_workflow_id; /* empty: its own root */
-    struct uuid  root_run_id;
-    struct bytes memo, search_attributes; /* wire bytes, served as they are */
-    struct bytes snapshot;                /* the kind's state as of snapshot_transition; empty: none */
-    int64_t      snapshot_transition;     /* 0: fold from the first transition */
+    store_number        number;
+    int64_t             namespace_number;
+    struct uuid         run_id;
+    struct bytes        workflow_id, workflow_type, task_queue;
+    int32_t             status; /* temporal.api.enums.v1.WorkflowExecutionStatus */
+    int64_t             start_time, execution_time, close_time;
+    int64_t             history_length, history_size, state_transitions; /* written at close */
+    struct bytes        parent_workflow_id;                              /* empty: none */
+    struct uuid         parent_run_id;
+    struct bytes        root_workflow_id; /* empty: its own root */
+    struct uuid         root_run_id;
+    struct bytes        memo, search_attributes; /* wire bytes, served as they are */
+    enum store_run_kind kind;
+    struct bytes
+        attributes; /* the same values for filters, see store_attributes_encode; in answers: if asked for */
+    struct bytes snapshot;            /* the kind's state as of snapshot_transition; empty: none */
+    int64_t      snapshot_transition; /* 0: fold from the first transition */
 };
 
 /* What one transition of an entity wrote. (branch, number) is unique; numbers count up from 1 without gaps. A row whose
@@ -126,7 +158,7 @@ struct store_entity {
  * what is not there is no error. */
 enum store_write_kind {
     STORE_RUN_INSERT,
-    STORE_RUN_UPDATE, /* all columns but the identity; workflow id, type, run id, parent, root and start time stay */
+    STORE_RUN_UPDATE, /* all columns but the identity, and all attributes; workflow id, type, run id, parent, root and start time stay */
     STORE_RUN_SNAPSHOT, /* number, snapshot and snapshot_transition only */
     STORE_RUN_DELETE,   /* the row only */
     STORE_TRANSITION_INSERT,
@@ -218,6 +250,8 @@ enum store_column {
     STORE_COLUMN_PARENT_RUN_ID,
     STORE_COLUMN_ROOT_WORKFLOW_ID,
     STORE_COLUMN_ROOT_RUN_ID,
+    STORE_COLUMN_NUMBER,    /* the run's; clients do not know it, but run ids carry it */
+    STORE_COLUMN_ATTRIBUTE, /* a search attribute; NULL when it is not set */
 };
 enum store_operator {
     STORE_AND,
@@ -243,13 +277,16 @@ struct store_value {
     struct bytes text;
     int64_t      number;
 };
+/* A condition over an attribute with several values (a list, a text's words) speaks of any of them: EQUAL, IN and STARTS_WITH
+ * are true when one value is so, their opposites when there are values and none is. It has no other relations. */
 struct store_filter {
-    enum store_operator   relation;
-    enum store_column     column;
-    struct store_value   *values;
-    size_t                value_count;
-    struct store_filter **children;
-    size_t                child_count;
+    enum store_operator           relation;
+    enum store_column             column;
+    const struct store_attribute *attribute; /* of STORE_COLUMN_ATTRIBUTE */
+    struct store_value           *values;
+    size_t                        value_count;
+    struct store_filter         **children;
+    size_t                        child_count;
 };
 struct store_column_value {
     bool               is_null;
@@ -261,10 +298,43 @@ enum status store_filter_check(const struct store_filter *filter, struct error *
  * also for rows that are in no store and give columns meanings of their own. */
 typedef struct store_column_value store_column_of(const void *row, enum store_column column);
 bool store_filter_matches(const struct store_filter *filter, const void *row, store_column_of *column);
+/* What a list is ordered or a count is grouped by. */
+struct store_key {
+    enum store_column             column;
+    const struct store_attribute *attribute;
+    bool                          descending, nulls_first; /* of orders */
+};
 struct store_group_count {
-    struct store_value value;
+    struct store_value values[STORE_KEYS_MAX]; /* one for each key */
     int64_t            count;
 };
+
+/* --- Attributes as rows carry them: sorted by name, type and value, each once --- */
+
+/* Whether it may have several values. */
+static inline bool store_attribute_is_many(enum store_attribute_type type)
+{
+    return type == STORE_ATTRIBUTE_TEXT || type == STORE_ATTRIBUTE_LIST;
+}
+static inline bool store_attribute_is_text(enum store_attribute_type type)
+{
+    return store_attribute_is_many(type) || type == STORE_ATTRIBUTE_KEYWORD;
+}
+struct store_attribute_value {
+    struct store_attribute attribute;
+    struct store_value     value;
+};
+/* Sorts the values and drops what is there twice; the bytes are the arena's. Of a scalar only one value is kept. */
+struct bytes store_attributes_encode(struct store_attribute_value *values, size_t count, struct arena *arena);
+/* Takes the next value off the front; false: there is none, or (`*attributes` is not empty then) they are damaged. */
+bool store_attributes_next(struct bytes *attributes, struct store_attribute_value *ret_value);
+/* A number whose order is that of doubles. No NaN; minus zero is zero. */
+int64_t store_number_of_double(double value);
+double  store_double_of_number(int64_t number);
+/* Takes the next word off the front of a text: letters and digits, and all bytes outside of ASCII; A to Z become small
+ * letters in `room`, of WORD_SIZE_MAX bytes, where longer words are cut. False: there is none. */
+#define WORD_SIZE_MAX 128
+bool store_words_next(struct bytes *text, uint8_t *room, struct bytes *ret_word);
 
 /* --- Reads --- */
 
@@ -283,7 +353,8 @@ enum store_read_kind {
     STORE_READ_OUTBOX,   /* a page after (source range, target range, number) */
     STORE_READ_LINKS,    /* all */
     STORE_READ_ENTITIES, /* all of one kind, or the one with the key */
-    STORE_READ_LIST, /* a page of runs: open ones first, newest first (by number), then closed by close time */
+    STORE_READ_LIST, /* a page of runs: open ones first, newest first (by number), then closed by close time; or in the
+                        order of keys, and then by number, in the direction of the last key */
     STORE_READ_COUNT,
 };
 struct store_ready_count {
@@ -326,13 +397,18 @@ struct store_read {
     int32_t              after_source_range, after_target_range; /* OUTBOX */
     store_number         after; /* number, sequence, branch or entity of that last row */
     int32_t              entity_kind;
-    struct bytes entity_key, after_key; /* ENTITIES: the one with this key, or a page behind after_key */
-    struct store_filter *filter;        /* NULL: all */
-    bool    after_is_set, after_open;   /* LIST: the last row of the page before; open or closed then */
+    struct bytes entity_key, after_key;   /* ENTITIES: the one with this key, or a page behind after_key */
+    struct store_filter *filter;          /* NULL: all */
+    int32_t              run_kind;        /* LIST, COUNT: a store_run_kind or STORE_RUN_ANY_KIND */
+    bool                 with_attributes; /* loads of a run by number: also its attributes */
+    bool    after_is_set, after_open;     /* LIST: the last row of the page before; open or closed then */
     int64_t after_close_time;
-    int32_t group_column; /* COUNT: a store_column or -1 */
-    size_t  limit;        /* rows (loads: transitions); 0: none but the byte limit */
-    size_t  size_limit;   /* bytes of rows, 0: none; at least one row is returned */
+    const struct store_key *keys; /* LIST: the order, none: the default one; COUNT: the grouping */
+    size_t                  key_count;
+    struct store_column_value
+           after_keys[STORE_KEYS_MAX]; /* LIST with an order: those of the last row, and `after` */
+    size_t limit;                      /* rows (loads: transitions); 0: none but the byte limit */
+    size_t size_limit;                 /* bytes of rows, 0: none; at least one row is returned */
     /* the answer, in `arena` */
     struct arena     *arena;
     enum status       status; /* ST_OK, or why the read failed; found says whether there was such a row */
@@ -340,6 +416,8 @@ struct store_read {
     bool              found, more; /* any row; rows behind the last one */
     struct store_run *runs;        /* CURRENT_RUN and RUN: one; LIST: a page, without snapshots */
     size_t            run_count;
+    struct store_column_value
+        last_keys[STORE_KEYS_MAX]; /* LIST with an order: of the last row; also of no page's end */
     struct store_transition  *transitions;
     size_t                    transition_count;
     struct store_ready       *ready;

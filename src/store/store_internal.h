@@ -75,20 +75,36 @@ void store_page_links(struct store_page *page, struct store_read *read);
 void store_page_entities(struct store_page *page, struct store_read *read);
 /* `row` is copied. */
 enum store_page_step store_page_add(struct store_page *page, const void *row) MUST_USE;
-/* Adds one to the group of the answer that has this value. `value` is copied. */
-enum status store_groups_add(struct store_read *read, size_t *capacity, const struct store_value *value,
+/* Adds to the group of the answer that has these values, one for each key. They are copied. */
+enum status store_groups_add(struct store_read *read, size_t *capacity, const struct store_value *values,
                              int64_t count) MUST_USE;
+/* Notes where an ordered page ends; copied into the answer's arena. */
+enum status store_last_keys_set(struct store_read *read, const struct store_column_value *keys) MUST_USE;
 
 enum status store_ready_count_add(struct store_read *read, size_t *capacity,
                                   const struct store_ready_count *count) MUST_USE;
 
 /* --- Filters --- */
 
-enum store_column_type { STORE_COLUMN_TEXT, STORE_COLUMN_UUID, STORE_COLUMN_NUMBER };
-#define STORE_COLUMN_COUNT (STORE_COLUMN_ROOT_RUN_ID + 1)
+enum store_column_type { STORE_COLUMN_TEXT, STORE_COLUMN_UUID, STORE_COLUMN_NUMERIC };
+#define STORE_COLUMN_COUNT STORE_COLUMN_ATTRIBUTE /* those of a run's own row */
 enum store_column_type    store_column_type(enum store_column column);
 struct store_column_value store_run_column(const struct store_run *run, enum store_column column);
 bool store_filter_matches_run(const struct store_filter *filter, const struct store_run *run);
+int  store_value_compare(const struct store_value *a, const struct store_value *b);
+/* Goes behind the next value of one attribute, and gives it. */
+bool store_attributes_find(struct bytes *attributes, const struct store_attribute *attribute,
+                           struct store_value *ret_value);
+
+/* --- Keys --- */
+
+/* Of a list's order or a count's grouping, and which kind of runs it is of. */
+enum status store_keys_check(const struct store_read *read, struct error *error) MUST_USE;
+/* What a run has for a key; of a list of keywords the first one. */
+struct store_column_value store_key_of(const struct store_run *run, const struct store_key *key);
+/* The order of an ordered list: by the keys, then by the number, in the direction of the last key. At least one key. */
+int store_keys_compare(const struct store_key *keys, size_t count, const struct store_column_value *a,
+                       store_number a_number, const struct store_column_value *b, store_number b_number);
 /* The smallest text that is greater than all that start with `prefix`, in `room` of prefix.size bytes; false: none is. */
 bool store_prefix_end(struct bytes prefix, uint8_t *room, struct bytes *ret_end);
 #endif

@@ -36,7 +36,7 @@ def verify(path) -> dict:
     return done.json
 
 
-async def finish(address: str) -> None:
+async def finish(address: str, has_attributes: bool) -> None:
     client = await Client.connect(address)
     runner = UnsandboxedWorkflowRunner()
     async with (
@@ -59,16 +59,19 @@ async def finish(address: str) -> None:
         assert memo == {"m": 1}
         listed = [each.id async for each in client.list_workflows("ExecutionStatus = 'Terminated'")]
         assert listed == ["terminated"]
+        listed = [each.id async for each in client.list_workflows("BatcherUser = 'ann'")]
+        assert listed == (["terminated"] if has_attributes else []), "their rows came with schema 3"
         again = await client.start_workflow("Count", 1, id="chain", task_queue=QUEUE)
         assert await again.result() == "42"
 
 
 @pytest.mark.parametrize("old", OLD, indirect=True)
-def test_workflows_of_an_older_store_end(old):
+def test_workflows_of_an_older_store_end(old, request):
+    has_attributes = request.node.callspec.id >= "schema-003"
     server = Server(old.parent)
     try:
         assert verify(old)["runs"] == 15
-        asyncio.run(asyncio.wait_for(finish(server.grpc), 60))
+        asyncio.run(asyncio.wait_for(finish(server.grpc, has_attributes), 60))
         assert server.stop() == 0
     finally:
         server.kill()

@@ -118,20 +118,23 @@ static struct store_read list(struct fixture *fixture, struct store_filter *filt
     return read;
 }
 
+static const struct store_key by_status = { .column = STORE_COLUMN_STATUS };
+
 static void check_count(struct fixture *fixture, struct store_filter *filter, const struct store_read *listed)
 {
     int64_t           sum = 0, of_list[9] = { 0 };
     struct store_read read = { .kind = STORE_READ_COUNT,
                                .namespace_number = NAMESPACE,
                                .filter = filter,
-                               .group_column = STORE_COLUMN_STATUS };
+                               .keys = &by_status,
+                               .key_count = 1 };
     fixture_read(fixture, &read);
     for (size_t i = 0; i < listed->run_count; i++)
         of_list[listed->runs[i].status]++;
     for (size_t i = 0; i < read.group_count; i++) {
         sum += read.groups[i].count;
-        FUZZ_REQUIRE(read.groups[i].count == of_list[read.groups[i].value.number],
-                     "status %" PRId64 " is counted %" PRId64 " times", read.groups[i].value.number,
+        FUZZ_REQUIRE(read.groups[i].count == of_list[read.groups[i].values[0].number],
+                     "status %" PRId64 " is counted %" PRId64 " times", read.groups[i].values[0].number,
                      read.groups[i].count);
     }
     FUZZ_REQUIRE(sum == (int64_t)listed->run_count, "%" PRId64 " are counted, %zu are listed", sum,
@@ -148,7 +151,7 @@ static void check_runs(struct bytes query, struct arena *arena)
     struct list_query parsed;
     struct error      error;
     error_clear(&error);
-    enum status status = list_query_parse(query, arena, &parsed, &error);
+    enum status status = list_query_parse(query, NULL, arena, &parsed, &error);
     FUZZ_REQUIRE(arena->used_total <= 4096 + 256 * query.size, "%zu bytes for a query of %zu",
                  arena->used_total, query.size);
     if (status != ST_OK) {
@@ -185,7 +188,7 @@ static struct store_column_value worker_column(const void *row, enum store_colum
     static const struct bytes texts[] = { BYTES("a"), BYTES("go"), BYTES("1.2.3"), BYTES("") };
     unsigned                  number = *(const unsigned *)row;
     struct store_column_value value = { .is_null = number >> ((unsigned)column % 8) & 1 };
-    value.value.is_text = store_column_type(column) != STORE_COLUMN_NUMBER;
+    value.value.is_text = store_column_type(column) != STORE_COLUMN_NUMERIC;
     value.value.text = texts[number % 4];
     value.value.number = number % 5;
     return value;

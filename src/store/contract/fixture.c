@@ -271,6 +271,7 @@ void check_run(const struct store_run *a, const struct store_run *b)
     CHECK_INT(a->history_length, b->history_length);
     CHECK_INT(a->history_size, b->history_size);
     CHECK_INT(a->state_transitions, b->state_transitions);
+    CHECK_INT(a->kind, b->kind);
     CHECK_BYTES(a->parent_workflow_id, b->parent_workflow_id);
     CHECK_EQ(memcmp(&a->parent_run_id, &b->parent_run_id, sizeof a->parent_run_id), 0);
     CHECK_BYTES(a->root_workflow_id, b->root_workflow_id);

@@ -568,6 +568,7 @@ static void every_answer_keeps_to_the_arenas_budget(void **state)
     operation_must_commit(&operation);
     arena_release(&f.arena);
     arena_init(&f.arena, 1);
+    static const struct store_key by_queue = { .column = STORE_COLUMN_TASK_QUEUE };
     for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
         struct store_read read = { .kind = kinds[i],
                                    .number = 1,
@@ -576,7 +577,8 @@ static void every_answer_keeps_to_the_arenas_budget(void **state)
                                    .queue = BYTES("queue"),
                                    .task_kind = STORE_TASK_ACTIVITY,
                                    .entity_kind = 1,
-                                   .group_column = STORE_COLUMN_TASK_QUEUE };
+                                   .keys = &by_queue,
+                                   .key_count = kinds[i] == STORE_READ_COUNT };
         bool              of_stream = kinds[i] == STORE_READ_READY;
         read.priority = of_stream ? 1 : INT32_MIN;
         read.fairness_key = of_stream ? BYTES("fair") : BYTES_EMPTY;

@@ -61,7 +61,10 @@ static void read_loaded(const struct memory_tables *tables, struct store_read *r
         return;
     struct store_page page;
     store_page_runs(&page, read);
-    if (store_page_add(&page, run) == STORE_PAGE_TAKEN && read->with_history)
+    struct store_run found = *run;
+    if (!read->with_attributes)
+        found.attributes = BYTES_EMPTY;
+    if (store_page_add(&page, &found) == STORE_PAGE_TAKEN && read->with_history)
         add_transitions(tables, read, run->number, run->snapshot_transition + 1, INT64_MAX);
 }
 

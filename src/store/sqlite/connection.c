@@ -11,7 +11,7 @@
     "number, namespace, workflow_id, run_id, workflow_type, task_queue, status, start_time, "                \
     "execution_time, "                                                                                       \
     "close_time, history_length, history_size, state_transitions, parent_workflow_id, parent_run_id, "       \
-    "root_workflow_id, root_run_id, memo, search_attributes, snapshot_transition, "
+    "root_workflow_id, root_run_id, memo, search_attributes, snapshot_transition, kind, attributes, "
 #define RUN_CHANGES                                                                                          \
     "task_queue = ?2, execution_time = ?3, history_length = ?4, history_size = ?5, state_transitions = ?6, " \
     "memo = ?7, search_attributes = ?8, snapshot = ?9, snapshot_transition = ?10"
@@ -41,12 +41,23 @@ static const char *const statements[SQL_STATEMENT_COUNT] = {
     [SQL_SAVEPOINT_ROLLBACK] = "ROLLBACK TO one",
     [SQL_DATA_VERSION] = "PRAGMA data_version",
     [SQL_META_PUT] = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)",
-    [SQL_RUN_INSERT] =
-        "INSERT INTO run (" RUN_COLUMNS "snapshot) VALUES "
-        "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
-    [SQL_RUN_UPDATE] = "UPDATE run SET " RUN_CHANGES ", status = ?11, close_time = ?12 WHERE number = ?1",
-    [SQL_RUN_UPDATE_OPEN] = "UPDATE run SET " RUN_CHANGES
-                            " WHERE number = ?1 AND status = ?11 AND close_time IS NULL",
+    [SQL_RUN_INSERT] = "INSERT INTO run (" RUN_COLUMNS "snapshot) VALUES "
+                       "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, "
+                       "?19, ?20, ?21, ?22, ?23)",
+    [SQL_RUN_UPDATE] = "UPDATE run SET " RUN_CHANGES
+                       ", status = ?12, close_time = ?13 WHERE number = ?1 AND attributes IS ?11",
+    [SQL_RUN_UPDATE_OPEN] =
+        "UPDATE run SET " RUN_CHANGES
+        " WHERE number = ?1 AND attributes IS ?11 AND status = ?12 AND close_time IS NULL",
+    [SQL_RUN_ATTRIBUTES] = "UPDATE run SET attributes = ?2, kind = ?3 WHERE number = ?1",
+    [SQL_ATTRIBUTES_DELETE] = "DELETE FROM attribute WHERE run = ?1",
+    [SQL_ATTRIBUTE_INSERT] = "INSERT INTO attribute (run, name, value) VALUES (?1, ?2, ?3)",
+    [SQL_ATTRIBUTE_NAME] = "SELECT number FROM attribute_name WHERE namespace = ?1 AND kind = ?2 AND "
+                           "name = ?3 AND type = ?4",
+    [SQL_ATTRIBUTE_NAME_INSERT] =
+        "INSERT INTO attribute_name (namespace, kind, name, type) VALUES (?1, ?2, ?3, ?4)",
+    [SQL_READ_ATTRIBUTES] = "SELECT n.name, n.type, a.value FROM attribute AS a JOIN attribute_name AS n "
+                            "ON n.number = a.name WHERE a.run = ?1",
     [SQL_RUN_SNAPSHOT] = "UPDATE run SET snapshot = ?2, snapshot_transition = ?3 WHERE number = ?1",
     [SQL_RUN_DELETE] = "DELETE FROM run WHERE number = ?1",
     [SQL_TRANSITION_INSERT] =

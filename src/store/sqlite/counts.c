@@ -1,118 +1,292 @@
-/* counts.c: counts of runs, in groups or not. One that takes longer than a slice is begun again in chunks of so many rows,
- * each in a transaction of its own (see lists.c); it is then of no single moment. */
-#include "store/sqlite/filter_sql.h"
-
-static enum status add_group(struct store_read *read, sqlite3_stmt *statement, size_t *capacity)
-{
-    struct store_value value = { .number = 0 };
-    int                type = sqlite3_column_type(statement, 1);
-    int64_t            count = sqlite3_column_int64(statement, 0);
-    read->count += count;
-    if (type == SQLITE_NULL)
-        return ST_OK;
-    if (type == SQLITE_INTEGER) {
-        value.number = sqlite3_column_int64(statement, 1);
-    } else {
-        value.is_text = true;
-        value.text.base = sqlite3_column_blob(statement, 1);
-        value.text.size = (size_t)sqlite3_column_bytes(statement, 1);
-    }
-    return store_groups_add(read, capacity, &value, count);
-}
+/* counts.c: counts of runs, in groups or not. What the counts that are kept can tell is read off them; what one attribute's
+ * index can tell, off it. A count that takes longer than a slice is begun again in chunks of so many rows, each in a
+ * transaction of its own (see lists.c); it is then of no single moment. */
+#include "store/sqlite/lists.h"
 
 struct counting {
     struct sqlite_connection *connection;
     struct store_read        *read;
+    struct sql_source         source;
     bool                      in_chunks;
     int64_t                   after, last; /* runs of a chunk: numbers behind `after` up to `last` */
     size_t                    capacity;
 };
 
-static int count_rows(struct counting *counting)
+static enum status add_group(struct counting *counting, sqlite3_stmt *statement)
 {
     struct store_read *read = counting->read;
-    struct sql         sql;
-    sqlite3_stmt      *statement = NULL;
-    sql_init(&sql);
-    sql_add(&sql, "SELECT count(*), ");
-    sql_add(&sql, read->group_column >= 0 ? sql_column((enum store_column)read->group_column) : "NULL");
-    sql_add(&sql, " FROM run WHERE namespace = ");
-    sql_add_number(&sql, read->namespace_number);
-    sql_add(&sql, " AND ");
-    sql_add_filter(&sql, read->filter);
-    if (counting->in_chunks) {
-        sql_add(&sql, " AND number > ");
-        sql_add_number(&sql, counting->after);
-        sql_add(&sql, " AND number <= ");
-        sql_add_number(&sql, counting->last);
+    struct store_value values[STORE_KEYS_MAX];
+    int64_t            count = sqlite3_column_int64(statement, 0);
+    bool               has_all = true;
+    for (size_t i = 0; i < read->key_count; i++) {
+        int column = (int)i + 1, type = sqlite3_column_type(statement, column);
+        values[i] = (struct store_value){ .number = 0 };
+        has_all = has_all && type != SQLITE_NULL;
+        if (type == SQLITE_INTEGER) {
+            values[i].number = sqlite3_column_int64(statement, column);
+        } else {
+            values[i].is_text = true;
+            values[i].text.base = sqlite3_column_blob(statement, column);
+            values[i].text.size = (size_t)sqlite3_column_bytes(statement, column);
+        }
     }
-    if (read->group_column >= 0)
-        sql_add(&sql, " GROUP BY 2");
-    int code = sql_prepare(&sql, counting->connection->handle, &statement);
+    if (read->key_count != 0 && has_all && count != 0)
+        return store_groups_add(read, &counting->capacity, values, count);
+    return ST_OK;
+}
+
+static bool is_many(const struct store_key *key)
+{
+    return key->attribute != NULL && store_attribute_is_many(key->attribute->type);
+}
+
+/* Of a list, each keyword counts; a run is counted once in all. */
+static void add_keys(struct sql *sql, const struct store_read *read)
+{
+    for (size_t i = 0; i < read->key_count; i++) {
+        sql_add(sql, ", ");
+        if (is_many(&read->keys[i]))
+            sql_add(sql, "many.value");
+        else
+            sql_add_column(sql, read->keys[i].column, read->keys[i].attribute);
+    }
+}
+
+static void add_grouping(struct sql *sql, const struct store_read *read)
+{
+    for (size_t i = 0; i < read->key_count; i++)
+        buffer_printf(&sql->text, "%s%zu", i == 0 ? " GROUP BY " : ", ", i + 2);
+    if (read->key_count != 0) { /* more are refused */
+        sql_add(sql, " LIMIT ");
+        sql_add_number(sql, 2 * STORE_GROUPS_MAX);
+    }
+}
+
+/* The conditions of a count of runs, behind FROM. */
+static void add_where(struct sql *sql, const struct counting *counting)
+{
+    sql_add(sql, " WHERE ");
+    sql_add_scope(sql);
+    sql_add(sql, " AND ");
+    sql_add_filter(sql, counting->read->filter);
+    if (counting->in_chunks) {
+        sql_add(sql, " AND run.number > ");
+        sql_add_number(sql, counting->after);
+        sql_add(sql, " AND run.number <= ");
+        sql_add_number(sql, counting->last);
+    } else {
+        sql_add_source(sql, &counting->source);
+    }
+}
+
+/* Runs a query for a count and its keys; the whole is summed up when `adds_up`. */
+static int run_query(struct counting *counting, struct sql *sql, bool adds_up)
+{
+    sqlite3_stmt *statement = NULL;
+    int           code = sql_prepare(sql, &statement);
     if (code == SQLITE_OK) {
         while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-            if (add_group(read, statement, &counting->capacity) != ST_OK)
+            if (adds_up)
+                counting->read->count += sqlite3_column_int64(statement, 0);
+            if (add_group(counting, statement) != ST_OK)
                 break;
         }
     }
     sqlite3_finalize(statement);
+    return code;
+}
+
+/* Groups by a list: those that have none of its keywords are in no group, and are counted all the same. */
+static int count_by_list(struct counting *counting, const struct store_key *many)
+{
+    struct sql sql;
+    sql_init(&sql, counting->connection, counting->read);
+    sql_add(&sql, "SELECT count(*)");
+    add_keys(&sql, counting->read);
+    sql_add(&sql, " FROM run JOIN attribute AS many ON many.run = run.number AND many.name");
+    sql_add_names(&sql, many->attribute);
+    add_where(&sql, counting);
+    add_grouping(&sql, counting->read);
+    int code = run_query(counting, &sql, false);
     sql_release(&sql);
     return code;
 }
 
-/* The number so many runs behind `after`, or the greatest there can be. */
-static int find_chunk_end(struct counting *counting)
+static int count_rows(struct counting *counting)
+{
+    struct store_read      *read = counting->read;
+    const struct store_key *many = NULL;
+    struct sql              sql;
+    for (size_t i = 0; i < read->key_count; i++)
+        many = is_many(&read->keys[i]) ? &read->keys[i] : many;
+    sql_init(&sql, counting->connection, read);
+    sql_add(&sql, "SELECT count(*)");
+    if (many == NULL)
+        add_keys(&sql, read);
+    /* In chunks a range of numbers is the way, else few runs by their numbers, else what SQLite thinks best. */
+    sql_add(&sql, counting->in_chunks || counting->source.use == SOURCE_FEW ? " FROM run NOT INDEXED"
+                                                                            : " FROM run");
+    add_where(&sql, counting);
+    if (many == NULL)
+        add_grouping(&sql, read);
+    size_t key_count = read->key_count;
+    read->key_count = many == NULL ? key_count : 0;
+    int code = run_query(counting, &sql, true);
+    read->key_count = key_count;
+    sql_release(&sql);
+    return code == SQLITE_DONE && many != NULL ? count_by_list(counting, many) : code;
+}
+
+/* --- what indexes and kept counts tell --- */
+
+static bool is_kept(enum store_column column)
+{
+    return column == STORE_COLUMN_STATUS || column == STORE_COLUMN_WORKFLOW_TYPE;
+}
+
+static bool filter_is_kept(const struct store_filter *filter)
+{
+    const struct store_filter *stack[STORE_FILTER_NODES_MAX];
+    size_t                     count = 0;
+    if (filter != NULL)
+        stack[count++] = filter;
+    while (count > 0) {
+        const struct store_filter *at = stack[--count];
+        if (at->child_count == 0 && !is_kept(at->column))
+            return false;
+        for (size_t i = 0; i < at->child_count; i++)
+            stack[count++] = at->children[i];
+    }
+    return true;
+}
+
+static bool is_of_kept(const struct store_read *read)
+{
+    for (size_t i = 0; i < read->key_count; i++) {
+        if (!is_kept(read->keys[i].column))
+            return false;
+    }
+    return filter_is_kept(read->filter);
+}
+
+static int count_kept(struct counting *counting)
+{
+    struct sql sql;
+    sql_init(&sql, counting->connection, counting->read);
+    sql_add(&sql, "SELECT coalesce(sum(run.number), 0)");
+    add_keys(&sql, counting->read);
+    sql_add(&sql, " FROM run_count AS run WHERE ");
+    sql_add_scope(&sql);
+    sql_add(&sql, " AND ");
+    sql_add_filter(&sql, counting->read->filter);
+    add_grouping(&sql, counting->read);
+    int code = run_query(counting, &sql, true);
+    sql_release(&sql);
+    return code;
+}
+
+/* All runs of a kind, by one attribute. */
+static bool is_of_attribute(const struct store_read *read)
+{
+    return read->filter == NULL && read->key_count == 1 && read->keys[0].attribute != NULL;
+}
+
+static int count_attribute(struct counting *counting)
+{
+    struct store_read *read = counting->read;
+    struct sql         sql;
+    sql_init(&sql, counting->connection, read);
+    sql_add(&sql, "SELECT count(*), value FROM attribute INDEXED BY attribute_by_value WHERE name");
+    sql_add_names(&sql, read->keys[0].attribute);
+    add_grouping(&sql, read);
+    int code = run_query(counting, &sql, false);
+    sql_release(&sql);
+    if (code != SQLITE_DONE || read->status != ST_OK)
+        return code;
+    size_t key_count = read->key_count;
+    read->key_count = 0;
+    code = count_kept(counting);
+    read->key_count = key_count;
+    return code;
+}
+
+/* --- in chunks --- */
+
+int sqlite_chunk_end(struct sqlite_connection *connection, const struct store_read *read, store_number after,
+                     store_number *ret_last)
 {
     struct sql    sql;
     sqlite3_stmt *statement = NULL;
-    sql_init(&sql);
+    sql_init(&sql, connection, read);
     sql_add(&sql, "SELECT number FROM run WHERE number > ");
-    sql_add_number(&sql, counting->after);
+    sql_add_number(&sql, after);
     sql_add(&sql, " ORDER BY number LIMIT 1 OFFSET ");
-    sql_add_number(&sql, counting->connection->chunk_rows - 1);
-    counting->last = INT64_MAX;
-    int code = sql_prepare(&sql, counting->connection->handle, &statement);
+    sql_add_number(&sql, connection->chunk_rows - 1);
+    *ret_last = INT64_MAX;
+    int code = sql_prepare(&sql, &statement);
     if (code == SQLITE_OK && (code = sqlite3_step(statement)) == SQLITE_ROW)
-        counting->last = sqlite3_column_int64(statement, 0);
+        *ret_last = sqlite3_column_int64(statement, 0);
     sqlite3_finalize(statement);
     sql_release(&sql);
     return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-static int count_chunks(struct counting *counting)
+static void begin_again(struct counting *counting)
 {
-    int code = SQLITE_DONE;
-    counting->in_chunks = true;
-    counting->after = INT64_MIN;
-    counting->last = INT64_MIN;
     counting->capacity = 0;
     counting->read->count = 0;
     counting->read->groups = NULL;
     counting->read->group_count = 0;
+}
+
+static int count_chunks(struct counting *counting)
+{
+    int code = SQLITE_DONE;
+    begin_again(counting);
+    counting->in_chunks = true;
+    counting->last = INT64_MIN;
     while (code == SQLITE_DONE && counting->last != INT64_MAX) {
         counting->after = counting->last;
         code = sqlite_read_again(counting->connection);
         if (code == SQLITE_OK)
-            code = find_chunk_end(counting);
+            code = sqlite_chunk_end(counting->connection, counting->read, counting->after, &counting->last);
         if (code == SQLITE_OK)
             code = count_rows(counting);
     }
     return code;
 }
 
+/* --- the whole --- */
+
+static int count_whole(struct counting *counting)
+{
+    if (is_of_attribute(counting->read))
+        return count_attribute(counting);
+    int code = sql_source_choose(counting->connection, counting->read, &counting->source);
+    return code == SQLITE_OK ? count_rows(counting) : code;
+}
+
 void sqlite_read_count(struct sqlite_connection *connection, struct store_read *read)
 {
     struct counting counting = { .connection = connection, .read = read };
     read->status = store_filter_check(read->filter, &read->error);
-    if (read->status == ST_OK && read->group_column >= STORE_COLUMN_COUNT)
-        read->status = error_set(&read->error, ST_INVALID_ARGUMENT, "unknown column %d", read->group_column);
+    if (read->status == ST_OK)
+        read->status = store_keys_check(read, &read->error);
     if (read->status != ST_OK)
         return;
-    sqlite_read_slice(connection);
-    int code = connection->slice_ns < 0 ? SQLITE_INTERRUPT : count_rows(&counting);
-    if (code == SQLITE_INTERRUPT) {
-        sqlite_read_whole(connection);
-        code = count_chunks(&counting);
+    int code;
+    if (is_of_kept(read)) {
+        code = count_kept(&counting);
+    } else {
+        if (is_of_attribute(read)) /* nothing in chunks would be as fast */
+            sqlite_read_whole(connection);
+        else
+            sqlite_read_slice(connection);
+        code = connection->slice_ns < 0 ? SQLITE_INTERRUPT : count_whole(&counting);
+        if (code == SQLITE_INTERRUPT) {
+            sqlite_read_whole(connection);
+            code = count_chunks(&counting);
+        }
     }
     if (code != SQLITE_DONE && read->status == ST_OK)
         sqlite_read_failed(connection, read, code);

@@ -77,7 +77,7 @@ static void start(struct fixture *f)
 static int64_t count_in(struct fixture *f, struct store *store)
 {
     struct fixture    lane;
-    struct store_read read = { .kind = STORE_READ_COUNT, .namespace_number = NAMESPACE, .group_column = -1 };
+    struct store_read read = { .kind = STORE_READ_COUNT, .namespace_number = NAMESPACE };
     fixture_lane(&lane, &(struct fixture){ .subject = f->subject, .store = store });
     fixture_read(&lane, &read);
     CHECK_EQ(read.status, ST_OK);

@@ -164,27 +164,29 @@ TEST(a_read_without_memory_is_an_error_or_the_truth)
     struct store_value  id = { .is_text = true, .text = BYTES("workflow") };
     struct store_filter by_id = { .column = STORE_COLUMN_WORKFLOW_ID, .values = &id, .value_count = 1 };
     by_id.relation = STORE_EQUAL;
-    const struct store_read reads[] = {
+    static const struct store_key by_queue = { .column = STORE_COLUMN_TASK_QUEUE };
+    const struct store_read       reads[] = {
         { .kind = STORE_READ_CURRENT_RUN, .workflow_id = BYTES("workflow"), .with_history = true },
         { .kind = STORE_READ_RUN, .number = 1, .with_history = true },
         { .kind = STORE_READ_HISTORY, .number = 1, .from = 1, .to = 9, .from_event = 3 },
         { .kind = STORE_READ_READY,
-          .queue = BYTES("queue"),
-          .task_kind = STORE_TASK_ACTIVITY,
-          .priority = 1,
-          .fairness_key = BYTES("fair") },
+                .queue = BYTES("queue"),
+                .task_kind = STORE_TASK_ACTIVITY,
+                .priority = 1,
+                .fairness_key = BYTES("fair") },
         { .kind = STORE_READ_READY_HEADS,
-          .queue = BYTES("queue"),
-          .task_kind = STORE_TASK_ACTIVITY,
-          .priority = INT32_MIN },
+                .queue = BYTES("queue"),
+                .task_kind = STORE_TASK_ACTIVITY,
+                .priority = INT32_MIN },
         { .kind = STORE_READ_READY_COUNTS, .queue = BYTES("queue"), .task_kind = STORE_TASK_ACTIVITY },
         { .kind = STORE_READ_WAKEUPS },
         { .kind = STORE_READ_OUTBOX },
         { .kind = STORE_READ_ENTITIES, .entity_kind = 1 },
         { .kind = STORE_READ_LIST },
         { .kind = STORE_READ_LIST, .filter = &by_id },
-        { .kind = STORE_READ_COUNT, .group_column = STORE_COLUMN_TASK_QUEUE },
-        { .kind = STORE_READ_COUNT, .group_column = -1 },
+        { .kind = STORE_READ_LIST, .keys = &by_queue, .key_count = 1 },
+        { .kind = STORE_READ_COUNT, .keys = &by_queue, .key_count = 1 },
+        { .kind = STORE_READ_COUNT },
     };
     struct fixture   f;
     struct operation operation;

@@ -151,6 +151,9 @@ bool sqlite_decode_run(sqlite3_stmt *statement, struct store_run *ret_run)
     ret_run->memo = blob_if_set(&decoder);
     ret_run->search_attributes = blob_if_set(&decoder);
     ret_run->snapshot_transition = number(&decoder);
+    ret_run->kind = (enum store_run_kind)number_32(&decoder);
+    ret_run->attributes = BYTES_EMPTY;
+    (void)number_if_set(&decoder); /* the digest of the attributes, which are rows of their own */
     ret_run->snapshot = blob_if_set(&decoder);
     return !decoder.damaged;
 }
@@ -368,6 +371,50 @@ static void read_history(struct sqlite_connection *connection, struct store_read
         read_transitions(connection, read, read->number, first, last);
 }
 
+static bool decode_attribute(sqlite3_stmt *statement, struct arena *arena,
+                             struct store_attribute_value *ret_value)
+{
+    struct decoder decoder = { .statement = statement };
+    *ret_value = (struct store_attribute_value){ .value.number = 0 };
+    ret_value->attribute.name = arena_copy(arena, text(&decoder));
+    ret_value->attribute.type = (enum store_attribute_type)number_32(&decoder);
+    ret_value->value.is_text = sqlite3_column_type(statement, 2) != SQLITE_INTEGER;
+    if (ret_value->value.is_text)
+        ret_value->value.text = arena_copy(arena, text(&decoder));
+    else
+        ret_value->value.number = number(&decoder);
+    return !decoder.damaged && ret_value->attribute.type >= STORE_ATTRIBUTE_TEXT &&
+           ret_value->attribute.type <= STORE_ATTRIBUTE_LIST &&
+           ret_value->value.is_text == store_attribute_is_text(ret_value->attribute.type);
+}
+
+static void read_attributes(struct sqlite_connection *connection, struct store_read *read)
+{
+    struct store_run             *run = &read->runs[0];
+    struct store_attribute_value *values = NULL;
+    size_t                        count = 0, capacity = 0;
+    struct sqlite_binder          binder = start(connection, SQL_READ_ATTRIBUTES);
+    sqlite_bind_number(&binder, run->number);
+    int code = binder.code;
+    while (binder.code == SQLITE_OK && (code = sqlite3_step(binder.statement)) == SQLITE_ROW) {
+        if (count == capacity) {
+            capacity = capacity == 0 ? 8 : 2 * capacity;
+            values = xrealloc(values, capacity * sizeof *values);
+        }
+        if (!decode_attribute(binder.statement, read->arena, &values[count++])) {
+            sqlite_damaged(connection, read, "the attributes of run", run->number);
+            break;
+        }
+    }
+    if (code != SQLITE_DONE && code != SQLITE_ROW)
+        sqlite_read_failed(connection, read, code);
+    if (binder.statement != NULL)
+        sqlite3_reset(binder.statement);
+    if (read->status == ST_OK)
+        run->attributes = store_attributes_encode(values, count, read->arena);
+    free(values);
+}
+
 static void read_loaded(struct sqlite_connection *connection, struct store_read *read)
 {
     struct store_page    page;
@@ -381,6 +428,8 @@ static void read_loaded(struct sqlite_connection *connection, struct store_read 
     }
     store_page_runs(&page, read);
     fill_page(connection, &binder, &page, decode_run);
+    if (read->status == ST_OK && read->found && read->with_attributes)
+        read_attributes(connection, read);
     if (read->status == ST_OK && read->found && read->with_history)
         read_transitions(connection, read, read->runs[0].number, read->runs[0].snapshot_transition + 1,
                          INT64_MAX);

@@ -29,6 +29,11 @@ enum sqlite_statement {
     SQL_RUN_UPDATE_OPEN, /* of a run that stays open with its status: touches no index */
     SQL_RUN_SNAPSHOT,
     SQL_RUN_DELETE,
+    SQL_RUN_ATTRIBUTES,
+    SQL_ATTRIBUTES_DELETE,
+    SQL_ATTRIBUTE_INSERT,
+    SQL_ATTRIBUTE_NAME,
+    SQL_ATTRIBUTE_NAME_INSERT,
     SQL_TRANSITION_INSERT,
     SQL_POSITION_INSERT,
     SQL_TRANSITIONS_DELETE,
@@ -44,6 +49,7 @@ enum sqlite_statement {
     SQL_ENTITY_DELETE,
     SQL_READ_CURRENT_RUN,
     SQL_READ_RUN,
+    SQL_READ_ATTRIBUTES,
     SQL_READ_LISTED_RUN,
     SQL_READ_HISTORY,
     SQL_READ_HISTORY_BACKWARD,
@@ -136,6 +142,9 @@ int sqlite_write(struct sqlite_connection *connection, const struct store_write 
 
 void sqlite_read(struct sqlite_connection *connection, struct store_read *read);
 void sqlite_read_list(struct sqlite_connection *connection, struct store_read *read);
+/* The number by which rows name an attribute of runs of a kind; 0: none has it. */
+int  sqlite_attribute_number(struct sqlite_connection *connection, int64_t namespace_number, int kind,
+                             const struct store_attribute *attribute, int64_t *ret_number) MUST_USE;
 void sqlite_read_count(struct sqlite_connection *connection, struct store_read *read);
 /* Sets the read's status by an SQLite result code. */
 void sqlite_read_failed(const struct sqlite_connection *connection, struct store_read *read, int code);

@@ -365,7 +365,7 @@ TEST(lanes_write_and_read_at_the_same_time)
         CHECK_INT(lanes[i].failures, 0);
         fixture_lane_release(&lanes[i].fixture);
     }
-    struct store_read count = { .kind = STORE_READ_COUNT, .namespace_number = NAMESPACE, .group_column = -1 };
+    struct store_read count = { .kind = STORE_READ_COUNT, .namespace_number = NAMESPACE };
     fixture_read(&f, &count);
     CHECK_INT(count.count, 60 * LANES);
     CHECK_EQ(store_probe(f.store, NULL), ST_OK);
@@ -609,9 +609,10 @@ TEST(a_list_that_takes_long_goes_on_in_chunks)
         for (size_t i = 0; i < read.run_count; i++)
             CHECK_INT(read.runs[i].start_time, times[2 - i].number);
     }
-    struct store_read count = { .kind = STORE_READ_COUNT,
-                                .namespace_number = NAMESPACE,
-                                .group_column = STORE_COLUMN_TASK_QUEUE };
+    static const struct store_key by_queue = { .column = STORE_COLUMN_TASK_QUEUE };
+    struct store_read             count = {
+                    .kind = STORE_READ_COUNT, .namespace_number = NAMESPACE, .keys = &by_queue, .key_count = 1
+    };
     fixture_read(&f, &count);
     CHECK_EQ(count.status, ST_OK);
     CHECK_INT(count.count, RUNS);

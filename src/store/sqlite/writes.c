@@ -1,4 +1,5 @@
 /* writes.c: each kind of write as a prepared statement. */
+#include "base/hash.h"
 #include "base/mutant.h"
 #include "store/sqlite/sqlite_internal.h"
 
@@ -17,6 +18,74 @@ static int start(struct sqlite_connection *connection, enum sqlite_statement whi
     *binder = (struct sqlite_binder){ .code = SQLITE_OK };
     binder->code = sqlite_statement(connection, which, &binder->statement);
     return binder->code;
+}
+
+/* --- attributes: rows for what is set; the digest in the run's row tells whether an update changes them --- */
+
+static int64_t attributes_digest(const struct store_run *run)
+{
+    return (int64_t)hash_combine(hash_stable(run->attributes), (uint64_t)run->kind);
+}
+
+int sqlite_attribute_number(struct sqlite_connection *connection, int64_t namespace_number, int kind,
+                            const struct store_attribute *attribute, int64_t *ret_number)
+{
+    struct sqlite_binder binder;
+    *ret_number = 0;
+    if (start(connection, SQL_ATTRIBUTE_NAME, &binder) != SQLITE_OK)
+        return binder.code;
+    sqlite_bind_number(&binder, namespace_number);
+    sqlite_bind_number(&binder, kind);
+    sqlite_bind_text(&binder, attribute->name);
+    sqlite_bind_number(&binder, attribute->type);
+    if (binder.code != SQLITE_OK)
+        return binder.code;
+    if (sqlite3_step(binder.statement) == SQLITE_ROW)
+        *ret_number = sqlite3_column_int64(binder.statement, 0);
+    return sqlite3_reset(binder.statement);
+}
+
+static int name_attribute(struct sqlite_connection *connection, const struct store_run *run,
+                          const struct store_attribute *attribute, int64_t *ret_number)
+{
+    struct sqlite_binder binder;
+    int code = sqlite_attribute_number(connection, run->namespace_number, (int)run->kind, attribute,
+                                       ret_number);
+    if (code != SQLITE_OK || *ret_number != 0)
+        return code;
+    if (start(connection, SQL_ATTRIBUTE_NAME_INSERT, &binder) != SQLITE_OK)
+        return binder.code;
+    sqlite_bind_number(&binder, run->namespace_number);
+    sqlite_bind_number(&binder, run->kind);
+    sqlite_bind_text(&binder, attribute->name);
+    sqlite_bind_number(&binder, attribute->type);
+    code = finish(&binder);
+    *ret_number = sqlite3_last_insert_rowid(connection->handle);
+    return code;
+}
+
+static int insert_attributes(struct sqlite_connection *connection, const struct store_run *run)
+{
+    struct bytes                 rest = run->attributes;
+    struct store_attribute_value value;
+    while (store_attributes_next(&rest, &value)) {
+        struct sqlite_binder binder;
+        int64_t              number;
+        int                  code = name_attribute(connection, run, &value.attribute, &number);
+        if (code != SQLITE_OK)
+            return code;
+        if (start(connection, SQL_ATTRIBUTE_INSERT, &binder) != SQLITE_OK)
+            return binder.code;
+        sqlite_bind_number(&binder, run->number);
+        sqlite_bind_number(&binder, number);
+        if (value.value.is_text)
+            sqlite_bind_text(&binder, value.value.text);
+        else
+            sqlite_bind_number(&binder, value.value.number);
+        if ((code = finish(&binder)) != SQLITE_OK)
+            return code;
+    }
+    return SQLITE_OK;
 }
 
 static int insert_run(struct sqlite_connection *connection, const struct store_run *run)
@@ -44,8 +113,11 @@ static int insert_run(struct sqlite_connection *connection, const struct store_r
     sqlite_bind_blob_if_set(&binder, run->memo);
     sqlite_bind_blob_if_set(&binder, run->search_attributes);
     sqlite_bind_number(&binder, run->snapshot_transition);
+    sqlite_bind_number(&binder, run->kind);
+    sqlite_bind_number_if(&binder, run->attributes.size != 0, attributes_digest(run));
     sqlite_bind_blob_if_set(&binder, run->snapshot);
-    return finish(&binder);
+    int code = finish(&binder);
+    return code != SQLITE_OK || run->attributes.size == 0 ? code : insert_attributes(connection, run);
 }
 
 static int update_run_by(struct sqlite_connection *connection, enum sqlite_statement which,
@@ -64,9 +136,34 @@ static int update_run_by(struct sqlite_connection *connection, enum sqlite_state
     sqlite_bind_blob_if_set(&binder, run->search_attributes);
     sqlite_bind_blob_if_set(&binder, run->snapshot);
     sqlite_bind_number(&binder, run->snapshot_transition);
+    sqlite_bind_number_if(&binder, run->attributes.size != 0, attributes_digest(run));
     sqlite_bind_number(&binder, MUTANT(list_row_stale) ? 1 : run->status);
     if (which == SQL_RUN_UPDATE)
         sqlite_bind_number_if(&binder, run->close_time != 0, run->close_time);
+    return finish(&binder);
+}
+
+static int delete_by_number(struct sqlite_connection *connection, enum sqlite_statement which, int64_t number)
+{
+    struct sqlite_binder binder;
+    if (start(connection, which, &binder) != SQLITE_OK)
+        return binder.code;
+    sqlite_bind_number(&binder, number);
+    return finish(&binder);
+}
+
+/* Leaves the number of changed runs in sqlite3_changes. */
+static int replace_attributes(struct sqlite_connection *connection, const struct store_run *run)
+{
+    struct sqlite_binder binder;
+    int                  code = delete_by_number(connection, SQL_ATTRIBUTES_DELETE, run->number);
+    if (code == SQLITE_OK)
+        code = insert_attributes(connection, run);
+    if (code != SQLITE_OK || start(connection, SQL_RUN_ATTRIBUTES, &binder) != SQLITE_OK)
+        return code != SQLITE_OK ? code : binder.code;
+    sqlite_bind_number(&binder, run->number);
+    sqlite_bind_number_if(&binder, run->attributes.size != 0, attributes_digest(run));
+    sqlite_bind_number(&binder, run->kind);
     return finish(&binder);
 }
 
@@ -82,6 +179,9 @@ static int update_run(struct sqlite_connection *connection, const struct store_r
     int code = update_run_by(connection, SQL_RUN_UPDATE, run);
     if (code != SQLITE_OK || sqlite3_changes(connection->handle) > 0)
         return code;
+    code = replace_attributes(connection, run);
+    if (code != SQLITE_OK || sqlite3_changes(connection->handle) > 0)
+        return code != SQLITE_OK ? code : update_run_by(connection, SQL_RUN_UPDATE, run);
     (void)error_set(error, ST_NOT_FOUND, "no run %" PRId64 " to update", run->number);
     return SQLITE_CONSTRAINT;
 }
@@ -145,15 +245,6 @@ static int delete_transitions(struct sqlite_connection *connection, const struct
         return code;
     return delete_by_range(connection, SQL_POSITIONS_DELETE, write->transitions.branch,
                            write->transitions.first, write->transitions.last);
-}
-
-static int delete_by_number(struct sqlite_connection *connection, enum sqlite_statement which, int64_t number)
-{
-    struct sqlite_binder binder;
-    if (start(connection, which, &binder) != SQLITE_OK)
-        return binder.code;
-    sqlite_bind_number(&binder, number);
-    return finish(&binder);
 }
 
 static int insert_ready(struct sqlite_connection *connection, const struct store_ready *ready)
