@@ -15,5 +15,7 @@ target_link_libraries(perdure_store_contract PUBLIC perdure_base PkgConfig::CMOC
 set(PERDURE_TEST_EXTRA_store perdure_store_contract perdure_store)
 
 # What the store costs by itself: not part of `all`.
-add_executable(store_bench EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/store_bench.c)
-target_link_libraries(store_bench PRIVATE perdure_store)
+foreach(name store_bench visibility_bench)
+    add_executable(${name} EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/${name}.c)
+    target_link_libraries(${name} PRIVATE perdure_store)
+endforeach()
