@@ -186,6 +186,8 @@ struct api *api_new(struct runtime *runtime, const struct api_options *options)
     for (uint32_t i = 0; i < api->lane_count; i++)
         lane_init(api, &api->lanes[i], runtime_lane(runtime, i), options);
     api->boot = (uint32_t)random_next(&api->lanes[0].random);
+    if (options->sweeps)
+        retention_begin(&api->lanes[0]);
     return api;
 }
 
@@ -195,6 +197,7 @@ void api_free(struct api *api)
         return;
     for (uint32_t i = 0; i < api->lane_count; i++) {
         callbacks_free(&api->lanes[i]);
+        retention_free(&api->lanes[i]);
         matching_free(api->lanes[i].matching);
         api_lane_release(&api->lanes[i]);
         lane_set_user(api->lanes[i].lane, NULL);
@@ -269,6 +272,7 @@ void api_drain(struct lane *lane)
     LIST_FOR_EACH (rpc, &self->waiting, struct rpc, waiting)
         rpc->expire(rpc);
     callbacks_drain(self);
+    retention_drain(self);
 }
 
 bool api_reads(const struct api *api)

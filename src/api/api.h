@@ -41,7 +41,8 @@ struct api_options {
     enum status (*toolset_check)(void *context, struct bytes name, struct bytes document,
                                  struct buffer *warnings, struct error *error);
     void    *toolsets_context;
-    uint64_t seed; /* of ids that never reach the disk; 0: from the system */
+    bool     sweeps; /* closed runs that are past their retention go */
+    uint64_t seed;   /* of ids that never reach the disk; 0: from the system */
 };
 struct api *api_new(struct runtime *runtime, const struct api_options *options);
 /* Every call answered and every lane idle. */

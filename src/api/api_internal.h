@@ -225,7 +225,8 @@ struct api_lane {
     struct callback_worker *callback_workers; /* those of the queues that live here */
     size_t                  callback_worker_count, callback_busy, callback_resting;
     bool                    callbacks_begun;
-    struct list             errands; /* requests without a call */
+    struct list             errands;   /* requests without a call */
+    struct retention       *retention; /* of the lane that sweeps; else NULL */
 };
 struct api {
     struct runtime             *runtime;
@@ -317,6 +318,11 @@ struct lane *rpc_owner(const struct rpc *rpc, struct bytes workflow_id);
 void rpc_hand(struct rpc *rpc, enum handed_kind kind, const struct task_ref *task);
 /* Takes back what the answer would have handed over, one after the other. Home only. */
 void rpc_take_back(struct rpc *rpc);
+
+/* --- retention.c --- */
+void retention_begin(struct api_lane *lane);
+void retention_drain(struct api_lane *lane);
+void retention_free(struct api_lane *lane);
 
 /* --- errors.c --- */
 void        error_detail(struct error *error, struct arena *arena, const struct pb_message *type,

@@ -184,15 +184,18 @@ static void updated(struct request *request)
     rpc_reply(rpc, response);
 }
 
-static enum status check_retention(const struct google_Duration *retention, struct error *error)
+static enum status check_retention(const struct rpc *rpc, const struct google_Duration *retention,
+                                   struct error *error)
 {
+    int64_t     min_ns = rpc->home->api->limits.retention_min_ns;
     int64_t     ns;
     enum status status = duration_check(retention, "WorkflowExecutionRetentionPeriod", &ns, error);
     if (status != ST_OK)
         return status;
-    if (ns < RETENTION_MIN_NS)
+    if (ns < min_ns)
         return error_set(error, ST_INVALID_ARGUMENT,
-                         "WorkflowExecutionRetentionPeriod must be at least one hour.");
+                         "WorkflowExecutionRetentionPeriod must be at least %" PRId64 " seconds.",
+                         min_ns / NS_PER_S);
     return ST_OK;
 }
 
@@ -208,10 +211,11 @@ static enum status check_limit(struct bytes key, struct bytes value, bool may_re
     return limits_set(&scratch, name, value, error);
 }
 
-static enum status check_register(const struct workflowservice_RegisterNamespaceRequest *request,
+static enum status check_register(const struct rpc                                      *rpc,
+                                  const struct workflowservice_RegisterNamespaceRequest *request,
                                   struct error                                          *error)
 {
-    enum status status = check_retention(request->workflow_execution_retention_period, error);
+    enum status status = check_retention(rpc, request->workflow_execution_retention_period, error);
     if (status != ST_OK || (status = check_id("Namespace", request->namespace, error)) != ST_OK ||
         (status = check_id_optional("Description", request->description, error)) != ST_OK ||
         (status = check_id_optional("OwnerEmail", request->owner_email, error)) != ST_OK)
@@ -232,13 +236,14 @@ static enum status check_register(const struct workflowservice_RegisterNamespace
 void register_namespace(struct rpc *rpc)
 {
     const struct workflowservice_RegisterNamespaceRequest *request = rpc->request;
-    if (check_register(request, &rpc->error) != ST_OK)
+    if (check_register(rpc, request, &rpc->error) != ST_OK)
         rpc_fail_error(rpc, &rpc->error);
     else
         namespaces_submit(rpc, NAMESPACES_REGISTER, request->namespace, changed);
 }
 
-static enum status check_update(const struct workflowservice_UpdateNamespaceRequest *request,
+static enum status check_update(const struct rpc                                    *rpc,
+                                const struct workflowservice_UpdateNamespaceRequest *request,
                                 struct error                                        *error)
 {
     const struct namespace_UpdateNamespaceInfo *info = request->update_info;
@@ -257,14 +262,14 @@ static enum status check_update(const struct workflowservice_UpdateNamespaceRequ
     if (request->promote_namespace)
         return error_set(error, ST_INVALID_ARGUMENT, "PromoteNamespace: this is a single cluster.");
     if (request->config != NULL && request->config->workflow_execution_retention_ttl != NULL)
-        return check_retention(request->config->workflow_execution_retention_ttl, error);
+        return check_retention(rpc, request->config->workflow_execution_retention_ttl, error);
     return ST_OK;
 }
 
 void update_namespace(struct rpc *rpc)
 {
     const struct workflowservice_UpdateNamespaceRequest *request = rpc->request;
-    if (check_update(request, &rpc->error) != ST_OK)
+    if (check_update(rpc, request, &rpc->error) != ST_OK)
         rpc_fail_error(rpc, &rpc->error);
     else
         namespaces_submit(rpc, NAMESPACES_UPDATE, request->namespace, updated);

@@ -11,7 +11,6 @@
 #define NAMESPACES_MAX           10000
 #define NAMESPACE_DATA_MAX       100
 #define NAMESPACE_ATTRIBUTES_MAX 500
-#define RETENTION_MIN_NS         (3600 * NS_PER_S)
 
 enum namespaces_command {
     NAMESPACES_REGISTER = 1,      /* in: workflowservice_RegisterNamespaceRequest */

@@ -53,6 +53,7 @@ static const struct command_entry commands[WORKFLOW_COMMAND_COUNT] = {
     [WORKFLOW_QUERY] = { decide_query, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
     [WORKFLOW_RESET] = { decide_reset, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
     [WORKFLOW_DELETE] = { decide_delete, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
+    [WORKFLOW_EXPIRE] = { decide_expire, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
     [WORKFLOW_UPDATE] = { decide_update, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
     [WORKFLOW_UPDATE_POLL] = { decide_update_poll, ABSENCE_NOT_FOUND, ABSENCE_DECIDES },
     [WORKFLOW_UPDATE_WITH_START] = { decide_update_with_start, ABSENCE_DECIDES, ABSENCE_DECIDES },
@@ -170,6 +171,11 @@ static int64_t workflow_last_event_time(const void *state)
     return execution->last_event_time;
 }
 
+static bool workflow_is_forked(const void *state)
+{
+    return execution_lineage(state)->reset_run_id.size != 0;
+}
+
 static size_t workflow_history_prefix(const void *state, const struct history_segment **ret_segments)
 {
     const struct lineage *lineage = execution_lineage(state);
@@ -226,6 +232,7 @@ const struct entity_kind workflow_kind = {
     .is_pinned = workflow_is_pinned,
     .last_event_time = workflow_last_event_time,
     .history_prefix = workflow_history_prefix,
+    .is_forked = workflow_is_forked,
     .is_superseded = workflow_is_superseded,
     .is_open = workflow_is_open,
     .awaits_worker = workflow_awaits_worker,

@@ -44,7 +44,8 @@ enum workflow_command {
     WORKFLOW_UPDATE_OPTIONS, /* in/out: UpdateWorkflowExecutionOptions*; mask and values are sound */
     WORKFLOW_RESET,          /* in/out: ResetWorkflowExecution*; to the current run, whichever one is reset */
     WORKFLOW_DELETE,         /* in/out: DeleteWorkflowExecution* */
-    WORKFLOW_CALLBACK_LOAD,  /* in: task (from matching); out: callback, or stale */
+    WORKFLOW_EXPIRE, /* in: whatever_follows; out: is_expired: it was closed for longer than its namespace keeps it */
+    WORKFLOW_CALLBACK_LOAD,   /* in: task (from matching); out: callback, or stale */
     WORKFLOW_CALLBACK_REPORT, /* in: task, payload (encoded Failure; empty: delivered), callback_retry */
     /* updates */
     WORKFLOW_UPDATE,      /* in: UpdateWorkflowExecutionRequest; out: update */
@@ -135,6 +136,8 @@ struct workflow_request {
     const struct workflowservice_UpdateWorkflowExecutionRequest *update_input; /* UPDATE_WITH_START */
     bool reader_sees_virtual_events; /* HISTORY: not for temporal-cli and temporal-ui */
     bool callback_retry;             /* CALLBACK_REPORT: the failure is worth another try */
+    bool whatever_follows;           /* EXPIRE: though it was reset */
+    bool is_expired;                 /* out */
     /* out */
     void                    *response; /* the decoded RPC response, as listed with the command */
     bool                     has_delivery;

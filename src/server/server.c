@@ -391,6 +391,7 @@ static enum status start_runtime(struct server *server, const struct options *op
                                                      .toolsets_changed = toolsets_changed,
                                                      .toolset_check = check_toolset,
                                                      .toolsets_context = server,
+                                                     .sweeps = true,
                                                      .store_name = in_memory ? "memory" : "sqlite" });
     return status;
 }

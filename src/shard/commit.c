@@ -433,10 +433,10 @@ static void release_change(struct lane *lane, struct change *change)
     if (change->event_count != 0 && hooks->released != NULL)
         hooks->released(context, lane, entity->number, entity->durable_event_id, change->open);
     entity_trim_tail(entity);
-    bool deletes = change->deletes;
+    bool deletes = change->deletes, erases = change->erases;
     change_recycle(lane, change);
     if (deletes)
-        deletion_released(lane, entity);
+        deletion_released(lane, entity, erases);
 }
 
 static void remove_from_flight(struct lane *lane, const struct batch *batch)

@@ -89,11 +89,15 @@ void deletion_join(struct entity *entity)
                  BYTES_EMPTY);
         at = row_put_number(at, segments[i].branch);
     }
-    at = row_put_number(at, entity->number);
-    note(change, ENTITY_DELETION,
-         deletion_key(arena, runtime_range(chain->namespace_number, chain->business_id), entity->number),
-         bytes_of(branches, (size_t)(at - branches)));
     change->deletes = true;
+    change->erases = count == 0 && entity->row_number <= PIECE_ROWS && entity->kind->is_forked != NULL &&
+                     !entity->kind->is_forked(entity->state);
+    if (!change->erases) {
+        at = row_put_number(at, entity->number);
+        note(change, ENTITY_DELETION,
+             deletion_key(arena, runtime_range(chain->namespace_number, chain->business_id), entity->number),
+             bytes_of(branches, (size_t)(at - branches)));
+    }
     change->wakeup = WAKEUP_CLEAR;
     entity->wakeup = TIME_NEVER;
     entity->version++;
@@ -108,9 +112,16 @@ void deletion_seal_change(struct change *change, uint32_t group)
     row->number = change->entity->number;
     store_batch_add(&change->batch->store, STORE_RUN_DELETE, group)->run = row;
     change->batch->store.size += 32;
+    if (!change->erases)
+        return;
+    struct store_write *write = store_batch_add(&change->batch->store, STORE_TRANSITIONS_DELETE, group);
+    write->transitions.branch = change->entity->number;
+    write->transitions.first = 1;
+    write->transitions.last = change->entity->row_number;
+    change->batch->store.size += 64;
 }
 
-void deletion_released(struct lane *lane, struct entity *entity)
+void deletion_released(struct lane *lane, struct entity *entity, bool erased)
 {
     const struct lane_hooks *hooks = &lane->runtime->options.hooks;
     if (hooks->released != NULL) /* whoever waits for its events finds that it is gone */
@@ -120,7 +131,8 @@ void deletion_released(struct lane *lane, struct entity *entity)
     assert(entity->open == NULL && entity->flight == NULL);
     entity_free(entity);
     chain_free_if_idle(lane, chain);
-    lane->deletion_at = lane->monotonic;
+    if (!erased)
+        lane->deletion_at = lane->monotonic;
 }
 
 /* --- its rows --- */

@@ -265,6 +265,9 @@ struct entity_kind {
     bool (*is_superseded)(const void *state);
     /* Runs must have it, records do not: what its history begins with that is not in its own branch. Valid as long as the state. */
     size_t (*history_prefix)(const void *state, const struct history_segment **ret_segments);
+    /* Optional: whether another run has ever begun with this one's history; without it one may have. Where none has, a short
+     * history goes with its run in one commit. */
+    bool (*is_forked)(const void *state);
     bool (*is_open)(const void *state);
     /* Whether a worker has one of its tasks, or is about to, so that something may come any moment: such entities are worth
      * a wait of the group commit. In constant time. NULL: while it is open. */

@@ -72,6 +72,8 @@
     LIMIT(size_t, links_max, COUNT, 10, 0, 1000, "links of one request")                                     \
     LIMIT(size_t, link_size_max, BYTES, 4000, 1, LIMIT_KIB(64), "one link")                                  \
     LIMIT(size_t, list_page_max, COUNT, 1000, 1, 1000, "workflows on one page of a list")                    \
+    LIMIT(int64_t, retention_min_ns, SECONDS, 3600, 1, 86400 * 365,                                          \
+          "the shortest retention that a namespace may have; the server's own value counts")                 \
     LIMIT(int64_t, workflow_task_timeout_default_ns, SECONDS, 10, 1, 3600,                                   \
           "of workflow tasks whose workflow does not say")                                                   \
     LIMIT(int64_t, workflow_task_timeout_max_ns, SECONDS, 120, 1, 3600, "of workflow tasks, whatever is said")

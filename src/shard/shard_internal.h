@@ -141,8 +141,8 @@ struct change {
     struct list            link;
     struct entity         *entity;
     struct batch          *batch;
-    bool                   created, deletes;
-    int64_t                row_number; /* 0: no transition row */
+    bool                   created, deletes, erases; /* erases: also all of its transitions */
+    int64_t                row_number;               /* 0: no transition row */
     int64_t                first_event_id;
     size_t                 event_count;
     struct buffer          events, deltas;
@@ -367,7 +367,7 @@ void deletion_note_uses(struct change *change);
 /* The run is gone with the open batch. */
 void    deletion_join(struct entity *entity);
 void    deletion_seal_change(struct change *change, uint32_t group);
-void    deletion_released(struct lane *lane, struct entity *entity);
+void    deletion_released(struct lane *lane, struct entity *entity, bool erased);
 void    deletion_seal(struct batch *batch);
 void    deletion_turn(struct lane *lane);
 int64_t deletion_next_due(const struct lane *lane); /* monotonic */

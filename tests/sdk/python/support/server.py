@@ -101,6 +101,11 @@ class Server:
             )
         self._wait_until_ready(time.monotonic() + READY_SECONDS_MAX)
 
+    def verify(self) -> subprocess.CompletedProcess[str]:
+        """What `perdure store verify` says."""
+        command = [str(server_binary()), "store", "verify", str(self.store)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
     def _wait_until_ready(self, deadline: float) -> None:
         assert self.process is not None and self.process.stdout is not None
         descriptor = self.process.stdout.fileno()
