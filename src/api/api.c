@@ -144,7 +144,6 @@ static void lane_init(struct api *api, struct api_lane *self, struct lane *lane,
     table_init(&self->queries_by_id);
     table_init(&self->queries_by_run);
     table_init(&self->updates);
-    self->counts = xcalloc(PB_METHOD_COUNT, sizeof self->counts[0]);
     lane_set_user(lane, self);
 }
 
@@ -169,6 +168,7 @@ static void find_namespace_fields(struct api *api)
 struct api *api_new(struct runtime *runtime, const struct api_options *options)
 {
     struct api *api = xcalloc(1, sizeof *api);
+    metrics_name_labels();
     api->runtime = runtime;
     api->limits = options->limits != NULL ? *options->limits : limits_default;
     api->cluster_name = options->cluster_name != NULL ? options->cluster_name : "active";
@@ -288,11 +288,4 @@ bool api_idle(struct lane *lane)
     const struct api_lane *self = api_lane_of(lane);
     return self->rpc_count == 0 && self->callback_busy == 0 && list_empty(&self->errands) &&
            !matching_reads(self->matching);
-}
-
-void api_lane_counts(struct lane *lane, size_t method, uint64_t ret_counts[API_CODE_COUNT])
-{
-    const struct api_lane *self = api_lane_of(lane);
-    assert(method < PB_METHOD_COUNT);
-    memcpy(ret_counts, self->counts[method], sizeof self->counts[0]);
 }

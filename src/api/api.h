@@ -100,8 +100,21 @@ struct api_method_info {
 size_t                 api_method_count(void);
 struct api_method_info api_method(size_t index);
 
-/* How often each method was answered with each code, summed over lanes that are not running (for tests and metrics of
- * one lane: its own thread). */
-#define API_CODE_COUNT 17
-void api_lane_counts(struct lane *lane, size_t method, uint64_t ret_counts[API_CODE_COUNT]);
+/* --- metrics --- */
+
+/* Hands what a lane counts for itself to the metrics; on its thread. */
+void api_publish_metrics(struct lane *lane);
+/* A task queue in which tasks wait, as a lane's memory knows it. */
+struct api_backlog {
+    int64_t namespace_number;
+    struct bytes namespace, queue; /* borrowed: until `each` returns */
+    enum store_task_kind kind;
+    size_t               count;
+    int64_t              oldest_created; /* wall ns; of those in memory */
+    size_t               pollers;
+    bool                 more; /* on disk, besides */
+};
+/* Of the queues that live on this lane, at most `max`; on its thread. False: there are more. */
+bool api_backlogs(struct lane *lane, size_t                                             max,
+                  void (*each)(void *context, const struct api_backlog *backlog), void *context);
 #endif

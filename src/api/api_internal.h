@@ -52,6 +52,7 @@ struct rpc_namespace {
     int64_t      number;
     struct bytes id, name;
     int32_t      state;
+    uint32_t     metrics; /* where it is counted */
 };
 
 /* Which task an answer hands over; taken back when nobody can receive it. */
@@ -155,6 +156,7 @@ struct rpc {
     struct arena arena; /* results; unbounded, because what is made within the server has limits of its own */
     const void  *request;
     struct rpc_namespace ns;
+    int64_t              begun; /* monotonic */
     union {
         void (*arrived)(struct rpc *rpc); /* while it moves: what goes on on the new lane */
         void (*expire)(struct rpc *rpc);  /* while `waiting`: answer empty now */
@@ -201,27 +203,26 @@ const struct rpc_entry *rpc_entry(uint16_t method);
 struct callback_worker;
 struct offer; /* a ready row on its way to its queue's lane */
 struct api_lane {
-    struct api          *api;
-    struct lane         *lane;
-    struct matching     *matching;
-    struct random        random;
-    struct heap          timers;
-    struct list          waiting; /* rpc.waiting */
-    struct list          pool;    /* idle rpcs, by their `waiting` link */
-    struct list          rpcs;    /* the calls of its connections, wherever they are */
-    size_t               pool_count, rpc_count;
-    size_t               reads; /* of calls, at the store */
-    bool                 draining;
-    struct table         waits, queries_by_id, queries_by_run, updates;
-    struct list          all_waits;
-    size_t               wait_count;
-    uint64_t             query_number;
-    atomic_size_t        offers_out;    /* of this lane, on their way elsewhere */
-    atomic_bool          offers_lost;   /* to this lane: queues read again */
-    struct goodbye      *goodbyes;      /* of workers; NULL before the first */
-    struct backlog_memo *backlog_memos; /* counts of long backlogs; NULL before the first */
-    struct buffer        scratch;
-    uint64_t (*counts)[API_CODE_COUNT];       /* by method */
+    struct api             *api;
+    struct lane            *lane;
+    struct matching        *matching;
+    struct random           random;
+    struct heap             timers;
+    struct list             waiting; /* rpc.waiting */
+    struct list             pool;    /* idle rpcs, by their `waiting` link */
+    struct list             rpcs;    /* the calls of its connections, wherever they are */
+    size_t                  pool_count, rpc_count;
+    size_t                  reads; /* of calls, at the store */
+    bool                    draining;
+    struct table            waits, queries_by_id, queries_by_run, updates;
+    struct list             all_waits;
+    size_t                  wait_count;
+    uint64_t                query_number;
+    atomic_size_t           offers_out;    /* of this lane, on their way elsewhere */
+    atomic_bool             offers_lost;   /* to this lane: queues read again */
+    struct goodbye         *goodbyes;      /* of workers; NULL before the first */
+    struct backlog_memo    *backlog_memos; /* counts of long backlogs; NULL before the first */
+    struct buffer           scratch;
     struct callback_worker *callback_workers; /* those of the queues that live here */
     size_t                  callback_worker_count, callback_busy, callback_resting;
     bool                    callbacks_begun;
@@ -323,6 +324,9 @@ void rpc_take_back(struct rpc *rpc);
 void retention_begin(struct api_lane *lane);
 void retention_drain(struct api_lane *lane);
 void retention_free(struct api_lane *lane);
+
+/* --- metrics.c --- */
+void metrics_name_labels(void);
 
 /* --- errors.c --- */
 void        error_detail(struct error *error, struct arena *arena, const struct pb_message *type,

@@ -4,6 +4,7 @@
  *        -> started: history -> home: answer | stale or refused: waits on | time over, peer gone, draining: empty answer
  */
 #include "api/api_internal.h"
+#include "base/metric.h"
 
 static void poll_again(struct rpc *rpc);
 
@@ -12,16 +13,44 @@ static struct rpc *rpc_of_poller(struct poller *poller)
     return CONTAINER_OF(CONTAINER_OF(poller, struct rpc_poll, poller), struct rpc, poll);
 }
 
+/* --- what dashboards show of polls --- */
+
+static uint32_t task_label(const struct rpc *rpc)
+{
+    return rpc->poll.kind == STORE_TASK_ACTIVITY ? TASK_LABEL_ACTIVITY : TASK_LABEL_WORKFLOW;
+}
+
+static void poll_empty(struct rpc *rpc)
+{
+    metric_add(METRIC_POLL_TIMEOUTS, rpc->ns.metrics, task_label(rpc), 1);
+    rpc_reply(rpc, NULL);
+}
+
+/* A task is on its way to the poller; a query's has been nowhere. */
+static void count_task(const struct rpc *rpc, bool was_waiting, int64_t created)
+{
+    const struct lane *lane = rpc_lane(rpc);
+    uint32_t           task = task_label(rpc);
+    metric_add(METRIC_POLL_SUCCESS, rpc->ns.metrics, task, 1);
+    if (was_waiting)
+        metric_add(METRIC_POLL_SUCCESS_SYNC, rpc->ns.metrics, task, 1);
+    metric_observe(METRIC_POLL_LATENCY, rpc->ns.metrics, task, lane_monotonic(lane) - rpc->begun);
+    if (created != 0)
+        metric_observe(METRIC_TASK_DISPATCH_LATENCY, rpc->ns.metrics, task, lane_now(lane) - created);
+}
+
+/* --- the ends of a poll without a task --- */
+
 static void poll_expire(struct rpc *rpc)
 {
     matching_expire(rpc_at(rpc)->matching, &rpc->poll.poller);
-    rpc_reply(rpc, NULL);
+    poll_empty(rpc);
 }
 
 static void poll_gone(struct rpc *rpc)
 {
     matching_cancel(rpc_at(rpc)->matching, &rpc->poll.poller);
-    rpc_reply(rpc, NULL);
+    poll_empty(rpc);
 }
 
 static void poll_timer_fired(struct api_timer *timer)
@@ -78,6 +107,7 @@ static void poll_started(struct request *request)
     bool        reserved = rpc->poll.reserved;
     rpc->poll.reserved = false;
     if (request->error.code == ST_OK && !rpc->work.stale) {
+        count_task(rpc, reserved, rpc->work.task.created_time);
         if (rpc->poll.kind == STORE_TASK_WORKFLOW)
             workflow_task_started(rpc);
         else
@@ -134,6 +164,7 @@ static void poll_assign_direct(struct poller *poller, struct direct_task *direct
         ARENA_NEW(&rpc->arena, struct workflowservice_PollWorkflowTaskQueueResponse);
     struct workflow_delivery *delivery = ARENA_NEW(&rpc->arena, struct workflow_delivery);
     query_fill_task(direct, rpc, response, delivery);
+    count_task(rpc, true, 0);
     delivery_begin(rpc, delivery, response, poll_ready);
 }
 
@@ -196,7 +227,7 @@ static void poll_again(struct rpc *rpc)
     if (rpc->gone_seen || lane->draining || poll->stale_count >= STALE_MAX ||
         lane_monotonic(lane->lane) >= poll->expires ||
         worker_said_goodbye(lane, rpc->ns.number, poll->poller.worker_instance_key)) {
-        rpc_reply(rpc, NULL);
+        poll_empty(rpc);
         return;
     }
     rpc_wait(rpc, poll_expire, poll_gone);
@@ -295,7 +326,7 @@ static void shutdown_poller(void *context, struct poller *poller)
 {
     struct api_lane *lane = context;
     matching_cancel(lane->matching, poller);
-    rpc_reply(rpc_of_poller(poller), NULL);
+    poll_empty(rpc_of_poller(poller));
 }
 
 void poll_shutdown_worker(struct api_lane *lane, int64_t namespace_number, struct bytes worker_instance_key)

@@ -1,6 +1,7 @@
 /* rpc.c: the way of a call: from the wire, over lanes, to its one answer. */
 #include "api/api_internal.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "base/mutant.h"
 
 /* --- pool --- */
@@ -78,7 +79,6 @@ void api_lane_release(struct api_lane *lane)
     free(lane->goodbyes);
     free(lane->backlog_memos);
     table_release(&lane->updates);
-    free(lane->counts);
 }
 
 /* --- timers: monotonic, one per rpc --- */
@@ -245,14 +245,34 @@ static void on_gone(struct call *call)
 
 /* --- the answer --- */
 
+/* What a server is to blame for; callers are told the rest, and dashboards show it by type. */
+static bool is_server_error(enum status code)
+{
+    return code == ST_UNKNOWN || code == ST_INTERNAL || code == ST_UNAVAILABLE || code == ST_DATA_LOSS;
+}
+
+static void count_answer(const struct rpc *rpc)
+{
+    if (rpc->method == NULL)
+        return;
+    uint32_t method = rpc->method->index, code = (uint32_t)rpc->error.code;
+    metric_add(METRIC_SERVICE_REQUESTS, rpc->ns.metrics, method, 1);
+    metric_observe(METRIC_SERVICE_LATENCY, rpc->ns.metrics, method,
+                   lane_clock_monotonic(rpc->home->lane) - rpc->begun);
+    if (code == ST_OK || code >= METRIC_ERRORS_MAX)
+        return;
+    metric_add(METRIC_SERVICE_ERROR_WITH_TYPE, rpc->ns.metrics, method * METRIC_ERRORS_MAX + code, 1);
+    if (is_server_error(rpc->error.code))
+        metric_add(METRIC_SERVICE_ERRORS, rpc->ns.metrics, method, 1);
+}
+
 static void rpc_end(struct rpc *rpc)
 {
     struct api_lane *lane = rpc->home;
     struct call     *call = rpc->call;
     assert(rpc_at(rpc) == lane);
     rpc->ended = true;
-    if (rpc->method != NULL && (size_t)rpc->error.code < API_CODE_COUNT)
-        lane->counts[rpc->method->index][rpc->error.code]++;
+    count_answer(rpc);
     bool alive = call->operations->alive(call);
     if (rpc->error.code != ST_OK) {
         if (rpc->error.code == ST_INTERNAL || rpc->error.code == ST_DATA_LOSS)
@@ -325,7 +345,8 @@ void rpc_set_namespace(struct rpc *rpc, const struct namespace_config *config)
     rpc->ns = (struct rpc_namespace){ .number = config->number,
                                       .id = arena_copy(&rpc->arena, config->id),
                                       .name = arena_copy(&rpc->arena, config->name),
-                                      .state = config->state };
+                                      .state = config->state,
+                                      .metrics = config->metrics };
 }
 
 const struct limits *rpc_limits(const struct rpc *rpc)
@@ -382,6 +403,7 @@ void rpc_start(struct api_lane *lane, struct call *call)
 {
     struct rpc *rpc = rpc_new(lane);
     rpc->call = call;
+    rpc->begun = lane_monotonic(lane->lane);
     call->handler = rpc;
     call->on_gone = on_gone;
     if (rpc_open(rpc) != ST_OK)

@@ -236,6 +236,7 @@ const struct entity_kind workflow_kind = {
     .is_superseded = workflow_is_superseded,
     .is_open = workflow_is_open,
     .awaits_worker = workflow_awaits_worker,
+    .event_type = event_peek_type,
     .rows = workflow_rows,
     .is_message = message_is_sound,
     .adds_work = workflow_adds_work,

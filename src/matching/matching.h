@@ -164,6 +164,17 @@ int matching_scaling(struct matching *matching, const struct queue_name *name, i
 void    matching_turn(struct matching *matching); /* refills, sweeps; called once per lane turn */
 int64_t matching_next_due(const struct matching *matching);
 
+/* Of one normal queue: what waits in memory, also for its sticky queues that are dead. */
+struct matching_backlog {
+    struct queue_name name; /* borrowed */
+    size_t            count, pollers;
+    int64_t           oldest_created; /* wall ns; 0: nothing waits */
+    bool              more;           /* on disk, besides */
+};
+void matching_each_backlog(const struct matching *matching,
+                           void (*each)(void *context, const struct matching_backlog *backlog),
+                           void *context);
+
 struct matching_statistics {
     size_t   queues, pollers, items;
     uint64_t offers, matches, reservations, refills, swept;

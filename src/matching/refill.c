@@ -425,6 +425,30 @@ void matching_free(struct matching *matching)
     free(matching);
 }
 
+void matching_each_backlog(const struct matching *matching,
+                           void (*each)(void *context, const struct matching_backlog *backlog), void *context)
+{
+    struct table_iterator iterator = { 0 };
+    for (struct table_link *at; (at = table_iterate(&matching->queues, &iterator)) != NULL;) {
+        const struct matching_queue *queue = CONTAINER_OF(at, struct matching_queue, table);
+        struct matching_backlog backlog = { .name = { .namespace_number = queue->family->namespace_number,
+                                                      .name = queue->name,
+                                                      .kind = queue->kind },
+                                            .count = queue->item_count + queue->fleeting_count,
+                                            .pollers = queue->poller_count,
+                                            .more = queue_has_more(queue) };
+        if (queue->sticky || queue->kind == STORE_TASK_CALLBACK)
+            continue;
+        LIST_FOR_EACH (stream, &queue->streams, struct matching_stream, siblings) {
+            const struct matching_item *first = stream_first(stream);
+            if (first != NULL &&
+                (backlog.oldest_created == 0 || first->task.created_time < backlog.oldest_created))
+                backlog.oldest_created = first->task.created_time;
+        }
+        each(context, &backlog);
+    }
+}
+
 void matching_statistics(const struct matching *matching, struct matching_statistics *ret_statistics)
 {
     *ret_statistics = (struct matching_statistics){

@@ -4,23 +4,26 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "base/metric.h"
 #include "base/mutant.h"
 #include "bridge/bridge.h"
 #include "cli/cli.h"
 #include "mcp/config.h"
 #include "server/compat.h"
+#include "server/metrics.h"
 #include "server/server.h"
 #include "server/store_command.h"
 #include "server/token_command.h"
 
 static void print_usage(void)
 {
-    printf("perdure %s: durable execution in one binary\n\n"
-           "  perdure server                            runs the server\n"
-           "  perdure compat                            the table of RPCs and how far each is served\n"
-           "  perdure reference NAME                    cli, configuration, limits, mcp or mcp-schema\n"
-           "  perdure version                           prints the version\n",
-           PERDURE_VERSION);
+    printf(
+        "perdure %s: durable execution in one binary\n\n"
+        "  perdure server                            runs the server\n"
+        "  perdure compat                            the table of RPCs and how far each is served\n"
+        "  perdure reference NAME                    cli, configuration, limits, metrics, mcp or mcp-schema\n"
+        "  perdure version                           prints the version\n",
+        PERDURE_VERSION);
     store_command_print_summary();
     bridge_print_summary();
     token_command_print_summary();
@@ -101,6 +104,14 @@ static void print_mcp_reference(void)
     fwrite(text.base, 1, text.size, stdout);
 }
 
+static void print_metrics_reference(void)
+{
+    CLEANUP(buffer_release) struct buffer text = { 0 };
+    metric_print_reference(&text);
+    metrics_print_reference(&text);
+    fwrite(text.base, 1, text.size, stdout);
+}
+
 static void print_mcp_schema(void)
 {
     JSON_CLEANUP json_t *schema = config_json_schema();
@@ -116,12 +127,15 @@ static int run_reference(int argc, char **argv)
         options_print_reference();
     else if (argc == 1 && strcmp(argv[0], "limits") == 0)
         options_print_limits();
+    else if (argc == 1 && strcmp(argv[0], "metrics") == 0)
+        print_metrics_reference();
     else if (argc == 1 && strcmp(argv[0], "mcp") == 0)
         print_mcp_reference();
     else if (argc == 1 && strcmp(argv[0], "mcp-schema") == 0)
         print_mcp_schema();
     else {
-        fprintf(stderr, "perdure: reference of what? cli, configuration, limits, mcp or mcp-schema\n");
+        fprintf(stderr,
+                "perdure: reference of what? cli, configuration, limits, metrics, mcp or mcp-schema\n");
         return 2;
     }
     return 0;

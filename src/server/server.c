@@ -15,6 +15,7 @@
 #include "io/listener.h"
 #include "io/loop.h"
 #include "outbound/outbound.h"
+#include "server/metrics.h"
 #include "server/tools.h"
 #include "shard/lane.h"
 #include "store/store.h"
@@ -45,6 +46,7 @@ struct server {
     struct api             *api;
     struct listener        *listener;
     struct web             *web;
+    struct metrics         *metrics;
     struct tools           *tools;      /* NULL: no gateway */
     _Atomic(struct tools *) tools_told; /* the same, for lanes: whom changes of toolsets are told to */
     struct server_lane     *lanes;
@@ -306,6 +308,18 @@ static enum status start_tools(struct server *server, const char *config_path, s
     return status;
 }
 
+static void start_metrics(struct server *server)
+{
+    struct metrics_lane lanes[64];
+    for (uint32_t i = 0; i < server->lane_count; i++)
+        lanes[i] = (struct metrics_lane){ server->lanes[i].lane, server->lanes[i].loop,
+                                          server->lanes[i].wire };
+    server->metrics = metrics_new(&(struct metrics_options){ .web = web_http(server->web),
+                                                             .store = server->store,
+                                                             .lanes = lanes,
+                                                             .lane_count = server->lane_count });
+}
+
 static enum status start_web(struct server *server, const struct options *options, struct error *error)
 {
     char        host[256];
@@ -316,6 +330,8 @@ static enum status start_web(struct server *server, const struct options *option
                                                         .ready = web_ready,
                                                         .context = server },
                                  &server->web, error);
+    if (status == ST_OK)
+        start_metrics(server);
     if (status == ST_OK && options->mcp_config != NULL)
         status = start_tools(server, options->mcp_config, error);
     if (status == ST_OK)
@@ -509,6 +525,7 @@ void server_free(struct server *server)
     }
     settle(server);
     tools_free(server->tools);
+    metrics_free(server->metrics);
     web_free(server->web); /* its loop took the lanes' last answers to the gateway */
     for (uint32_t i = 0; i < server->lane_count; i++) {
         if (server->lanes[i].wire != NULL)

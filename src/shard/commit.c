@@ -15,6 +15,7 @@
 #include "shard/shard_internal.h"
 
 #include "base/log.h"
+#include "base/metric.h"
 #include "history/batch.h"
 
 static void batch_answered(struct message *message);
@@ -384,6 +385,7 @@ static void seal(struct lane *lane)
     assert(batch_is_empty(lane->open) && list_empty(&lane->open->outputs));
     lane->open->id = ++lane->next_batch;
     lane->statistics.batches++;
+    metric_observe(METRIC_BATCH_TRANSITIONS, 0, 0, (int64_t)batch->transitions);
     store_submit(lane->runtime->options.store, &batch->store);
 }
 

@@ -3,6 +3,7 @@
 #include "shard/shard_internal.h"
 
 #include "base/log.h"
+#include "base/metric.h"
 #include "history/batch.h"
 
 /* The smallest that state-size-warn may be: most states never come near. */
@@ -120,6 +121,17 @@ static void apply_volatile(struct entity *entity, const struct transition *trans
         apply_record(entity, &record);
 }
 
+static void count_events(const struct entity *entity, const struct transition *transition)
+{
+    if (entity->kind->event_type == NULL || transition->event_count == 0)
+        return;
+    const struct namespace_config *namespace = lane_namespace_by_number(entity->lane,
+                                                                        entity->chain->namespace_number);
+    for (size_t i = 0; i < transition->event_count; i++)
+        metric_add(METRIC_EVENTS, namespace == NULL ? 0 : namespace->metrics,
+                   (uint32_t)entity->kind->event_type(transition->events[i]), 1);
+}
+
 /* Several transitions of one run in one open batch are one row: their events behind each other, their deltas as a list. */
 static void transition_join(struct entity *entity, const struct transition *transition)
 {
@@ -151,6 +163,7 @@ static void transition_join(struct entity *entity, const struct transition *tran
     entity->version++;
     entity->chain->last_batch = batch->id;
     entity->lane->statistics.transitions++;
+    count_events(entity, transition);
     entity_resize(entity);
 }
 

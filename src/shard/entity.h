@@ -40,8 +40,9 @@ struct namespace_config {
     struct bytes         name;
     int32_t              state; /* temporal.api.enums.v1.NamespaceState */
     int64_t              retention_ns;
-    struct bytes         record; /* encoded state_Namespace: everything Describe shows */
-    const struct limits *limits; /* the server's, but for those that the record names */
+    struct bytes         record;  /* encoded state_Namespace: everything Describe shows */
+    const struct limits *limits;  /* the server's, but for those that the record names */
+    uint32_t             metrics; /* where it is counted: metric_namespace */
 };
 
 struct event_range {
@@ -272,6 +273,8 @@ struct entity_kind {
     /* Whether a worker has one of its tasks, or is about to, so that something may come any moment: such entities are worth
      * a wait of the group commit. In constant time. NULL: while it is open. */
     bool (*awaits_worker)(const void *state);
+    /* Optional: what an event is counted as; 0: nothing. */
+    int32_t (*event_type)(struct bytes event);
     /* Optional, for whoever checks a store: the rows that belong to a state, in the arena or the state's own. */
     void (*rows)(const void *state, struct arena *arena, struct entity_rows *ret_rows);
     /* Optional, likewise: whether these bytes are the body of a message. */

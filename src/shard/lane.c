@@ -2,6 +2,7 @@
 #include "shard/shard_internal.h"
 
 #include "base/log.h"
+#include "base/metric.h"
 #include "pb/enums.pb.h"
 
 /* An encoded ResourceExhaustedFailure: cause, scope. Static, so that refusing needs no memory. */
@@ -36,6 +37,11 @@ int64_t lane_now(const struct lane *lane)
 int64_t lane_monotonic(const struct lane *lane)
 {
     return lane->monotonic;
+}
+
+int64_t lane_clock_monotonic(const struct lane *lane)
+{
+    return clock_monotonic_ns(&lane->runtime->options.clock);
 }
 
 /* --- requests --- */
@@ -269,7 +275,26 @@ void lane_statistics(const struct lane *lane, struct lane_statistics *ret_statis
     *ret_statistics = lane->statistics;
     ret_statistics->entities = lane->by_number.count;
     ret_statistics->entity_bytes = lane->entity_bytes;
+    ret_statistics->windows = lane->wakeups.items.count;
+    ret_statistics->known_bytes = lane->known.size;
     ret_statistics->windows_bytes = lane->wakeups.items.count * sizeof(struct wakeup_item);
+}
+
+void lane_publish_metrics(const struct lane *lane)
+{
+    struct lane_statistics statistics;
+    lane_statistics(lane, &statistics);
+    metric_set(METRIC_STATE_TRANSITIONS, 0, 0, statistics.transitions);
+    metric_set(METRIC_WAKEUPS, 0, 0, statistics.wakeups);
+    metric_set(METRIC_CACHE_LOADS, 0, 0, statistics.loads);
+    metric_set(METRIC_CACHE_EVICTIONS, 0, 0, statistics.evictions);
+    metric_set(METRIC_CACHE_BYTES, 0, CACHE_RUNS, statistics.entity_bytes);
+    metric_set(METRIC_CACHE_ENTRIES, 0, CACHE_RUNS, statistics.entities);
+    metric_set(METRIC_CACHE_BYTES, 0, CACHE_WINDOWS, statistics.windows_bytes);
+    metric_set(METRIC_CACHE_ENTRIES, 0, CACHE_WINDOWS, statistics.windows);
+    metric_set(METRIC_CACHE_BYTES, 0, CACHE_KNOWN_IDS, statistics.known_bytes);
+    metric_set(METRIC_READ_ONLY_LANES, 0, 0, lane->read_only);
+    metric_set(METRIC_LANES, 0, 0, 1);
 }
 
 store_number env_number(struct env *env)

@@ -89,8 +89,10 @@ struct runtime *lane_runtime(const struct lane *lane);
 struct mailbox *lane_mailbox(struct lane *lane);
 int64_t         lane_now(const struct lane *lane); /* wall ns, of this turn; never goes back */
 int64_t         lane_monotonic(const struct lane *lane);
-void           *lane_user(const struct lane *lane); /* the api's per-lane object */
-void            lane_set_user(struct lane *lane, void *user);
+/* Right now, not of the turn: for measuring. */
+int64_t lane_clock_monotonic(const struct lane *lane);
+void   *lane_user(const struct lane *lane); /* the api's per-lane object */
+void    lane_set_user(struct lane *lane, void *user);
 /* Draining: starts and signals are refused UNAVAILABLE, the rest is finished. */
 void lane_drain(struct lane *lane);
 bool lane_idle(const struct lane *lane);
@@ -142,7 +144,9 @@ void lane_read_history(struct lane *from, struct history_read *read);
 struct lane_statistics {
     uint64_t requests, transitions, batches, seconds /* batches that followed one in flight */, loads,
         evictions, wakeups;
-    size_t entities, entity_bytes, windows_bytes;
+    size_t entities, entity_bytes, windows, windows_bytes, known_bytes;
 };
 void lane_statistics(const struct lane *lane, struct lane_statistics *ret_statistics);
+/* Hands what the lane counts for itself to the metrics; on its thread. */
+void lane_publish_metrics(const struct lane *lane);
 #endif

@@ -8,7 +8,9 @@
 #include "shard/shard_internal.h"
 
 #include "base/log.h"
+#include "base/metric.h"
 #include "codec/pb.h"
+#include "pb/enums.pb.h"
 #include "pb/state.pb.h"
 
 struct namespace_row {
@@ -96,6 +98,13 @@ static const struct limits *limits_of(const struct runtime *runtime, const struc
     return own == NULL ? &runtime->limits : own;
 }
 
+/* A deleted one keeps no series: its name is another one with each deletion. */
+static uint32_t metrics_of(const struct state_Namespace *record)
+{
+    return record->state == enums_NAMESPACE_STATE_DELETED ? METRIC_NAMESPACES_MAX - 1
+                                                          : metric_namespace(record->name);
+}
+
 static enum status set_new(const struct runtime *runtime, uint64_t generation, struct namespace_set **ret_set,
                            struct error *error)
 {
@@ -125,7 +134,8 @@ static enum status set_new(const struct runtime *runtime, uint64_t generation, s
                                                                 .retention_ns = record.retention_ns,
                                                                 .record = bytes,
                                                                 .limits = limits_of(runtime, &record,
-                                                                                    &set->arena) };
+                                                                                    &set->arena),
+                                                                .metrics = metrics_of(&record) };
     }
     qsort(set->by_name, set->count, sizeof(set->by_name[0]), by_name);
     for (size_t i = 0; i < set->count; i++)

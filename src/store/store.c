@@ -1,6 +1,7 @@
 /* store.c: batches, and the implementations by URL. */
 #include <pthread.h>
 
+#include "base/metric.h"
 #include "store/memory.h"
 #include "store/sqlite.h"
 #include "store/store_internal.h"
@@ -77,14 +78,62 @@ size_t *store_batch_by_group(struct store_batch *batch)
     return order;
 }
 
+/* As the reference server calls the nearest of its own operations, where there is one. Commits come behind the reads. */
+#define OPERATION_COMMIT STORE_READ_KINDS
+static const char *operation_name(uint32_t index)
+{
+    static const char *const names[] = {
+        [STORE_READ_CURRENT_RUN] = "GetCurrentExecution",
+        [STORE_READ_RUN] = "GetWorkflowExecution",
+        [STORE_READ_HISTORY] = "ReadHistoryBranch",
+        [STORE_READ_READY] = "GetTasks",
+        [STORE_READ_READY_HEADS] = "GetTaskStreams",
+        [STORE_READ_READY_COUNTS] = "CountTasks",
+        [STORE_READ_READY_ROWS] = "GetAllTasks",
+        [STORE_READ_WAKEUPS] = "GetTimerTasks",
+        [STORE_READ_WAKEUP] = "GetTimerTask",
+        [STORE_READ_BRANCHES] = "GetAllHistoryTreeBranches",
+        [STORE_READ_IDENTITIES] = "ListConcreteExecutions",
+        [STORE_READ_OUTBOX] = "GetTransferTasks",
+        [STORE_READ_LINKS] = "GetLinks",
+        [STORE_READ_ENTITIES] = "GetEntities",
+        [STORE_READ_LIST] = "ListWorkflowExecutions",
+        [STORE_READ_COUNT] = "CountWorkflowExecutions",
+        [OPERATION_COMMIT] = "Commit",
+    };
+    return index < ARRAY_COUNT(names) ? names[index] : NULL;
+}
+
+static void count_answer(uint32_t operation, int64_t asked_ns, bool failed)
+{
+    metric_add(METRIC_PERSISTENCE_REQUESTS, 0, operation, 1);
+    if (failed)
+        metric_add(METRIC_PERSISTENCE_ERRORS, 0, operation, 1);
+    metric_observe(METRIC_PERSISTENCE_LATENCY, 0, operation, clock_monotonic_ns(&clock_system) - asked_ns);
+}
+
+void store_submit(struct store *store, struct store_batch *batch)
+{
+    batch->submitted_ns = clock_monotonic_ns(&clock_system);
+    store->operations->submit(store, batch);
+}
+
+void store_read(struct store *store, struct store_read *read)
+{
+    read->asked_ns = clock_monotonic_ns(&clock_system);
+    store->operations->read(store, read);
+}
+
 void store_batch_post(struct store_batch *batch, enum store_outcome outcome)
 {
     batch->outcome = outcome;
+    count_answer(OPERATION_COMMIT, batch->submitted_ns, outcome != STORE_DURABLE);
     mailbox_post(batch->home, &batch->message);
 }
 
 void store_read_post(struct store_read *read)
 {
+    count_answer(read->kind, read->asked_ns, read->status != ST_OK);
     mailbox_post(read->home, &read->message);
 }
 
@@ -132,6 +181,7 @@ void store_read_blocking(struct store *store, struct store_read *read, void (*wa
 
 enum status store_open(const char *url, struct store **ret_store, struct error *error)
 {
+    metric_name_labels(LABELS_STORE, operation_name);
     if (strcmp(url, "memory:") == 0) {
         *ret_store = store_memory_open(STORE_MEMORY_IMMEDIATE);
         return ST_OK;

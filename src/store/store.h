@@ -215,7 +215,8 @@ struct store_batch {
     size_t              size; /* bytes, roughly as stored */
     uint32_t            group_count;
     struct mailbox     *home;
-    struct message      message; /* message.run is the lane's */
+    struct message      message;      /* message.run is the lane's */
+    int64_t             submitted_ns; /* monotonic */
     enum store_outcome  outcome;
     bool               *refused; /* STORE_REFUSED: per group, in the batch's arena */
     struct error        error;   /* what the store said, for the log */
@@ -357,6 +358,7 @@ enum store_read_kind {
                         order of keys, and then by number, in the direction of the last key */
     STORE_READ_COUNT,
 };
+#define STORE_READ_KINDS (STORE_READ_COUNT + 1)
 struct store_ready_count {
     int32_t priority;
     int64_t count;
@@ -439,6 +441,7 @@ struct store_read {
     int64_t                   count;
     struct store_group_count *groups;
     size_t                    group_count;
+    int64_t                   asked_ns; /* monotonic */
     /* to whom */
     struct mailbox *home;
     struct message  message;
@@ -467,14 +470,9 @@ struct store_operations {
 struct store {
     const struct store_operations *operations;
 };
-static inline void store_submit(struct store *store, struct store_batch *batch)
-{
-    store->operations->submit(store, batch);
-}
-static inline void store_read(struct store *store, struct store_read *read)
-{
-    store->operations->read(store, read);
-}
+/* Both are counted and timed, as the store's answer comes. */
+void store_submit(struct store *store, struct store_batch *batch);
+void store_read(struct store *store, struct store_read *read);
 /* Asks and waits for the answer, on a thread that has nothing else to do. `wait` (NULL: sleeps) is called until it is there:
  * for a store without threads. */
 void store_read_blocking(struct store *store, struct store_read *read, void (*wait)(void *context),

@@ -31,7 +31,7 @@ void statistics_add(struct sim_statistics *to, const struct sim_statistics *from
         to->steps_max_seed = from->steps_max_seed;
     }
     for (size_t method = 0; method < PB_METHOD_COUNT; method++) {
-        for (size_t code = 0; code < API_CODE_COUNT; code++)
+        for (size_t code = 0; code < METRIC_ERRORS_MAX; code++)
             to->answers[method][code] += from->answers[method][code];
         for (size_t kind = 0; kind < SIM_FAULT_COUNT; kind++)
             to->hit[method][kind] += from->hit[method][kind];
@@ -43,7 +43,7 @@ void statistics_add(struct sim_statistics *to, const struct sim_statistics *from
 static uint64_t calls_of(const struct sim_statistics *statistics, size_t method)
 {
     uint64_t calls = 0;
-    for (size_t code = 0; code < API_CODE_COUNT; code++)
+    for (size_t code = 0; code < METRIC_ERRORS_MAX; code++)
         calls += statistics->answers[method][code];
     return calls;
 }
@@ -56,7 +56,7 @@ static void print_answers(const struct sim_statistics *statistics)
         if (calls == 0)
             continue;
         printf("  %-42s %10" PRIu64, (const char *)pb_methods[method].name.base, calls);
-        for (size_t code = 0; code < API_CODE_COUNT; code++)
+        for (size_t code = 0; code < METRIC_ERRORS_MAX; code++)
             if (statistics->answers[method][code] != 0)
                 printf(" %s %" PRIu64, status_name((enum status)code), statistics->answers[method][code]);
         printf("\n");

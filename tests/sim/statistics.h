@@ -6,6 +6,7 @@
 #ifndef SIM_STATISTICS_H
 #define SIM_STATISTICS_H
 #include "api/api.h"
+#include "base/metric.h"
 #include "faults.h"
 #include "pb/all.pb.h"
 
@@ -13,10 +14,10 @@ struct sim;
 
 struct sim_statistics {
     uint64_t runs, failed, steps, boots, batches, transitions, dozes;
-    int64_t  simulated_ms, cpu_ns;                     /* a hundred thousand seeds are thousands of years */
-    int64_t  simulated_max;                            /* of one seed */
-    uint64_t steps_max, steps_max_seed;                /* of one seed, and which that is */
-    uint64_t answers[PB_METHOD_COUNT][API_CODE_COUNT]; /* of calls, as the server gave them */
+    int64_t  simulated_ms, cpu_ns;      /* a hundred thousand seeds are thousands of years */
+    int64_t  simulated_max;             /* of one seed */
+    uint64_t steps_max, steps_max_seed; /* of one seed, and which that is */
+    uint64_t answers[PB_METHOD_COUNT][METRIC_ERRORS_MAX]; /* of calls, as the server gave them */
     uint64_t struck[SIM_FAULT_COUNT];
     uint64_t hit[PB_METHOD_COUNT][SIM_FAULT_COUNT]; /* calls that were under way when the fault struck */
 };

@@ -1,4 +1,5 @@
 /* connection.c: one connection: its settings, its statements, and binding of values. */
+#include "base/metric.h"
 #include "base/mutant.h"
 #include <stdio.h>
 #include <sys/stat.h>
@@ -201,6 +202,13 @@ enum status sqlite_connection_view(struct sqlite_connection *connection, const c
                          NULL, NULL, NULL);
     }
     return opened(connection, code, error);
+}
+
+void sqlite_publish_cache(const struct sqlite_connection *connection)
+{
+    int used = 0, peak = 0;
+    if (sqlite3_db_status(connection->handle, SQLITE_DBSTATUS_CACHE_USED, &used, &peak, 0) == SQLITE_OK)
+        metric_set(METRIC_CACHE_BYTES, 0, CACHE_SQLITE, (uint64_t)used);
 }
 
 void sqlite_connection_close(struct sqlite_connection *connection)

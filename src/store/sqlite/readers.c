@@ -38,6 +38,7 @@ static void *reader_main(void *context)
     while ((read = take(reader->readers)) != NULL) {
         sqlite_read(&reader->connection, read);
         atomic_fetch_add_explicit(&reader->readers->store->counters.reads, 1, memory_order_relaxed);
+        sqlite_publish_cache(&reader->connection);
         store_read_post(read);
     }
     return NULL;

@@ -88,6 +88,8 @@ void        sqlite_connection_close(struct sqlite_connection *connection);
 /* Prepares on first use; an SQLite result code. The statement is reset and has no bindings. */
 int sqlite_statement(struct sqlite_connection *connection, enum sqlite_statement which,
                      sqlite3_stmt **ret_statement) MUST_USE;
+/* The page cache of the connection is counted as this thread's. */
+void sqlite_publish_cache(const struct sqlite_connection *connection);
 /* Runs a statement without parameters or rows. */
 int sqlite_run(struct sqlite_connection *connection, enum sqlite_statement which) MUST_USE;
 /* Names the file, and what SQLite says about it. */

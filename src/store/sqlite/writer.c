@@ -265,6 +265,7 @@ static void commit(struct sqlite_writer *writer, struct group *group)
     if (outcome == STORE_UNKNOWN)
         fail_for_good(writer, &error);
     count(writer, group, outcome, clock_monotonic_ns(&clock_system) - begin_ns);
+    sqlite_publish_cache(&writer->connection);
     post(group, outcome, &error);
 }
 
