@@ -542,6 +542,7 @@ void describe_namespace(struct rpc *rpc);
 void list_namespaces(struct rpc *rpc);
 void update_namespace(struct rpc *rpc);
 void deprecate_namespace(struct rpc *rpc);
+void delete_namespace(struct rpc *rpc);
 void add_search_attributes(struct rpc *rpc);
 void remove_search_attributes(struct rpc *rpc);
 void list_search_attributes(struct rpc *rpc);

@@ -84,6 +84,7 @@ static const struct rpc_entry entries[PB_METHOD_COUNT] = {
     WORKFLOW(GetWorkerVersioningRules, refuse_method, REQUIRED, REFUSED, RULES),
     WORKFLOW(GetWorkerTaskReachability, refuse_method, REQUIRED, REFUSED, RULES),
     OPERATOR(CreateNexusEndpoint, refuse_method, NONE, REFUSED, "Nexus is not there yet"),
+    OPERATOR(DeleteNamespace, delete_namespace, NONE, COMPLETE, ""),
     OPERATOR(AddSearchAttributes, add_search_attributes, REQUIRED, COMPLETE, ""),
     OPERATOR(RemoveSearchAttributes, remove_search_attributes, REQUIRED, COMPLETE, ""),
     OPERATOR(ListSearchAttributes, list_search_attributes, REQUIRED, COMPLETE, ""),

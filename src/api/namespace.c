@@ -280,6 +280,49 @@ void deprecate_namespace(struct rpc *rpc)
     namespaces_submit(rpc, NAMESPACES_DEPRECATE, rpc->ns.name, changed);
 }
 
+static void deleted(struct request *request)
+{
+    struct rpc            *rpc = rpc_of_namespaces(request);
+    struct state_Namespace record;
+    if (request->error.code != ST_OK) {
+        rpc_fail_error(rpc, &request->error);
+        return;
+    }
+    if (!record_decode(rpc, rpc->namespaces.record, &record))
+        return;
+    struct operatorservice_DeleteNamespaceResponse *response =
+        ARENA_NEW(&rpc->arena, struct operatorservice_DeleteNamespaceResponse);
+    response->deleted_namespace = record.name;
+    rpc_reply(rpc, response);
+}
+
+void delete_namespace(struct rpc *rpc)
+{
+    const struct operatorservice_DeleteNamespaceRequest *request = rpc->request;
+    const struct namespace_config                       *config = NULL;
+    int64_t                                              delay;
+    struct bytes name = request->namespace, id = request->namespace_id;
+    if ((name.size == 0) == (id.size == 0)) {
+        rpc_fail(rpc, ST_INVALID_ARGUMENT, "One of Namespace and NamespaceId is to be set on request.");
+        return;
+    }
+    if (duration_check(request->namespace_delete_delay, "NamespaceDeleteDelay", &delay, &rpc->error) !=
+        ST_OK) {
+        rpc_fail_error(rpc, &rpc->error);
+        return;
+    }
+    if (id.size != 0) {
+        config = lane_namespace_by_id(rpc_lane(rpc), id);
+        if (config == NULL || config->state == enums_NAMESPACE_STATE_DELETED) {
+            error_namespace_not_found(&rpc->error, &rpc->arena, id);
+            rpc_fail_error(rpc, &rpc->error);
+            return;
+        }
+        name = arena_copy(&rpc->arena, config->name);
+    }
+    namespaces_submit(rpc, NAMESPACES_DELETE, name, deleted);
+}
+
 /* --- search attributes (OperatorService) --- */
 
 static bool is_system_attribute(struct bytes name)

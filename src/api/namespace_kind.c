@@ -45,7 +45,14 @@ static const struct known *find_name(const struct namespaces *self, struct bytes
     return NULL;
 }
 
-/* Adds a record, or replaces the one with its id. */
+static void forget(struct namespaces *self, struct known *slot)
+{
+    self->size -= slot->record.size;
+    free((void *)(uintptr_t)slot->record.base);
+    *slot = self->known[--self->count];
+}
+
+/* Adds a record, replaces the one with its id, or takes that away. */
 static enum status fold(struct namespaces *self, struct bytes encoded, struct error *error)
 {
     struct arena           arena;
@@ -64,6 +71,12 @@ static enum status fold(struct namespaces *self, struct bytes encoded, struct er
     for (size_t i = 0; i < self->count && slot == NULL; i++) {
         if (bytes_equal(self->known[i].id, record.id))
             slot = &self->known[i];
+    }
+    if (record.erased) {
+        free(copy);
+        if (slot != NULL)
+            forget(self, slot);
+        return ST_OK;
     }
     if (slot == NULL) {
         self->known = xrealloc(self->known, (self->count + 1) * sizeof self->known[0]);
@@ -293,6 +306,50 @@ static void decide_remove(struct namespaces_request *self, struct state_Namespac
         write_record(self, record, decision);
 }
 
+static void fail_not_found(struct namespaces_request *self)
+{
+    struct errordetails_NamespaceNotFoundFailure detail = { .namespace = self->name };
+    error_set(&self->base.error, ST_NOT_FOUND, "Namespace %.*s is not found.", BYTES_FMT(self->name));
+    fail_detail(&self->base, &pb_errordetails_NamespaceNotFoundFailure, &detail);
+}
+
+/* The name is free at once; the new one ends with as much of the id as makes it unique. */
+static void decide_delete(const struct namespaces *state, struct namespaces_request *self,
+                          struct state_Namespace *record, struct env *env, struct decision *decision)
+{
+    const struct operatorservice_DeleteNamespaceRequest *input = self->input;
+    struct bytes                                         name = BYTES_EMPTY;
+    for (size_t size = 5; size <= record->id.size; size++) {
+        name = arena_printf(self->base.arena, "%.*s-deleted-%.*s", BYTES_FMT(record->name), (int)size,
+                            (const char *)record->id.base);
+        if (find_name(state, name) == NULL)
+            break;
+    }
+    record->name = name;
+    record->state = enums_NAMESPACE_STATE_DELETED;
+    record->delete_time = time_add(env->now, duration_ns(input->namespace_delete_delay));
+    write_record(self, record, decision);
+}
+
+static void decide_erase(struct namespaces_request *self, const struct state_Namespace *record,
+                         struct decision *decision)
+{
+    const struct namespace_erasure *input = self->input;
+    struct arena                   *arena = self->base.arena;
+    struct store_entity   *rows = ARENA_NEW_ARRAY(arena, struct store_entity, input->queue_count + 1);
+    struct state_Namespace gone = { .id = record->id, .erased = true };
+    size_t                 count = 0;
+    for (size_t i = 0; i < input->queue_count; i++)
+        rows[count++] = (struct store_entity){ .kind = ENTITY_TASK_QUEUE, .key = input->queues[i] };
+    if (input->is_all)
+        rows[count++] = (struct store_entity){ .kind = ENTITY_NAMESPACES, .key = record->id };
+    decision->changes = true;
+    decision->self = (struct transition){ .delta = pb_encode_arena(&pb_state_Namespace,
+                                                                   input->is_all ? &gone : record, arena),
+                                          .entities = rows,
+                                          .entity_count = count };
+}
+
 static void namespaces_decide(const void *state, struct request *request, struct env *env,
                               struct decision *decision)
 {
@@ -306,9 +363,7 @@ static void namespaces_decide(const void *state, struct request *request, struct
     const struct known    *known = state == NULL ? NULL : find_name(state, self->name);
     struct state_Namespace record;
     if (known == NULL) {
-        struct errordetails_NamespaceNotFoundFailure detail = { .namespace = self->name };
-        error_set(&request->error, ST_NOT_FOUND, "Namespace %.*s is not found.", BYTES_FMT(self->name));
-        fail_detail(request, &pb_errordetails_NamespaceNotFoundFailure, &detail);
+        fail_not_found(self);
         return;
     }
     self->record = arena_copy(request->arena, known->record);
@@ -317,7 +372,17 @@ static void namespaces_decide(const void *state, struct request *request, struct
                   BYTES_FMT(self->name));
         return;
     }
+    if ((record.state == enums_NAMESPACE_STATE_DELETED) != (request->command == NAMESPACES_ERASE)) {
+        fail_not_found(self);
+        return;
+    }
     switch ((enum namespaces_command)request->command) {
+    case NAMESPACES_DELETE:
+        decide_delete(state, self, &record, env, decision);
+        break;
+    case NAMESPACES_ERASE:
+        decide_erase(self, &record, decision);
+        break;
     case NAMESPACES_UPDATE:
         decide_update(self, &record, decision);
         break;

@@ -1,8 +1,13 @@
-/* operator.c: perdure operator namespace create, describe, list, update; search-attribute create, list, remove; cluster
+/* operator.c: perdure operator namespace create, delete, describe, list, update; search-attribute create, list, remove; cluster
  * health, system, describe. */
 #include <stdio.h>
 
 #include "cli/cli_internal.h"
+
+#define OPERATOR_CALL(cli, method, request, response)                                                        \
+    cli_call((cli), "/temporal.api.operatorservice.v1.OperatorService/" #method,                             \
+             &pb_operatorservice_##method##Request, (request), &pb_operatorservice_##method##Response,       \
+             (response))
 
 /* --data KEY=TEXT; false: one of them is none, and the error says so. */
 static bool data_pair(struct cli *cli, size_t index, struct bytes *ret_key, struct bytes *ret_value)
@@ -121,6 +126,20 @@ static enum status run_namespace_update(struct cli *cli)
     return ST_OK;
 }
 
+static enum status run_namespace_delete(struct cli *cli)
+{
+    struct operatorservice_DeleteNamespaceRequest  request = { .namespace = cli_namespace(cli) };
+    struct operatorservice_DeleteNamespaceResponse response = { 0 };
+    enum status status = OPERATOR_CALL(cli, DeleteNamespace, &request, &response);
+    if (status != ST_OK)
+        return status;
+    if (cli->json)
+        return cli_print_json(cli, &pb_operatorservice_DeleteNamespaceResponse, &response);
+    printf("Namespace %.*s deleted; until its workflows are gone it is %.*s\n", BYTES_FMT(request.namespace),
+           BYTES_FMT(response.deleted_namespace));
+    return ST_OK;
+}
+
 static enum status run_cluster_health(struct cli *cli)
 {
     struct health_HealthCheckRequest  request = { .service = BYTES(
@@ -170,11 +189,6 @@ static enum status run_cluster_describe(struct cli *cli)
            BYTES_FMT(response.visibility_store));
     return ST_OK;
 }
-
-#define OPERATOR_CALL(cli, method, request, response)                                                        \
-    cli_call((cli), "/temporal.api.operatorservice.v1.OperatorService/" #method,                             \
-             &pb_operatorservice_##method##Request, (request), &pb_operatorservice_##method##Response,       \
-             (response))
 
 static const struct cli_name value_types[] = {
     { "Text", enums_INDEXED_VALUE_TYPE_TEXT },
@@ -246,6 +260,8 @@ static enum status run_attribute_list(struct cli *cli)
 const struct cli_command cli_operator_commands[] = {
     { "operator namespace", "create", "registers a namespace", NAMESPACE_FLAGS, 0, run_namespace_create,
       M(NAMESPACE) },
+    { "operator namespace", "delete", "deletes a namespace and all of its workflows", M(YES), 0,
+      run_namespace_delete, M(NAMESPACE) },
     { "operator namespace", "describe", "prints a namespace's settings", 0, 0, run_namespace_describe,
       M(NAMESPACE) },
     { "operator namespace", "list", "lists namespaces", 0, 0, run_namespace_list, 0 },

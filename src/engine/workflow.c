@@ -86,10 +86,18 @@ static bool answer_absence(struct workflow_request *request, enum absence absenc
     }
 }
 
+/* Or was. */
+static bool is_deleted(const struct namespace_config *namespace)
+{
+    return namespace == NULL || namespace->state == enums_NAMESPACE_STATE_DELETED;
+}
+
 static void workflow_decide(const void *state, struct request *base, struct env *env,
                             struct decision *decision)
 {
     const struct execution *live = state;
+    if (live == NULL && base->command == ENTITY_COMMAND_MESSAGE && is_deleted(env->namespace))
+        return; /* it begins nothing any more, and who asked is about to be gone */
     if (base->command == ENTITY_COMMAND_MESSAGE) {
         decide_message(live, CONTAINER_OF(base, struct message_request, base), env, decision);
         return;

@@ -81,6 +81,7 @@ ANSWERS = {
     "GetClusterInfo": (OK, None),
     "GetSystemInfo": (OK, None),
     "DeprecateNamespace": (BAD, None),  # with a namespace it would do it to everybody's
+    "DeleteNamespace": (BAD, None),
     "ListOpenWorkflowExecutions": (BAD, OK),
     "ListClosedWorkflowExecutions": (BAD, OK),
     "ScanWorkflowExecutions": (BAD, OK),
