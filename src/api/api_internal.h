@@ -165,6 +165,7 @@ struct rpc {
     struct api_timer    timer;
     bool                gone_seen;      /* as `at` knows it */
     bool                gone_in_flight; /* home's: gone_message is on its way */
+    bool                waited;         /* for something that is not the server's to bring about */
     bool                ended;          /* home's: answered; freed when nothing is under way any more */
     bool                returning;      /* home's: tasks are being taken back */
     struct error        error;

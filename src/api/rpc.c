@@ -4,6 +4,9 @@
 #include "base/metric.h"
 #include "base/mutant.h"
 
+/* A call that waits for nothing but the server itself and takes this long is told to the log. */
+#define SLOW_NS NS_PER_S
+
 /* --- pool --- */
 
 static struct rpc *rpc_new(struct api_lane *lane)
@@ -130,6 +133,7 @@ int64_t rpc_hold_until(const struct rpc *rpc, int64_t hold_ns)
 void rpc_wait(struct rpc *rpc, void (*expire)(struct rpc *rpc), void (*gone_here)(struct rpc *rpc))
 {
     assert(!list_linked(&rpc->waiting));
+    rpc->waited = true;
     rpc->expire = expire;
     rpc->gone_here = gone_here;
     list_append(&rpc_at(rpc)->waiting, &rpc->waiting);
@@ -251,14 +255,33 @@ static bool is_server_error(enum status code)
     return code == ST_UNKNOWN || code == ST_INTERNAL || code == ST_UNAVAILABLE || code == ST_DATA_LOSS;
 }
 
+static void log_call(const struct rpc *rpc, enum log_level level, const char *event, int64_t took_ns)
+{
+    const struct request *request = &rpc->work.base;
+    char                  run_id[UUID_TEXT_SIZE + 1] = "";
+    if (request->has_run_id)
+        uuid_print(&request->run_id, run_id);
+    run_id[request->has_run_id ? UUID_TEXT_SIZE : 0] = '\0';
+    log_write(level, event,
+              "method=%s namespace=%.*s workflow_id=%.*s run_id=%s lane=%u took_ms=%" PRId64
+              " code=%s error=%s",
+              (const char *)rpc->method->name.base, BYTES_FMT(rpc->ns.name), BYTES_FMT(request->business_id),
+              run_id, lane_index(rpc->home->lane), took_ns / NS_PER_MS, status_name(rpc->error.code),
+              rpc->error.code == ST_OK ? "" : rpc->error.message);
+}
+
 static void count_answer(const struct rpc *rpc)
 {
     if (rpc->method == NULL)
         return;
     uint32_t method = rpc->method->index, code = (uint32_t)rpc->error.code;
+    int64_t  took = lane_clock_monotonic(rpc->home->lane) - rpc->begun;
     metric_add(METRIC_SERVICE_REQUESTS, rpc->ns.metrics, method, 1);
-    metric_observe(METRIC_SERVICE_LATENCY, rpc->ns.metrics, method,
-                   lane_clock_monotonic(rpc->home->lane) - rpc->begun);
+    metric_observe(METRIC_SERVICE_LATENCY, rpc->ns.metrics, method, took);
+    if (code == ST_INTERNAL || code == ST_DATA_LOSS)
+        log_call(rpc, LOG_ERROR, "rpc.failed", took);
+    else if (took >= SLOW_NS && !rpc->waited)
+        log_call(rpc, LOG_WARN, "rpc.slow", took);
     if (code == ST_OK || code >= METRIC_ERRORS_MAX)
         return;
     metric_add(METRIC_SERVICE_ERROR_WITH_TYPE, rpc->ns.metrics, method * METRIC_ERRORS_MAX + code, 1);
@@ -275,10 +298,6 @@ static void rpc_end(struct rpc *rpc)
     count_answer(rpc);
     bool alive = call->operations->alive(call);
     if (rpc->error.code != ST_OK) {
-        if (rpc->error.code == ST_INTERNAL || rpc->error.code == ST_DATA_LOSS)
-            log_error("rpc.failed", "method=%s namespace=%.*s workflow_id=%.*s error=%s",
-                      rpc->method == NULL ? "?" : (const char *)rpc->method->name.base,
-                      BYTES_FMT(rpc->ns.name), BYTES_FMT(rpc->work.base.business_id), rpc->error.message);
         call_fail(call, &rpc->error);
     } else {
         buffer_clear(&lane->scratch);

@@ -77,6 +77,7 @@ static int run_server(int argc, char **argv)
         return 0;
     }
     log_set_level(options.log_level);
+    log_set_form(options.log_form);
     prepare_memory();
     prepare_signals(options.mcp_config != NULL);
     raise_descriptor_limit();

@@ -1,6 +1,6 @@
-/* metrics.c: a scrape: the lanes are asked, then all is printed.
+/* metrics.c: a scrape, or a look at readiness: the lanes are asked, then it is answered.
  *
- *   GET /metrics ──> waits ──> a message to each lane: it publishes its figures, lists its backlogs ──> home, to the web's loop
+ *   GET /metrics, /readyz ──> waits ──> a message to each lane: it publishes its figures, lists its backlogs ──> home, to the web's loop
  *                      │                                             all are home, or LANE_NS has passed: printed, answered
  */
 #include "server/metrics.h"
@@ -16,12 +16,14 @@
 #include "io/loop.h"
 #include "shard/lane.h"
 #include "store/store.h"
-#include "web/http.h"
+#include "web/web.h"
 #include "wire/server.h"
 
-#define LANE_NS      NS_PER_S
-#define BACKLOGS_MAX 128
-#define WAITERS_MAX  64
+#define LANE_NS NS_PER_S
+/* A store that takes longer to flush serves nobody. */
+#define COMMIT_AGE_MAX_NS (10 * NS_PER_S)
+#define BACKLOGS_MAX      128
+#define WAITERS_MAX       64
 
 struct backlog {
     struct bytes namespace, queue; /* in the list's arena */
@@ -42,16 +44,23 @@ struct asked_lane {
     struct message      ask, home;
     bool                away;
     struct backlogs     fresh, known;
+    struct lane_health {
+        bool    read_only;
+        int64_t commit_age;
+    } fresh_health, health;
 };
 struct metrics {
     struct metrics_options options;
     struct asked_lane     *lanes;
     struct loop_timer      late;
     struct loop           *loop;
-    struct http_exchange  *waiting[WAITERS_MAX];
-    size_t                 waiting_count;
-    bool                   asking;
-    int64_t                started_wall;
+    struct waiter {
+        struct http_exchange *exchange;
+        bool                  asks_ready; /* else for the metrics */
+    } waiting[WAITERS_MAX];
+    size_t  waiting_count;
+    bool    asking;
+    int64_t started_wall;
 };
 
 /* --- on a lane --- */
@@ -83,6 +92,8 @@ static void lane_answers(struct message *message)
     metric_set(METRIC_CONNECTIONS_REFUSED, 0, 0, wire->connections_refused + wire->connections_calmed);
     metric_set(METRIC_GRPC_BYTES_READ, 0, 0, wire->bytes_read);
     metric_set(METRIC_GRPC_BYTES_WRITTEN, 0, 0, wire->bytes_written);
+    asked->fresh_health = (struct lane_health){ lane_read_only(asked->of.lane),
+                                                lane_commit_age(asked->of.lane) };
     (void)api_backlogs(asked->of.lane, BACKLOGS_MAX, backlog_found, asked);
     mailbox_post(loop_mailbox(asked->metrics->loop), &asked->home);
 }
@@ -231,15 +242,42 @@ static void print_all(struct metrics *metrics, struct buffer *to)
 
 /* --- a scrape --- */
 
+/* Draining is said by web.c already. A full disk is no reason to send workers away: what runs is finished. */
+static void answer_ready(const struct metrics *metrics, struct http_exchange *exchange)
+{
+    char text[128] = "ok";
+    int  status = 200;
+    for (uint32_t i = 0; i < metrics->options.lane_count && status == 200; i++) {
+        const struct asked_lane *asked = &metrics->lanes[i];
+        if (asked->away) {
+            snprintf(text, sizeof text, "not ready: lane %u does not answer", i);
+            status = 503;
+        } else if (asked->health.commit_age > COMMIT_AGE_MAX_NS) {
+            snprintf(text, sizeof text, "not ready: the store has not answered lane %u for %" PRId64 " s", i,
+                     asked->health.commit_age / NS_PER_S);
+            status = 503;
+        } else if (asked->health.read_only) {
+            snprintf(text, sizeof text, "ok, but the disk is full: starts and signals are refused");
+        }
+    }
+    http_answer_text(exchange, status, text);
+}
+
 static void answer_all(struct metrics *metrics)
 {
     CLEANUP(buffer_release) struct buffer text = { 0 };
-    print_all(metrics, &text);
     metrics->asking = false;
     loop_timer_clear(metrics->loop, &metrics->late);
-    while (metrics->waiting_count != 0)
-        http_answer_page(metrics->waiting[--metrics->waiting_count],
-                         "text/plain; version=0.0.4; charset=utf-8", buffer_bytes(&text));
+    while (metrics->waiting_count != 0) {
+        const struct waiter waiter = metrics->waiting[--metrics->waiting_count];
+        if (waiter.asks_ready) {
+            answer_ready(metrics, waiter.exchange);
+            continue;
+        }
+        if (text.size == 0)
+            print_all(metrics, &text);
+        http_answer_page(waiter.exchange, "text/plain; version=0.0.4; charset=utf-8", buffer_bytes(&text));
+    }
 }
 
 static void lane_home(struct message *message)
@@ -251,6 +289,7 @@ static void lane_home(struct message *message)
     arena_reset(&old.arena);
     old.count = 0;
     asked->fresh = old;
+    asked->health = asked->fresh_health;
     asked->away = false;
     for (uint32_t i = 0; i < metrics->options.lane_count; i++) {
         if (metrics->lanes[i].away)
@@ -269,21 +308,20 @@ static void scraper_gone(struct http_exchange *exchange)
 {
     struct metrics *metrics = exchange->user;
     for (size_t i = 0; i < metrics->waiting_count; i++) {
-        if (metrics->waiting[i] == exchange)
+        if (metrics->waiting[i].exchange == exchange)
             metrics->waiting[i--] = metrics->waiting[--metrics->waiting_count];
     }
 }
 
-static void serve(void *context, struct http_exchange *exchange)
+static void ask(struct metrics *metrics, struct http_exchange *exchange, bool asks_ready)
 {
-    struct metrics *metrics = context;
     if (metrics->waiting_count == WAITERS_MAX) {
-        http_answer_text(exchange, 503, "too many scrapes at once");
+        http_answer_text(exchange, 503, "too many ask at once");
         return;
     }
     exchange->on_close = scraper_gone;
     exchange->user = metrics;
-    metrics->waiting[metrics->waiting_count++] = exchange;
+    metrics->waiting[metrics->waiting_count++] = (struct waiter){ exchange, asks_ready };
     if (metrics->asking)
         return;
     metrics->asking = true;
@@ -295,6 +333,16 @@ static void serve(void *context, struct http_exchange *exchange)
         asked->away = true;
         mailbox_post(loop_mailbox(asked->of.loop), &asked->ask);
     }
+}
+
+static void serve_metrics(void *context, struct http_exchange *exchange)
+{
+    ask(context, exchange, false);
+}
+
+static void serve_ready(void *context, struct http_exchange *exchange)
+{
+    ask(context, exchange, true);
 }
 
 /* Those that still wait when the routes are drained would hold up the end; the lanes may be gone already. */
@@ -309,7 +357,7 @@ struct metrics *metrics_new(const struct metrics_options *options)
 {
     struct metrics *metrics = xcalloc(1, sizeof *metrics);
     metrics->options = *options;
-    metrics->loop = http_server_loop(options->web);
+    metrics->loop = http_server_loop(web_http(options->web));
     metrics->started_wall = clock_wall_ns(&clock_system);
     metrics->lanes = xcalloc(options->lane_count, sizeof *metrics->lanes);
     loop_timer_init(&metrics->late, lanes_late);
@@ -324,12 +372,13 @@ struct metrics *metrics_new(const struct metrics_options *options)
     }
     metric_set(METRIC_RESTARTS, 0, 0, 1);
     metric_set(METRIC_SHARDS, 0, 0, SHARD_COUNT);
-    http_server_route(options->web, &(struct http_route){ .path = "/metrics",
-                                                          .methods = HTTP_GET,
-                                                          .body_size_max = 4096,
-                                                          .handle = serve,
-                                                          .drain = drain,
-                                                          .context = metrics });
+    web_ready_check(options->web, serve_ready, metrics);
+    http_server_route(web_http(options->web), &(struct http_route){ .path = "/metrics",
+                                                                    .methods = HTTP_GET,
+                                                                    .body_size_max = 4096,
+                                                                    .handle = serve_metrics,
+                                                                    .drain = drain,
+                                                                    .context = metrics });
     return metrics;
 }
 

@@ -1,4 +1,4 @@
-/* metrics.h: GET /metrics on the HTTP port.
+/* metrics.h: GET /metrics and what GET /readyz says, on the HTTP port.
  *
  * What is counted where it happens is in base/metric.h; here is added what somebody has to be asked for: each lane, on its own
  * thread, what it holds and which of its task queues have a backlog; the store; the process.
@@ -16,7 +16,7 @@ struct lane;
 struct loop;
 struct store;
 struct wire_server;
-struct http_server;
+struct web;
 struct metrics;
 
 struct metrics_lane {
@@ -25,7 +25,7 @@ struct metrics_lane {
     struct wire_server *wire;
 };
 struct metrics_options {
-    struct http_server        *web;
+    struct web                *web;
     struct store              *store;
     const struct metrics_lane *lanes; /* copied */
     uint32_t                   lane_count;

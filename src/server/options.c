@@ -80,6 +80,11 @@ static bool set_mcp_config(struct options *options, const char *value)
     return *value != '\0';
 }
 
+static bool set_log_form(struct options *options, const char *value)
+{
+    return log_form_parse(value, &options->log_form);
+}
+
 static bool set_log_level(struct options *options, const char *value)
 {
     return log_level_parse(value, &options->log_level);
@@ -131,6 +136,7 @@ static const struct flag flags[] = {
       "address",
       set_mcp_config },
     { "log-level", "LEVEL", "info", "debug, info, warn, error or off", set_log_level },
+    { "log-format", "FORMAT", "text", "text (key=value) or json: lines on standard error", set_log_form },
 };
 
 static void variable_name(const char *flag, char name[64])

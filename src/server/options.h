@@ -18,6 +18,7 @@ struct options {
     uint32_t       lane_count;   /* 0: cores - 1, at least one */
     struct limits  limits;       /* of namespaces that do not say otherwise */
     enum log_level log_level;
+    enum log_form  log_form;
     const char    *mcp_config; /* NULL: no gateway */
     /* Where completion callbacks may go. */
     struct options_callback {

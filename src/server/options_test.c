@@ -42,6 +42,7 @@ TEST(bad_values_are_refused_with_the_flags_name)
                                           { "--grpc", "nowhere" },
                                           { "--store", "file" },
                                           { "--log-level", "x" },
+                                          { "--log-format", "x" },
                                           { "--namespace", "" },
                                           { "--memory", "99999999999999G" },
                                           { "--limit", "signals-max" },

@@ -314,10 +314,8 @@ static void start_metrics(struct server *server)
     for (uint32_t i = 0; i < server->lane_count; i++)
         lanes[i] = (struct metrics_lane){ server->lanes[i].lane, server->lanes[i].loop,
                                           server->lanes[i].wire };
-    server->metrics = metrics_new(&(struct metrics_options){ .web = web_http(server->web),
-                                                             .store = server->store,
-                                                             .lanes = lanes,
-                                                             .lane_count = server->lane_count });
+    server->metrics = metrics_new(&(struct metrics_options){
+        .web = server->web, .store = server->store, .lanes = lanes, .lane_count = server->lane_count });
 }
 
 static enum status start_web(struct server *server, const struct options *options, struct error *error)

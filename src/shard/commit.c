@@ -385,6 +385,7 @@ static void seal(struct lane *lane)
     assert(batch_is_empty(lane->open) && list_empty(&lane->open->outputs));
     lane->open->id = ++lane->next_batch;
     lane->statistics.batches++;
+    batch->sealed_at = lane->monotonic;
     metric_observe(METRIC_BATCH_TRANSITIONS, 0, 0, (int64_t)batch->transitions);
     store_submit(lane->runtime->options.store, &batch->store);
 }
@@ -570,7 +571,7 @@ static void all_lost(struct lane *lane, void (*fail)(struct lane *lane, struct r
 static void full(struct lane *lane, struct batch *batch)
 {
     if (!lane->read_only)
-        log_error("store.full", "lane=%u %s; starts and signals are refused until there is space",
+        log_error("store.full", "lane=%u error=%s; starts and signals are refused until there is space",
                   lane->index, batch->store.error.message);
     lane->read_only = true;
     if (!lane->probing)

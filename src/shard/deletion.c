@@ -174,7 +174,7 @@ static void read_answered(struct message *message)
     struct lane     *lane = deletion->lane;
     deletion->busy = false;
     if (deletion->read.status != ST_OK) {
-        log_warn("deletion.read", "lane=%u %s", lane->index, deletion->read.error.message);
+        log_warn("deletion.read", "lane=%u error=%s", lane->index, deletion->read.error.message);
         deletion_free(lane);
         lane->deletion_at = lane->monotonic + RETRY_NS;
         return;

@@ -280,6 +280,11 @@ void lane_statistics(const struct lane *lane, struct lane_statistics *ret_statis
     ret_statistics->windows_bytes = lane->wakeups.items.count * sizeof(struct wakeup_item);
 }
 
+int64_t lane_commit_age(const struct lane *lane)
+{
+    return lane->flight == NULL ? 0 : lane_clock_monotonic(lane) - lane->flight->sealed_at;
+}
+
 void lane_publish_metrics(const struct lane *lane)
 {
     struct lane_statistics statistics;

@@ -147,6 +147,8 @@ struct lane_statistics {
     size_t entities, entity_bytes, windows, windows_bytes, known_bytes;
 };
 void lane_statistics(const struct lane *lane, struct lane_statistics *ret_statistics);
+/* How long the oldest batch on its way to the disk has waited for its answer; 0: none is. On the lane's thread. */
+int64_t lane_commit_age(const struct lane *lane);
 /* Hands what the lane counts for itself to the metrics; on its thread. */
 void lane_publish_metrics(const struct lane *lane);
 #endif

@@ -173,7 +173,7 @@ struct batch {
     struct link_received     *received;     /* links that took a message */
     struct erasure           *erasures;     /* rows of runs that are gone */
     size_t                    transitions, chains, size;
-    int64_t                   opened_at; /* monotonic */
+    int64_t                   opened_at, sealed_at; /* monotonic */
     unsigned                  full_count, abort_count;
     bool                      namespaces_changed;
     bool                      answered;   /* by the store; worked on when the batches before it are done */

@@ -25,6 +25,8 @@ struct web {
     void *context;
     void (*print)(void *context, struct buffer *html);
     void *print_context;
+    void (*check)(void *context, struct http_exchange *exchange);
+    void *check_context;
 };
 
 static void serve_health(void *context UNUSED, struct http_exchange *exchange)
@@ -35,10 +37,12 @@ static void serve_health(void *context UNUSED, struct http_exchange *exchange)
 static void serve_readiness(void *context, struct http_exchange *exchange)
 {
     struct web *web = context;
-    if (web->ready == NULL || web->ready(web->context))
-        http_answer_text(exchange, 200, "ok");
-    else
+    if (web->ready != NULL && !web->ready(web->context))
         http_answer_text(exchange, 503, "not ready");
+    else if (web->check != NULL)
+        web->check(web->check_context, exchange);
+    else
+        http_answer_text(exchange, 200, "ok");
 }
 
 static void serve_style(void *context UNUSED, struct http_exchange *exchange)
@@ -131,6 +135,13 @@ void web_page_section(struct web *web, void (*print)(void *context, struct buffe
 {
     web->print = print;
     web->print_context = context;
+}
+
+void web_ready_check(struct web *web, void (*check)(void *context, struct http_exchange *exchange),
+                     void       *context)
+{
+    web->check = check;
+    web->check_context = context;
 }
 
 uint16_t web_port(const struct web *web)

@@ -35,6 +35,9 @@ enum status web_listen(struct web *web, const char *address, struct http_server 
                        struct error *error) MUST_USE;
 /* A part of the landing page, printed on the web's thread whenever somebody asks for it; set before web_start. What is printed is HTML. */
 void web_page_section(struct web *web, void (*print)(void *context, struct buffer *html), void *context);
+/* Asked by /readyz where `ready` says yes; answers the exchange, now or later, on the web's thread. Before web_start. */
+void web_ready_check(struct web *web, void (*check)(void *context, struct http_exchange *exchange),
+                     void       *context);
 /* From here on the web's thread serves. */
 enum status web_start(struct web *web, struct error *error) MUST_USE;
 /* Ends the thread, after at most limits.drain_ns. Its loop and server stay until web_free. NULL is fine, and so is a web that was not

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import json
 import re
+import urllib.error
 import urllib.request
 import uuid
 
@@ -147,3 +150,29 @@ def test_only_names_of_the_loopback_are_answered(own) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=20)
     assert refused.value.code == 403
+
+
+def readiness(server: Server) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://{server.http}/readyz", timeout=20) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_many_ask_at_once(own) -> None:
+    """Scrapes and looks at readiness share what the lanes are asked."""
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        scrapes = [pool.submit(scrape, own) for _ in range(32)]
+        looks = [pool.submit(readiness, own) for _ in range(32)]
+    assert all(each.result().get("restarts") == 1 for each in scrapes)
+    assert all(each.result() == (200, "ok\n") for each in looks)
+
+
+def test_the_log_is_json_when_asked_for(start_server, name) -> None:
+    server = start_server("--log-format", "json", "--limit", "memo-size-warn=1")
+    client(server, "workflow", "start", "--type", "T", "--task-queue", "q", "--workflow-id", name, "--memo", 'a="b c"')
+    assert server.stop() == 0
+    lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+    assert [line["event"] for line in lines][-1] == "server.stopping", server.tail()
+    assert lines[-1]["signal"] == 15 and lines[-1]["level"] == "info"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import urllib.request
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -93,7 +94,7 @@ async def start_when_there_is_space(rpc: Rpc, acknowledged: set[str]) -> None:
     raise AssertionError("starts are still refused")
 
 
-async def one_round(client: Client, rpc: Rpc, gate: Gate, disk: Path, acknowledged: set[str]) -> None:
+async def one_round(client: Client, rpc: Rpc, web: str, gate: Gate, disk: Path, acknowledged: set[str]) -> None:
     gate.open.clear()
     handles = []
     for number in range(GATED):
@@ -112,6 +113,8 @@ async def one_round(client: Client, rpc: Rpc, gate: Gate, disk: Path, acknowledg
     with rejects(Code.RESOURCE_EXHAUSTED, resource_exhausted) as refusal:
         await rpc.SignalWorkflowExecution(workflow_execution={"workflow_id": handles[0].id}, signal_name="s")
     assert refusal.detail(resource_exhausted).cause == STORAGE_LIMIT
+    with urllib.request.urlopen(f"http://{web}/readyz", timeout=20) as answer:  # workers are wanted: what runs can be finished
+        assert answer.status == 200 and b"the disk is full" in answer.read()
     # Reads go on, also by way of a worker.
     assert (await handles[0].describe()).status == WorkflowExecutionStatus.RUNNING
     assert await handles[0].query(Gated.state) == "at the gate"
@@ -143,7 +146,7 @@ def test_a_full_disk_and_space_again(start_server, small_disk):
             workflow_runner=UnsandboxedWorkflowRunner(),
         ):  # fmt: skip
             for _ in range(ROUNDS):
-                await one_round(client, rpc, gate, disk, acknowledged)
+                await one_round(client, rpc, server.http, gate, disk, acknowledged)
         await rpc.close()
 
     process = server.process

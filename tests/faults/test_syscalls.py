@@ -13,6 +13,8 @@ import asyncio
 import os
 import random
 import subprocess
+import urllib.error
+import urllib.request
 import uuid
 
 import grpc
@@ -160,6 +162,38 @@ def test_a_failed_flush_ends_the_server(start_server, tmp_path):
     asyncio.run(ledger.check(after.grpc))
     assert after.stop() == 0
     verify(tmp_path / "perdure.db")
+
+
+def test_a_flush_that_does_not_end_is_seen_from_outside(start_server, tmp_path):
+    """While the disk hangs, /readyz says which lane waits for the store and for how long; /metrics answers. Then all is well again."""
+    moment = under_strace("delay_enter=14000000", "fdatasync", 6, tmp_path / "strace.log")
+    server = start_server(before=moment, environment=UNDER_STRACE)
+
+    def ask(path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://{server.http}{path}", timeout=20) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    async def until(code: int, words: str) -> None:
+        while words not in (said := await asyncio.to_thread(ask, "/readyz"))[1] or said[0] != code:
+            assert said[0] in (200, 503), said
+            await asyncio.sleep(0.2)
+
+    async def body() -> None:
+        rpc = Rpc(server.grpc, "default")
+        load = asyncio.create_task(Ledger().client(rpc, server))
+        await asyncio.wait_for(until(503, "the store has not answered lane"), 30)
+        assert (await asyncio.to_thread(ask, "/metrics"))[0] == 200
+        assert (await asyncio.to_thread(ask, "/healthz"))[0] == 200
+        await asyncio.wait_for(until(200, "ok\n"), 30)
+        load.cancel()
+        await asyncio.gather(load, return_exceptions=True)
+        await rpc.close()
+
+    asyncio.run(body())
+    assert server.stop() == 0
 
 
 def test_strace_can_do_this():
