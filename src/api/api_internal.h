@@ -157,6 +157,7 @@ struct rpc {
     const void  *request;
     struct rpc_namespace ns;
     int64_t              begun; /* monotonic */
+    struct trace        *trace; /* NULL: it is not traced */
     union {
         void (*arrived)(struct rpc *rpc); /* while it moves: what goes on on the new lane */
         void (*expire)(struct rpc *rpc);  /* while `waiting`: answer empty now */

@@ -5,6 +5,7 @@
  */
 #include "api/api_internal.h"
 #include "base/metric.h"
+#include "base/trace.h"
 
 static void poll_again(struct rpc *rpc);
 
@@ -37,6 +38,28 @@ static void count_task(const struct rpc *rpc, bool was_waiting, int64_t created)
     metric_observe(METRIC_POLL_LATENCY, rpc->ns.metrics, task, lane_monotonic(lane) - rpc->begun);
     if (created != 0)
         metric_observe(METRIC_TASK_DISPATCH_LATENCY, rpc->ns.metrics, task, lane_now(lane) - created);
+}
+
+/* Under whatever brought the task about, as far as that is remembered. */
+static void trace_task(const struct rpc *rpc)
+{
+    const struct store_ready *task = &rpc->work.task;
+    struct trace              trace;
+    if (!trace_recall(task->run, &trace))
+        return;
+    bool               activity = rpc->poll.kind == STORE_TASK_ACTIVITY;
+    int64_t            now = clock_wall_ns(&clock_system);
+    struct trace_span *span = trace_span_new(&trace, false, TRACE_PRODUCER,
+                                             activity ? BYTES("dispatch activity task")
+                                                      : BYTES("dispatch workflow task"),
+                                             task->created_time == 0 ? now : task->created_time, now);
+    if (span == NULL)
+        return;
+    trace_text(span, "messaging.destination.name", task->queue);
+    trace_text(span, "perdure.namespace", rpc->ns.name);
+    trace_text(span, "perdure.workflow_id", task->workflow_id);
+    trace_text(span, "perdure.worker", rpc->poll.poller.identity);
+    trace_span_end(span);
 }
 
 /* --- the ends of a poll without a task --- */
@@ -108,6 +131,8 @@ static void poll_started(struct request *request)
     rpc->poll.reserved = false;
     if (request->error.code == ST_OK && !rpc->work.stale) {
         count_task(rpc, reserved, rpc->work.task.created_time);
+        if (trace_is_on())
+            trace_task(rpc);
         if (rpc->poll.kind == STORE_TASK_WORKFLOW)
             workflow_task_started(rpc);
         else

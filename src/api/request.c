@@ -20,6 +20,7 @@ void rpc_address(struct rpc *rpc, int command, struct bytes workflow_id, const s
         request->has_run_id = true;
         request->run_id = *run_id;
     }
+    request->trace = rpc->trace;
     rpc->work.input = rpc->request;
 }
 

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/mutant.h"
+#include "base/trace.h"
 
 /* A call that waits for nothing but the server itself and takes this long is told to the log. */
 #define SLOW_NS NS_PER_S
@@ -289,6 +290,29 @@ static void count_answer(const struct rpc *rpc)
         metric_add(METRIC_SERVICE_ERRORS, rpc->ns.metrics, method, 1);
 }
 
+/* A long poll that ended empty is not worth a span. */
+static void trace_answer(const struct rpc *rpc)
+{
+    const struct request *request = &rpc->work.base;
+    struct bytes          path = rpc->call->path;
+    if (rpc->error.code == ST_OK && rpc->response == NULL && rpc->trace->is_poll)
+        return;
+    struct trace_span *span = trace_span_new(rpc->trace, true, TRACE_SERVER,
+                                             bytes_of(path.base + 1, path.size - 1), rpc->trace->start,
+                                             clock_wall_ns(&clock_system));
+    if (span == NULL)
+        return;
+    trace_text(span, "rpc.system", BYTES("grpc"));
+    trace_text(span, "rpc.method", bytes_of_text((const char *)rpc->method->name.base));
+    trace_number(span, "rpc.grpc.status_code", rpc->error.code);
+    trace_text(span, "perdure.namespace", rpc->ns.name);
+    trace_text(span, "perdure.workflow_id", request->business_id);
+    trace_number(span, "perdure.lane", lane_index(rpc->home->lane));
+    if (rpc->error.code != ST_OK)
+        trace_failed(span, rpc->error.message);
+    trace_span_end(span);
+}
+
 static void rpc_end(struct rpc *rpc)
 {
     struct api_lane *lane = rpc->home;
@@ -307,6 +331,8 @@ static void rpc_end(struct rpc *rpc)
         if (lane->scratch.capacity > (1U << 20))
             buffer_release(&lane->scratch);
     }
+    if (rpc->trace != NULL)
+        trace_answer(rpc);
     rpc->call = NULL;
     /* A task that nobody received goes back at once; a failed answer never carried one. */
     if (rpc->handed != NULL && !MUTANT(gone_poller_keeps_its_task) && (!alive || rpc->error.code != ST_OK)) {
@@ -394,12 +420,27 @@ static enum status namespace_check(struct rpc *rpc)
     return ST_OK;
 }
 
+/* Polls come all the time: only those are traced whose worker asks for it. */
+static void trace_begin_call(struct rpc *rpc)
+{
+    void (*handle)(struct rpc *rpc) = rpc_entry(rpc->method->index)->handle;
+    bool         is_poll = handle == poll_workflow_task || handle == poll_activity_task;
+    struct bytes traceparent = call_metadata(rpc->call, "traceparent");
+    if (is_poll && traceparent.size == 0)
+        return;
+    rpc->trace = trace_of_call(traceparent, clock_wall_ns(&clock_system), &rpc->arena);
+    if (rpc->trace != NULL)
+        rpc->trace->is_poll = is_poll;
+}
+
 static enum status rpc_open(struct rpc *rpc)
 {
     struct call *call = rpc->call;
     rpc->method = pb_method_find(call->path);
     if (rpc->method == NULL)
         return error_set(&rpc->error, ST_UNIMPLEMENTED, "unknown method %.*s", BYTES_FMT(call->path));
+    if (trace_is_on())
+        trace_begin_call(rpc);
     if (rpc_entry(rpc->method->index)->handle == NULL)
         return error_set(&rpc->error, ST_UNIMPLEMENTED, "%s is not implemented",
                          (const char *)rpc->method->name.base);

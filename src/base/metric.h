@@ -121,6 +121,10 @@ enum metric_task { TASK_LABEL_WORKFLOW, TASK_LABEL_ACTIVITY, TASK_LABEL_COUNT };
       "Lines that were written to the log.")                                                                 \
     X(LOG_LEFT_OUT, METRIC_COUNTER, "perdure_log_left_out_total", LABELS_LEVEL, false, "",                   \
       "Lines that were not, because too many of their kind came.")                                           \
+    X(TRACES_EXPORTED, METRIC_COUNTER, "perdure_spans_exported_total", LABELS_NONE, false, "",               \
+      "Spans that the collector took.")                                                                      \
+    X(TRACES_DROPPED, METRIC_COUNTER, "perdure_spans_dropped_total", LABELS_NONE, false, "",                 \
+      "Spans that it did not, or for which there was no room.")                                              \
     X(LANES, METRIC_GAUGE, "perdure_lanes", LABELS_NONE, false, "", "Event loops that serve calls.")         \
     X(LANES_LATE, METRIC_GAUGE, "perdure_lanes_late", LABELS_NONE, false, "",                                \
       "Lanes that did not answer this scrape in time; what is said of them is as of an earlier one.")        \

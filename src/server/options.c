@@ -85,6 +85,19 @@ static bool set_log_form(struct options *options, const char *value)
     return log_form_parse(value, &options->log_form);
 }
 
+static bool set_otlp_endpoint(struct options *options, const char *value)
+{
+    options->otlp_endpoint = value;
+    return (strncmp(value, "http://", 7) == 0 || strncmp(value, "https://", 8) == 0) && strlen(value) < 1000;
+}
+
+static bool set_otlp_sample(struct options *options, const char *value)
+{
+    char *end;
+    options->otlp_sample = strtod(value, &end);
+    return end != value && *end == '\0' && options->otlp_sample >= 0 && options->otlp_sample <= 1;
+}
+
 static bool set_log_level(struct options *options, const char *value)
 {
     return log_level_parse(value, &options->log_level);
@@ -135,6 +148,13 @@ static const struct flag flags[] = {
       "workflows as tools of AI agents: declared in this file (docs/mcp.md), served at /mcp of the HTTP "
       "address",
       set_mcp_config },
+    { "otlp-endpoint", "URL", NULL,
+      "traces of calls, commits and dispatches go to this OpenTelemetry collector, by HTTP and protobuf: "
+      "URL/v1/traces; none: no traces",
+      set_otlp_endpoint },
+    { "otlp-sample", "RATIO", "1",
+      "of the calls that bring no traceparent, how many are traced: 0 to 1; the others do as it says",
+      set_otlp_sample },
     { "log-level", "LEVEL", "info", "debug, info, warn, error or off", set_log_level },
     { "log-format", "FORMAT", "text", "text (key=value) or json: lines on standard error", set_log_form },
 };

@@ -19,6 +19,8 @@ struct options {
     struct limits  limits;       /* of namespaces that do not say otherwise */
     enum log_level log_level;
     enum log_form  log_form;
+    const char    *otlp_endpoint; /* NULL: no traces */
+    double         otlp_sample;
     const char    *mcp_config; /* NULL: no gateway */
     /* Where completion callbacks may go. */
     struct options_callback {

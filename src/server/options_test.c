@@ -43,6 +43,8 @@ TEST(bad_values_are_refused_with_the_flags_name)
                                           { "--store", "file" },
                                           { "--log-level", "x" },
                                           { "--log-format", "x" },
+                                          { "--otlp-endpoint", "localhost:4318" },
+                                          { "--otlp-sample", "1.5" },
                                           { "--namespace", "" },
                                           { "--memory", "99999999999999G" },
                                           { "--limit", "signals-max" },

@@ -17,6 +17,7 @@
 #include "outbound/outbound.h"
 #include "server/metrics.h"
 #include "server/tools.h"
+#include "server/traces.h"
 #include "shard/lane.h"
 #include "store/store.h"
 #include "web/web.h"
@@ -47,6 +48,7 @@ struct server {
     struct listener        *listener;
     struct web             *web;
     struct metrics         *metrics;
+    struct traces          *traces;     /* NULL: none */
     struct tools           *tools;      /* NULL: no gateway */
     _Atomic(struct tools *) tools_told; /* the same, for lanes: whom changes of toolsets are told to */
     struct server_lane     *lanes;
@@ -430,6 +432,9 @@ enum status server_new(const struct options *options, struct server **ret_server
         status = store_open(options->store_url, &server->store, error);
     if (status == ST_OK)
         status = start_runtime(server, options, error);
+    if (status == ST_OK && options->otlp_endpoint != NULL)
+        status = traces_start(&(struct traces_options){ options->otlp_endpoint, options->otlp_sample },
+                              &server->traces, error);
     for (uint32_t i = 0; i < server->lane_count && status == ST_OK; i++)
         status = start_lane(server, i, error);
     if (status == ST_OK)
@@ -521,6 +526,7 @@ void server_free(struct server *server)
         if (server->lanes[i].wire != NULL)
             wire_server_close_all(server->lanes[i].wire);
     }
+    traces_stop(server->traces);
     settle(server);
     tools_free(server->tools);
     metrics_free(server->metrics);

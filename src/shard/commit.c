@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/trace.h"
 #include "history/batch.h"
 
 static void batch_answered(struct message *message);
@@ -109,6 +110,19 @@ void commit_stray_wakeup(struct lane *lane, store_number run)
 
 /* --- outputs --- */
 
+static void trace_durable(const struct lane *lane, const struct request *request)
+{
+    struct trace      *trace = request->trace;
+    struct trace_span *span = trace_span_new(trace, false, TRACE_INTERNAL, BYTES("commit"), trace->decided,
+                                             clock_wall_ns(&lane->runtime->options.clock));
+    trace->decided = 0;
+    if (span == NULL)
+        return;
+    trace_number(span, "perdure.lane", lane->index);
+    trace_number(span, "perdure.batch", request->batch);
+    trace_span_end(span);
+}
+
 /* The rule of the house: nothing leaves whose entity is ahead of the disk. Two independent counts say so. */
 static void output_leave(struct lane *lane, struct request *request)
 {
@@ -120,6 +134,8 @@ static void output_leave(struct lane *lane, struct request *request)
                   " is durable",
                   request->version, request->number, entity->durable_version);
     }
+    if (request->trace != NULL && request->trace->decided != 0)
+        trace_durable(lane, request);
     lane_finish(lane, request);
 }
 

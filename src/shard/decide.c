@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/trace.h"
 #include "history/batch.h"
 
 /* The smallest that state-size-warn may be: most states never come near. */
@@ -194,12 +195,30 @@ void wakeup_adjust(struct entity *entity)
 
 /* --- asking --- */
 
+/* What the caller's trace says does not go with the run's: without a word of his own, the call is a part of what the run is. */
+static void trace_decided(const struct lane *lane, struct request *request)
+{
+    struct trace *trace = request->trace, of_run;
+    if (request->batch <= lane->durable_batch)
+        return;
+    trace->decided = clock_wall_ns(&lane->runtime->options.clock);
+    if (!trace->has_parent && request->number != 0 && trace_recall(request->number, &of_run)) {
+        memcpy(trace->id, of_run.id, sizeof trace->id);
+        memcpy(trace->parent, of_run.span, sizeof trace->parent);
+        trace->has_parent = true;
+    }
+    if (request->number != 0 && !trace->is_poll)
+        trace_remember(request->number, trace);
+}
+
 static void tie(struct lane *lane, struct chain *chain, const struct entity *entity, struct request *request)
 {
     request->chain = chain;
     request->batch = chain->last_batch;
     request->number = entity == NULL ? 0 : entity->number;
     request->version = entity == NULL ? 0 : entity->version;
+    if (request->trace != NULL)
+        trace_decided(lane, request);
     commit_output(lane, request);
 }
 

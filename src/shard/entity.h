@@ -16,6 +16,7 @@
 #include "shard/limits.h"
 #include "store/store.h"
 
+struct trace;
 struct lane;
 struct entity;
 struct chain;
@@ -106,6 +107,7 @@ struct request {
     store_number       number;  /* of the run that is meant; 0: by the fields above */
     int64_t            batch;   /* what the answer rests on */
     int64_t            version; /* of the entity, when it was decided */
+    struct trace      *trace;   /* the caller's; NULL: it is not traced */
     uint32_t           rounds;  /* of NEED */
     struct event_range cold;
     store_number       other; /* the run that was asked for */
