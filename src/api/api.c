@@ -140,6 +140,7 @@ static void lane_init(struct api *api, struct api_lane *self, struct lane *lane,
     list_init(&self->rpcs);
     list_init(&self->errands);
     list_init(&self->all_waits);
+    list_init(&self->sleepers);
     table_init(&self->waits);
     table_init(&self->queries_by_id);
     table_init(&self->queries_by_run);
@@ -185,6 +186,9 @@ struct api *api_new(struct runtime *runtime, const struct api_options *options)
     api->workers = workers_new();
     for (uint32_t i = 0; i < api->lane_count; i++)
         lane_init(api, &api->lanes[i], runtime_lane(runtime, i), options);
+    api->skipping = options->skipping;
+    api->time_locks = 1;
+    assert(api->skipping == NULL || api->lane_count == 1);
     api->boot = (uint32_t)random_next(&api->lanes[0].random);
     if (options->sweeps)
         retention_begin(&api->lanes[0]);
@@ -243,7 +247,8 @@ bool api_is_method(struct bytes path)
 {
     return bytes_starts_with(path, BYTES("/temporal.api.workflowservice.v1.WorkflowService/")) ||
            bytes_starts_with(path, BYTES("/temporal.api.operatorservice.v1.OperatorService/")) ||
-           bytes_starts_with(path, BYTES("/perdure.api.v1.ToolService/"));
+           bytes_starts_with(path, BYTES("/perdure.api.v1.ToolService/")) ||
+           bytes_starts_with(path, BYTES("/temporal.api.testservice.v1.TestService/"));
 }
 
 void api_lane_turn(struct lane *lane)
@@ -255,6 +260,7 @@ void api_lane_turn(struct lane *lane)
     api_timers_fire(self);
     callbacks_turn(self);
     matching_turn(self->matching);
+    time_skipping_turn(self);
 }
 
 int64_t api_lane_next_due(struct lane *lane)
@@ -262,7 +268,8 @@ int64_t api_lane_next_due(struct lane *lane)
     struct api_lane *self = api_lane_of(lane);
     if (callbacks_want_turn(self))
         return lane_now(lane);
-    return MIN(api_timers_due(self), matching_next_due(self->matching));
+    int64_t due = MIN(api_timers_due(self), time_skipping_due(self));
+    return MIN(due, matching_next_due(self->matching));
 }
 
 void api_drain(struct lane *lane)

@@ -40,9 +40,11 @@ struct api_options {
      * thread. NULL: every document is taken. */
     enum status (*toolset_check)(void *context, struct bytes name, struct bytes document,
                                  struct buffer *warnings, struct error *error);
-    void    *toolsets_context;
-    bool     sweeps; /* closed runs that are past their retention go */
-    uint64_t seed;   /* of ids that never reach the disk; 0: from the system */
+    void *toolsets_context;
+    bool  sweeps; /* closed runs that are past their retention go */
+    struct skipping_clock
+            *skipping; /* the runtime's, which has one lane then; NULL: TestService is not served */
+    uint64_t seed;     /* of ids that never reach the disk; 0: from the system */
 };
 struct api *api_new(struct runtime *runtime, const struct api_options *options);
 /* Every call answered and every lane idle. */

@@ -63,6 +63,11 @@ struct handed_task {
     struct task_ref     task; /* in the rpc's arena */
 };
 
+struct rpc_sleep {
+    struct list link;
+    int64_t     until; /* lane_now */
+    bool        locks; /* when it is over */
+};
 struct rpc_poll {
     struct poller        poller;
     struct queue_name    name;
@@ -175,6 +180,7 @@ struct rpc {
     /* Ten thousand polls wait in these, so what is large is there once: a call uses one of each group. */
     union {
         struct rpc_poll  poll;
+        struct rpc_sleep sleep;
         struct rpc_query query;
     };
     union {
@@ -229,14 +235,17 @@ struct api_lane {
     size_t                  callback_worker_count, callback_busy, callback_resting;
     bool                    callbacks_begun;
     struct list             errands;   /* requests without a call */
+    struct list             sleepers;  /* rpc.sleep.link, in no order */
     struct retention       *retention; /* of the lane that sweeps; else NULL */
 };
 struct api {
-    struct runtime             *runtime;
-    struct limits               limits;
-    const char                 *cluster_name, *store_name;
-    uint32_t                    boot; /* in query ids: those of an earlier process are nobody's */
-    uint32_t                    lane_count;
+    struct runtime        *runtime;
+    struct limits          limits;
+    const char            *cluster_name, *store_name;
+    uint32_t               boot;     /* in query ids: those of an earlier process are nobody's */
+    struct skipping_clock *skipping; /* NULL: time goes its own way */
+    int64_t  time_locks; /* less than 0: more unlocks than locks, which tasks of workers make up for */
+    uint32_t lane_count;
     struct api_lane            *lanes;
     struct worker_registry     *workers;           /* lane 0's */
     uint16_t                   *namespace_offsets; /* of the field `namespace` in each method's request */
@@ -326,6 +335,16 @@ void rpc_take_back(struct rpc *rpc);
 void retention_begin(struct api_lane *lane);
 void retention_drain(struct api_lane *lane);
 void retention_free(struct api_lane *lane);
+
+/* --- time_skipping.c --- */
+void    time_lock(struct rpc *rpc);
+void    time_unlock(struct rpc *rpc);
+void    time_sleep(struct rpc *rpc);
+void    time_sleep_until(struct rpc *rpc);
+void    time_unlock_and_sleep(struct rpc *rpc);
+void    time_current(struct rpc *rpc);
+void    time_skipping_turn(struct api_lane *lane);
+int64_t time_skipping_due(const struct api_lane *lane);
 
 /* --- metrics.c --- */
 void metrics_name_labels(void);

@@ -14,6 +14,11 @@
         .handle = handler, .need = NAMESPACE_##needs, .support = API_##supported, .note = remark             \
     }
 
+#define TEST(method, handler)                                                                                \
+    [PB_METHOD_TestService_##method] = {                                                                     \
+        .handle = handler, .need = NAMESPACE_NONE, .support = API_COMPLETE, .note = "with --time-skipping"   \
+    }
+
 #define RULES "superseded by worker deployments"
 
 static const struct rpc_entry entries[PB_METHOD_COUNT] = {
@@ -93,6 +98,12 @@ static const struct rpc_entry entries[PB_METHOD_COUNT] = {
     TOOLS(GetToolset, get_toolset, NONE, COMPLETE, "of this server"),
     TOOLS(ListToolsets, list_toolsets, NONE, COMPLETE, "of this server"),
     TOOLS(DeleteToolset, delete_toolset, NONE, COMPLETE, "of this server"),
+    TEST(LockTimeSkipping, time_lock),
+    TEST(UnlockTimeSkipping, time_unlock),
+    TEST(Sleep, time_sleep),
+    TEST(SleepUntil, time_sleep_until),
+    TEST(UnlockTimeSkippingWithSleep, time_unlock_and_sleep),
+    TEST(GetCurrentTime, time_current),
 };
 
 const struct rpc_entry *rpc_entry(uint16_t method)

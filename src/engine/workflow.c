@@ -221,6 +221,23 @@ static bool workflow_awaits_worker(const void *state)
     return execution_is_open(execution) && (execution->task.is_pending || execution->activity_count != 0);
 }
 
+/* Workflow tasks are over soon, and none is to time out because somebody sleeps. An activity that waits for its next attempt keeps
+ * nobody. */
+static int32_t workflow_keeps_time(const void *state)
+{
+    const struct execution *execution = state;
+    int32_t                 count = 0;
+    if (!execution_is_open(execution))
+        return 0;
+    if (execution->task.is_pending && (task_is_started(execution) || !execution_is_paused(execution)))
+        return INT32_MAX;
+    for (uint32_t i = 0; i < execution->activity_count; i++) {
+        const struct activity *activity = execution->activities[i].record;
+        count += activity->started_time != 0 || activity->sequence != 0;
+    }
+    return count;
+}
+
 static_assert(offsetof(struct workflow_request, base) == 0, "the runtime makes DUE requests by request_size");
 
 const struct entity_kind workflow_kind = {
@@ -245,6 +262,7 @@ const struct entity_kind workflow_kind = {
     .is_open = workflow_is_open,
     .awaits_worker = workflow_awaits_worker,
     .event_type = event_peek_type,
+    .keeps_time = workflow_keeps_time,
     .rows = workflow_rows,
     .is_message = message_is_sound,
     .adds_work = workflow_adds_work,

@@ -98,6 +98,12 @@ static bool set_otlp_sample(struct options *options, const char *value)
     return end != value && *end == '\0' && options->otlp_sample >= 0 && options->otlp_sample <= 1;
 }
 
+static bool set_time_skipping(struct options *options, const char *value)
+{
+    options->time_skipping = strcmp(value, "on") == 0;
+    return options->time_skipping || strcmp(value, "off") == 0;
+}
+
 static bool set_log_level(struct options *options, const char *value)
 {
     return log_level_parse(value, &options->log_level);
@@ -148,6 +154,11 @@ static const struct flag flags[] = {
       "workflows as tools of AI agents: declared in this file (docs/mcp.md), served at /mcp of the HTTP "
       "address",
       set_mcp_config },
+    { "time-skipping", "on|off", "off",
+      "for tests of workflows: time jumps to the next timer while nothing is under way and no client holds "
+      "it "
+      "(TestService); takes one lane",
+      set_time_skipping },
     { "otlp-endpoint", "URL", NULL,
       "traces of calls, commits and dispatches go to this OpenTelemetry collector, by HTTP and protobuf: "
       "URL/v1/traces; none: no traces",

@@ -29,6 +29,7 @@ struct options {
         bool        insecure;
     } callbacks[OPTIONS_CALLBACKS_MAX];
     size_t callback_count;
+    bool   time_skipping;
     bool   help;
 };
 

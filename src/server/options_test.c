@@ -43,6 +43,7 @@ TEST(bad_values_are_refused_with_the_flags_name)
                                           { "--store", "file" },
                                           { "--log-level", "x" },
                                           { "--log-format", "x" },
+                                          { "--time-skipping", "x" },
                                           { "--otlp-endpoint", "localhost:4318" },
                                           { "--otlp-sample", "1.5" },
                                           { "--namespace", "" },

@@ -48,7 +48,9 @@ struct server {
     struct listener        *listener;
     struct web             *web;
     struct metrics         *metrics;
-    struct traces          *traces;     /* NULL: none */
+    struct traces          *traces; /* NULL: none */
+    struct skipping_clock   clock;  /* with --time-skipping */
+    bool                    skips;
     struct tools           *tools;      /* NULL: no gateway */
     _Atomic(struct tools *) tools_told; /* the same, for lanes: whom changes of toolsets are told to */
     struct server_lane     *lanes;
@@ -70,6 +72,11 @@ static void on_fatal(void *context UNUSED, const struct error *error)
     _exit(70);
 }
 
+static const struct clock *server_clock(const struct server *server)
+{
+    return server->skips ? &server->clock.clock : &clock_system;
+}
+
 static void lane_fired(struct loop_timer *timer UNUSED) {} /* the turn that follows does the work */
 
 /* Once per loop iteration, after sockets, mailbox and timers: the lane's turn, then when to come back. */
@@ -84,7 +91,7 @@ static void lane_turned(void *context)
         loop_timer_clear(self->loop, &self->due);
         return;
     }
-    int64_t wait = MAX(due - clock_wall_ns(&clock_system), INT64_C(0));
+    int64_t wait = MAX(due - clock_wall_ns(server_clock(self->server)), INT64_C(0));
     /* A wall clock that steps must not leave the lane asleep: it looks again at least once a minute. */
     loop_timer_set(self->loop, &self->due, loop_now(self->loop) + MIN(wait, 60 * NS_PER_S));
 }
@@ -383,7 +390,7 @@ static enum status start_runtime(struct server *server, const struct options *op
     bool                                   in_memory = strncmp(options->store_url, "memory:", 7) == 0;
     struct runtime_options                 runtime_options = {
                         .store = server->store,
-                        .clock = clock_system,
+                        .clock = *server_clock(server),
                         .lane_count = server->lane_count,
                         .memory_limit = options->memory_limit,
                         .limits = &options->limits,
@@ -408,6 +415,7 @@ static enum status start_runtime(struct server *server, const struct options *op
                                                      .toolset_check = check_toolset,
                                                      .toolsets_context = server,
                                                      .sweeps = true,
+                                                     .skipping = server->skips ? &server->clock : NULL,
                                                      .store_name = in_memory ? "memory" : "sqlite" });
     return status;
 }
@@ -420,6 +428,10 @@ enum status server_new(const struct options *options, struct server **ret_server
     server->lane_count = MIN(server->lane_count, 64U);
     if (strncmp(options->store_url, "memory:", 7) == 0)
         server->lane_count = 1; /* that store has no locks; it is for tests */
+    server->skips = options->time_skipping;
+    skipping_clock_init(&server->clock);
+    if (server->skips)
+        server->lane_count = 1; /* one thread knows all that is under way */
     server->lanes = xcalloc(server->lane_count, sizeof *server->lanes);
     server->store_url = options->store_url;
     pthread_mutex_init(&server->mutex, NULL);

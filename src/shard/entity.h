@@ -275,6 +275,9 @@ struct entity_kind {
     /* Whether a worker has one of its tasks, or is about to, so that something may come any moment: such entities are worth
      * a wait of the group commit. In constant time. NULL: while it is open. */
     bool (*awaits_worker)(const void *state);
+    /* Optional, for a clock that skips: how many of its tasks a worker has or is to get, which take the time that they take;
+     * INT32_MAX: nobody may skip meanwhile. */
+    int32_t (*keeps_time)(const void *state);
     /* Optional: what an event is counted as; 0: nothing. */
     int32_t (*event_type)(struct bytes event);
     /* Optional, for whoever checks a store: the rows that belong to a state, in the arena or the state's own. */

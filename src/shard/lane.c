@@ -229,6 +229,27 @@ bool lane_idle(const struct lane *lane)
            !lane->probing && !known_is_reading(lane) && link_idle(lane);
 }
 
+int64_t lane_time_holders(const struct lane *lane)
+{
+    struct table_iterator iterator = { 0 };
+    int64_t               count = 0;
+    if (!lane_idle(lane) || lane->draining || lane->read_only)
+        return INT64_MAX;
+    for (struct table_link *at; (at = table_iterate(&lane->by_number, &iterator)) != NULL;) {
+        const struct entity *entity = CONTAINER_OF(at, struct entity, by_number);
+        int32_t holds = entity->kind->keeps_time == NULL ? 0 : entity->kind->keeps_time(entity->state);
+        if (holds == INT32_MAX)
+            return INT64_MAX;
+        count += holds;
+    }
+    return count;
+}
+
+int64_t lane_next_wakeup(const struct lane *lane)
+{
+    return MIN(wakeup_next_due(lane), link_next_due(lane));
+}
+
 void lane_drain(struct lane *lane)
 {
     lane->draining = true;

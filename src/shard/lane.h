@@ -93,6 +93,11 @@ int64_t         lane_monotonic(const struct lane *lane);
 int64_t lane_clock_monotonic(const struct lane *lane);
 void   *lane_user(const struct lane *lane); /* the api's per-lane object */
 void    lane_set_user(struct lane *lane, void *user);
+/* For a clock that skips: how many tasks workers have, or are to get; INT64_MAX: more than that is under way. Looks at all that
+ * is in memory. */
+int64_t lane_time_holders(const struct lane *lane);
+/* When the next of its entities wakes up, by lane_now; TIME_NEVER: none does. */
+int64_t lane_next_wakeup(const struct lane *lane);
 /* Draining: starts and signals are refused UNAVAILABLE, the rest is finished. */
 void lane_drain(struct lane *lane);
 bool lane_idle(const struct lane *lane);
