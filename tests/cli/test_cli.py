@@ -99,7 +99,7 @@ def test_each_command_explains_itself_and_the_reference_has_all():
         (["operator", "namespace", "create", "a", "b"], "given too often: --namespace"),
         (["operator", "namespace", "create", "a", "--retention", "long"], "not a duration"),
         (["compat", "--html"], "--text, --markdown or --output json"),
-        (["reference", "everything"], "cli, configuration, limits, mcp or mcp-schema"),
+        (["reference", "everything"], "cli, configuration, limits, metrics, mcp or mcp-schema"),
     ],
 )
 def test_a_wrong_command_line_is_exit_code_2(perdure, arguments, said):
