@@ -12,7 +12,8 @@ perdure_module(matching perdure_shard)
 set(PERDURE_TEST_EXTRA_engine perdure_matching)
 perdure_module(check perdure_shard)
 perdure_module(engine perdure_shard PkgConfig::ICU)
-perdure_module(api perdure_engine perdure_matching)
+perdure_module(schedule perdure_engine PkgConfig::ICU)
+perdure_module(api perdure_schedule perdure_engine perdure_matching)
 perdure_module(web perdure_io)
 perdure_module(mcp perdure_outbound perdure_web perdure_codec PkgConfig::JANSSON PkgConfig::PCRE2 ${CMAKE_DL_LIBS}) # libcrypto and cjose are loaded when they are needed first
 target_link_libraries(mcp_auth_test PRIVATE PkgConfig::CJOSE) # makes tokens; the server loads it when it is needed

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/mutant.h"
 #include "engine/update.h"
+#include "schedule/schedule.h"
 
 /* --- offers between lanes --- */
 
@@ -95,7 +96,9 @@ static void hook_noticed(void *context UNUSED, struct lane *lane, store_number r
     struct api_lane *self = api_lane_of(lane);
     if (self == NULL)
         return;
-    if (news->what == UPDATE_TASK_GONE)
+    if (news->what == SCHEDULE_NEWS_ORDERS)
+        schedule_noticed(self, row_number_at(news->body.base), news->subject);
+    else if (news->what == UPDATE_TASK_GONE)
         query_released(self, run);
     else
         update_noticed(self, run, news);

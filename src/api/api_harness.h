@@ -10,6 +10,7 @@
 #include "codec/pb.h"
 #include "codec/pb_time.h"
 #include "engine/workflow.h"
+#include "schedule/schedule.h"
 #include "store/memory.h"
 
 #define WORLD_START (INT64_C(1790000000) * NS_PER_S)
@@ -111,7 +112,7 @@ static void world_ensured(void *context, const struct error *error)
 static void world_boot(struct world *world)
 {
     static const struct entity_kind *kinds[] = { &workflow_kind, &namespaces_kind, &task_queue_kind,
-                                                 &tools_kind };
+                                                 &tools_kind, &schedule_kind };
     struct runtime_options           options = {
                   .store = world->store,
                   .clock = { world_wall, world_monotonic, world },

@@ -113,6 +113,7 @@ struct rpc_query {
 struct rpc_describe; /* of a task queue; in the arena */
 struct rpc_workers;  /* a list of them; in the arena */
 struct list_query;   /* parsed; in the arena */
+struct listing;      /* of schedules; in the arena */
 enum update_caller { UPDATE_CALLER_UPDATE, UPDATE_CALLER_POLL, UPDATE_CALLER_MULTI_OPERATION };
 struct rpc_update {
     struct table_link  link; /* by run and update id */
@@ -137,6 +138,7 @@ struct rpc_list {
         struct bytes         query; /* the token goes with it */
         struct rpc_describe *describe;
         struct rpc_workers  *workers;
+        struct listing      *listing; /* of schedules */
     };
 };
 /* A workflow task whose history is being put together; continues with `ready`. */
@@ -331,6 +333,20 @@ void rpc_hand(struct rpc *rpc, enum handed_kind kind, const struct task_ref *tas
 /* Takes back what the answer would have handed over, one after the other. Home only. */
 void rpc_take_back(struct rpc *rpc);
 
+/* --- schedule.c, schedule_orders.c --- */
+void create_schedule(struct rpc *rpc);
+void describe_schedule(struct rpc *rpc);
+void update_schedule(struct rpc *rpc);
+void patch_schedule(struct rpc *rpc);
+void delete_schedule(struct rpc *rpc);
+void list_schedules(struct rpc *rpc);
+void count_schedules(struct rpc *rpc);
+void list_schedule_matching_times(struct rpc *rpc);
+/* The rows of a page of schedules: answers with their records. */
+void schedules_listed(struct rpc *rpc, const struct store_run *runs, size_t count, struct bytes token);
+/* A schedule of this lane has orders. */
+void schedule_noticed(struct api_lane *lane, int64_t namespace_number, struct bytes business_id);
+
 /* --- retention.c --- */
 void retention_begin(struct api_lane *lane);
 void retention_drain(struct api_lane *lane);
@@ -365,6 +381,8 @@ bool client_has_feature(const struct call *call, const char *feature);  /* in it
 
 /* --- check.c: what needs no state --- */
 #define ID_SIZE_MAX 1000
+/* Starts are refused where a namespace is deprecated. */
+enum status check_namespace_open(struct rpc *rpc, struct error *error) MUST_USE;
 enum status check_id(const char *field, struct bytes value,
                      struct error *error) MUST_USE; /* set, not too long */
 enum status check_id_optional(const char *field, struct bytes value,

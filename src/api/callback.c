@@ -12,6 +12,8 @@
 #include "api/api_internal.h"
 #include "api/nexus_http.h"
 #include "base/mutant.h"
+#include "engine/event.h"
+#include "schedule/schedule.h"
 
 /* At most so many are under way for the destinations that share a queue. */
 #define CALLBACK_WORKERS    16
@@ -317,6 +319,67 @@ static void compose(struct callback_worker *worker, const struct common_Callback
                                                                               nexus->header[i].value };
 }
 
+/* --- to a schedule --- */
+
+struct closing {
+    struct schedule_request ask;
+    struct callback_worker *worker;
+};
+
+static void schedule_told(struct request *request)
+{
+    struct closing *closing = CONTAINER_OF(CONTAINER_OF(request, struct schedule_request, base),
+                                           struct closing, ask);
+    bool            is_gone = request->error.code == ST_NOT_FOUND;
+    report(closing->worker, request->error.code == ST_OK || is_gone ? NULL : "the schedule cannot be told",
+           true);
+}
+
+static int32_t status_of(const struct history_HistoryEvent *close, struct schedule_request *ask)
+{
+    switch (close->event_type) {
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
+        ask->result = close->workflow_execution_completed_event_attributes->result;
+        return enums_WORKFLOW_EXECUTION_STATUS_COMPLETED;
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
+        ask->failure = close->workflow_execution_failed_event_attributes->failure;
+        return enums_WORKFLOW_EXECUTION_STATUS_FAILED;
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED:
+        return enums_WORKFLOW_EXECUTION_STATUS_CANCELED;
+    case enums_EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED:
+        return enums_WORKFLOW_EXECUTION_STATUS_TERMINATED;
+    default:
+        return enums_WORKFLOW_EXECUTION_STATUS_TIMED_OUT;
+    }
+}
+
+/* The schedule takes the end of one workflow once, however often it is told. */
+static void tell_schedule(struct callback_worker *worker, struct bytes data)
+{
+    struct arena                 *arena = &worker->arena;
+    struct closing               *closing = ARENA_NEW(arena, struct closing);
+    struct schedule_request      *ask = &closing->ask;
+    struct state_ScheduleCallback callback;
+    if (pb_decode(&pb_state_ScheduleCallback, data, arena, &callback, NULL) != ST_OK) {
+        report(worker, "the callback does not decode", false);
+        return;
+    }
+    closing->worker = worker;
+    list_init(&ask->base.link);
+    ask->base.kind = ENTITY_SCHEDULE;
+    ask->base.arena = arena;
+    ask->base.namespace_number = worker->work.base.namespace_number;
+    ask->base.business_id = schedule_business_id(callback.schedule_id, arena);
+    ask->base.command = SCHEDULE_CLOSED;
+    ask->base.done = schedule_told;
+    ask->id = callback.id;
+    ask->workflow_id = worker->task.workflow_id;
+    ask->run_id = uuid_text(arena, &worker->work.run_id);
+    ask->status = status_of(worker->work.callback.close, ask);
+    worker->state = WORKER_REPORTS;
+    lane_submit(worker->lane->lane, &ask->base);
+}
+
 /* The run said what is to be sent. */
 static void asked(struct request *request)
 {
@@ -329,8 +392,12 @@ static void asked(struct request *request)
     }
     if (pb_decode(&pb_common_Callback, worker->work.callback.encoded, &worker->arena, &callback, NULL) !=
             ST_OK ||
-        callback.variant_case != 2) {
+        (callback.variant_case != 2 && callback.variant_case != 3)) {
         report(worker, "the callback does not decode", false);
+        return;
+    }
+    if (callback.variant_case == 3) {
+        tell_schedule(worker, callback.internal->data);
         return;
     }
     if (bytes_equal_text(callback.nexus->url, CALLBACK_SYSTEM_URL)) {

@@ -365,7 +365,7 @@ static enum status parse_condition(struct parser *parser, struct store_filter **
         return parse_between(parser, &column, *ret_filter);
     }
     if (is_word(parser, "STARTS_WITH")) {
-        if (column.type != LIST_KEYWORD && column.type != LIST_KEYWORDS)
+        if (column.type != LIST_KEYWORD && column.type != LIST_KEYWORDS && column.type != LIST_SCHEDULE)
             return fail(parser, parser->token.at, "STARTS_WITH is not for %s", column.name);
         *ret_filter = filter_new(parser, negated ? STORE_NOT_STARTS_WITH : STORE_STARTS_WITH, &column);
         status = advance(parser);

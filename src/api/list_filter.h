@@ -31,12 +31,14 @@ enum list_type {
     LIST_DOUBLE,
     LIST_BOOL,
     LIST_TEXT,
-    LIST_KEYWORDS
+    LIST_KEYWORDS,
+    LIST_SCHEDULE /* a schedule's id, which stands behind a prefix */
 };
 /* Of the store's values. */
 static inline bool list_type_is_text(enum list_type type)
 {
-    return type == LIST_KEYWORD || type == LIST_UUID || type == LIST_TEXT || type == LIST_KEYWORDS;
+    return type == LIST_KEYWORD || type == LIST_SCHEDULE || type == LIST_UUID || type == LIST_TEXT ||
+           type == LIST_KEYWORDS;
 }
 struct list_query {
     struct store_filter *filter; /* NULL: all */

@@ -1,8 +1,11 @@
 /* list_value.c: columns of list queries, and what literals mean for them. */
 #include "api/list_filter.h"
+#include "base/civil.h"
+#include "base/duration.h"
 #include "base/random.h"
 #include "codec/json_text.h"
 #include "pb/enums.pb.h"
+#include "schedule/schedule.h"
 
 static const struct list_column columns[] = {
     { "WorkflowId", STORE_COLUMN_WORKFLOW_ID, LIST_KEYWORD, NULL },
@@ -21,6 +24,7 @@ static const struct list_column columns[] = {
     { "HistorySizeBytes", STORE_COLUMN_HISTORY_SIZE, LIST_INT, NULL },
     { "StateTransitionCount", STORE_COLUMN_STATE_TRANSITIONS, LIST_INT, NULL },
     { "ExecutionDuration", STORE_COLUMN_EXECUTION_DURATION, LIST_DURATION, NULL },
+    { "ScheduleId", STORE_COLUMN_WORKFLOW_ID, LIST_SCHEDULE, NULL },
 };
 static const struct list_column worker_columns[] = {
     { "WorkerInstanceKey", WORKER_INSTANCE_KEY, LIST_KEYWORD, NULL },
@@ -101,6 +105,7 @@ const char *list_type_name(enum list_type type)
         [LIST_BOOL] = "Bool",
         [LIST_TEXT] = "Text",
         [LIST_KEYWORDS] = "KeywordList",
+        [LIST_SCHEDULE] = "Keyword",
     };
     return names[type];
 }
@@ -174,16 +179,6 @@ static bool take_fraction(struct bytes *text, int64_t unit, int64_t *ret_value)
 
 /* --- times --- */
 
-static int64_t days_from_civil(int64_t year, int64_t month, int64_t day)
-{
-    year -= month <= 2;
-    int64_t era = (year >= 0 ? year : year - 399) / 400;
-    int64_t year_of_era = year - era * 400;
-    int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    return era * 146097 + day_of_era - 719468;
-}
-
 static bool take_zone(struct bytes *text, int64_t *ret_seconds)
 {
     int64_t hours, minutes;
@@ -202,8 +197,8 @@ static bool take_zone(struct bytes *text, int64_t *ret_seconds)
 
 static int64_t days_in_month(int64_t year, int64_t month)
 {
-    return days_from_civil(month == 12 ? year + 1 : year, month == 12 ? 1 : month + 1, 1) -
-           days_from_civil(year, month, 1);
+    return civil_days(month == 12 ? year + 1 : year, month == 12 ? 1 : month + 1, 1) -
+           civil_days(year, month, 1);
 }
 
 /* RFC 3339, as nanoseconds; years that 64 bits do not hold stop at the ends. */
@@ -221,7 +216,7 @@ static bool parse_time(struct bytes text, int64_t *ret_ns)
     if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) || hour > 23 || minute > 59 ||
         second > 60)
         return false;
-    int64_t seconds = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - zone;
+    int64_t seconds = civil_days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - zone;
     if (__builtin_mul_overflow(seconds, NS_PER_S, ret_ns) ||
         __builtin_add_overflow(*ret_ns, fraction, ret_ns))
         *ret_ns = seconds < 0 ? INT64_MIN : INT64_MAX;
@@ -241,47 +236,9 @@ static bool parse_clock(struct bytes text, int64_t *ret_ns)
     return true;
 }
 
-static bool take_unit(struct bytes *text, int64_t *ret_unit)
-{
-    static const struct {
-        const char *name;
-        int64_t     ns;
-    } units[] = {
-        { "ns", 1 },       { "us", NS_PER_US },    { "\xC2\xB5s", NS_PER_US }, { "ms", NS_PER_MS },
-        { "s", NS_PER_S }, { "m", 60 * NS_PER_S }, { "h", 3600 * NS_PER_S },   { "d", 86400 * NS_PER_S }
-    };
-    for (size_t i = 0; i < ARRAY_COUNT(units); i++) {
-        struct bytes name = bytes_of_text(units[i].name);
-        if (!bytes_starts_with(*text, name))
-            continue;
-        *text = bytes_of(text->base + name.size, text->size - name.size);
-        *ret_unit = units[i].ns;
-        return true;
-    }
-    return false;
-}
-
 static bool parse_duration(struct bytes text, int64_t *ret_ns)
 {
-    if (parse_clock(text, ret_ns))
-        return true;
-    bool    negative = take_character(&text, '-');
-    int64_t total = 0;
-    if (text.size == 0)
-        return false;
-    while (text.size != 0) {
-        int64_t whole, unit, fraction, part;
-        if (!take_digits(&text, 1, SIZE_MAX, &whole))
-            return false;
-        if (!take_fraction(&text, NS_PER_S, &fraction) || !take_unit(&text, &unit))
-            return false;
-        if (__builtin_mul_overflow(whole, unit, &part) || __builtin_add_overflow(total, part, &total))
-            return false;
-        /* The fraction is in billionths of the unit. */
-        total += (int64_t)((__int128)fraction * unit / NS_PER_S);
-    }
-    *ret_ns = negative ? -total : total;
-    return true;
+    return parse_clock(text, ret_ns) || duration_parse(text, ret_ns);
 }
 
 /* --- values --- */
@@ -321,6 +278,8 @@ static bool convert_text(const struct list_column *column, enum list_literal lit
     if (literal != LITERAL_STRING)
         return false;
     *ret_value = (struct store_value){ .is_text = true, .text = text };
+    if (column->type == LIST_SCHEDULE)
+        ret_value->text = schedule_business_id(text, arena);
     /* What is no UUID equals none: it stays as it is, and no id of 16 bytes has 36. */
     if (column->type == LIST_UUID && uuid_parse(text, &id))
         ret_value->text = arena_copy(arena, bytes_of(id.byte, sizeof id.byte));
@@ -348,6 +307,7 @@ bool list_value_convert(const struct list_column *column, enum list_literal lite
     switch (column->type) {
     case LIST_KEYWORD:
     case LIST_KEYWORDS:
+    case LIST_SCHEDULE:
     case LIST_TEXT:
     case LIST_UUID:
         return convert_text(column, literal, text, arena, ret_value);

@@ -28,6 +28,7 @@ static struct namespace_NamespaceInfo *info_of(struct rpc *rpc, const struct sta
     info->capabilities->poller_autoscaling = true;
     info->capabilities->worker_heartbeats = true;
     info->capabilities->worker_poll_complete_on_shutdown = true;
+    info->supports_schedules = true;
     info->limits = ARENA_NEW(&rpc->arena, struct namespace_NamespaceInfo_Limits);
     info->limits->blob_size_limit_error = (int64_t)limits->payload_size_max;
     info->limits->memo_size_limit_error = (int64_t)limits->memo_size_max;

@@ -9,6 +9,7 @@
  */
 #include "api/api_internal.h"
 #include "base/log.h"
+#include "schedule/schedule.h"
 
 #define SWEEP_NS      (10 * NS_PER_S) /* from the end of one to the next, at most */
 #define PAGE_RUNS     500
@@ -36,6 +37,7 @@ struct retention {
 struct expiry {
     struct errand           errand;
     struct workflow_request work;
+    struct schedule_request schedule; /* instead */
     struct retention       *retention;
 };
 
@@ -113,6 +115,8 @@ static void page_done(struct retention *self)
         timer_set(self, took);
     } else if (self->run_kind == STORE_RUN_WORKFLOW) {
         begin_kind(self, STORE_RUN_APART);
+    } else if (self->run_kind == STORE_RUN_APART && self->erases) {
+        begin_kind(self, STORE_RUN_SCHEDULE);
     } else {
         namespace_done(self);
     }
@@ -155,6 +159,7 @@ static void timer_fired(struct api_timer *timer)
 /* --- the runs of a page --- */
 
 static void expiry_submit(struct expiry *expiry, bool whatever_follows);
+static void expiry_end(struct expiry *expiry, const struct error *error);
 
 static void expired(struct request *request)
 {
@@ -169,11 +174,7 @@ static void expired(struct request *request)
     }
     self->swept += request->error.code == ST_OK &&
                    (expiry->work.is_expired || request->command == WORKFLOW_DELETE);
-    self->failed = self->failed || request->error.code == ST_UNAVAILABLE ||
-                   request->error.code == ST_RESOURCE_EXHAUSTED;
-    errand_end(&expiry->errand);
-    self->running--;
-    go_on(self);
+    expiry_end(expiry, &request->error);
 }
 
 static void expiry_submit(struct expiry *expiry, bool whatever_follows)
@@ -191,10 +192,43 @@ static void expiry_submit(struct expiry *expiry, bool whatever_follows)
     lane_submit(expiry->retention->lane->lane, &expiry->work.base);
 }
 
+static void expiry_end(struct expiry *expiry, const struct error *error)
+{
+    struct retention *self = expiry->retention;
+    self->failed = self->failed || error->code == ST_UNAVAILABLE || error->code == ST_RESOURCE_EXHAUSTED;
+    errand_end(&expiry->errand);
+    self->running--;
+    go_on(self);
+}
+
+static void schedule_deleted(struct request *request)
+{
+    expiry_end(CONTAINER_OF(CONTAINER_OF(request, struct schedule_request, base), struct expiry, schedule),
+               &request->error);
+}
+
+static void delete_schedule_of(struct expiry *expiry, const struct store_run *run)
+{
+    struct request *request = &expiry->schedule.base;
+    list_init(&request->link);
+    request->arena = &expiry->errand.arena;
+    request->kind = ENTITY_SCHEDULE;
+    request->namespace_number = run->namespace_number;
+    request->business_id = arena_copy(&expiry->errand.arena, run->workflow_id);
+    request->command = SCHEDULE_DELETE;
+    request->done = schedule_deleted;
+    lane_submit(expiry->retention->lane->lane, request);
+}
+
 static void expire(struct retention *self, const struct store_run *run)
 {
     struct expiry *expiry = CONTAINER_OF(errand_new(self->lane, sizeof *expiry), struct expiry, errand);
     expiry->retention = self;
+    if (run->kind == STORE_RUN_SCHEDULE) {
+        self->running++;
+        delete_schedule_of(expiry, run);
+        return;
+    }
     expiry->work.base.namespace_number = run->namespace_number;
     expiry->work.base.business_id = arena_copy(&expiry->errand.arena, run->workflow_id);
     expiry->work.base.by_number = run->number;

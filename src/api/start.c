@@ -2,6 +2,7 @@
 #include "api/api_internal.h"
 #include "base/log.h"
 #include "engine/cron.h"
+#include "schedule/schedule.h"
 
 /* What both requests have in common, by pointers into either. */
 struct start_fields {
@@ -35,7 +36,7 @@ struct start_fields {
         .conflict = (request)->workflow_id_conflict_policy, .request_id = &(request)->request_id,            \
     }
 
-static enum status check_namespace_open(struct rpc *rpc, struct error *error)
+enum status check_namespace_open(struct rpc *rpc, struct error *error)
 {
     if (rpc->ns.state != enums_NAMESPACE_STATE_DEPRECATED)
         return ST_OK;
@@ -118,6 +119,9 @@ static enum status check_start(struct rpc *rpc, const struct start_fields *field
     if ((status = check_namespace_open(rpc, error)) != ST_OK ||
         (status = check_id("WorkflowId", fields->workflow_id, error)) != ST_OK)
         return status;
+    if (bytes_starts_with(fields->workflow_id, BYTES(SCHEDULE_ID_PREFIX)))
+        return error_set(error, ST_INVALID_ARGUMENT, "WorkflowId begins with the reserved prefix %s.",
+                         SCHEDULE_ID_PREFIX);
     if ((status = check_id("WorkflowType", type, error)) != ST_OK ||
         (status = check_task_queue(fields->task_queue, error)) != ST_OK ||
         (status = check_name(rpc, "WorkflowId", fields->workflow_id, error)) != ST_OK ||

@@ -21,6 +21,7 @@ void get_system_info(struct rpc *rpc)
     capabilities->signal_and_query_header = true;
     capabilities->internal_error_differentiation = true;
     capabilities->activity_failure_include_heartbeat = true;
+    capabilities->supports_schedules = true;
     capabilities->encoded_failure_attributes = true;
     capabilities->build_id_based_versioning = true; /* stamps are accepted and stored; rules are refused */
     capabilities->upsert_memo = true;

@@ -3,6 +3,7 @@
 #include "api/list_filter.h"
 #include "base/hash.h"
 #include "codec/json_text.h"
+#include "schedule/schedule.h"
 
 /* --- rows as clients see them --- */
 
@@ -139,6 +140,20 @@ static void list_read(struct message *message)
     answer_list(rpc, infos, read->run_count, token);
 }
 
+static void schedules_read(struct message *message)
+{
+    struct rpc        *rpc = rpc_read_answered(message);
+    struct store_read *read = &rpc->list.read->read;
+    if (read->status != ST_OK) {
+        rpc_fail(rpc, read->status, "%s", read->error.message);
+        return;
+    }
+    struct bytes token = BYTES_EMPTY;
+    if (read->more && read->run_count != 0)
+        token = page_make(rpc, &read->runs[read->run_count - 1], rpc->list.query);
+    schedules_listed(rpc, read->runs, read->run_count, token);
+}
+
 static void read_submit(struct rpc *rpc, enum store_read_kind kind, struct store_filter *filter,
                         void (*done)(struct message *))
 {
@@ -158,11 +173,12 @@ static void list_submit(struct rpc *rpc, int32_t page_size, struct store_filter 
     read->limit = page_size <= 0 ? rpc_limits(rpc)->list_page_max
                                  : MIN((size_t)page_size, rpc_limits(rpc)->list_page_max);
     read->size_limit = LIST_PAGE_SIZE;
-    read_submit(rpc, STORE_READ_LIST, filter, list_read);
+    read_submit(rpc, STORE_READ_LIST, filter,
+                read->run_kind == STORE_RUN_SCHEDULE ? schedules_read : list_read);
 }
 
 /* Parses the query and has the read answer it; NULL: failed. */
-static const struct list_query *query_take(struct rpc *rpc, struct bytes query)
+static const struct list_query *query_take(struct rpc *rpc, struct bytes query, bool of_schedules)
 {
     const struct namespace_config *config = lane_namespace_by_number(rpc_lane(rpc), rpc->ns.number);
     struct list_query             *parsed = ARENA_NEW(&rpc->arena, struct list_query);
@@ -174,14 +190,17 @@ static const struct list_query *query_take(struct rpc *rpc, struct bytes query)
     rpc->list.parsed = parsed;
     read->keys = parsed->keys;
     read->key_count = parsed->key_count;
-    read->run_kind = parsed->names_division ? STORE_RUN_ANY_KIND : STORE_RUN_WORKFLOW;
+    read->run_kind = of_schedules             ? STORE_RUN_SCHEDULE
+                     : parsed->names_division ? STORE_RUN_ANY_KIND
+                                              : STORE_RUN_WORKFLOW;
     return parsed;
 }
 
-static void list_by_query(struct rpc *rpc, struct bytes query, int32_t page_size, struct bytes token)
+static void list_by_query(struct rpc *rpc, struct bytes query, int32_t page_size, struct bytes token,
+                          bool of_schedules)
 {
     rpc->list.query = query;
-    const struct list_query *parsed = query_take(rpc, query);
+    const struct list_query *parsed = query_take(rpc, query, of_schedules);
     if (parsed == NULL)
         return;
     if (parsed->is_grouped)
@@ -195,13 +214,19 @@ static void list_by_query(struct rpc *rpc, struct bytes query, int32_t page_size
 void list_workflows(struct rpc *rpc)
 {
     const struct workflowservice_ListWorkflowExecutionsRequest *request = rpc->request;
-    list_by_query(rpc, request->query, request->page_size, request->next_page_token);
+    list_by_query(rpc, request->query, request->page_size, request->next_page_token, false);
 }
 
 void scan_workflows(struct rpc *rpc)
 {
     const struct workflowservice_ScanWorkflowExecutionsRequest *request = rpc->request;
-    list_by_query(rpc, request->query, request->page_size, request->next_page_token);
+    list_by_query(rpc, request->query, request->page_size, request->next_page_token, false);
+}
+
+void list_schedules(struct rpc *rpc)
+{
+    const struct workflowservice_ListSchedulesRequest *request = rpc->request;
+    list_by_query(rpc, request->query, request->maximum_page_size, request->next_page_token, true);
 }
 
 /* --- the older calls: fixed filters --- */
@@ -356,6 +381,10 @@ static const char *value_json(enum list_type type, const struct store_value *val
     case LIST_DURATION:
         buffer_printf(json, "%" PRId64, value->number);
         return "Int";
+    case LIST_SCHEDULE:
+        json_put_string(json, bytes_of(value->text.base + strlen(SCHEDULE_ID_PREFIX),
+                                       value->text.size - strlen(SCHEDULE_ID_PREFIX)));
+        return "Keyword";
     case LIST_KEYWORD:
     case LIST_KEYWORDS:
     case LIST_TEXT:
@@ -409,14 +438,28 @@ static void count_read(struct message *message)
     rpc_reply(rpc, response);
 }
 
-void count_workflows(struct rpc *rpc)
+static void count_by_query(struct rpc *rpc, struct bytes query, bool of_schedules)
 {
-    const struct workflowservice_CountWorkflowExecutionsRequest *request = rpc->request;
-    const struct list_query                                     *parsed = query_take(rpc, request->query);
+    const struct list_query *parsed = query_take(rpc, query, of_schedules);
     if (parsed == NULL)
         return;
     if (parsed->key_count != 0 && !parsed->is_grouped)
         rpc_fail(rpc, ST_INVALID_ARGUMENT, "invalid query: ORDER BY is for lists only");
     else
         read_submit(rpc, STORE_READ_COUNT, parsed->filter, count_read);
+}
+
+void count_workflows(struct rpc *rpc)
+{
+    count_by_query(rpc, ((const struct workflowservice_CountWorkflowExecutionsRequest *)rpc->request)->query,
+                   false);
+}
+
+/* The two answers are of one shape. */
+void count_schedules(struct rpc *rpc)
+{
+    static_assert(sizeof(struct workflowservice_CountSchedulesResponse) ==
+                      sizeof(struct workflowservice_CountWorkflowExecutionsResponse),
+                  "one shape");
+    count_by_query(rpc, ((const struct workflowservice_CountSchedulesRequest *)rpc->request)->query, true);
 }

@@ -376,6 +376,11 @@ void check_one_run(struct check *check, const struct store_identity *identity, b
         return;
     }
     struct folding folding = { .check = check, .run = &read.runs[0] };
+    if (!store_run_is_workflow(folding.run)) { /* its record says the rest */
+        check_row(check, folding.run, identity, is_newest);
+        arena_release(&arena);
+        return;
+    }
     fold_begin(&folding.full, check, folding.run);
     fold_begin(&folding.loaded, check, folding.run);
     check->counts.runs++;

@@ -1,30 +1,11 @@
 /* json_time.c: times, durations and field masks in the spelling of proto3 JSON. */
+#include "base/civil.h"
 #include "codec/json_internal.h"
 
 #define SECONDS_PER_DAY       INT64_C(86400)
 #define TIMESTAMP_SECONDS_MIN INT64_C(-62135596800) /* 0001-01-01 */
 #define TIMESTAMP_SECONDS_MAX INT64_C(253402300799) /* 9999-12-31 */
 #define DURATION_SECONDS_MAX  INT64_C(315576000000)
-
-/* Days since 1970-01-01 of a date in the Gregorian calendar. The year is counted from March, so that a leap day comes last. */
-static int64_t days_of_date(int64_t year, int64_t month, int64_t day)
-{
-    year -= month <= 2;
-    int64_t era = (year >= 0 ? year : year - 399) / 400, of_era = year - era * 400;
-    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
-static void date_of_days(int64_t days, int64_t *ret_year, int64_t *ret_month, int64_t *ret_day)
-{
-    days += 719468;
-    int64_t era = (days >= 0 ? days : days - 146096) / 146097, of_era = days - era * 146097;
-    int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    int64_t of_year = of_era - (365 * year + year / 4 - year / 100), march = (5 * of_year + 2) / 153;
-    *ret_day = of_year - (153 * march + 2) / 5 + 1;
-    *ret_month = march + (march < 10 ? 3 : -9);
-    *ret_year = year + era * 400 + (*ret_month <= 2);
-}
 
 /* A fraction of a second in 0, 3, 6 or 9 digits. */
 static void put_fraction(struct buffer *to, int32_t nanos)
@@ -48,7 +29,7 @@ bool json_put_timestamp(struct buffer *to, int64_t seconds, int32_t nanos)
         rest += SECONDS_PER_DAY;
         days--;
     }
-    date_of_days(days, &year, &month, &day);
+    civil_date(days, &year, &month, &day);
     buffer_printf(to, "\"%04" PRId64 "-%02" PRId64 "-%02" PRId64 "T%02" PRId64 ":%02" PRId64 ":%02" PRId64,
                   year, month, day, rest / 3600, rest / 60 % 60, rest % 60);
     put_fraction(to, nanos);
@@ -169,7 +150,7 @@ bool json_get_timestamp(struct bytes text, int64_t *ret_seconds, int32_t *ret_na
         return false;
     if (month == 2 && day == 29 && (year % 4 != 0 || (year % 100 == 0 && year % 400 != 0)))
         return false;
-    *ret_seconds = days_of_date(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second -
+    *ret_seconds = civil_days(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second -
                    offset;
     return *ret_seconds >= TIMESTAMP_SECONDS_MIN && *ret_seconds <= TIMESTAMP_SECONDS_MAX;
 }

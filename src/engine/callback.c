@@ -191,14 +191,24 @@ void decide_callback_report(const struct execution *live, struct workflow_reques
 
 /* --- readers --- */
 
+/* Between the server and itself: nothing that a client has asked for. */
+static bool is_internal(const struct callback *callback, struct arena *arena)
+{
+    struct common_Callback decoded = { 0 };
+    return pb_decode(&pb_common_Callback, arena_copy(arena, callback->encoded), arena, &decoded, NULL) ==
+               ST_OK &&
+           decoded.variant_case == 3;
+}
+
 void callbacks_describe(const struct execution *live, struct arena *arena,
                         struct workflowservice_DescribeWorkflowExecutionResponse *response)
 {
     response->callbacks = ARENA_NEW_ARRAY(arena, struct workflow_CallbackInfo, live->callback_count + 1);
-    response->callbacks_count = live->callback_count;
     for (uint32_t i = 0; i < live->callback_count; i++) {
-        const struct callback        *callback = &live->callbacks[i];
-        struct workflow_CallbackInfo *info = &response->callbacks[i];
+        const struct callback *callback = &live->callbacks[i];
+        if (is_internal(callback, arena))
+            continue;
+        struct workflow_CallbackInfo *info = &response->callbacks[response->callbacks_count++];
         info->callback = arena_copy(arena, callback->encoded);
         info->trigger = ARENA_NEW(arena, struct workflow_CallbackInfo_Trigger);
         info->trigger->variant_case = 1;

@@ -4,6 +4,7 @@
 #include <unicode/ucal.h>
 
 #include "base/clock.h"
+#include "base/duration.h"
 
 #define SEARCH_YEARS  5
 #define CRON_ZONE_MAX 64
@@ -130,49 +131,6 @@ static enum status parse_field(struct bytes text, const struct field_rule *rule,
     return ST_OK;
 }
 
-/* Go's durations: 1h30m, 10s, 250ms; whole nanoseconds. */
-static bool parse_interval(struct bytes text, int64_t *ret_ns)
-{
-    static const struct {
-        const char *name;
-        int64_t     ns;
-    } units[] = { { "h", 3600 * NS_PER_S }, { "ms", NS_PER_MS }, { "m", 60 * NS_PER_S },
-                  { "s", NS_PER_S },        { "us", NS_PER_US }, { "ns", 1 } };
-    int64_t total = 0;
-    while (text.size != 0) {
-        int64_t number = 0, fraction = 0, scale = 1;
-        size_t  at = 0, digits = 0;
-        for (; at < text.size && text.base[at] >= '0' && text.base[at] <= '9' && number < INT64_MAX / 100;
-             at++, digits++)
-            number = number * 10 + (text.base[at] - '0');
-        if (at < text.size && text.base[at] == '.') {
-            for (at++; at < text.size && text.base[at] >= '0' && text.base[at] <= '9'; at++, digits++) {
-                if (scale < 1000000000) {
-                    fraction = fraction * 10 + (text.base[at] - '0');
-                    scale *= 10;
-                }
-            }
-        }
-        text = bytes_of(text.base + at, text.size - at);
-        size_t unit = 0;
-        while (unit < ARRAY_COUNT(units) && !bytes_starts_with(text, bytes_of_text(units[unit].name)))
-            unit++;
-        if (digits == 0 || unit == ARRAY_COUNT(units))
-            return false;
-        size_t  size = strlen(units[unit].name);
-        int64_t part;
-        if (__builtin_mul_overflow(number, units[unit].ns, &part) ||
-            __builtin_add_overflow(total, part, &total) ||
-            __builtin_add_overflow(total,
-                                   (int64_t)((double)fraction / (double)scale * (double)units[unit].ns),
-                                   &total))
-            return false;
-        text = bytes_of(text.base + size, text.size - size);
-    }
-    *ret_ns = total;
-    return total > 0;
-}
-
 static enum status parse_macro(struct bytes text, struct cron_spec *spec, struct bytes *ret_fields,
                                struct error *error)
 {
@@ -188,7 +146,7 @@ static enum status parse_macro(struct bytes text, struct cron_spec *spec, struct
         }
     }
     if (bytes_starts_with(text, BYTES("@every ")) &&
-        parse_interval(bytes_of(text.base + 7, text.size - 7), &spec->interval_ns)) {
+        duration_parse(bytes_of(text.base + 7, text.size - 7), &spec->interval_ns) && spec->interval_ns > 0) {
         /* Below a second the grid would be finer than the backoff, which is in whole seconds. */
         spec->interval_ns = MAX(spec->interval_ns / NS_PER_S * NS_PER_S, NS_PER_S);
         return ST_OK;

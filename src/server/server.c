@@ -15,6 +15,7 @@
 #include "io/listener.h"
 #include "io/loop.h"
 #include "outbound/outbound.h"
+#include "schedule/schedule.h"
 #include "server/metrics.h"
 #include "server/tools.h"
 #include "server/traces.h"
@@ -386,7 +387,7 @@ static enum status check_toolset(void *context, struct bytes name, struct bytes 
 static enum status start_runtime(struct server *server, const struct options *options, struct error *error)
 {
     static const struct entity_kind *const kinds[] = { &workflow_kind, &namespaces_kind, &task_queue_kind,
-                                                       &tools_kind };
+                                                       &tools_kind, &schedule_kind };
     bool                                   in_memory = strncmp(options->store_url, "memory:", 7) == 0;
     struct runtime_options                 runtime_options = {
                         .store = server->store,

@@ -9,6 +9,7 @@
 #include "check/check.h"
 #include "codec/pb.h"
 #include "engine/workflow.h"
+#include "schedule/schedule.h"
 #include "store/sqlite.h"
 
 #define RENEW_NS    (500 * NS_PER_MS) /* how long one moment of a file is held, at the next chance */
@@ -130,7 +131,7 @@ static enum status verify_view(struct verify *verify, const char *path, uint64_t
                                struct error *error)
 {
     static const struct entity_kind *const kinds[] = { &workflow_kind, &namespaces_kind, &task_queue_kind,
-                                                       &tools_kind };
+                                                       &tools_kind, &schedule_kind };
     struct check_counts                    counts = { 0 };
     struct check_options                   options = { .store = verify->view,
                                                        .kinds = kinds,

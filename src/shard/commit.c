@@ -240,7 +240,7 @@ static void seal_run(struct change *change, uint32_t group)
     if (change->run == NULL)
         return;
     /* A closed run is never folded again; and an update of the row must not take an earlier snapshot away. */
-    if (!open || entity->snapshot_size != 0) {
+    if (!entity->kind->is_record && (!open || entity->snapshot_size != 0)) {
         change->run->snapshot = seal_snapshot(change);
         change->run->snapshot_transition = entity->row_number;
     }
@@ -306,6 +306,8 @@ static void seal_change(struct change *change)
         seal_transition(change, chain->group);
         if (!change->deletes)
             seal_outgrown(change, chain->group);
+    } else if (!change->deletes) {
+        seal_run(change, chain->group);
     }
     for (struct ready_change *at = change->ready; at != NULL; at = at->next) {
         if (at->row == NULL && MUTANT(ready_row_kept))
@@ -333,6 +335,7 @@ static void seal_change(struct change *change)
         write->wakeup.due = change->due;
         write->wakeup.namespace_number = chain->namespace_number;
         write->wakeup.workflow_id = chain->business_id;
+        write->wakeup.kind = (int32_t)chain->kind;
     }
     change->version = entity->version;
     change->next_event_id = entity->next_event_id;

@@ -171,7 +171,7 @@ static void transition_join(struct entity *entity, const struct transition *tran
 /* The stored wake-up may be too early, never too late; so a later due time writes nothing until the earlier one fires. */
 void wakeup_adjust(struct entity *entity)
 {
-    if (!has_rows(entity))
+    if (!has_rows(entity) && entity->kind->number == NULL)
         return;
     int64_t next = entity->kind->next_due(entity->state);
     if (next == TIME_NEVER) {
@@ -443,7 +443,8 @@ void request_decide(struct lane *lane, struct chain *chain, struct entity *entit
     }
     if (decision.creates) {
         assert(chain->current == NULL || decision.created_identity.number > chain->current->number);
-        assert((decision.created.run != NULL) == !runtime_kind(lane->runtime, request->kind)->is_record);
+        assert((decision.created.run != NULL) ==
+               entity_kind_is_listed(runtime_kind(lane->runtime, request->kind)));
         assert(!decision.created.is_volatile);
         created = entity_new(lane, chain, runtime_kind(lane->runtime, request->kind),
                              &decision.created_identity);

@@ -73,11 +73,11 @@ void deletion_note_uses(struct change *change)
     }
 }
 
-void deletion_join(struct entity *entity)
+/* What is to go after the run's own row, unless all of it goes now. */
+static void note_history(struct change *change)
 {
-    struct change                *change = commit_change(entity);
-    struct batch                 *batch = change->batch;
-    struct arena                 *arena = &batch->arena;
+    struct entity                *entity = change->entity;
+    struct arena                 *arena = &change->batch->arena;
     struct chain                 *chain = entity->chain;
     const struct history_segment *segments;
     size_t                        count = entity->kind->history_prefix(entity->state, &segments);
@@ -89,15 +89,25 @@ void deletion_join(struct entity *entity)
                  BYTES_EMPTY);
         at = row_put_number(at, segments[i].branch);
     }
-    change->deletes = true;
     change->erases = count == 0 && entity->row_number <= PIECE_ROWS && entity->kind->is_forked != NULL &&
                      !entity->kind->is_forked(entity->state);
-    if (!change->erases) {
-        at = row_put_number(at, entity->number);
-        note(change, ENTITY_DELETION,
-             deletion_key(arena, runtime_range(chain->namespace_number, chain->business_id), entity->number),
-             bytes_of(branches, (size_t)(at - branches)));
-    }
+    if (change->erases)
+        return;
+    at = row_put_number(at, entity->number);
+    note(change, ENTITY_DELETION,
+         deletion_key(arena, runtime_range(chain->namespace_number, chain->business_id), entity->number),
+         bytes_of(branches, (size_t)(at - branches)));
+}
+
+void deletion_join(struct entity *entity)
+{
+    struct change *change = commit_change(entity);
+    struct batch  *batch = change->batch;
+    struct chain  *chain = entity->chain;
+    change->deletes = true;
+    change->erases = true; /* a record has nothing but its rows */
+    if (!entity->kind->is_record)
+        note_history(change);
     change->wakeup = WAKEUP_CLEAR;
     entity->wakeup = TIME_NEVER;
     entity->version++;
@@ -112,7 +122,7 @@ void deletion_seal_change(struct change *change, uint32_t group)
     row->number = change->entity->number;
     store_batch_add(&change->batch->store, STORE_RUN_DELETE, group)->run = row;
     change->batch->store.size += 32;
-    if (!change->erases)
+    if (!change->erases || change->entity->kind->is_record)
         return;
     struct store_write *write = store_batch_add(&change->batch->store, STORE_TRANSITIONS_DELETE, group);
     write->transitions.branch = change->entity->number;

@@ -30,6 +30,7 @@ enum entity_kind_id {
     ENTITY_DELETION = 5,   /* the runtime's: runs that are gone, whose history is not yet */
     ENTITY_TASK_QUEUE = 6, /* settings of a task queue, one per namespace and name */
     ENTITY_TOOLS = 7,      /* toolsets that were declared through the API; one for the cluster */
+    ENTITY_SCHEDULE = 8,
     ENTITY_TEST = 100,
 };
 
@@ -244,8 +245,11 @@ struct entity_kind {
     enum entity_kind_id id;
     const char         *name;
     /* Its state is one row of the store's entities (key: entity_row_key), which each transition that changes it writes
-     * whole; it has no runs, history or wake-ups. */
-    bool   is_record;
+     * whole; it has no runs or history. */
+    bool is_record;
+    /* Of a record that is in lists and has wake-ups: the number that its creation gave it. Its transitions bring its row of a run,
+     * whose kind is no workflow's; `deletes` takes that away (the row of entities is deleted as any other). NULL: it has neither. */
+    store_number (*number)(const void *state);
     size_t request_size; /* of the kind's struct around struct request, which must be its first member */
     void *(*state_new)(const struct entity_identity *identity); /* identity's bytes are copied as needed */
     void (*state_free)(void *state);
@@ -288,4 +292,9 @@ struct entity_kind {
      * (RESOURCE_EXHAUSTED) and while the lane drains (UNAVAILABLE). */
     bool (*adds_work)(const struct request *request);
 };
+/* Whether it has a row that lists show. */
+static inline bool entity_kind_is_listed(const struct entity_kind *kind)
+{
+    return !kind->is_record || kind->number != NULL;
+}
 #endif

@@ -249,7 +249,7 @@ static void load_finished(struct load *load)
         load->entity = NULL;
         entity_publish(entity);
     }
-    if (load->number == 0 && !chain->current_known) {
+    if ((load->number == 0 || entity->kind->is_record) && !chain->current_known) {
         chain->has_old_runs = entity->kind->is_superseded != NULL &&
                               entity->kind->is_superseded(entity->state);
         chain->current = chain->has_old_runs ? NULL : entity;
@@ -281,7 +281,7 @@ static void load_nothing(struct load *load)
     load_over(load, load->number != 0, NULL);
 }
 
-/* A record's row is all of it. Its number is of this process only. False: over already. */
+/* A record's row is all of it. Its number is of this process only, unless it has one. False: over already. */
 static bool record_begin(struct load *load, struct error *error)
 {
     struct lane           *lane = load->lane;
@@ -292,14 +292,21 @@ static bool record_begin(struct load *load, struct error *error)
         load_nothing(load);
         return false;
     }
+    const struct namespace_config *namespace = lane_namespace_by_number(lane, chain->namespace_number);
+    identity.namespace_id = namespace == NULL ? BYTES_EMPTY : namespace->id;
     identity.number = number_next(&lane->numbers, lane->now);
     load->entity = entity_new(lane, chain, runtime_kind(lane->runtime, chain->kind), &identity);
-    return load->entity->kind->restore(load->entity->state, load->read.entities[0].state, error) == ST_OK;
+    const struct entity_kind *kind = load->entity->kind;
+    if (kind->restore(load->entity->state, load->read.entities[0].state, error) != ST_OK)
+        return false;
+    if (kind->number != NULL)
+        load->entity->number = kind->number(load->entity->state);
+    return true;
 }
 
 static bool is_the_run(const struct load *load, const struct store_run *run)
 {
-    return run->namespace_number == load->chain->namespace_number &&
+    return run->namespace_number == load->chain->namespace_number && store_run_is_workflow(run) &&
            bytes_equal(run->workflow_id, load->chain->business_id) &&
            (load->number == 0 || run->number == load->number);
 }

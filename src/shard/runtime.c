@@ -206,14 +206,12 @@ const struct entity_kind *runtime_kind(const struct runtime *runtime, enum entit
     return NULL;
 }
 
-/* The kind whose runs have rows of their own: the store's rows do not say which kind they are of. */
-enum entity_kind_id runtime_log_kind(const struct runtime *runtime)
+size_t runtime_request_size(const struct runtime *runtime)
 {
-    for (size_t i = 0; i < runtime->kind_count; i++) {
-        if (!runtime->kinds[i]->is_record)
-            return runtime->kinds[i]->id;
-    }
-    return ENTITY_WORKFLOW;
+    size_t size = sizeof(struct request);
+    for (size_t i = 0; i < runtime->kind_count; i++)
+        size = MAX(size, runtime->kinds[i]->request_size);
+    return size;
 }
 
 struct lane *runtime_range_lane(struct runtime *runtime, int32_t range)

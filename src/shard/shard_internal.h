@@ -194,11 +194,12 @@ struct namespace_set {
 };
 
 struct wakeup_item {
-    struct window_link link;
-    int64_t            due;
-    store_number       entity;
-    int64_t            namespace_number;
-    struct bytes       business_id; /* behind the structure */
+    struct window_link  link;
+    int64_t             due;
+    store_number        entity;
+    enum entity_kind_id kind;
+    int64_t             namespace_number;
+    struct bytes        business_id; /* behind the structure */
 };
 
 struct lane {
@@ -271,9 +272,10 @@ void lane_enqueue(struct lane *lane, struct request *request);
 void lane_finish(struct lane *lane, struct request *request);
 void lane_fail(struct lane *lane, struct request *request, enum status code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-void                      lane_refuse_full(struct lane *lane, struct request *request);
-void                      lane_refuse_overloaded(struct lane *lane, struct request *request);
-enum entity_kind_id       runtime_log_kind(const struct runtime *runtime);
+void lane_refuse_full(struct lane *lane, struct request *request);
+void lane_refuse_overloaded(struct lane *lane, struct request *request);
+/* Room for a request of any kind. */
+size_t                    runtime_request_size(const struct runtime *runtime);
 const struct entity_kind *runtime_kind(const struct runtime *runtime, enum entity_kind_id id);
 
 /* --- decide.c --- */

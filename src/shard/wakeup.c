@@ -26,12 +26,13 @@ static void item_free(struct window_link *link)
     free(CONTAINER_OF(link, struct wakeup_item, link));
 }
 
-static struct window_link *item_new(store_number entity, int64_t due, int64_t namespace_number,
-                                    struct bytes business_id)
+static struct window_link *item_new(store_number entity, int64_t due, enum entity_kind_id kind,
+                                    int64_t namespace_number, struct bytes business_id)
 {
     struct wakeup_item *item = xcalloc(1, sizeof(*item) + business_id.size);
     item->due = due;
     item->entity = entity;
+    item->kind = kind;
     item->namespace_number = namespace_number;
     if (business_id.size != 0)
         memcpy(item + 1, business_id.base, business_id.size);
@@ -63,10 +64,9 @@ static void due_done(struct request *request)
 
 static void submit_due(struct lane *lane, const struct wakeup_item *item, bool is_volatile)
 {
-    const struct entity_kind *kind = runtime_kind(lane->runtime, runtime_log_kind(lane->runtime));
-    size_t                    request_size = MAX(kind->request_size, sizeof(struct request));
-    struct list              *free_one = list_take_first(&lane->due_free);
-    struct due_request       *due;
+    size_t              request_size = runtime_request_size(lane->runtime);
+    struct list        *free_one = list_take_first(&lane->due_free);
+    struct due_request *due;
     if (free_one != NULL) {
         due = CONTAINER_OF(LIST_ENTRY(free_one, struct request, link), struct due_request, request);
     } else {
@@ -81,7 +81,7 @@ static void submit_due(struct lane *lane, const struct wakeup_item *item, bool i
     memset(&due->request, 0, request_size);
     due->request = (struct request){
         .arena = &due->arena,
-        .kind = kind->id,
+        .kind = item->kind,
         .namespace_number = item->namespace_number,
         .business_id = arena_copy(&due->arena, item->business_id),
         .command = ENTITY_COMMAND_DUE,
@@ -117,6 +117,7 @@ void wakeup_fire(struct lane *lane)
         struct entity     *entity = CONTAINER_OF(first, struct entity, volatile_due);
         struct wakeup_item item = { .due = first->due,
                                     .entity = entity->number,
+                                    .kind = entity->kind->id,
                                     .namespace_number = entity->chain->namespace_number,
                                     .business_id = entity->chain->business_id };
         heap_remove(&lane->volatile_dues, first);
@@ -191,7 +192,7 @@ void wakeup_released(struct entity *entity, const struct change *change)
         return;
     entity->wakeup_durable = change->due;
     window_released(&lane->wakeups,
-                    item_new(entity->number, change->due, entity->chain->namespace_number,
+                    item_new(entity->number, change->due, entity->kind->id, entity->chain->namespace_number,
                              entity->chain->business_id),
                     (struct window_key){ change->due, entity->number });
 }
@@ -223,9 +224,12 @@ static void refill_answered(struct message *message)
     for (size_t i = 0; i < read->read.wakeup_count; i++) {
         const struct store_wakeup *row = &read->read.wakeups[i];
         struct window_key          key = { row->due, row->entity };
-        if (runtime_owner(lane->runtime, row->namespace_number, row->workflow_id) == lane)
+        if (runtime_kind(lane->runtime, (enum entity_kind_id)row->kind) != NULL &&
+            runtime_owner(lane->runtime, row->namespace_number, row->workflow_id) == lane)
             window_refill_row(&lane->wakeups,
-                              item_new(row->entity, row->due, row->namespace_number, row->workflow_id), key);
+                              item_new(row->entity, row->due, (enum entity_kind_id)row->kind,
+                                       row->namespace_number, row->workflow_id),
+                              key);
         else
             window_refill_pass(&lane->wakeups, key);
     }

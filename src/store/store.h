@@ -83,6 +83,12 @@ struct store_run {
     int64_t      snapshot_transition; /* 0: fold from the first transition */
 };
 
+/* Others have a row for lists only, under an id that no workflow may have. */
+static inline bool store_run_is_workflow(const struct store_run *run)
+{
+    return run->kind == STORE_RUN_WORKFLOW || run->kind == STORE_RUN_APART;
+}
+
 /* What one transition of an entity wrote. (branch, number) is unique; numbers count up from 1 without gaps. A row whose
  * event_count is 0 holds only a delta. Events are (varint size, bytes) each, so that a cut inside is a walk over sizes. */
 struct store_transition {
@@ -191,6 +197,7 @@ struct store_write {
             int64_t      due; /* wall ns */
             int64_t      namespace_number;
             struct bytes workflow_id; /* routes the wake-up to its shard */
+            int32_t      kind;        /* the entity's */
         } wakeup;
         struct store_outbox *outbox;
         struct store_link    link;
@@ -369,6 +376,7 @@ struct store_wakeup {
     int64_t      due;
     int64_t      namespace_number;
     struct bytes workflow_id;
+    int32_t      kind; /* the entity's */
 };
 struct store_branch {
     store_number number;

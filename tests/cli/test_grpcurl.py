@@ -49,7 +49,7 @@ def test_list(grpcurl):
     listed = grpcurl("list").stdout.split()
     known = rpcs()
     assert set(known) <= set(listed) and "grpc.health.v1.Health" in listed, listed
-    assert {"perdure.api.v1.ToolService", SERVICE} < set(known) and len(known) == 3, known
+    assert {"perdure.api.v1.ToolService", SERVICE} < set(known) and len(known) == 4, known
     for service, methods in known.items():
         assert set(grpcurl("list", service).stdout.split()) == {f"{service}.{method}" for method in methods}
 

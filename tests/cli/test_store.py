@@ -140,7 +140,7 @@ DAMAGE = {
     "wake-up gone": ("DELETE FROM wakeup", "wakeup"),
     "wake-up late": ("UPDATE wakeup SET due = due + 1", "wakeup"),
     "wake-up elsewhere": ("UPDATE wakeup SET workflow_id = 'x'", "wakeup"),
-    "wake-up of nobody": ("INSERT INTO wakeup VALUES (5, 5, 5, 'x')", "wakeup"),
+    "wake-up of nobody": ("INSERT INTO wakeup VALUES (5, 5, 5, 'x', 1)", "wakeup"),
     "message": ("INSERT INTO outbox VALUES (1, 1, 1, 0, x'00')", "message"),
     "link": ("INSERT INTO link VALUES (1, 64, 1, 0)", "message"),
     "link window": ("INSERT INTO link VALUES (1, 1, 2, 2)", "message"),

@@ -36,7 +36,7 @@ def verify(path) -> dict:
     return done.json
 
 
-async def finish(address: str, has_attributes: bool) -> None:
+async def finish(address: str, schema: int) -> None:
     client = await Client.connect(address)
     runner = UnsandboxedWorkflowRunner()
     async with (
@@ -60,23 +60,30 @@ async def finish(address: str, has_attributes: bool) -> None:
         listed = [each.id async for each in client.list_workflows("ExecutionStatus = 'Terminated'")]
         assert listed == ["terminated"]
         listed = [each.id async for each in client.list_workflows("BatcherUser = 'ann'")]
-        assert listed == (["terminated"] if has_attributes else []), "their rows came with schema 3"
+        assert listed == (["terminated"] if schema >= 3 else []), "their rows came with schema 3"
+        if schema >= 4:
+            nightly = client.get_schedule_handle("nightly")
+            assert (await nightly.describe()).schedule.state.note == "kept"
+            await nightly.trigger()
+            while (await nightly.describe()).info.num_actions != 1:
+                await asyncio.sleep(0.02)
+            await nightly.delete()
         again = await client.start_workflow("Count", 1, id="chain", task_queue=QUEUE)
         assert await again.result() == "42"
 
 
 @pytest.mark.parametrize("old", OLD, indirect=True)
 def test_workflows_of_an_older_store_end(old, request):
-    has_attributes = request.node.callspec.id >= "schema-003"
+    schema = int(request.node.callspec.id[-3:])
     server = Server(old.parent)
     try:
         assert verify(old)["runs"] == 15
-        asyncio.run(asyncio.wait_for(finish(server.grpc, has_attributes), 60))
+        asyncio.run(asyncio.wait_for(finish(server.grpc, schema), 60))
         assert server.stop() == 0
     finally:
         server.kill()
     report = verify(old)
-    assert report["runs"] == 17 and report["ready"] == 0
+    assert report["runs"] == 17 + (schema >= 4) and report["ready"] == 0
 
 
 @pytest.mark.parametrize("old", OLD, indirect=True)

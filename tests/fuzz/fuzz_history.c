@@ -11,6 +11,7 @@
 #include "engine/workflow.h"
 #include "fuzz.h"
 #include "history/batch.h"
+#include "schedule/schedule.h"
 #include "shard/shard_internal.h"
 
 #define ROWS_MAX 64
@@ -147,6 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_entity(choice < 24   ? &namespaces_kind
                      : choice < 32 ? &task_queue_kind
                      : choice < 40 ? &tools_kind
+                     : choice < 56 ? &schedule_kind
                                    : &workflow_kind,
                      &input);
     return 0;

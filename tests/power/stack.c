@@ -6,6 +6,7 @@
 
 #include "check/check.h"
 #include "engine/workflow.h"
+#include "schedule/schedule.h"
 #include "store/sqlite.h"
 
 #define VERIFY_ONE_IN 4  /* times that the store is opened; and when it is closed */
@@ -135,7 +136,7 @@ static void need_not_wait(void *context UNUSED) {}
 static void verify(struct stack *stack)
 {
     static const struct entity_kind *const kinds[] = { &workflow_kind, &namespaces_kind, &task_queue_kind,
-                                                       &tools_kind };
+                                                       &tools_kind, &schedule_kind };
     const struct check_options             options = { .store = &stack->store,
                                                        .kinds = kinds,
                                                        .kind_count = ARRAY_COUNT(kinds),

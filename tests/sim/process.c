@@ -1,5 +1,6 @@
 /* process.c: the server as a process: how it starts, and the ways in which it ends. */
 #include "engine/workflow.h"
+#include "schedule/schedule.h"
 #include "sim.h"
 
 #define RETENTION_NS (30 * 24 * 3600 * NS_PER_S)
@@ -134,11 +135,12 @@ static void plan_crash(struct sim *sim)
 
 const struct entity_kind **sim_kinds(size_t *ret_count)
 {
-    static const struct entity_kind *kinds[4];
+    static const struct entity_kind *kinds[5];
     kinds[0] = &workflow_kind;
     kinds[1] = &namespaces_kind;
     kinds[2] = &task_queue_kind;
     kinds[3] = &tools_kind;
+    kinds[4] = &schedule_kind;
     *ret_count = ARRAY_COUNT(kinds);
     return kinds;
 }

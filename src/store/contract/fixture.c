@@ -193,6 +193,7 @@ void operation_set_wakeup(struct operation *operation, uint32_t group, store_num
     write->wakeup.due = due;
     write->wakeup.namespace_number = NAMESPACE;
     write->wakeup.workflow_id = BYTES("sleeper");
+    write->wakeup.kind = 1 + (int32_t)(entity % 2);
 }
 
 void operation_insert_outbox(struct operation *operation, uint32_t group, int32_t source, int32_t target,

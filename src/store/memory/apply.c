@@ -287,7 +287,8 @@ static void set_wakeup(struct memory_tables *tables, const struct store_write *w
     struct store_wakeup wakeup = { .entity = write->wakeup.entity,
                                    .due = write->wakeup.due,
                                    .namespace_number = write->wakeup.namespace_number,
-                                   .workflow_id = write->wakeup.workflow_id };
+                                   .workflow_id = write->wakeup.workflow_id,
+                                   .kind = write->wakeup.kind };
     delete_wakeup(tables, wakeup.entity);
     struct store_wakeup *copy = copy_row(&store_row_wakeup, &wakeup);
     put(tables, &tables->wakeups, copy, true);

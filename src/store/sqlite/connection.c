@@ -29,7 +29,7 @@
 #define READY READY_COLUMNS READY_QUEUE
 /* A page begins inside of one due time and goes on to the next ones: two ranges of the index, merged. One condition for
  * both would walk over all of the first due time again for each page. */
-#define WAKEUP_COLUMNS "SELECT entity, due, namespace, workflow_id FROM wakeup "
+#define WAKEUP_COLUMNS "SELECT entity, due, namespace, workflow_id, kind FROM wakeup "
 #define WAKEUP         WAKEUP_COLUMNS "INDEXED BY wakeup_by_due WHERE "
 
 static const char *const statements[SQL_STATEMENT_COUNT] = {
@@ -74,8 +74,9 @@ static const char *const statements[SQL_STATEMENT_COUNT] = {
         "version, run, workflow_id, scheduled_event_id, stamp, created_time, fairness_weight) VALUES "
         "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     [SQL_READY_DELETE] = "DELETE FROM ready WHERE sequence = ?1",
-    [SQL_WAKEUP_SET] = "INSERT INTO wakeup (entity, due, namespace, workflow_id) VALUES (?1, ?2, ?3, ?4) "
-                       "ON CONFLICT (entity) DO UPDATE SET due = ?2, namespace = ?3, workflow_id = ?4",
+    [SQL_WAKEUP_SET] =
+        "INSERT INTO wakeup (entity, due, namespace, workflow_id, kind) VALUES (?1, ?2, ?3, ?4, ?5) "
+        "ON CONFLICT (entity) DO UPDATE SET due = ?2, namespace = ?3, workflow_id = ?4, kind = ?5",
     [SQL_WAKEUP_DELETE] = "DELETE FROM wakeup WHERE entity = ?1",
     [SQL_OUTBOX_INSERT] = "INSERT INTO outbox (source_range, target_range, number, source_run, body) "
                           "VALUES (?1, ?2, ?3, ?4, ?5)",

@@ -207,6 +207,7 @@ static bool decode_wakeup(sqlite3_stmt *statement, void *row)
     wakeup->due = number(&decoder);
     wakeup->namespace_number = number(&decoder);
     wakeup->workflow_id = text(&decoder);
+    wakeup->kind = number_32(&decoder);
     return !decoder.damaged;
 }
 

@@ -278,6 +278,7 @@ static int set_wakeup(struct sqlite_connection *connection, const struct store_w
     sqlite_bind_number(&binder, write->wakeup.due);
     sqlite_bind_number(&binder, write->wakeup.namespace_number);
     sqlite_bind_text(&binder, write->wakeup.workflow_id);
+    sqlite_bind_number(&binder, write->wakeup.kind);
     return finish(&binder);
 }
 

@@ -36,6 +36,20 @@ async def fill(own: Env) -> Hand:
         task_queue_type="TASK_QUEUE_TYPE_ACTIVITY",
         update_queue_rate_limit={"rate_limit": {"requests_per_second": 50}, "reason": "r"},
     )
+    await own.rpc.CreateSchedule(
+        schedule_id="goes",
+        request_id="r",
+        schedule={
+            "spec": {"interval": [{"interval": seconds(1)}]},
+            "action": {
+                "start_workflow": {
+                    "workflow_id": "scheduled",
+                    "workflow_type": {"name": "type"},
+                    "task_queue": {"name": parent.queue},
+                }
+            },
+        },
+    )
     return waits
 
 
@@ -77,6 +91,7 @@ async def test_a_deleted_namespace_is_gone_with_all_that_was_in_it(env):
         await verified(server)
         assert rows(server, "run") == 2 and rows(server, "wakeup") == rows(server, "ready") == 0
         assert rows(server, "attribute") == 0 and rows(server, "outbox") == 0
+        assert rows(server, "entity WHERE kind = 8") == 0
 
 
 async def test_kills_do_not_keep_a_deleted_namespace(env):
