@@ -98,6 +98,8 @@ static void hook_noticed(void *context UNUSED, struct lane *lane, store_number r
         return;
     if (news->what == SCHEDULE_NEWS_ORDERS)
         schedule_noticed(self, row_number_at(news->body.base), news->subject);
+    else if (news->what == SCHEDULE_NEWS_COUNTS)
+        schedule_counted(self, news->body);
     else if (news->what == UPDATE_TASK_GONE)
         query_released(self, run);
     else

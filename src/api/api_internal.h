@@ -89,6 +89,8 @@ struct rpc_history {
     struct history_read       read;
     struct token_HistoryPage *token; /* NULL: a first call */
     bool                      waits, close_only, reverse, reader_sees_virtual_events, follows_next_run;
+    bool                      of_current; /* the run was found without a run id */
+    uint8_t                   asks;
     int64_t                   next, last; /* event ids of the range still to be read */
     int64_t                   expires;
     size_t                    page_size;
@@ -346,6 +348,8 @@ void list_schedule_matching_times(struct rpc *rpc);
 void schedules_listed(struct rpc *rpc, const struct store_run *runs, size_t count, struct bytes token);
 /* A schedule of this lane has orders. */
 void schedule_noticed(struct api_lane *lane, int64_t namespace_number, struct bytes business_id);
+/* Times were missed, skipped or dropped: for metrics. */
+void schedule_counted(struct api_lane *lane, struct bytes counts);
 
 /* --- retention.c --- */
 void retention_begin(struct api_lane *lane);

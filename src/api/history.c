@@ -7,6 +7,9 @@
 #include "base/mutant.h"
 #include "engine/failure.h"
 
+/* How often a call without a run id may find a run that is gone when it is read. */
+#define ASKS_MAX 16
+
 static void history_ask(struct rpc *rpc);
 
 static struct rpc *rpc_of_history(struct rpc_history *history)
@@ -134,6 +137,13 @@ static void page_read(struct history_read *read)
     struct rpc         *rpc = rpc_of_history(CONTAINER_OF(read, struct rpc_history, read));
     struct rpc_history *self = &rpc->history;
     struct bytes        token = BYTES_EMPTY;
+    if (read->error.code == ST_NOT_FOUND && self->of_current && self->asks < ASKS_MAX) {
+        /* It was deleted since it was found as the current run: now that is another one, or none. */
+        rpc->work.run_number = 0;
+        self->next = 0;
+        history_ask(rpc);
+        return;
+    }
     if (read->error.code != ST_OK) {
         rpc_fail_error(rpc, &read->error);
         return;
@@ -290,6 +300,8 @@ static void history_ask(struct rpc *rpc)
     } else {
         has_run_id = uuid_parse(self->run_id_text, &run_id);
     }
+    self->of_current = !has_run_id;
+    self->asks++;
     if (self->token != NULL && self->token->last_event_id != 0) {
         rpc_address(rpc, WORKFLOW_HISTORY, workflow_id, &run_id);
         rpc->work.run_id = run_id;

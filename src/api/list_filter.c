@@ -200,6 +200,7 @@ static bool find_column(struct parser *parser, struct bytes name, struct list_co
 static enum status take_column(struct parser *parser, struct list_column *ret_column)
 {
     const struct token name = parser->token;
+    *ret_column = (struct list_column){ .name = "" };
     if (name.kind != TOKEN_NAME && name.kind != TOKEN_QUOTED_NAME)
         return fail(parser, name.at, "a search attribute is expected");
     if (!find_column(parser, name.text, ret_column))

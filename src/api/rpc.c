@@ -303,7 +303,8 @@ static void trace_answer(const struct rpc *rpc)
     if (span == NULL)
         return;
     trace_text(span, "rpc.system", BYTES("grpc"));
-    trace_text(span, "rpc.method", bytes_of_text((const char *)rpc->method->name.base));
+    if (rpc->method != NULL)
+        trace_text(span, "rpc.method", bytes_of_text((const char *)rpc->method->name.base));
     trace_number(span, "rpc.grpc.status_code", rpc->error.code);
     trace_text(span, "perdure.namespace", rpc->ns.name);
     trace_text(span, "perdure.workflow_id", request->business_id);

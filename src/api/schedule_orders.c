@@ -7,6 +7,7 @@
 #include "api/api_internal.h"
 #include "base/civil.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "codec/json_text.h"
 #include "schedule/schedule.h"
 
@@ -111,6 +112,32 @@ static void reported(struct request *request)
     }
 }
 
+static uint32_t metrics_of(struct api_lane *lane, int64_t namespace_number)
+{
+    const struct namespace_config *namespace = lane_namespace_by_number(lane->lane, namespace_number);
+    return namespace == NULL ? 0 : namespace->metrics;
+}
+
+static void count_start(struct ordering *self, const struct state_ScheduledRun *run, bool is_refused)
+{
+    uint32_t namespace = metrics_of(self->lane, self->namespace_number);
+    metric_add(is_refused ? METRIC_SCHEDULE_ACTION_ERRORS : METRIC_SCHEDULE_ACTION_SUCCESS, namespace, 0, 1);
+    if (!is_refused)
+        metric_observe(METRIC_SCHEDULE_ACTION_DELAY, namespace, 0,
+                       MAX(lane_now(self->lane->lane) - run->start->actual_time, INT64_C(0)));
+}
+
+void schedule_counted(struct api_lane *lane, struct bytes body)
+{
+    struct schedule_counts counts;
+    assert(body.size == sizeof counts);
+    memcpy(&counts, body.base, sizeof counts);
+    uint32_t namespace = metrics_of(lane, counts.namespace_number);
+    metric_add(METRIC_SCHEDULE_MISSED, namespace, 0, (uint64_t)counts.missed);
+    metric_add(METRIC_SCHEDULE_SKIPPED, namespace, 0, (uint64_t)counts.skipped);
+    metric_add(METRIC_SCHEDULE_OVERRUNS, namespace, 0, (uint64_t)counts.dropped);
+}
+
 static void started(struct request *request)
 {
     struct ordering                 *self = of_work(request);
@@ -119,6 +146,7 @@ static void started(struct request *request)
         try_again(self);
         return;
     }
+    count_start(self, run, request->error.code != ST_OK);
     ask(self, SCHEDULE_STARTED, reported);
     self->ask.id = run->start->id;
     self->ask.is_refused = request->error.code != ST_OK;

@@ -125,11 +125,16 @@ static char *put_hex(char *at, const uint8_t *bytes, size_t size)
 
 void trace_print_parent(const struct trace *trace, char text[TRACE_PARENT_SIZE])
 {
-    memcpy(text, "00-", 3);
-    char *at = put_hex(text + 3, trace->id, sizeof trace->id);
+    char *at = text;
+    *at++ = '0';
+    *at++ = '0';
+    *at++ = '-';
+    at = put_hex(at, trace->id, sizeof trace->id);
     *at++ = '-';
     at = put_hex(at, trace->span, sizeof trace->span);
-    memcpy(at, "-01", 3);
+    *at++ = '-';
+    *at++ = '0';
+    *at = '1';
 }
 
 /* --- spans --- */

@@ -174,6 +174,7 @@ struct deciding {
     struct act               act;
     struct spec             *spec; /* of a schedule that replaces another one; owned */
     bool                     told; /* of the orders that there were */
+    struct schedule_counts   before;
 };
 
 /* Paused ones are found by an attribute of the server's. */
@@ -223,16 +224,35 @@ static struct store_run *row_of(const struct deciding *self)
     return run;
 }
 
-static struct news *orders_news(const struct deciding *self)
+static struct schedule_counts counts_of(const struct state_Schedule *record)
+{
+    return (struct schedule_counts){ .missed = record->missed_catchup_window,
+                                     .skipped = record->overlap_skipped,
+                                     .dropped = record->buffer_dropped };
+}
+
+/* False: there is nothing to count. */
+static bool counts_news(const struct deciding *self, struct news *ret_news)
+{
+    struct arena           *arena = self->request->base.arena;
+    struct schedule_counts *counts = ARENA_NEW(arena, struct schedule_counts);
+    *counts = counts_of(self->record);
+    counts->namespace_number = self->request->base.namespace_number;
+    counts->missed -= self->before.missed;
+    counts->skipped -= self->before.skipped;
+    counts->dropped -= self->before.dropped;
+    *ret_news = (struct news){ .what = SCHEDULE_NEWS_COUNTS, .body = bytes_of(counts, sizeof *counts) };
+    return counts->missed != 0 || counts->skipped != 0 || counts->dropped != 0;
+}
+
+static struct news orders_news(const struct deciding *self)
 {
     struct arena *arena = self->request->base.arena;
-    struct news  *news = ARENA_NEW(arena, struct news);
     uint8_t      *body = arena_must(arena_alloc(arena, ROW_NUMBER_SIZE));
     row_put_number(body, self->request->base.namespace_number);
-    *news = (struct news){ .subject = schedule_business_id(self->record->schedule_id, arena),
-                           .what = SCHEDULE_NEWS_ORDERS,
-                           .body = bytes_of(body, ROW_NUMBER_SIZE) };
-    return news;
+    return (struct news){ .subject = schedule_business_id(self->record->schedule_id, arena),
+                          .what = SCHEDULE_NEWS_ORDERS,
+                          .body = bytes_of(body, ROW_NUMBER_SIZE) };
 }
 
 static void write(struct deciding *self, bool creates)
@@ -242,6 +262,11 @@ static void write(struct deciding *self, bool creates)
     bool                 has_orders = act_has_orders(self->record);
     bool                 tells = has_orders && (self->act.orders || !self->told);
     struct bytes         business_id = schedule_business_id(self->record->schedule_id, arena);
+    struct news         *news = ARENA_NEW_ARRAY(arena, struct news, 2);
+    size_t               news_count = 0;
+    if (tells)
+        news[news_count++] = orders_news(self);
+    news_count += counts_news(self, &news[news_count]);
     *row = (struct store_entity){ .kind = ENTITY_SCHEDULE,
                                   .key = entity_row_key(self->request->base.namespace_number, business_id,
                                                         arena),
@@ -251,8 +276,8 @@ static void write(struct deciding *self, bool creates)
                                      .entities = row,
                                      .entity_count = 1,
                                      .run = row_of(self),
-                                     .news = orders_news(self),
-                                     .news_count = tells,
+                                     .news = news,
+                                     .news_count = news_count,
                                      .volatile_delta = bytes_of(told_mark,
                                                                 has_orders ? sizeof told_mark : 0) };
     if (!creates) {
@@ -442,11 +467,13 @@ static void decide_due(struct deciding *self, const struct schedule *live)
         return;
     }
     if (!live->told && act_has_orders(record)) {
+        struct news *news = ARENA_NEW(self->request->base.arena, struct news);
+        *news = orders_news(self);
         self->decision->changes = true;
         self->decision->self = (struct transition){ .first_event_id = 1,
                                                     .is_volatile = true,
                                                     .volatile_delta = bytes_of(told_mark, sizeof told_mark),
-                                                    .news = orders_news(self),
+                                                    .news = news,
                                                     .news_count = 1 };
     }
 }
@@ -488,6 +515,7 @@ static void decide(const void *state, struct request *base, struct env *env, str
         return;
     }
     self.told = live->told;
+    self.before = counts_of(&live->record);
     self.record = ARENA_NEW(base->arena, struct state_Schedule);
     if (pb_decode(&pb_state_Schedule, arena_copy(base->arena, live->encoded), base->arena, self.record,
                   &base->error) != ST_OK) {

@@ -28,7 +28,13 @@
 #define SCHEDULE_CATCHUP_MIN     (10 * NS_PER_S)
 #define SCHEDULE_IDLE_NS         (7 * 86400 * NS_PER_S)
 #define SCHEDULE_NEWS_ORDERS                                                                                 \
-    100 /* there are orders; the subject is the business id, the body the namespace's number */
+    100 /* there are some; the subject is the business id, the body the namespace's number */
+#define SCHEDULE_NEWS_COUNTS 101 /* of times; the body is a struct schedule_counts */
+
+/* What became of times since the record was as it is, for metrics: memory only. */
+struct schedule_counts {
+    int64_t namespace_number, missed, skipped, dropped;
+};
 
 enum schedule_command {
     SCHEDULE_CREATE = 1, /* in: schedule, patch, memo, search_attributes, schedule_id, request_id */
