@@ -25,6 +25,7 @@ static const struct {
     { cli_activity_commands, &cli_activity_command_count },
     { cli_task_queue_commands, &cli_task_queue_command_count },
     { cli_worker_commands, &cli_worker_command_count },
+    { cli_schedule_commands, &cli_schedule_command_count },
     { cli_operator_commands, &cli_operator_command_count },
     { cli_tool_commands, &cli_tool_command_count },
 };

@@ -59,7 +59,27 @@
     X(RUN_TIMEOUT, "run-timeout", 0, "DURATION", false, "limit of one run")                                  \
     X(TASK_TIMEOUT, "task-timeout", 0, "DURATION", false, "limit of a workflow task; default 10s")           \
     X(START_DELAY, "start-delay", 0, "DURATION", false, "wait this long before the first workflow task")     \
-    X(CRON, "cron", 0, "SPEC", false, "cron schedule")                                                       \
+    X(CRON, "cron", 0, "SPEC", true, "cron schedule; of schedules, repeat for more")                         \
+    X(SCHEDULE_ID, "schedule-id", 's', "ID", false, "id of the schedule")                                    \
+    X(CALENDAR, "calendar", 0, "JSON", true,                                                                 \
+      "times, e.g. {\"dayOfWeek\":\"Fri\",\"hour\":\"17\"}; repeat for more")                                \
+    X(INTERVAL, "interval", 0, "DURATION[/PHASE]", true, "every so often, e.g. 1h/5m; repeat for more")      \
+    X(TIME_ZONE, "time-zone", 0, "ZONE", false, "of calendars, e.g. Europe/Berlin; default UTC")             \
+    X(START_TIME, "start-time", 0, "TIME", false, "not before, e.g. 2026-01-31T12:00:00Z")                   \
+    X(END_TIME, "end-time", 0, "TIME", false, "not after")                                                   \
+    X(OVERLAP_POLICY, "overlap-policy", 0, "POLICY", false,                                                  \
+      "while one runs: Skip, BufferOne, BufferAll, CancelOther, TerminateOther or AllowAll")                 \
+    X(CATCHUP_WINDOW, "catchup-window", 0, "DURATION", false,                                                \
+      "times are taken this late, when the server was away; default a year")                                 \
+    X(PAUSE_ON_FAILURE, "pause-on-failure", 0, NULL, false, "pause when a workflow fails or times out")      \
+    X(PAUSED, "paused", 0, NULL, false, "begin paused")                                                      \
+    X(NOTES, "notes", 0, "TEXT", false, "about the schedule, for people")                                    \
+    X(REMAINING_ACTIONS, "remaining-actions", 0, "COUNT", false, "end after so many; default: never")        \
+    X(SCHEDULE_MEMO, "schedule-memo", 0, "KEY=JSON", true, "memo field of the schedule; repeat for more")    \
+    X(SCHEDULE_SEARCH_ATTRIBUTE, "schedule-search-attribute", 0, "KEY=JSON", true,                           \
+      "search attribute of the schedule; repeat for more")                                                   \
+    X(PAUSE, "pause", 0, NULL, false, "no times are taken from now on")                                      \
+    X(UNPAUSE, "unpause", 0, NULL, false, "times are taken again")                                           \
     X(ID_REUSE_POLICY, "id-reuse-policy", 0, "POLICY", false,                                                \
       "AllowDuplicate, AllowDuplicateFailedOnly, RejectDuplicate or TerminateIfRunning")                     \
     X(ID_CONFLICT_POLICY, "id-conflict-policy", 0, "POLICY", false,                                          \
@@ -169,6 +189,8 @@ extern const size_t             cli_tool_command_count;
 /* What goes by HTTP, to the gateway. */
 enum status                     cli_tools_list(struct cli *cli);
 enum status                     cli_tool_call(struct cli *cli);
+extern const struct cli_command cli_schedule_commands[];
+extern const size_t             cli_schedule_command_count;
 extern const struct cli_command cli_operator_commands[];
 extern const size_t             cli_operator_command_count;
 

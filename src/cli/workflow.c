@@ -481,6 +481,13 @@ static enum status run_list(struct cli *cli)
     return cli_list_end(cli, status, "[", "]");
 }
 
+static void print_group_value(struct cli *cli, struct bytes encoded)
+{
+    struct common_Payload payload;
+    if (pb_decode(&pb_common_Payload, encoded, &cli->arena, &payload, NULL) == ST_OK)
+        printf("%.*s", BYTES_FMT(payload.data));
+}
+
 static enum status run_count(struct cli *cli)
 {
     struct workflowservice_CountWorkflowExecutionsRequest  request = { .namespace = cli_namespace(cli),
@@ -492,6 +499,14 @@ static enum status run_count(struct cli *cli)
     if (cli->json)
         return cli_print_json(cli, &pb_workflowservice_CountWorkflowExecutionsResponse, &response);
     printf("Total: %" PRId64 "\n", response.count);
+    for (size_t i = 0; i < response.groups_count; i++) {
+        printf("Group total: %" PRId64 ", values:", response.groups[i].count);
+        for (size_t k = 0; k < response.groups[i].group_values_count; k++) {
+            printf("%s ", k == 0 ? "" : ",");
+            print_group_value(cli, response.groups[i].group_values[k]);
+        }
+        putchar('\n');
+    }
     return ST_OK;
 }
 

@@ -130,6 +130,21 @@ def test_a_worker_is_seen(server, perdure, worker_queue) -> None:
     after.check_histograms()
 
 
+def test_what_became_of_a_schedules_times_is_counted(own) -> None:
+    action = ("--workflow-id", "w", "--type", "T", "--task-queue", "nobody-polls")
+    client(own, "schedule", "create", "--schedule-id", "s", *action)
+    before = scrape(own)
+    for _ in range(3):  # one starts, and the others find it running
+        client(own, "schedule", "trigger", "--schedule-id", "s")
+    after = scrape(own)
+    while not after.get("schedule_action_success", namespace="default"):
+        after = scrape(own)
+    assert after.get("schedule_action_delay_count", namespace="default") == 1
+    skipped = "perdure_schedule_skipped_total"
+    assert after.get(skipped, namespace="default") - before.get(skipped, namespace="default") == 2
+    assert after.get("schedule_action_errors") == after.get("schedule_missed_catchup_window") == 0
+
+
 def test_series_are_bounded_whatever_clients_name(own) -> None:
     """Namespaces that are not there, methods that are not there, and many namespaces make no series of their own."""
     before = len(scrape(own).samples)
