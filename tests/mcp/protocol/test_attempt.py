@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +59,12 @@ class Attempt(Client):
 
 
 def events(server: Server, workflow_id: str, kind: str) -> int:
-    shown = run("workflow", "show", "-w", workflow_id, "--output", "json", "--address", server.grpc).json
+    """Counted when no worker has a workflow task: what comes meanwhile is in the history behind that."""
+    where = ("-w", workflow_id, "--output", "json", "--address", server.grpc)
+    until = time.monotonic() + 30
+    while "pendingWorkflowTask" in run("workflow", "describe", *where).json:
+        assert time.monotonic() < until
+    shown = run("workflow", "show", *where).json
     return sum(event["eventType"].endswith(kind) for event in shown["events"])
 
 
