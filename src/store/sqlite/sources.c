@@ -61,7 +61,7 @@ static bool is_indexed(const struct store_read *read, const struct store_filter 
 
 static bool is_same_subject(const struct store_filter *a, const struct store_filter *b)
 {
-    if (a->column != b->column)
+    if (a->column != b->column || (a->attribute == NULL) != (b->attribute == NULL))
         return false;
     return a->attribute == NULL ||
            (a->attribute->type == b->attribute->type && bytes_equal(a->attribute->name, b->attribute->name));
