@@ -70,10 +70,7 @@ static void add_where(struct sql *sql, const struct counting *counting)
     sql_add(sql, " AND ");
     sql_add_filter(sql, counting->read->filter);
     if (counting->in_chunks) {
-        sql_add(sql, " AND run.number > ");
-        sql_add_number(sql, counting->after);
-        sql_add(sql, " AND run.number <= ");
-        sql_add_number(sql, counting->last);
+        sql_add_chunk(sql, &counting->source, counting->after, counting->last);
     } else {
         sql_add_source(sql, &counting->source);
     }
@@ -123,7 +120,8 @@ static int count_rows(struct counting *counting)
     sql_add(&sql, "SELECT count(*)");
     if (many == NULL)
         add_keys(&sql, read);
-    /* In chunks a range of numbers is the way, else few runs by their numbers, else what SQLite thinks best. */
+    /* In chunks a range of numbers is the way, or numbers in a range; else few runs by their numbers; else what SQLite
+     * thinks best. */
     sql_add(&sql, counting->in_chunks || counting->source.use == SOURCE_FEW ? " FROM run NOT INDEXED"
                                                                             : " FROM run");
     add_where(&sql, counting);
@@ -212,25 +210,6 @@ static int count_attribute(struct counting *counting)
 
 /* --- in chunks --- */
 
-int sqlite_chunk_end(struct sqlite_connection *connection, const struct store_read *read, store_number after,
-                     store_number *ret_last)
-{
-    struct sql    sql;
-    sqlite3_stmt *statement = NULL;
-    sql_init(&sql, connection, read);
-    sql_add(&sql, "SELECT number FROM run WHERE number > ");
-    sql_add_number(&sql, after);
-    sql_add(&sql, " ORDER BY number LIMIT 1 OFFSET ");
-    sql_add_number(&sql, connection->chunk_rows - 1);
-    *ret_last = INT64_MAX;
-    int code = sql_prepare(&sql, &statement);
-    if (code == SQLITE_OK && (code = sqlite3_step(statement)) == SQLITE_ROW)
-        *ret_last = sqlite3_column_int64(statement, 0);
-    sqlite3_finalize(statement);
-    sql_release(&sql);
-    return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
-}
-
 static void begin_again(struct counting *counting)
 {
     counting->capacity = 0;
@@ -241,15 +220,17 @@ static void begin_again(struct counting *counting)
 
 static int count_chunks(struct counting *counting)
 {
-    int code = SQLITE_DONE;
     begin_again(counting);
     counting->in_chunks = true;
     counting->last = INT64_MIN;
+    int code = sql_chunk_source_choose(counting->connection, counting->read, &counting->source);
+    code = code == SQLITE_OK ? SQLITE_DONE : code;
     while (code == SQLITE_DONE && counting->last != INT64_MAX) {
         counting->after = counting->last;
         code = sqlite_read_again(counting->connection);
         if (code == SQLITE_OK)
-            code = sqlite_chunk_end(counting->connection, counting->read, counting->after, &counting->last);
+            code = sqlite_chunk_end(counting->connection, counting->read, &counting->source, counting->after,
+                                    &counting->last);
         if (code == SQLITE_OK)
             code = count_rows(counting);
     }

@@ -17,6 +17,7 @@ struct ordered {
     struct sqlite_connection *connection;
     struct store_read        *read;
     const struct sql_source  *source;
+    struct sql_source         chunk_source;
     struct store_page         page;
     const struct store_key   *keys;
     size_t                    key_count;
@@ -167,10 +168,7 @@ static void build(struct sql *sql, const struct ordered *ordered)
     sql_add_filter(sql, ordered->read->filter);
     add_after(sql, ordered);
     if (ordered->in_chunk) {
-        sql_add(sql, " AND run.number > ");
-        sql_add_number(sql, ordered->first);
-        sql_add(sql, " AND run.number <= ");
-        sql_add_number(sql, ordered->last);
+        sql_add_chunk(sql, &ordered->chunk_source, ordered->first, ordered->last);
     }
     add_order(sql, ordered);
     if (rows_wanted(ordered) != 0) {
@@ -312,13 +310,15 @@ static int look_at_chunk(struct firsts *firsts)
 
 static int look_at_chunks(struct ordered *ordered, struct firsts *firsts)
 {
-    int code = SQLITE_DONE;
+    int code = sql_chunk_source_choose(ordered->connection, ordered->read, &ordered->chunk_source);
+    code = code == SQLITE_OK ? SQLITE_DONE : code;
     ordered->last = INT64_MIN;
     while (code == SQLITE_DONE && ordered->last != INT64_MAX) {
         ordered->first = ordered->last;
         code = sqlite_read_again(ordered->connection);
         if (code == SQLITE_OK)
-            code = sqlite_chunk_end(ordered->connection, ordered->read, ordered->first, &ordered->last);
+            code = sqlite_chunk_end(ordered->connection, ordered->read, &ordered->chunk_source,
+                                    ordered->first, &ordered->last);
         if (code == SQLITE_OK)
             code = look_at_chunk(firsts);
     }

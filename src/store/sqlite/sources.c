@@ -162,6 +162,78 @@ int sql_source_choose(struct sqlite_connection *connection, const struct store_r
     return SQLITE_OK;
 }
 
+static bool is_in_order(const struct store_filter *condition)
+{
+    return condition->attribute != NULL && (condition->relation == STORE_EQUAL ||
+                                            (condition->relation == STORE_IN && condition->value_count == 1));
+}
+
+int sql_chunk_source_choose(struct sqlite_connection *connection, const struct store_read *read,
+                            struct sql_source *ret_source)
+{
+    struct sql_conditions conditions;
+    *ret_source = (struct sql_source){ .use = SOURCE_NONE, .count = MANY_RUNS + 1 };
+    sql_conditions_begin(&conditions, read->filter);
+    for (const struct store_filter *at; (at = sql_conditions_next(&conditions)) != NULL;) {
+        int64_t count = 0;
+        if (!is_in_order(at))
+            continue;
+        int code = count_runs(connection, read, at, ret_source->count, &count);
+        if (code != SQLITE_OK)
+            return code;
+        if (count < ret_source->count)
+            *ret_source = (struct sql_source){ .use = SOURCE_SET, .condition = at, .count = count };
+    }
+    return SQLITE_OK;
+}
+
+static void add_behind(struct sql *sql, const char *column, store_number after)
+{
+    sql_add(sql, " AND ");
+    sql_add(sql, column);
+    sql_add(sql, " > ");
+    sql_add_number(sql, after);
+}
+
+void sql_add_chunk(struct sql *sql, const struct sql_source *source, store_number after, store_number last)
+{
+    if (source->use != SOURCE_NONE) {
+        sql_add(sql, " AND run.number IN (");
+        add_select(sql, source->condition);
+        add_behind(sql, "run", after);
+        sql_add(sql, " AND run <= ");
+        sql_add_number(sql, last);
+        sql_add(sql, ")");
+        return;
+    }
+    add_behind(sql, "run.number", after);
+    sql_add(sql, " AND run.number <= ");
+    sql_add_number(sql, last);
+}
+
+int sqlite_chunk_end(struct sqlite_connection *connection, const struct store_read *read,
+                     const struct sql_source *source, store_number after, store_number *ret_last)
+{
+    struct sql    sql;
+    sqlite3_stmt *statement = NULL;
+    bool          has_source = source->use != SOURCE_NONE;
+    sql_init(&sql, connection, read);
+    if (has_source)
+        add_select(&sql, source->condition);
+    else
+        sql_add(&sql, "SELECT number FROM run WHERE 1");
+    add_behind(&sql, has_source ? "run" : "number", after);
+    sql_add(&sql, has_source ? " ORDER BY run LIMIT 1 OFFSET " : " ORDER BY number LIMIT 1 OFFSET ");
+    sql_add_number(&sql, connection->chunk_rows - 1);
+    *ret_last = INT64_MAX;
+    int code = sql_prepare(&sql, &statement);
+    if (code == SQLITE_OK && (code = sqlite3_step(statement)) == SQLITE_ROW)
+        *ret_last = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sql_release(&sql);
+    return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
 void sql_add_source(struct sql *sql, const struct sql_source *source)
 {
     if (source->use == SOURCE_NONE)
